@@ -1,0 +1,1 @@
+"""What both engines stand on: images, tiles, noise models."""

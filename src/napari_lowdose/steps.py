@@ -1,0 +1,92 @@
+"""What every engine yields, and what an engine is.
+
+An engine is a frozen dataclass of parameters whose `steps` is a generator.  To
+cancel is to stop iterating: what was reached so far is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One sign of life from an engine.
+
+    Attributes
+    ----------
+    fraction : float
+        How much of the whole work is done, 0 to 1.
+    message : str
+        What is being done, for a person.
+    seconds_left : float or None
+        Estimated time to the end, seconds; None while it cannot be told.
+    image : (Y, X) float32 array or None
+        The frame as denoised so far, in the input's units.  None for a step
+        that only reports progress.
+    index : tuple of int
+        Which frame of a stack of frames `image` is: its index along each
+        leading axis.  Empty for a single frame.
+    """
+
+    fraction: float
+    message: str
+    seconds_left: float | None = None
+    image: NDArray[np.float32] | None = None
+    index: tuple[int, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return what this step did, as JSON-ready values; empty if nothing worth keeping."""
+        return {}
+
+
+class Engine(Protocol):
+    """A denoising method with its parameters set."""
+
+    def steps(self, image: Any) -> Iterator[Step]:
+        """Denoise `image` (..., Y, X); the last step's image of each frame is the answer."""
+        ...
+
+
+def over_frames(
+    image: Any, frame_steps: Callable[[NDArray[Any]], Iterator[Step]]
+) -> Iterator[Step]:
+    """Run `frame_steps` on each frame over the last two axes of `image`.
+
+    Frames are read one at a time, so that a lazy array (dask, zarr) never has to
+    be in memory as a whole.
+
+    Parameters
+    ----------
+    image : (..., Y, X) array
+    frame_steps : callable
+        Takes one (Y, X) frame and yields its steps.
+
+    Yields
+    ------
+    Step
+        The frame's own steps, with `index` set and `fraction` and
+        `seconds_left` of the whole stack of frames.
+    """
+    leading = tuple(image.shape[:-2])
+    n_frames = int(np.prod(leading, dtype=int))
+    for number, index in enumerate(np.ndindex(leading)):
+        for step in frame_steps(np.asarray(image[index])):
+            if not leading:
+                yield step
+                continue
+            done = (number + step.fraction) / n_frames
+            yield replace(
+                step,
+                index=index,
+                fraction=done,
+                message=f"frame {number + 1} of {n_frames}: {step.message}",
+                seconds_left=None,
+            )
