@@ -1,0 +1,56 @@
+# make demo   denoise the sample image (or IMAGE=my.tif): results and a picture in demo/, napari on a screen
+# make test   documentation, style, types and every test
+# Both start from nothing: they make .venv/ and install what is missing; a second run installs nothing.
+# make docs, make lint, make clean
+
+PYTHON ?= python3
+IMAGE ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+# What Qt, OpenGL and a virtual screen need on a Debian without a desktop
+QT_LIBRARIES := libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdbus-1-3 \
+    libxkbcommon-x11-0 libx11-xcb1 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 \
+    libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1
+VIRTUAL_SCREEN := xvfb xauth
+
+.PHONY: demo test tests docs lint clean
+
+demo: .venv/installed-demo
+	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || sh scripts/apt_missing.sh $(QT_LIBRARIES) || true
+	$(BIN)/python examples/demo.py $(IMAGE)
+
+test: docs lint tests
+
+docs: .venv/installed-test
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+lint: .venv/installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# Each worker has one thread: two workers with two threads each wait for one another
+tests: .venv/installed-test
+	@sh scripts/apt_missing.sh $(QT_LIBRARIES) $(VIRTUAL_SCREEN)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	    $$(command -v xvfb-run >/dev/null && echo xvfb-run --auto-servernum) \
+	    $(BIN)/python -m pytest --numprocesses=auto
+
+clean:
+	rm -rf .venv demo docs/_build docs/generated build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh scripts/apt_missing.sh python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/installed-demo: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+# pip comes first: older ones do not know dependency groups
+.venv/installed-test: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP) --upgrade pip
+	$(PIP) --editable '.[all]' --group test
+	@touch $@
