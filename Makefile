@@ -6,7 +6,8 @@
 PYTHON ?= python3
 IMAGE ?=
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# -qq: no word of a package index that lacks one package
+PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 
 # What Qt, OpenGL and a virtual screen need on a Debian without a desktop
 QT_LIBRARIES := libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdbus-1-3 \
@@ -38,7 +39,7 @@ tests: .venv/installed-test
 	    $(BIN)/python -m pytest --numprocesses=auto
 
 clean:
-	rm -rf .venv demo docs/_build docs/generated build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo docs/_build build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -46,11 +47,13 @@ $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
 .venv/installed-demo: pyproject.toml constraints.txt | $(BIN)/pip
-	$(PIP) --editable '.[all]'
+	@echo "Installing into .venv (once, about a minute)"
+	@$(PIP) --editable '.[all]'
 	@touch $@
 
 # pip comes first: older ones do not know dependency groups
 .venv/installed-test: pyproject.toml constraints.txt | $(BIN)/pip
-	$(PIP) --upgrade pip
-	$(PIP) --editable '.[all]' --group test
+	@echo "Installing into .venv what tests and documentation need (once, some minutes)"
+	@$(PIP) --upgrade pip
+	@$(PIP) --editable '.[all]' --group test
 	@touch $@
