@@ -124,6 +124,16 @@ def test_uneven_background_does_not_matter(height: float) -> None:
         assert psf_width(seen) == pytest.approx(psf_width(image), abs=2)
 
 
+@pytest.mark.parametrize("jitter", [0.5, 1, 2])
+def test_rows_shifted_by_the_scan_do_not_matter(jitter: float) -> None:
+    shifts = jitter * np.random.default_rng(0).normal(size=256)
+    x = np.arange(256)
+    for image in (scattered(2.5), lattice(2, 24), lattice(3, 18)):
+        torn = [np.interp(x + shift, x, row) for row, shift in zip(image, shifts, strict=True)]
+        seen = with_noise(np.array(torn), 16, 0) + 2 * background(image.shape, 0)
+        assert psf_width(seen) == pytest.approx(psf_width(image), abs=2)
+
+
 def test_fringes_of_either_direction_are_seen() -> None:
     y = np.mgrid[:256, :256][0]
     fringes = np.cos(2 * np.pi * y / 14.0)

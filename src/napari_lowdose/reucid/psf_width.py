@@ -20,12 +20,13 @@ MIN_WIDTH = 5  # below, a patch holds too few pixels to tell its noise from its 
 MAX_WIDTH = 31  # memory grows with the square; also the longest lag, and the finest background
 DEFAULT_WIDTH = 9  # where no structure shows: in noise that heavy a small patch would keep it
 
-_TILE = 1024  # the autocorrelations of tiles are summed: little memory, and linear in pixels
+_TILE = 512  # the autocorrelations of tiles are summed: little memory, linear in pixels, one
+# thread suffices (4096 x 4096 pixels take half a second)
 _BANDWIDTH = 0.15  # of the local line fit, in log(radius): it smooths by 15 % of the radius
 _BASE_PER_INFLEXION = 2.25
 _SIGNIFICANT = 5.0  # standard errors of the slope under white noise
 _FIRST = 0.7  # the first inflexion that counts is this steep beside the steepest
-_FRINGE = 20.0  # times the median power: white noise reaches 12 times in 4096 rows
+_FRINGE = 20.0  # times the median power: white noise reaches 9 times in the 512 rows of a tile
 _SPIKE = 4.0  # so many times as steep at the shortest lag: detail, and no longer camera noise
 
 
@@ -200,23 +201,17 @@ def _without_background(tile: Tile) -> Tile:
 
     Cosines, not sines and cosines: they do not force opposite edges to be equal.
     """
-    slow_y, slow_x = _slow_cosines(tile.shape[0]), _slow_cosines(tile.shape[1])
-    background = slow_y.T @ (slow_y @ tile @ slow_x.T) @ slow_x
-    return np.asarray(tile - background, dtype=np.float32)
-
-
-def _slow_cosines(length: int) -> Tile:
-    """Orthonormal cosines along an axis, one a row; the first is the constant."""
-    order = np.arange(max(1, round(length / MAX_WIDTH)))[:, None]
-    waves = np.cos(np.pi * order * (np.arange(length) + 0.5) / length)
-    return np.asarray(waves / np.linalg.norm(waves, axis=1, keepdims=True), dtype=np.float32)
+    cosines = fft.dctn(tile, norm="ortho")
+    slow_y, slow_x = (max(1, round(length / MAX_WIDTH)) for length in tile.shape)
+    cosines[:slow_y, :slow_x] = 0
+    return np.asarray(fft.idctn(cosines, norm="ortho"), dtype=np.float32)
 
 
 def _autocorrelation(tile: Tile, reach: int) -> Tile:
     """Sum the products at lags -reach..reach (y) and 0..reach (x); padded, so nothing wraps."""
     padded = [fft.next_fast_len(length + reach, real=True) for length in tile.shape]
-    spectrum = fft.rfft2(tile, padded, workers=2)
-    products = fft.irfft2(abs(spectrum) ** 2, padded, workers=2)[:, : reach + 1]
+    spectrum = fft.rfft2(tile, padded)
+    products = fft.irfft2(abs(spectrum) ** 2, padded)[:, : reach + 1]
     return np.concatenate((products[-reach:], products[: reach + 1]))
 
 
