@@ -46,7 +46,7 @@ def psf_width(image: NDArray[Any]) -> int:
       relative change of radius. Spots of standard deviation s have the autocorrelation
       exp(-r**2 / 4 s**2), for which that is at r = 2 s. (Per pixel it would be at sqrt(2) s,
       but at the shortest lag wherever neighbouring pixels share noise or an edge is sharp.)
-      The width is 2.25 times that radius, 4.5 s: there two spots have stopped to overlap (the
+      The width is 2.25 times that radius, 4.5 s: there two spots no longer overlap (the
       autocorrelation is 0.6 %), which is what the first minimum stands for.
     - A minimum farther out than that tells how far apart the features are, not how wide they
       are; the inflexion is used then. So the answer does not jump as a lattice becomes sparse
