@@ -47,7 +47,17 @@ ALLOWED = {
     "reucid": {"imaging", "steps"},
     "noise2noise": {"imaging", "steps"},
     "denoise": {"reucid", "noise2noise", "imaging", "steps"},
-    "cli": {"denoise", "reucid", "noise2noise", "imaging", "steps", "samples", "metrics"},
+    "engine_options": set(),
+    "cli": {
+        "engine_options",
+        "denoise",
+        "reucid",
+        "noise2noise",
+        "imaging",
+        "steps",
+        "samples",
+        "metrics",
+    },
     "widgets": {"denoise", "reucid", "noise2noise", "imaging", "steps", "samples", "metrics"},
 }
 # Public names that are loaded lazily from the package itself, and where they live
