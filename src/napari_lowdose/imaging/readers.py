@@ -80,10 +80,10 @@ def _ask_plugins(path: Path) -> list[Any]:
 
 
 def _no_reader(path: Path) -> str:
-    kind = path.suffix or "without an ending"
+    kind = f"{path.suffix} files" if path.suffix else "files without an ending"
     return (
-        f"No installed napari plugin reads files {kind}; for microscope formats"
-        " (DM3, DM4, EMD, SER, MRC): pip install napari-rosettasciio."
+        f"No installed napari plugin reads {kind}; for microscope formats"
+        ' (DM3, DM4, EMD, SER, MRC): pip install "napari-rosettasciio[hdf5]".'
     )
 
 

@@ -1,0 +1,139 @@
+"""Other formats come in through napari's reader plugins."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from npe2 import DynamicPlugin
+
+from napari_lowdose.imaging.readers import read_image
+from napari_lowdose.imaging.tiff import read_tiff, write_tiff
+
+FORMATS = Path(__file__).parents[3] / "shared" / "data" / "formats"
+rosettasciio = pytest.mark.skipif(
+    not FORMATS.is_dir() or importlib.util.find_spec("napari_rosettasciio") is None,
+    reason="../shared/data or the plugin napari-rosettasciio is not there",
+)
+COUNTS = np.arange(12 * 10, dtype=np.uint16).reshape(12, 10)
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Return a function that installs a plugin whose reader gives what it is told to."""
+    path = tmp_path / "image.lowdosetest"
+    path.write_bytes(b"x")
+    with DynamicPlugin("lowdose-test-reader") as dynamic:
+
+        def gives(*layers):
+            @dynamic.contribute.reader(filename_patterns=["*.lowdosetest"])
+            def get_reader(path):
+                def read(path):
+                    if layers and isinstance(layers[0], Exception):
+                        raise layers[0]
+                    return list(layers)
+
+                return read
+
+            return path
+
+        yield gives
+
+
+def test_an_image_with_units(plugin, tmp_path):
+    path = plugin((COUNTS, {"scale": (0.5, 0.25), "units": ("nm", "nm")}, "image"))
+    image = read_image(path)
+    assert (image.axes, image.pixel_size, image.unit) == ("YX", (0.5, 0.25), "nm")
+    write_tiff(tmp_path / "out.tif", np.asarray(image.pixels, np.float32), image, record={"a": 1})
+    result = read_tiff(tmp_path / "out.tif")
+    assert (result.flavour, result.unit) == ("imagej", "nm")
+    assert result.pixel_size == pytest.approx((0.5, 0.25), rel=1e-9)
+    np.testing.assert_array_equal(result.pixels, COUNTS)
+
+
+def test_units_where_rosettasciio_leaves_them(plugin):
+    axes = [{"units": "s"}, {"units": "µm"}, {"units": "µm"}]
+    options = {"scale": (1, 0.06, 0.06), "metadata": {"axes": axes}}
+    image = read_image(plugin((np.stack([COUNTS] * 3), options, "image")))
+    assert (image.axes, image.pixel_size, image.unit) == ("TYX", (0.06, 0.06), "µm")
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": (2, 2)}, {"scale": (2, 2), "units": "pixel"}])
+def test_a_scale_without_a_unit_is_no_pixel_size(plugin, options):
+    image = read_image(plugin((COUNTS, options, "image")))
+    assert image.pixel_size is image.unit is None
+
+
+def test_counts_that_the_reader_takes_for_labels(plugin):
+    assert read_image(plugin((COUNTS, {}, "labels"))).pixels.shape == (12, 10)
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ([(COUNTS.astype(np.complex64), {}, "image")], "complex"),
+        ([(COUNTS, {"metadata": {"data": COUNTS * 1j}}, "image")] * 2, "complex"),
+        ([(COUNTS, {}, "image")] * 2, "2 images"),
+        ([(np.zeros((12, 10, 3), np.uint8), {}, "image")], "RGB"),
+        ([(np.zeros((12, 10, 3), np.float32), {"rgb": True}, "image")], "RGB"),
+        ([(np.zeros(12), {}, "image")], "two to five axes"),
+        ([(np.zeros((2, 2)), {}, "points")], "no image"),
+        ([RuntimeError("broken")], "could read this file"),
+    ],
+)
+def test_what_is_not_one_greyscale_image_is_refused(plugin, layers, says):
+    with pytest.raises(ValueError, match=says):
+        read_image(plugin(*layers))
+
+
+def test_without_a_plugin_the_message_names_one(tmp_path):
+    path = tmp_path / "image.nobodyreadsthis"
+    path.write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"\.nobodyreadsthis files.*pip install.*rosettasciio"):
+        read_image(path)
+
+
+def test_a_missing_file_is_missing_whatever_its_format(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "image.dm3")
+
+
+def test_tiffs_need_no_plugin_machinery(tmp_path):
+    path = tmp_path / "image.TIFF"
+    tifffile.imwrite(path, COUNTS)
+    code = (
+        "import sys; from napari_lowdose.imaging.readers import read_image\n"
+        f"assert read_image({str(path)!r}).pixels.shape == (12, 10)\n"
+        "print([m for m in ('npe2', 'napari', 'torch', 'qtpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@rosettasciio
+@pytest.mark.parametrize(
+    ("name", "shape", "size", "unit"),
+    [
+        ("mos2_se_haadf.dm3", (1024, 1024), 0.0126953, "nm"),
+        ("stem_small.dm3", (68, 68), 0.2485, "nm"),
+        ("stack.dm3", (3, 2, 16), 0.05998, "µm"),
+        ("velox_tem_stack.emd", (2, 3, 3), 8.1729, "pm"),
+        ("tem_preview_64x64x5_1.ser", (5, 64, 64), 6.2818, "nm"),
+    ],
+)
+def test_microscope_formats(tmp_path, name, shape, size, unit):
+    image = read_image(FORMATS / name)
+    assert (image.pixels.shape, image.unit) == (shape, unit)
+    write_tiff(tmp_path / "out.tif", np.asarray(image.pixels, np.float32), image)
+    result = read_tiff(tmp_path / "out.tif")
+    assert (result.pixels.shape, result.unit) == (shape, unit)
+    assert result.pixel_size == pytest.approx((size, size), rel=1e-3)
+
+
+@rosettasciio
+def test_a_complex_dm4_is_refused():
+    with pytest.raises(ValueError, match="complex numbers"):
+        read_image(FORMATS / "tiny.dm4")
