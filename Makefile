@@ -19,7 +19,7 @@ VIRTUAL_SCREEN := xvfb xauth
 
 demo: .venv/installed-demo
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || sh scripts/apt_missing.sh $(QT_LIBRARIES) || true
-	$(BIN)/python examples/demo.py $(IMAGE)
+	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
 
 test: docs lint tests
 

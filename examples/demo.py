@@ -2,7 +2,7 @@
 
 python examples/demo.py [IMAGE.tif]
 
-Writes the results and a before/after picture to demo/, prints a short table, and opens napari
+Writes the result and a before/after picture to demo/, prints a short table, and opens napari
 where there is a screen.
 """
 
@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -20,6 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from napari_lowdose import Reucid, Run, metrics
+from napari_lowdose.imaging.readers import read_image
+from napari_lowdose.imaging.tiff import write_tiff
 from napari_lowdose.samples import stem_low_dose
 
 DEMO = Path("demo")
@@ -27,25 +30,27 @@ DEMO = Path("demo")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", nargs="?", type=Path, help="a TIFF file; default: the sample")
+    parser.add_argument("image", nargs="?", type=Path, help="an image file; default: the sample")
     path = parser.parse_args().image
     try:
-        if path:
-            layers, truth = {"input": tifffile.imread(path)}, None
-        else:
-            noisy, truth = stem_low_dose()
-            layers = {"input": noisy}
-        name = path.stem if path else "stem_low_dose"
-        layers["REUCID"], seconds = reucid(layers["input"])
+        file = read_image(path) if path else None
+        noisy, truth = (file.pixels, None) if file else stem_low_dose()
+        start = time.perf_counter()
+        run = reucid(noisy)
+        seconds = time.perf_counter() - start
     except (OSError, ValueError) as error:
         sys.exit(f"{path or 'sample'}: {error}")
+    layers = {"input": np.asarray(noisy), "REUCID": run.image}
     if truth is not None:
         layers["without noise"] = truth
 
+    name = path.stem if path else "stem_low_dose"
+    result, picture = DEMO / f"{name}_reucid.tif", DEMO / f"{name}_before_after.png"
     DEMO.mkdir(exist_ok=True)
-    result = DEMO / f"{name}_reucid.tif"
-    tifffile.imwrite(result, layers["REUCID"])
-    picture = DEMO / f"{name}_before_after.png"
+    if file:
+        write_tiff(result, run.image, file, record=run.record(), overwrite=True)
+    else:
+        tifffile.imwrite(result, run.image)
     before_after(layers).save(picture)
     print_table(layers, seconds)
     print(f"Result: {result}   Picture: {picture}")
@@ -53,15 +58,14 @@ def main() -> None:
         show(layers)
 
 
-def reucid(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the denoised image and the seconds it took."""
+def reucid(image: Any) -> Run:
+    """Run REUCID to the end, with a progress bar."""
     run = Run(image, Reucid())
-    start = time.perf_counter()
-    with tqdm(total=100, unit="%", bar_format="{desc} {bar} {n:3.0f} %") as progress:
+    with tqdm(total=100, bar_format="{bar:20} {n:3.0f} % {desc}") as progress:
         for step in run:
-            progress.set_description_str(step.message)
+            progress.set_description_str(step.message, refresh=False)
             progress.update(100 * step.fraction - progress.n)
-    return run.image, time.perf_counter() - start
+    return run
 
 
 def print_table(layers: dict[str, np.ndarray], seconds: float) -> None:
@@ -119,6 +123,8 @@ def show(layers: dict[str, np.ndarray]) -> None:
     for name in ("without noise", "REUCID", "input"):
         if name in layers:
             viewer.add_image(layers[name], name=name, contrast_limits=limits)
+    viewer.grid.shape = (1, len(layers))
+    viewer.grid.enabled = True
     viewer.window.add_plugin_dock_widget("napari-lowdose", "REUCID")
     napari.run()
 
