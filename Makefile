@@ -51,9 +51,11 @@ $(BIN)/pip:
 	@$(PIP) --editable '.[all]'
 	@touch $@
 
-# pip comes first: older ones do not know dependency groups
+# pip comes first: older ones do not know dependency groups.  napari-rosettasciio asks for PyQt5, which
+# would take the place of napari's PyQt6.
 .venv/installed-test: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing into .venv what tests and documentation need (once, some minutes)"
 	@$(PIP) --upgrade pip
 	@$(PIP) --editable '.[all]' --group test
+	@$(PIP) --no-deps napari-rosettasciio
 	@touch $@
