@@ -6,15 +6,16 @@ cancel is to stop iterating: what was reached so far is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -90,3 +91,33 @@ def over_frames(
                 message=f"frame {number + 1} of {n_frames}: {step.message}",
                 seconds_left=None,
             )
+
+
+def report(
+    stage: Generator[float, None, T], start: float, end: float, message: str
+) -> Generator[Step, None, T]:
+    """Turn the fractions that a stage of an engine yields into steps; return its result.
+
+    Parameters
+    ----------
+    stage : generator of float
+        Yields its own fraction, 0 to 1, and returns its result.
+    start, end : float
+        The fractions of the whole work at which the stage begins and ends.
+    message : str
+    """
+    while True:
+        try:
+            fraction = next(stage)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        yield Step(fraction=start + fraction * (end - start), message=message)
+
+
+def drain(stage: Generator[Any, None, T]) -> T:
+    """Run a stage to its end and return its result."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]

@@ -1,0 +1,97 @@
+"""Patches expressed in the kept eigenpatches, and placed back onto the canvas.
+
+The coefficient of the patch at (y, x) on an eigenpatch is the correlation of the image
+with it there, and to place all patches back is to convolve the coefficients with the
+eigenpatch.  Both by FFT, so their cost hardly grows with the patch; tile by tile, so
+that the memory does not grow with the image and a tile stays in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.fft
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+# Pixels, about: transforms of tiles fit in a core's cache, and small images have several tiles.
+TILE = 160
+
+
+def project(
+    image: NDArray[np.float32],
+    eigenpatches: NDArray[np.float32],
+    in_stack: NDArray[np.bool_],
+) -> Generator[float, None, NDArray[np.float32]]:
+    r"""Sum the patches of one stack, each truncated to the given eigenpatches.
+
+    .. math:: J = \sum_k \sum_{q \in stack} \langle x_q, v_k \rangle \; v_k(\cdot - q)
+
+    Divide by the patch terrain for the reconstructed image.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+    eigenpatches : (k, p, p) float32 array
+        The kept ones.
+    in_stack : (m - p + 1, n - p + 1) bool array
+        True where the patch with this top-left pixel belongs to the stack.
+
+    Yields
+    ------
+    float
+        The fraction that is done.
+
+    Returns
+    -------
+    (m, n) float32 array
+    """
+    p = eigenpatches.shape[-1]
+    canvas = np.zeros(image.shape, np.float32)
+    step = [_tile_step(length, p) for length in in_stack.shape]
+    shape = [scipy.fft.next_fast_len(length + p - 1, real=True) for length in step]
+    spectra = scipy.fft.rfft2(eigenpatches, shape, workers=-1)  # V_k
+    corners = [
+        (y, x)
+        for y in range(0, in_stack.shape[0], step[0])
+        for x in range(0, in_stack.shape[1], step[1])
+    ]
+
+    def project_tile(corner: tuple[int, int]) -> NDArray[np.float32]:
+        y, x = corner
+        mask = in_stack[y : y + step[0], x : x + step[1]]
+        height, width = mask.shape
+        tile = image[y : y + height + p - 1, x : x + width + p - 1]
+        spectrum = scipy.fft.rfft2(tile, shape)
+        total = np.zeros_like(spectrum)
+        masked = np.zeros(shape, np.float32)
+        for eigenpatch in spectra:
+            coefficients = scipy.fft.irfft2(spectrum * eigenpatch.conj(), shape)
+            np.multiply(coefficients[:height, :width], mask, out=masked[:height, :width])
+            back = scipy.fft.rfft2(masked)
+            back *= eigenpatch
+            total += back
+        return scipy.fft.irfft2(total, shape)[: tile.shape[0], : tile.shape[1]]
+
+    n_threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(n_threads) as pool:
+        # A few at a time, so that whoever stops iterating waits for a few tiles only.
+        for first in range(0, len(corners), n_threads):
+            batch = corners[first : first + n_threads]
+            for (y, x), tile in zip(batch, pool.map(project_tile, batch), strict=True):
+                canvas[y : y + tile.shape[0], x : x + tile.shape[1]] += tile
+            yield min(1.0, (first + n_threads) / len(corners))
+    return canvas
+
+
+def _tile_step(n_positions: int, patch_size: int) -> int:
+    """Return how many positions a tile advances by: equal tiles, of at least 4 patches."""
+    n_tiles = math.ceil(n_positions / max(TILE, 4 * patch_size))
+    return math.ceil(n_positions / n_tiles)

@@ -1,0 +1,149 @@
+"""What a user sees of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.transcription import transcription
+from napari_lowdose import Reucid, StackStep, denoise, denoise_steps, metrics
+from napari_lowdose.reucid.patch_stacks import assign_stacks
+
+P = 9
+
+
+def lattice(shape: tuple[int, int] = (96, 110)) -> np.ndarray:
+    y, x = np.indices(shape)
+    spots = np.exp(-((y % 12 - 6) ** 2 + (x % 14 - 7) ** 2) / 8)
+    return 5 + 95 * spots
+
+
+def noisy(shape: tuple[int, int] = (96, 110), seed: int = 0, dose: float = 0.3) -> np.ndarray:
+    return np.random.default_rng(seed).poisson(dose * lattice(shape)) / dose
+
+
+def stacks(image: np.ndarray, engine: Reucid) -> list[StackStep]:
+    return [step for step in engine.steps(image) if isinstance(step, StackStep)]
+
+
+@pytest.mark.parametrize("n_stacks", [1, 4])
+def test_same_as_the_paper_word_by_word(n_stacks: int) -> None:
+    image = noisy()
+    kept = [0, 1, 3]
+    engine = Reucid(
+        patch_size=P, n_stacks=n_stacks, keep=[kept] * n_stacks, exact=True, n_components=25
+    )
+    stack_of = assign_stacks(image.shape, P, n_stacks, seed=0)
+    expected = transcription(image, P, kept, stack_of)
+    np.testing.assert_allclose(denoise(image, engine), expected, atol=1e-3 * np.ptp(image))
+
+
+def test_it_denoises() -> None:
+    truth, image = lattice(), noisy()
+    before = metrics.psnr(truth, image, data_range=100)
+    after = metrics.psnr(truth, denoise(image, Reucid(patch_size=P)), data_range=100)
+    assert after > before + 8
+
+
+def test_five_stacks_give_five_images_that_get_better_covered() -> None:
+    image = noisy()
+    steps = stacks(image, Reucid(patch_size=P, n_stacks=5))
+    assert [round(step.fraction, 6) for step in steps] == [0.2, 0.4, 0.6, 0.8, 1.0]
+    for step in steps:
+        assert step.image is not None
+        assert step.image.shape == image.shape
+        assert step.image.dtype == np.float32
+        assert step.kept.any()
+        # a wrongly normalised interim image would be off in its mean
+        assert abs(step.image.mean() / image.mean() - 1) < 0.03
+
+
+def test_pixels_not_covered_yet_show_the_input() -> None:
+    image = noisy((20, 20))
+    first = stacks(image, Reucid(patch_size=3, n_stacks=30))[0]
+    in_stack = assign_stacks(image.shape, 3, 30, seed=0) == 0
+    covered = np.zeros(image.shape, bool)
+    for y, x in np.argwhere(in_stack):
+        covered[y : y + 3, x : x + 3] = True
+    assert not covered.all()
+    assert first.image is not None
+    np.testing.assert_array_equal(first.image[~covered], image[~covered].astype(np.float32))
+
+
+@given(offset=st.sampled_from([-1e4, 0.5, 1e3]), gain=st.sampled_from([1e-6, 3.0, 1e5]))
+@settings(max_examples=9, deadline=None)
+def test_offset_and_gain_do_not_matter(offset: float, gain: float) -> None:
+    image = noisy((60, 60))
+    engine = Reucid(patch_size=7)
+    expected = gain * (denoise(image, engine).astype(float) + offset)
+    changed = denoise(gain * (image + offset), engine)
+    np.testing.assert_allclose(changed, expected, atol=2e-5 * gain * (np.ptp(image) + abs(offset)))
+
+
+def test_same_seed_same_result() -> None:
+    image = noisy()
+    engine = Reucid(patch_size=P, n_stacks=3, seed=5)
+    np.testing.assert_array_equal(denoise(image, engine), denoise(image, engine))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">u2"])
+def test_every_dtype_gives_float32_in_its_units(dtype: str) -> None:
+    image = noisy((48, 48))
+    image = np.clip(image, 0, 255).astype(dtype)
+    clean = denoise(image, Reucid(patch_size=7, keep=3))
+    assert clean.dtype == np.float32
+    reference = denoise(image.astype(float), Reucid(patch_size=7, keep=3))
+    np.testing.assert_allclose(clean, reference, rtol=1e-4, atol=1e-2)
+
+
+def test_frames_are_denoised_one_by_one() -> None:
+    movie = np.stack([[noisy((40, 44), seed) for seed in (1, 2)], [noisy((40, 44), 3)] * 2])
+    engine = Reucid(patch_size=7, keep=4)
+    clean = denoise(movie, engine)
+    assert clean.shape == movie.shape
+    np.testing.assert_array_equal(clean[0, 1], denoise(movie[0, 1], engine))
+    indices = {step.index for step in denoise_steps(movie, engine) if step.image is not None}
+    assert indices == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_keep_overrides_the_classifier() -> None:
+    image = noisy()
+    (step,) = stacks(image, Reucid(patch_size=P, n_stacks=1, keep=[0, 2]))
+    assert np.flatnonzero(step.kept).tolist() == [0, 2]
+    for step in stacks(image, Reucid(patch_size=P, n_stacks=2, keep=3)):
+        assert np.flatnonzero(step.kept).tolist() == [0, 1, 2]
+    steps = stacks(image, Reucid(patch_size=P, keep=[[0], [0, 1]]))
+    assert [np.flatnonzero(step.kept).tolist() for step in steps] == [[0], [0, 1]]
+
+
+@pytest.mark.parametrize("n_stacks", [1, 3])
+def test_rebuild_is_denoising_with_another_choice(n_stacks: int) -> None:
+    image = noisy()
+    engine = Reucid(patch_size=P, n_stacks=n_stacks)
+    steps = stacks(image, engine)
+    first_two = np.arange(25) < 2
+    rebuilt = engine.rebuild(image, [replace(step, kept=first_two) for step in steps])
+    expected = denoise(image, replace(engine, keep=2))
+    np.testing.assert_allclose(rebuilt, expected, atol=1e-3)
+
+
+def test_the_last_rows_and_columns_are_denoised_too() -> None:
+    truth, image = lattice(), noisy()
+    clean = denoise(image, Reucid(patch_size=P))
+    edge = np.ones(image.shape, bool)
+    edge[: 1 - P, : 1 - P] = False
+    assert np.std((clean - truth)[edge]) < 0.5 * np.std((image - truth)[edge])
+
+
+def test_stopping_in_between_leaves_no_thread_behind() -> None:
+    import threading
+
+    before = threading.active_count()
+    steps = Reucid(patch_size=P, n_stacks=5).steps(noisy())
+    next(steps)
+    steps.close()
+    assert threading.active_count() == before

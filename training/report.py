@@ -1,0 +1,61 @@
+"""How good the classifier's choice is on specimens that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from training.dataset import Example
+from training.network import UtilityNet
+
+DOSES = ((0, 10, "under 10"), (10, 60, "10 to 60"), (60, np.inf, "over 60"))
+
+
+@torch.no_grad()
+def utilities(net: UtilityNet, example: Example) -> np.ndarray:
+    """Return the utility of each eigenpatch of an example, 0 to 1."""
+    patches = torch.from_numpy(example.patches.astype(np.float32))
+    return torch.sigmoid(net.either_sign(patches, torch.from_numpy(example.values))).numpy()
+
+
+def choose(utility: np.ndarray) -> np.ndarray:
+    """Keep as the engine does: what is called useful, and at least one."""
+    kept = utility > 0.5
+    kept[utility.argmax()] = True
+    return kept
+
+
+def area_under_curve(score: np.ndarray, label: np.ndarray) -> float:
+    """Return the area under the ROC curve: the chance that a useful one scores higher."""
+    if label.all() or not label.any():
+        return float("nan")
+    rank = np.empty(len(score))
+    rank[score.argsort()] = np.arange(1, len(score) + 1)
+    n = label.sum()
+    return float((rank[label].sum() - n * (n + 1) / 2) / (n * (len(label) - n)))
+
+
+def report(net: UtilityNet, test: Sequence[Example]) -> None:
+    """Print, per specimen, noise, patch and dose: accuracy, AUC, and dB below the best choice."""
+
+    def key(e: Example) -> tuple[str, str, str, str]:
+        dose = next(name for low, high, name in DOSES if low <= e.peak < high)
+        return e.specimen, e.patch, e.noise, dose
+
+    print(f"{'specimen':16s} {'patch':5s} {'noise':8s} {'e-/peak':9s} {'n':>3s} {'accuracy':>8s} "
+          f"{'AUC':>5s} {'best dB':>8s} {'CNN':>6s} {'plain':>6s}")
+    for group, members in groupby(sorted(test, key=key), key):
+        rows = list(members)
+        score = [utilities(net, e) for e in rows]
+        kept = [choose(u) for u in score]
+        label = np.concatenate([e.label for e in rows])
+        best = np.array([e.psnr(e.label) for e in rows])
+        cnn = np.array([e.psnr(k) for e, k in zip(rows, kept, strict=True)])
+        plain = np.array([e.psnr(e.plain) for e in rows])
+        print(f"{group[0]:16s} {group[1]:5s} {group[2]:8s} {group[3]:9s} {len(rows):3d} "
+              f"{np.mean(np.concatenate(kept) == label):8.3f} "
+              f"{area_under_curve(np.concatenate(score), label):5.3f} {best.mean():8.2f} "
+              f"{(cnn - best).mean():6.2f} {(plain - best).mean():6.2f}")
