@@ -1,0 +1,162 @@
+"""Command line options out of an engine's fields: defaults, types and help in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import types
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+
+_BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_BYTES |= {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
+
+
+def engine_options(engine: type[Any]) -> list[inspect.Parameter]:
+    """Return one keyword parameter for each field of `engine`, as typer takes them.
+
+    Parameters
+    ----------
+    engine : dataclass
+        Its docstring's Parameters section becomes the help.
+
+    Returns
+    -------
+    list of inspect.Parameter
+        None stands for 'not given', so that the engine's own default holds.
+    """
+    texts, hints = parameter_help(engine), get_type_hints(engine)
+    parameters = []
+    for field in dataclasses.fields(engine):
+        kind = bool | None if hints[field.name] is bool else str | None
+        told = "" if field.default in (None, False) else f" [default: {field.default}]"
+        option = typer.Option(
+            f"--{field.name.replace('_', '-')}",
+            help=texts.get(field.name, "") + told,
+            metavar=None if hints[field.name] is bool else _metavar(field.name, hints[field.name]),
+            show_default=False,
+        )
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[kind, option],
+            )
+        )
+    return parameters
+
+
+def engine_from(engine: type[Any], given: dict[str, Any]) -> Any:
+    """Return an engine with the options that were given on the command line.
+
+    Parameters
+    ----------
+    engine : dataclass
+    given : dict
+        Text, or True for a flag; None where an option was not given.
+
+    Returns
+    -------
+    engine
+
+    Raises
+    ------
+    ValueError
+        If a text does not fit the field's type, or the engine refuses it.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Blur:
+    ...     width: int | Literal["auto"] = "auto"
+    ...     keep: Sequence[int] | None = None
+    ...     memory_limit: int | None = None
+    >>> engine_from(Blur, {"width": "3", "keep": "0,1,4", "memory_limit": "1GiB"})
+    Blur(width=3, keep=(0, 1, 4), memory_limit=1073741824)
+    """
+    hints = get_type_hints(engine)
+    return engine(
+        **{
+            name: _parse(name, value, hints[name]) if isinstance(value, str) else value
+            for name, value in given.items()
+            if value is not None
+        }
+    )
+
+
+def parameter_help(engine: type[Any]) -> dict[str, str]:
+    """Return what the Parameters section of a numpydoc docstring says of each name.
+
+    Parameters
+    ----------
+    engine : class
+
+    Returns
+    -------
+    dict
+        Name to text, in one line.
+    """
+    _, _, section = inspect.cleandoc(engine.__doc__ or "").partition("Parameters\n----------\n")
+    section = re.split(r"\n\n(?=.+\n-{3,})", section)[0]
+    texts: dict[str, str] = {}
+    for name, body in re.findall(r"^(\w+) :.*\n((?:(?: +.*)?\n?(?!\w))*)", section, re.MULTILINE):
+        texts[name] = re.sub(r"\s+", " ", body.replace("`", "")).strip()
+    return texts
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _metavar(name: str, hint: Any) -> str:
+    words = []
+    for member in _members(hint):
+        if get_origin(member) is Literal:
+            words += [str(value) for value in get_args(member)]
+        elif member is int:
+            words.append("BYTES" if name == "memory_limit" else "N")
+        elif member is float:
+            words.append("X")
+        elif get_origin(member) is Sequence:
+            words.append("N,N,...;N,..." if get_args(member) != (int,) else "N,N,...")
+    return "|".join(words)
+
+
+def _parse(name: str, text: str, hint: Any) -> Any:
+    for member in _members(hint):
+        try:
+            return _parse_as(name, text.strip(), member)
+        except ValueError:
+            continue
+    raise ValueError(
+        f"--{name.replace('_', '-')} takes {_metavar(name, hint)}, {text!r} is none of them."
+    )
+
+
+def _parse_as(name: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) is Literal and text in get_args(kind):
+        return text
+    if kind is int and name == "memory_limit":
+        return _bytes(text)
+    if kind in (int, float):
+        return kind(text)
+    if get_origin(kind) is Sequence:
+        (item,) = get_args(kind)
+        separator = ";" if get_origin(item) is Sequence else ","
+        if separator not in text:
+            raise ValueError(text)
+        return tuple(_parse_as(name, part.strip(), item) for part in text.split(separator) if part)
+    raise ValueError(text)
+
+
+def _bytes(text: str) -> int:
+    """Read 500MB, 1.5 GiB or 1073741824."""
+    match = re.fullmatch(r"([\d.]+)\s*([kmgt]?i?)b?", text.lower())
+    if match is None or match[2] not in _BYTES:
+        raise ValueError(text)
+    return int(float(match[1]) * _BYTES[match[2]])

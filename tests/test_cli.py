@@ -1,0 +1,382 @@
+"""The command line as a user meets it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from napari_lowdose import Reucid, cli
+from napari_lowdose.imaging.tiff import read_tiff
+from napari_lowdose.steps import Step, over_frames
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+BANNED = ("torch", "napari", "qtpy", "skimage", "npe2", "tifffile", "rich")
+PROGRAM = [sys.executable, "-c", "from napari_lowdose.cli import main; main()"]
+
+
+@dataclass(frozen=True)
+class Doubler:
+    """Twice as bright, not as clean.
+
+    Parameters
+    ----------
+    refuse : int, optional
+        Which width of an image it cannot stand.
+    """
+
+    refuse: int | None = None
+
+    def steps(self, image: Any) -> Iterator[Step]:
+        yield from over_frames(image, self._frame)
+
+    def _frame(self, frame: Any) -> Iterator[Step]:
+        yield Step(fraction=0.5, message="half way")
+        if frame.shape[-1] == self.refuse:
+            raise ValueError("This image is\ntoo wide.")
+        yield Step(fraction=1.0, message="there", image=np.asarray(2 * frame, np.float32))
+
+
+@pytest.fixture
+def run():
+    app = cli.build_app(doubler=Doubler, reucid=Reucid)
+    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def image_file(path, shape=(40, 36), **options):
+    y, x = np.indices(shape)[-2:]
+    truth = 30 + 20 * np.sin(x / 2) * np.sin(y / 2)
+    pixels = np.random.default_rng(0).poisson(truth).astype(np.uint16)
+    options = {"imagej": True, "resolution": (4, 4), "metadata": {"unit": "nm"}} | options
+    tifffile.imwrite(path, pixels, **options)
+    return path
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ------------------------------------------------------------------------ one file
+
+
+def test_one_file(run, tmp_path):
+    path = image_file(tmp_path / "in.tif")
+    done = run("doubler", path, "-o", tmp_path / "out.tif")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{path} -> {tmp_path / 'out.tif'}: ")
+    result = read_tiff(tmp_path / "out.tif")
+    np.testing.assert_array_equal(result.pixels, 2 * read_tiff(path).pixels)
+    assert (result.pixel_size, result.unit) == ((0.25, 0.25), "nm")
+    (record,) = result.history
+    assert (record["source"], record["engine"], record["finished"]) == ("in.tif", "Doubler", True)
+    assert files(tmp_path) == ["in.tif", "out.tif"]
+
+
+@pytest.mark.parametrize("out", ["results", "a/b/results"])
+def test_one_file_into_a_folder(run, tmp_path, out):
+    path = image_file(tmp_path / "in.tif")
+    assert run("doubler", path, "-o", tmp_path / out).exit_code == 0
+    assert files(tmp_path / out) == ["in.tif"]
+
+
+def test_what_exists_already_stays_without_overwrite(run, tmp_path):
+    path = image_file(tmp_path / "in.tif")
+    out = tmp_path / "out.tif"
+    out.write_bytes(b"precious")
+    done = run("doubler", path, "-o", out)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"napari-lowdose: {path}: {out} exists already")
+    assert "--overwrite" in done.stderr and done.stderr.count("\n") == 1
+    assert out.read_bytes() == b"precious"
+    assert run("doubler", path, "-o", out, "--overwrite").exit_code == 0
+    assert read_tiff(out).history
+
+
+def test_the_input_is_never_replaced(run, tmp_path):
+    path = image_file(tmp_path / "in.tif")
+    before = path.read_bytes()
+    for out in (path, tmp_path):  # the folder that the input lies in, too
+        done = run("doubler", path, "-o", out, "--overwrite")
+        assert done.exit_code == 2 and "would replace the input" in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("out", "says"), [("out.png", "name it .tif"), ("nowhere/out.tif", "there is no folder")]
+)
+def test_outputs_that_cannot_be(run, tmp_path, out, says):
+    done = run("doubler", image_file(tmp_path / "in.tif"), "-o", tmp_path / out)
+    assert done.exit_code == 2 and says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_disk_that_fills_up(run, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    path = image_file(tmp_path / "in.tif")
+    monkeypatch.setattr(os, "fsync", full)
+    done = run("doubler", path, "-o", tmp_path / "out.tif")
+    assert done.exit_code == 2 and "No space left on device" in done.stderr
+    assert files(tmp_path) == ["in.tif"]
+
+
+def test_no_memory(run, tmp_path, monkeypatch):
+    def starved(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Doubler, "steps", starved)
+    done = run("doubler", image_file(tmp_path / "in.tif"), "-o", tmp_path / "out.tif")
+    assert done.exit_code == 2 and "not enough memory" in done.stderr
+
+
+# --------------------------------------------------------------------------- many
+
+
+def test_a_bad_file_does_not_stop_the_others(run, tmp_path):
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    image_file(inputs / "a.tif")
+    (inputs / "b.tif").write_bytes(b"nonsense")
+    tifffile.imwrite(inputs / "c.tiff", np.zeros((30, 20, 3), np.uint8), photometric="rgb")
+    image_file(inputs / "d.tif", (30, 31))
+    image_file(inputs / "e.tif", (3, 40, 36), metadata={"axes": "TYX"})
+    (inputs / ".hidden.tif").write_bytes(b"")
+    (inputs / "notes.txt").write_text("no image")
+    done = run("doubler", inputs, "-o", tmp_path / "out", "--refuse", 31)
+    assert done.exit_code == 2
+    assert files(tmp_path / "out") == ["a.tif", "e.tif"]
+    lines = done.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["napari-lowdose", str(inputs / name)] for name in ("b.tif", "c.tiff", "d.tif")
+    ]
+    assert lines[0].endswith("not a TIFF file: header=b'nons').")
+    assert "colour" in lines[1]
+    assert lines[2].endswith("This image is too wide.")
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_files_and_folders_together(run, tmp_path):
+    (tmp_path / "more").mkdir()
+    inputs = [image_file(tmp_path / "a.tif"), tmp_path / "more", tmp_path / "missing.tif"]
+    image_file(tmp_path / "more" / "b.tif")
+    done = run("doubler", *inputs, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert done.stderr == f"napari-lowdose: {inputs[2]}: No such file or directory\n"
+    assert files(tmp_path / "out") == ["a.tif", "b.tif"]
+
+
+def test_two_inputs_of_one_name_do_not_replace_each_other(run, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        image_file(tmp_path / folder / "a.tif")
+    done = run("doubler", tmp_path / "one", tmp_path / "two", "-o", tmp_path / "out", "--overwrite")
+    assert done.exit_code == 2
+    assert f"already the result of {tmp_path / 'one' / 'a.tif'}" in done.stderr
+    assert read_tiff(tmp_path / "out" / "a.tif").history[0]["source"] == "a.tif"
+
+
+def test_an_empty_folder_and_a_file_for_many(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    done = run("doubler", tmp_path / "in", "-o", tmp_path / "out")
+    assert done.exit_code == 2 and "no images in this folder" in done.stderr
+    image_file(tmp_path / "in" / "a.tif")
+    (tmp_path / "out.tif").write_bytes(b"precious")
+    done = run("doubler", tmp_path / "in", "-o", tmp_path / "out.tif", "--overwrite")
+    assert done.exit_code == 2 and "need a folder" in done.stderr
+    assert (tmp_path / "out.tif").read_bytes() == b"precious"
+
+
+# ------------------------------------------------------------------------- REUCID
+
+
+def test_reucid(run, tmp_path):
+    path = image_file(tmp_path / "in.tif")
+    options = ["--patch-size", 7, "--n-stacks", 2, "--keep", 5, "--n-components", 12, "--seed", 3]
+    options += ["--scan-noise", "keep", "--exact", "--memory-limit", "1GiB"]
+    done = run("reucid", path, "-o", tmp_path / "out.tif", *options)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "patch 7 px, kept 5 of 12 eigenpatches in each of 2 patch stacks, " in done.stdout
+    (record,) = read_tiff(tmp_path / "out.tif").history
+    assert json.loads(json.dumps(record["parameters"])) == {
+        "patch_size": 7,
+        "n_stacks": 2,
+        "memory_limit": 2**30,
+        "n_components": 12,
+        "keep": 5,
+        "scan_noise": "keep",
+        "exact": True,
+        "seed": 3,
+    }
+    assert len(record["steps"]) == 2
+
+
+def test_reucid_is_the_library_with_its_own_defaults(run, tmp_path):
+    from napari_lowdose import denoise
+
+    path = image_file(tmp_path / "in.tif", (64, 64))
+    done = run("reucid", path, "-o", tmp_path / "out.tif")
+    assert done.exit_code == 0, done.stderr
+    expected = denoise(tifffile.imread(path), Reucid())
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "out.tif"), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options", [["--patch-size", "8"], ["--patch-size", "tall"], ["--scan-noise", "maybe"]]
+)
+def test_reucid_refuses_parameters_in_one_line(run, tmp_path, options):
+    done = run("reucid", image_file(tmp_path / "in.tif"), "-o", tmp_path / "out.tif", *options)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("napari-lowdose: ") and done.stderr.count("\n") == 1
+    assert files(tmp_path) == ["in.tif"]
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.full((40, 40), np.nan, np.float32),
+        np.full((40, 40), 7, np.uint8),
+        np.zeros((4, 4), np.uint16),
+        np.zeros((40, 40), bool),
+        np.zeros((40, 40), np.complex64),
+    ],
+    ids=["nan", "constant", "tiny", "boolean", "complex"],
+)
+def test_reucid_refuses_unsuitable_images_in_one_line(run, tmp_path, pixels):
+    tifffile.imwrite(tmp_path / "in.tif", pixels)
+    done = run("reucid", tmp_path / "in.tif", "-o", tmp_path / "out.tif")
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith(f"napari-lowdose: {tmp_path / 'in.tif'}: ")
+    assert done.stderr.count("\n") == 1
+    assert files(tmp_path) == ["in.tif"]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
+def test_reucid_on_a_real_image(run, tmp_path):
+    path = DATA / "real_stem" / "graphene_si_2nm.tif"
+    done = run("reucid", path, "-o", tmp_path / "out.tif")
+    assert done.exit_code == 0, done.stderr
+    image, result = read_tiff(path), read_tiff(tmp_path / "out.tif")
+    assert (result.pixel_size, result.unit) == (image.pixel_size, "angstrom")
+    assert 0 < np.std(result.pixels) < np.std(image.pixels)
+
+
+# -------------------------------------------------------------- in its own process
+
+
+def test_help_and_version_are_quick(tmp_path):
+    code = (
+        "import sys; from napari_lowdose.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        f"finally: print([m for m in {BANNED} if m in sys.modules])"
+    )
+    for arguments in (["--help"], ["reucid", "--help"], ["--version"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1] == "[]"  # nothing slow was loaded
+    assert done.stdout.startswith("napari-lowdose ")
+
+
+def test_help_names_every_parameter_and_its_default():
+    done = subprocess.run(
+        [*PROGRAM, "reucid", "--help"], capture_output=True, text=True, check=True
+    )
+    for option in ("--patch-size auto|psf|wide|N", "--n-stacks N", "--memory-limit BYTES"):
+        assert option in done.stdout
+    for option in ("--keep", "--scan-noise remove|keep", "--exact", "--seed N", "--overwrite"):
+        assert option in done.stdout
+    assert f"[default: {Reucid().n_components}]" in " ".join(done.stdout.split())
+
+
+def test_bad_files_leave_one_line_and_no_traceback(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 99, (5, 64, 64)).astype(np.uint16)
+    path = tmp_path / "cut off.tif"
+    tifffile.imwrite(path, noise, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        last = file.pages[-1].offset
+    path.write_bytes(path.read_bytes()[:last])  # tifffile only logs that
+    done = subprocess.run(
+        [*PROGRAM, "reucid", path, "-o", tmp_path / "out.tif"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"napari-lowdose: {path}: This TIFF is cut off")
+    assert done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+SLOW = """
+import time
+from dataclasses import dataclass
+import numpy as np
+from napari_lowdose import cli
+from napari_lowdose.steps import Step
+
+@dataclass
+class Slow:
+    '''Slow.'''
+    def steps(self, image):
+        yield Step(fraction=0.1, message="begun", image=np.asarray(image, np.float32))
+        print("begun", flush=True)
+        time.sleep(60)
+        yield Step(fraction=1.0, message="done", image=np.asarray(image, np.float32))
+
+cli.app = cli.build_app(slow=Slow, other=Slow)
+cli.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process on Windows")
+def test_ctrl_c(tmp_path):
+    path = image_file(tmp_path / "in.tif")
+    (tmp_path / "out").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, "slow", path, "-o", tmp_path / "out" / "out.tif"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "begun\n"
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - start < 10
+    assert stderr == f"napari-lowdose: {path}: stopped, nothing was written for it\n"
+    assert files(tmp_path / "out") == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals on Windows")
+def test_a_progress_bar_on_a_terminal(tmp_path):
+    import pty
+    import termios
+
+    path = image_file(tmp_path / "in.tif", (3, 40, 36), metadata={"axes": "TYX"})
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    with subprocess.Popen(
+        [*PROGRAM, "reucid", path, "-o", tmp_path / "out.tif"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        stdout = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"in.tif:   0%" in shown and b"left" in shown
+    assert "in each patch stack of 3 frames" in stdout
+    assert stdout.count("\n") == 1
