@@ -16,6 +16,7 @@ QT_LIBRARIES := libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdb
 VIRTUAL_SCREEN := xvfb xauth
 
 .PHONY: demo test tests docs lint clean
+.NOTPARALLEL:
 
 demo: .venv/installed-demo
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || sh scripts/apt_missing.sh $(QT_LIBRARIES) || true
