@@ -271,6 +271,15 @@ def test_reucid_on_a_real_image(run, tmp_path):
     assert 0 < np.std(result.pixels) < np.std(image.pixels)
 
 
+@pytest.mark.parametrize(("keep", "told"), [("3", "(0-2)"), ("0,1,4", "(0-1 4)"), ("4,", "(4)")])
+def test_which_eigenpatches_were_kept_is_told(run, tmp_path, keep, told):
+    path = image_file(tmp_path / "in.tif")
+    done = run(
+        "reucid", path, "-o", tmp_path / "o.tif", "--patch-size", 7, "--n-stacks", 1, "--keep", keep
+    )
+    assert told in done.stdout, done.output
+
+
 # -------------------------------------------------------------- in its own process
 
 

@@ -205,6 +205,7 @@ def _denoise_file(source: Path, target: Path, engine: Engine, overwrite: bool) -
     image = read_image(source)
     run = Run(image.pixels, engine)
     stacks: list[_Choice] = []
+    step: Any
     layout = "{desc}: {percentage:3.0f}% |{bar}| {remaining} left{postfix}"
     with tqdm(total=1.0, desc=source.name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
@@ -221,7 +222,7 @@ def _denoise_file(source: Path, target: Path, engine: Engine, overwrite: bool) -
 class _Choice(NamedTuple):
     """What is told of a patch stack; of a long movie the rest would fill the memory."""
 
-    index: tuple[int, ...]
+    frame: tuple[int, ...]
     patch_size: int
     kept: Sequence[bool]
 
@@ -232,9 +233,9 @@ def _choices(stacks: list[_Choice]) -> list[str]:
         return []
     kept = [[number for number, keep in enumerate(step.kept) if keep] for step in stacks]
     told = f"kept {_span(map(len, kept))} of {_span(len(s.kept) for s in stacks)} eigenpatches"
-    frames = len({step.index for step in stacks})
+    frames = len({step.frame for step in stacks})
     if len(stacks) == 1:
-        told += f" ({' '.join(map(str, kept[0]))})"
+        told += f" ({_ranges(kept[0])})"
     elif frames == 1:
         told += f" in each of {len(stacks)} patch stacks"
     else:
@@ -245,6 +246,17 @@ def _choices(stacks: list[_Choice]) -> list[str]:
 def _span(numbers: Iterable[int]) -> str:
     found = sorted(set(numbers))
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Write 0 1 2 5 as 0-2 5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _say(message: str) -> None:

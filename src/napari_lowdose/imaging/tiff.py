@@ -1,25 +1,21 @@
 """TIFF files in and out, with their axes, pixel size and what was done to them.
 
-ImageJ, OME and plain TIFF are each written back as what they were.  The record
-of what was done is JSON: in ImageJ's Info (Image > Show Info), in OME's
-Description, in the description of a plain TIFF.
+ImageJ, OME and plain TIFF are each written back as what they were.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 
 from napari_lowdose.imaging.atomic import written_whole
+from napari_lowdose.imaging.tiff_description import Flavour, describe, with_records
 
 if TYPE_CHECKING:
     import os
@@ -27,12 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: What marks a record, in every flavour of TIFF.
-RECORD = "napari-lowdose"
 # Beyond this an ImageJ TIFF has one directory and all pixels after it, as ImageJ itself does it.
 IMAGEJ_LIMIT = 2**32 - 2**25
-
-Flavour = Literal["imagej", "ome", "plain"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,7 +112,7 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
             _refuse_colours(page, axes, file.is_imagej)
             if not axes.endswith("YX"):
                 raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
-            flavour, described = _describe(file, axes)
+            flavour, described = describe(file, axes)
             pixels = _pixels(path, file)
     if broken:
         raise ValueError("This TIFF is cut off: frames at its end are missing.")
@@ -179,7 +171,8 @@ def write_tiff(
         raise ValueError(f"The result is {pixels.shape}, the input {like.pixels.shape}.")
     history = [*like.history, *([dict(record)] if record else [])]
     options = dict(like.options)
-    options["metadata"] = _with_records(like, history)
+    metadata = options.get("metadata", {"axes": like.axes})
+    options["metadata"] = with_records(like.flavour, metadata, history)
     options.setdefault("photometric", "minisblack")  # or (Y, X, 3) would be taken for colours
     imagej = like.flavour == "imagej"
     big = 4 * pixels.size > IMAGEJ_LIMIT
@@ -268,138 +261,3 @@ def _broken_chains() -> Iterator[list[str]]:
         yield watch.found
     finally:
         log.removeFilter(watch)
-
-
-def _describe(file: tifffile.TiffFile, axes: str) -> tuple[Flavour, dict[str, Any]]:
-    """Return the flavour, and the fields of ImageFile that depend on it."""
-    # Axes that ImageJ and OME have no name for can only be kept in a plain file.
-    if file.is_ome and set(axes) <= set("TZCYX"):
-        return "ome", _ome(file, axes)
-    if file.is_imagej and re.fullmatch("T?Z?C?YX", axes):
-        return "imagej", _imagej(file, axes)
-    return "plain", _plain(file, axes)
-
-
-def _imagej(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
-    metadata = dict(file.imagej_metadata or {})
-    info, history = _take_records(metadata.pop("Info", "") or "")
-    unit = _unescape(str(metadata.pop("unit", ""))) or None
-    resolution, code = _resolution(file.pages.first)
-    calibrated = unit is not None and unit not in ("pixel", "pixels")
-    metadata |= {"axes": axes} | ({"Info": info} if info else {})
-    metadata |= {"unit": unit} if unit else {}
-    return {
-        "pixel_size": _pixel_size(resolution) if calibrated else None,
-        "unit": unit if calibrated else None,
-        "options": _resolution_options(resolution, code) | {"metadata": metadata},
-        "history": history,
-    }
-
-
-def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
-    root = ElementTree.fromstring(file.ome_metadata or "")
-    image = root.find("{*}Image")
-    pixels = None if image is None else image.find("{*}Pixels")
-    if image is None or pixels is None:  # a companion file has the description
-        return _plain(file, axes)
-    kept = ("PhysicalSize", "TimeIncrement")
-    metadata: dict[str, Any] = {k: v for k, v in pixels.attrib.items() if k.startswith(kept)}
-    metadata["axes"] = axes
-    if name := image.get("Name"):
-        metadata["Name"] = name
-    description, history = _take_records(image.findtext("{*}Description") or "")
-    if description:
-        metadata["Description"] = description
-    channels = [dict(channel.attrib) for channel in pixels.findall("{*}Channel")]
-    shared = set.intersection(*map(set, channels)) if channels else set()
-    if shared := shared - {"ID", "SamplesPerPixel"}:
-        metadata["Channel"] = {key: [c[key] for c in channels] for key in sorted(shared)}
-    resolution, code = _resolution(file.pages.first)
-    sizes = [float(pixels.get(f"PhysicalSize{axis}", "nan")) for axis in "YX"]
-    known = np.isfinite(sizes).all()
-    return {
-        "pixel_size": tuple(sizes) if known else None,
-        "unit": metadata.get("PhysicalSizeXUnit", "µm") if known else None,
-        "options": _resolution_options(resolution, code) | {"metadata": metadata},
-        "history": history,
-    }
-
-
-def _plain(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
-    page = file.pages.first
-    shaped = dict((file.shaped_metadata or ({},))[0])
-    history = tuple(shaped.pop(RECORD, []))
-    metadata = {k: v for k, v in shaped.items() if k not in ("shape", "truncated")}
-    metadata["axes"] = axes
-    resolution, code = _resolution(page)
-    options = _resolution_options(resolution, code) | {"metadata": metadata}
-    if page.description and not page.description.startswith('{"shape"'):
-        options["description"] = page.description.encode()
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        options["photometric"] = "miniswhite"
-    unit = {2: "inch", 3: "cm"}.get(code)
-    return {
-        "pixel_size": _pixel_size(resolution) if unit else None,
-        "unit": unit,
-        "options": options,
-        "history": history,
-    }
-
-
-def _with_records(like: ImageFile, history: list[dict[str, Any]]) -> dict[str, Any]:
-    metadata = dict(like.options.get("metadata", {"axes": like.axes}))
-    if like.flavour == "imagej":
-        metadata |= {
-            k: _escape(v) for k, v in metadata.items() if isinstance(v, str) and k != "Info"
-        }
-    if not history:
-        return metadata
-    if like.flavour == "plain":
-        return metadata | {RECORD: history}
-    place = {"imagej": "Info", "ome": "Description"}[like.flavour]
-    lines = [f"{RECORD}: {json.dumps(record)}" for record in history]
-    text = str(metadata.get(place, "")).rstrip("\n")
-    return metadata | {place: "\n".join(([text] if text else []) + lines)}
-
-
-def _take_records(text: str) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """Return the text without the records in it, and the records."""
-    records, others = [], []
-    for line in text.split("\n"):
-        try:
-            head, _, tail = line.partition(f"{RECORD}: ")
-            if head or not tail:
-                raise ValueError
-            records.append(json.loads(tail))
-        except ValueError:
-            others.append(line)
-    return "\n".join(others), tuple(records)
-
-
-def _resolution(page: Any) -> tuple[tuple[tuple[int, int], tuple[int, int]] | None, int]:
-    """Return X and Y resolution as they are written, and the code of their unit."""
-    tags = [page.tags.get(name) for name in ("XResolution", "YResolution")]
-    code = int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 2
-    if None in tags or any(0 in tag.value for tag in tags):
-        return None, 1
-    return (tags[0].value, tags[1].value), code
-
-
-def _resolution_options(resolution: Any, code: int) -> dict[str, Any]:
-    return {} if resolution is None else {"resolution": resolution, "resolutionunit": code}
-
-
-def _pixel_size(resolution: Any) -> tuple[float, float] | None:
-    if resolution is None:
-        return None
-    (x_count, x_length), (y_count, y_length) = resolution
-    return y_length / y_count, x_length / x_count
-
-
-def _escape(text: str) -> str:
-    r"""Write other than ASCII as ImageJ does: ``\u00B5m``."""
-    return "".join(c if c.isascii() else f"\\u{ord(c):04X}" for c in text)
-
-
-def _unescape(unit: str) -> str:
-    return re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), unit)
