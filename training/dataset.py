@@ -117,7 +117,7 @@ def examples(name: str, *, draws: int, seed: int) -> Iterator[Example]:
                     peak=peak,
                     patch=patch,
                     patches=prepare(stack.eigenpatches).astype(np.float16),
-                    values=normalise(stack.singular_values),
+                    values=normalise(stack.singular_values, stack.noise_floor),
                     label=label,
                     weight=np.abs(error.after_toggling(label) / error(label) - 1).astype(np.float32),
                     error=error,

@@ -70,10 +70,11 @@ def error_of_choice(truth: np.ndarray, offset: float, c: np.ndarray) -> ErrorOfC
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Singular values (k,) and eigenpatches (k, p, p) of all patches of an image."""
+    """Singular values (k,), eigenpatches (k, p, p) and noise floor of all patches of an image."""
 
     singular_values: np.ndarray
     eigenpatches: np.ndarray
+    noise_floor: float
 
 
 def decompose(noisy: np.ndarray, patch_size: int, n_components: int) -> Decomposition:

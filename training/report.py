@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
+from napari_lowdose.reucid.classifier import choose
 from training.dataset import Example
 from training.network import UtilityNet
 
@@ -19,13 +20,6 @@ def utilities(net: UtilityNet, example: Example) -> np.ndarray:
     """Return the utility of each eigenpatch of an example, 0 to 1."""
     patches = torch.from_numpy(example.patches.astype(np.float32))
     return torch.sigmoid(net.either_sign(patches, torch.from_numpy(example.values))).numpy()
-
-
-def choose(utility: np.ndarray) -> np.ndarray:
-    """Keep as the engine does: what is called useful, and at least one."""
-    kept = utility > 0.5
-    kept[utility.argmax()] = True
-    return kept
 
 
 def area_under_curve(score: np.ndarray, label: np.ndarray) -> float:

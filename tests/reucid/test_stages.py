@@ -52,10 +52,11 @@ def test_decomposition_is_the_svd_of_the_stack(
     monkeypatch.setattr(eigenpatches, "WIDEST_GRAM", widest_gram)
     image, p = scene((60, 70)), 5
     in_stack = assign_stacks(image.shape, p, n_stacks, seed=1) == 0
-    values, patches = drain(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
+    values, patches, floor = drain(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
     x = patch_matrix(image, p)[in_stack.ravel()]
     _, s, v = np.linalg.svd(x, full_matrices=False)
     np.testing.assert_allclose(values, s[:4], rtol=1e-3)
+    assert floor == pytest.approx(np.sqrt(np.mean(s[4:] ** 2)), rel=1e-2)
     # the two leading ones stand apart; their signs are fixed
     v *= np.sign(v[np.arange(len(v)), np.abs(v).argmax(axis=1)])[:, None]
     np.testing.assert_allclose(patches[:2].reshape(2, -1), v[:2], atol=2e-3)
@@ -65,8 +66,8 @@ def test_svd_from_a_sample_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eigenpatches, "SAMPLE", 1500)
     image, p = scene((80, 80)), 5
     in_stack = assign_stacks(image.shape, p, 2, seed=1) == 0
-    exact, _ = drain(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
-    sampled, _ = drain(eigenpatches.decompose(image, in_stack, p, 4))
+    exact, _, _ = drain(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
+    sampled, _, _ = drain(eigenpatches.decompose(image, in_stack, p, 4))
     np.testing.assert_allclose(sampled, exact, rtol=0.05)
     assert not np.array_equal(sampled, exact)
 

@@ -12,12 +12,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INPUT_SIZE = 25  # pixels: what eigenpatches are interpolated to
+USEFUL = 0.5  # the utility above which an eigenpatch is kept
 
 Weights = dict[str, "NDArray[np.float32]"]
 
@@ -36,17 +37,29 @@ def prepare(eigenpatches: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     p = eigenpatches.shape[-1]
     zoom = (1, INPUT_SIZE / p, INPUT_SIZE / p)
-    return ndimage.zoom(np.asarray(eigenpatches, np.float32) * p, zoom, order=1)
+    resampled: NDArray[np.float32] = scipy.ndimage.zoom(
+        np.asarray(eigenpatches, np.float32) * p, zoom, order=1
+    )
+    return resampled
 
 
-def normalise(singular_values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return singular values relative to the largest of their decomposition."""
-    return (singular_values / max(singular_values[0], np.finfo(float).tiny)).astype(np.float32)
+def normalise(
+    singular_values: NDArray[np.floating], noise_floor: float
+) -> NDArray[np.float32]:
+    """Return singular values relative to the noise floor of their decomposition.
+
+    As natural logarithm: 0 is as strong as white noise.  (The paper normalises to the
+    largest, which says nothing of the noise: measured in ``docs/training.md``.)
+    """
+    tiny = np.finfo(np.float32).tiny
+    ratio = np.maximum(singular_values, tiny) / max(noise_floor, tiny)
+    return np.asarray(np.log(ratio), np.float32)
 
 
 def utility(
     eigenpatches: NDArray[np.floating],
     singular_values: NDArray[np.floating],
+    noise_floor: float,
     weights: Weights,
 ) -> NDArray[np.float32]:
     """Rate each eigenpatch: 1 is worth keeping, 0 is noise.
@@ -57,7 +70,9 @@ def utility(
     Parameters
     ----------
     eigenpatches : (k, p, p) array
-    singular_values : (k,) array, descending
+    singular_values : (k,) array
+    noise_floor : float
+        The singular value of pure noise.
     weights : dict of arrays
         As from `load_weights`.
 
@@ -66,9 +81,16 @@ def utility(
     (k,) float32 array, 0 to 1
     """
     patches = prepare(eigenpatches)
-    values = normalise(singular_values)
+    values = normalise(singular_values, noise_floor)
     logit = (forward(patches, values, weights) + forward(-patches, values, weights)) / 2
-    return 1 / (1 + np.exp(-logit))
+    return scipy.special.expit(logit)  # type: ignore[no-any-return]
+
+
+def choose(utilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Keep the eigenpatches that are called useful: at least one is always kept."""
+    kept: NDArray[np.bool_] = utilities > USEFUL
+    kept[utilities.argmax()] = True
+    return kept
 
 
 def forward(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from napari_lowdose.reucid.patch_stacks import extract_patches
 
@@ -40,7 +40,7 @@ def decompose(
     *,
     exact: bool = False,
     seed: int = 0,
-) -> Generator[float, None, tuple[NDArray[np.float64], NDArray[np.float32]]]:
+) -> Generator[float, None, tuple[NDArray[np.float64], NDArray[np.float32], float]]:
     """Find the singular values and eigenpatches of a patch stack.
 
     Parameters
@@ -69,19 +69,26 @@ def decompose(
     -------
     singular_values : (k,) float64 array, descending
     eigenpatches : (k, p, p) float32 array, of unit norm
+    noise_floor : float
+        The root mean square of the p * p - k singular values that are not found: they are
+        noise, and what white noise alone would give.
     """
     n_pixels = patch_size**2
     rank = min(n_components, n_pixels)
     share = 1.0
     if patch_size <= WIDEST_GRAM and in_stack.all():
         gram = yield from patch_gram(image, patch_size)
-        apply_gram = gram.__matmul__
+        power = np.trace(gram)
+
+        def apply_gram(z: NDArray[np.float64]) -> NDArray[np.float64]:
+            return gram @ z
     else:
         positions = np.flatnonzero(in_stack)
         if not exact and len(positions) > SAMPLE:
             share = SAMPLE / len(positions)
             positions = np.random.default_rng(seed).choice(positions, SAMPLE, replace=False)
         patches = extract_patches(image, patch_size, positions)
+        power = np.square(patches).sum(dtype=np.float64)
         yield 0.0
 
         def apply_gram(z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -89,7 +96,9 @@ def decompose(
 
     values, vectors = yield from randomised_svd(apply_gram, n_pixels, rank, seed)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
-    return values / np.sqrt(share), eigenpatches
+    rest = power - np.square(values).sum()
+    noise = max(rest, 0.0) / (n_pixels - rank) if rank < n_pixels else values[-1] ** 2
+    return values / np.sqrt(share), eigenpatches, float(np.sqrt(noise / share))
 
 
 def randomised_svd(
@@ -209,4 +218,5 @@ def _correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArr
     ]
     spectrum = scipy.fft.rfft2(first, shape, workers=-1).conj()
     spectrum *= scipy.fft.rfft2(second, shape, workers=-1)
-    return scipy.fft.irfft2(spectrum, shape, workers=-1)
+    product: NDArray[np.float64] = scipy.fft.irfft2(spectrum, shape, workers=-1)
+    return product

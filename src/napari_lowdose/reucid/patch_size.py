@@ -1,19 +1,37 @@
-"""How wide a patch is: as the PSF (the paper), or wider where that denoises better."""
+"""How wide a patch is: as the PSF (the paper), or wider where that denoises better.
+
+On a crystal a patch of several PSF widths averages over more repeats, on an aperiodic
+specimen it has too much to describe.  Which of the two an image is, the image itself
+tells: Stein's estimate of the error needs the noise variance, but not the truth.
+
+References
+----------
+S. Ramani, T. Blu and M. Unser, "Monte-Carlo SURE", IEEE Trans. Image Process. 17, 1540
+(2008).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM
+import numpy as np
+
+from napari_lowdose.reucid.classifier import choose, load_weights, utility
+from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, decompose
+from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.psf_width import psf_width
+from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 WIDTHS = 3  # PSF widths in a wide patch, and as many times the components
+CROP = 256  # pixels: the part of the image that "auto" tries both patches on
+MARGIN = 0.5  # dB that the wide patch must promise, as the estimate has an error of its own
+SMALLEST_CROP = 2  # wide patches side by side: with fewer there is nothing to learn from
+PROBE = 0.1  # standard deviations of the noise, the perturbation that Monte-Carlo SURE adds
 
 
 def wide_patch(psf_width: int) -> int:
@@ -26,9 +44,95 @@ def choose_patch_size(
     wanted: Literal["auto", "psf", "wide"],
     n_components: int,
     scan_noise: Literal["remove", "keep"],
+    seed: int,
 ) -> Generator[float, None, tuple[int, int]]:
+    """Find the width of a patch, and the rank that goes with it.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+        With its constant taken off.
+    wanted : "auto", "psf" or "wide"
+    n_components : int
+        Rank for a patch as wide as the PSF.
+    scan_noise : "remove" or "keep"
+    seed : int
+
+    Yields
+    ------
+    float
+        The fraction that is done.
+
+    Returns
+    -------
+    patch_size : int
+        Odd, pixels.
+    n_components : int
+        Rank for that patch: three times as many for a wide one.
+    """
     psf = psf_width(image)
-    yield 0.5
-    if wanted == "psf":
+    yield 0.1
+    wide = min(wide_patch(psf), (min(image.shape) - 1) // 2 * 2 + 1)
+    if wanted == "psf" or wide <= psf:
         return psf, n_components
-    return wide_patch(psf), n_components * WIDTHS
+    if wanted == "wide":
+        return wide, n_components * WIDTHS
+    crop = _middle(image)
+    if min(crop.shape) < SMALLEST_CROP * wide:
+        return psf, n_components
+    variance = None
+    risks = []
+    for p, rank in ((psf, n_components), (wide, n_components * WIDTHS)):
+        risk, variance = yield from _risk(crop, p, rank, scan_noise, seed, variance)
+        risks.append(max(risk, 1e-3 * variance))
+    if 10 * np.log10(risks[0] / risks[1]) > MARGIN:
+        return wide, n_components * WIDTHS
+    return psf, n_components
+
+
+def _risk(
+    image: NDArray[np.float32],
+    patch_size: int,
+    n_components: int,
+    scan_noise: Literal["remove", "keep"],
+    seed: int,
+    variance: float | None,
+) -> Generator[float, None, tuple[float, float]]:
+    r"""Estimate the mean squared error of denoising `image`, without the truth.
+
+    .. math:: \langle (J(I) - I)^2 \rangle - \sigma^2
+              + 2 \sigma^2 \langle b \cdot (J(I + \epsilon b) - J(I)) \rangle / \epsilon
+
+    with random signs b.  The eigenpatches are found anew for the second image, so that
+    the noise that they learnt by heart counts; the choice among them stays.
+
+    Returns
+    -------
+    risk, variance : float
+        The noise variance is the one given, or read off the noise floor of this SVD.
+    """
+    everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)
+    terrain = patch_terrain(everywhere, patch_size)
+
+    values, patches, floor = yield from decompose(
+        image, everywhere, patch_size, n_components, seed=seed
+    )
+    kept = choose(utility(patches, values, floor, load_weights(scan_noise)))
+    clean = yield from project(image, patches[kept], everywhere)
+    if variance is None:
+        variance = floor**2 / everywhere.size
+
+    signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), image.shape)
+    epsilon = np.float32(PROBE * np.sqrt(variance))
+    probed = np.asarray(image + epsilon * signs, np.float32)
+    _, patches, _ = yield from decompose(probed, everywhere, patch_size, n_components, seed=seed)
+    changed = yield from project(probed, patches[kept], everywhere)
+
+    residual = np.square(clean / terrain - image).mean(dtype=np.float64)
+    divergence = (signs * ((changed - clean) / terrain)).mean(dtype=np.float64) / epsilon
+    return float(residual + variance * (2 * divergence - 1)), variance
+
+
+def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    y, x = (max(0, (n - CROP) // 2) for n in image.shape)
+    return image[y : y + CROP, x : x + CROP]

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -78,7 +78,8 @@ def project(
             back = scipy.fft.rfft2(masked)
             back *= eigenpatch
             total += back
-        return scipy.fft.irfft2(total, shape)[: tile.shape[0], : tile.shape[1]]
+        placed: NDArray[np.float32] = scipy.fft.irfft2(total, shape)
+        return placed[: tile.shape[0], : tile.shape[1]]
 
     n_threads = os.cpu_count() or 1
     with ThreadPoolExecutor(n_threads) as pool:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import fft
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,10 +177,10 @@ def _row_noise(tile: Tile) -> Tile:
     Row noise lies on the axis dy = 0, but what chance leaves of it elsewhere is the same for
     all lags of a row, so that averaging over a ring does not take it away.
     """
-    spectrum = fft.rfft(tile.mean(axis=1))
+    spectrum = scipy.fft.rfft(tile.mean(axis=1))
     power = abs(spectrum) ** 2
     spectrum[power > _FRINGE * np.median(power)] = 0
-    return np.asarray(fft.irfft(spectrum, len(tile)), dtype=np.float32)
+    return np.asarray(scipy.fft.irfft(spectrum, len(tile)), dtype=np.float32)
 
 
 def _local_variances(tile: Tile, side: int = 16) -> Profile:
@@ -201,17 +201,17 @@ def _without_background(tile: Tile) -> Tile:
 
     Cosines, not sines and cosines: they do not force opposite edges to be equal.
     """
-    cosines = fft.dctn(tile, norm="ortho")
+    cosines = scipy.fft.dctn(tile, norm="ortho")
     slow_y, slow_x = (max(1, round(length / MAX_WIDTH)) for length in tile.shape)
     cosines[:slow_y, :slow_x] = 0
-    return np.asarray(fft.idctn(cosines, norm="ortho"), dtype=np.float32)
+    return np.asarray(scipy.fft.idctn(cosines, norm="ortho"), dtype=np.float32)
 
 
 def _autocorrelation(tile: Tile, reach: int) -> Tile:
     """Sum the products at lags -reach..reach (y) and 0..reach (x); padded, so nothing wraps."""
-    padded = [fft.next_fast_len(length + reach, real=True) for length in tile.shape]
-    spectrum = fft.rfft2(tile, padded)
-    products = fft.irfft2(abs(spectrum) ** 2, padded)[:, : reach + 1]
+    padded = [scipy.fft.next_fast_len(length + reach, real=True) for length in tile.shape]
+    spectrum = scipy.fft.rfft2(tile, padded)
+    products = scipy.fft.irfft2(abs(spectrum) ** 2, padded)[:, : reach + 1]
     return np.concatenate((products[-reach:], products[: reach + 1]))
 
 

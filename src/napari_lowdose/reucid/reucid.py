@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_frame, check_image
-from napari_lowdose.reucid.classifier import load_weights, utility
+from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import SAMPLE, decompose
 from napari_lowdose.reucid.memory_plan import plan_stacks
 from napari_lowdose.reucid.patch_size import choose_patch_size
@@ -42,7 +42,9 @@ class StackStep(Step):
     eigenpatches : (k, p, p) float32 array
         Of unit norm.
     singular_values : (k,) float64 array
-        Descending; relative to the standard deviation of the image.
+        Descending; in units of the image's standard deviation.
+    noise_floor : float
+        The singular value that pure white noise would have.
     utilities : (k,) float32 array
         The classifier's verdicts: 1 is worth keeping, 0 is noise.
     kept : (k,) bool array
@@ -54,6 +56,7 @@ class StackStep(Step):
     patch_size: int
     eigenpatches: NDArray[np.float32]
     singular_values: NDArray[np.float64]
+    noise_floor: float
     utilities: NDArray[np.float32]
     kept: NDArray[np.bool_]
 
@@ -192,8 +195,8 @@ class Reucid:
             name = f"stack {stack + 1} of {d}"
             begin, middle, end = stack / d, (stack + 0.5) / d, (stack + 1) / d
             svd = decompose(image, in_stack, p, n_components, exact=self.exact, seed=self.seed)
-            values, eigenpatches = yield from report(svd, begin, middle, f"{name}: eigenpatches")
-            utilities = utility(eigenpatches, values, weights)
+            values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
+            utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
             placed = project(image, eigenpatches[kept], in_stack)
             canvas += yield from report(placed, middle, 0.99 * end, f"{name}: reconstruction")
@@ -207,6 +210,7 @@ class Reucid:
                 patch_size=p,
                 eigenpatches=eigenpatches,
                 singular_values=values,
+                noise_floor=floor,
                 utilities=utilities,
                 kept=kept,
             )
@@ -260,7 +264,9 @@ class Reucid:
         """Return the width of a patch and the rank that goes with it."""
         if isinstance(self.patch_size, int):
             return self.patch_size, self.n_components
-        search = choose_patch_size(image, self.patch_size, self.n_components, self.scan_noise)
+        search = choose_patch_size(
+            image, self.patch_size, self.n_components, self.scan_noise, self.seed
+        )
         p, n_components = yield from report(search, 0.0, 0.0, "patch size")
         return p, n_components
 
@@ -272,11 +278,9 @@ class Reucid:
 
     def _choose(self, utilities: NDArray[np.float32], stack: int) -> NDArray[np.bool_]:
         """Return which eigenpatches of a stack are kept: at least one."""
-        kept = np.zeros(len(utilities), bool)
         if self.keep is None:
-            kept[:] = utilities > 0.5
-            kept[utilities.argmax()] = True
-            return kept
+            return choose(utilities)
+        kept = np.zeros(len(utilities), bool)
         if isinstance(self.keep, int):
             kept[: self.keep] = True
             return kept

@@ -54,4 +54,5 @@ def _rolling_sum(counts: NDArray[np.int32], width: int, axis: int) -> NDArray[np
     left = [slice(None), slice(None)]
     entered[axis] = slice(width, None)
     left[axis] = slice(None, -width)
-    return total[tuple(entered)] - total[tuple(left)]
+    sums: NDArray[np.int32] = total[tuple(entered)] - total[tuple(left)]
+    return sums

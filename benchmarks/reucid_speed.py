@@ -1,0 +1,97 @@
+"""REUCID's time and memory.
+
+``python -m benchmarks.reucid_speed`` prints the seconds a frame takes on all cores (median
+of repeats, in this process) beside the plain transcription of the paper on one thread in
+the same run; ``--memory`` prints the growth of peak memory at 4096 x 4096 with a limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.transcription import transcription
+from napari_lowdose import Reucid, denoise
+
+
+def scene(n: int, period: float = 14.0, sigma: float = 2.5) -> np.ndarray:
+    """Return a noisy lattice of n x n pixels, counts."""
+    y, x = np.indices((n, n), dtype=np.float32)
+    distance = ((y + period / 2) % period - period / 2) ** 2 + (x % period - period / 2) ** 2
+    return np.random.default_rng(0).poisson(1 + 8 * np.exp(-distance / (2 * sigma**2))).astype("u2")
+
+
+def median_seconds(work: Callable[[], object], repeats: int) -> float:
+    """Return the median time of some runs after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def one_thread_transcription(n: int, p: int) -> float:
+    """Time the transcription in a process of its own with one BLAS thread."""
+    code = (
+        "import time, numpy as np; from benchmarks.reucid_speed import *; "
+        f"image = scene({n}); stacks = np.zeros(({n - p + 1}, {n - p + 1}), int); "
+        f"start = time.perf_counter(); transcription(image, {p}, range(8), stacks); "
+        "print(time.perf_counter() - start)"
+    )
+    one = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, env={**os.environ, **one}, capture_output=True, check=True).stdout)
+
+
+def memory(n: int, p: int, limit: int) -> None:
+    """Print how far the peak memory grows while one large frame is denoised."""
+    denoise(scene(128), Reucid(patch_size=p))
+    image = scene(n)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    denoise(image, Reucid(patch_size=p, memory_limit=limit))
+    seconds = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    print(f"{n} x {n}, patch {p}, limit {limit / 2**30:.0f} GiB: peak memory grows by "
+          f"{grown:.2f} GiB, {seconds:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--no-transcription", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.memory:
+        memory(4096, 23, 2**30)
+        return
+    print(f"{os.cpu_count()} cores; seconds, median")
+    print(f"{'image':12s} {'patch':8s} {'stacks':>6s} {'REUCID':>8s} {'transcription':>14s} {'ratio':>6s}")
+    for n, p, stacks, repeats in (
+        (256, 11, 1, 15),
+        (890, 11, 1, 7),
+        (890, 11, 5, 5),
+        (1024, 23, 1, 5),
+        (1024, 23, 5, 3),
+        (512, "auto", 1, 5),
+        (4096, 23, 1, 1),
+    ):
+        image = scene(n)
+        seconds = median_seconds(lambda: denoise(image, Reucid(patch_size=p, n_stacks=stacks)), repeats)
+        row = f"{n:4d} x {n:4d}  {p!s:8s} {stacks:6d} {seconds:8.3f}"
+        if p == 11 and stacks == 1 and not arguments.no_transcription:
+            plain = one_thread_transcription(n, p)
+            row += f" {plain:14.2f} {plain / seconds:6.0f}"
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The images that the benchmarks measure on, kept outside the repository."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+ROOT = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+def shared(relative: str) -> np.ndarray:
+    """Read ``../shared/data/<relative>``, or stop with a message where it is missing."""
+    path = ROOT / relative
+    if not path.exists():
+        sys.exit(f"skipped: {path} is missing")
+    return tifffile.imread(path)
+
+
+def sim_stem() -> dict[str, np.ndarray]:
+    """Return the simulated specimens, noise-free, maximum 1."""
+    names = ("ws2_defects", "si_110", "sto_001", "graphene_defects", "au_decahedron")
+    images = {name: shared(f"sim_stem/{name}.tif").astype(np.float32) for name in names}
+    return {name: image / image.max() for name, image in images.items()}
