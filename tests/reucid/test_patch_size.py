@@ -1,0 +1,62 @@
+"""The choice between the paper's patch and a wide one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_lowdose import Reucid, StackStep, denoise, metrics
+from napari_lowdose.reucid.patch_size import wide_patch
+
+
+def crystal(n: int = 256) -> np.ndarray:
+    y, x = np.indices((n, n))
+    return np.exp(-((y % 13 - 6) ** 2 + (x % 16 - 8) ** 2) / 12.5)
+
+
+def spots(n: int = 256) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(4)
+    points = np.zeros((n, n))
+    points[tuple(rng.integers(0, n, (2, 500)))] = rng.uniform(0.3, 1, 500)
+    scene = gaussian_filter(points, 2.0)
+    return scene / scene.max()
+
+
+def noisy(truth: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.poisson(15 * truth) / 15 + 0.05 * rng.normal(size=truth.shape)
+
+
+def chosen(image: np.ndarray, patch_size: str) -> int:
+    steps = Reucid(patch_size=patch_size).steps(image)  # type: ignore[arg-type]
+    return [step for step in steps if isinstance(step, StackStep)][-1].patch_size
+
+
+def test_wide_is_three_psf_widths_and_odd() -> None:
+    assert [wide_patch(p) for p in (5, 7, 9, 11, 17, 31)] == [15, 21, 27, 33, 49, 49]
+
+
+def test_a_perfect_crystal_gets_wide_patches_and_gains() -> None:
+    truth = crystal()
+    image = noisy(truth)
+    assert chosen(image, "auto") == chosen(image, "wide")
+    auto = metrics.psnr(truth, denoise(image, Reucid()), data_range=1)
+    psf = metrics.psnr(truth, denoise(image, Reucid(patch_size="psf")), data_range=1)
+    assert auto > psf + 2
+
+
+def test_an_aperiodic_scene_keeps_the_papers_patch() -> None:
+    image = noisy(spots())
+    assert chosen(image, "auto") == chosen(image, "psf")
+
+
+def test_a_small_image_keeps_the_papers_patch() -> None:
+    image = noisy(crystal(48))
+    assert chosen(image, "auto") == chosen(image, "psf")
+
+
+def test_the_choice_is_told() -> None:
+    image = noisy(crystal(128))
+    last = list(Reucid(patch_size="wide").steps(image))[-1]
+    assert f"patches of {chosen(image, 'wide')} px" in last.message
