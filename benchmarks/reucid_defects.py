@@ -64,8 +64,10 @@ def main() -> None:
     parser.add_argument("--levels", type=float, nargs="+", default=[9, 13, 16, 22])
     parser.add_argument("--patches", nargs="+", default=["psf", "wide", "auto"])
     arguments = parser.parse_args()
-    print(f"{'specimen':18s} {'defect':8s} {'n':>2s} {'contrast':>8s} {'input':>6s}"
-          + "".join(f"{patch:>16s}" for patch in ["noisy", *arguments.patches]))
+    print(
+        f"{'specimen':18s} {'defect':8s} {'n':>2s} {'contrast':>8s} {'input':>6s}"
+        + "".join(f"{patch:>16s}" for patch in ["noisy", *arguments.patches])
+    )
     for name in LATTICE:
         truth = sim_stem()[name]
         places = sites(name, truth.shape)
@@ -76,7 +78,11 @@ def main() -> None:
                 image = noisy(truth, db, 0.0, np.random.default_rng([draw, int(db)]))
                 for patch in ["noisy", *arguments.patches]:
                     engine = Reucid(n_stacks=1)
-                    clean = image if patch == "noisy" else denoise(image, replace(engine, patch_size=patch))
+                    clean = (
+                        image
+                        if patch == "noisy"
+                        else denoise(image, replace(engine, patch_size=patch))
+                    )
                     for kind, at in places.items():
                         found = contrast(clean, at)
                         shares[kind, patch].append(found @ true[kind] / (true[kind] @ true[kind]))

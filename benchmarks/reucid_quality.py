@@ -52,7 +52,9 @@ def best_bm3d(truth: np.ndarray, image: np.ndarray, psnr: Callable[[np.ndarray],
     root = 2 / gain * np.sqrt(np.maximum(inside, 0))
     for f in (0.7, 1.0, 1.4, 2.0):
         clean = np.maximum(bm3d(root, f), 0)
-        best = max(best, psnr(((clean * gain / 2) ** 2 - 0.375 * gain**2 - (0.05 * scale) ** 2) / gain))
+        best = max(
+            best, psnr(((clean * gain / 2) ** 2 - 0.375 * gain**2 - (0.05 * scale) ** 2) / gain)
+        )
     return best
 
 

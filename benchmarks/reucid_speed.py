@@ -49,7 +49,9 @@ def one_thread_transcription(n: int, p: int) -> float:
     )
     one = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-c", code]
-    return float(subprocess.run(command, env={**os.environ, **one}, capture_output=True, check=True).stdout)
+    return float(
+        subprocess.run(command, env={**os.environ, **one}, capture_output=True, check=True).stdout
+    )
 
 
 def memory(n: int, p: int, limit: int) -> None:
@@ -61,8 +63,10 @@ def memory(n: int, p: int, limit: int) -> None:
     denoise(image, Reucid(patch_size=p, memory_limit=limit))
     seconds = time.perf_counter() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
-    print(f"{n} x {n}, patch {p}, limit {limit / 2**30:.0f} GiB: peak memory grows by "
-          f"{grown:.2f} GiB, {seconds:.1f} s")
+    print(
+        f"{n} x {n}, patch {p}, limit {limit / 2**30:.0f} GiB: peak memory grows by "
+        f"{grown:.2f} GiB, {seconds:.1f} s"
+    )
 
 
 def main() -> None:
@@ -74,7 +78,9 @@ def main() -> None:
         memory(4096, 23, 2**30)
         return
     print(f"{os.cpu_count()} cores; seconds, median")
-    print(f"{'image':12s} {'patch':8s} {'stacks':>6s} {'REUCID':>8s} {'transcription':>14s} {'ratio':>6s}")
+    print(
+        f"{'image':12s} {'patch':8s} {'stacks':>6s} {'REUCID':>8s} {'transcription':>14s} {'ratio':>6s}"
+    )
     for n, p, stacks, repeats in (
         (256, 11, 1, 15),
         (890, 11, 1, 7),
@@ -85,7 +91,9 @@ def main() -> None:
         (4096, 23, 1, 1),
     ):
         image = scene(n)
-        seconds = median_seconds(lambda: denoise(image, Reucid(patch_size=p, n_stacks=stacks)), repeats)
+        seconds = median_seconds(
+            lambda: denoise(image, Reucid(patch_size=p, n_stacks=stacks)), repeats
+        )
         row = f"{n:4d} x {n:4d}  {p!s:8s} {stacks:6d} {seconds:8.3f}"
         if p == 11 and stacks == 1 and not arguments.no_transcription:
             plain = one_thread_transcription(n, p)

@@ -119,7 +119,9 @@ def examples(name: str, *, draws: int, seed: int) -> Iterator[Example]:
                     patches=prepare(stack.eigenpatches).astype(np.float16),
                     values=normalise(stack.singular_values, stack.noise_floor),
                     label=label,
-                    weight=np.abs(error.after_toggling(label) / error(label) - 1).astype(np.float32),
+                    weight=np.abs(error.after_toggling(label) / error(label) - 1).astype(
+                        np.float32
+                    ),
                     error=error,
                     peak_value=top,
                     plain=plain_rule(noisy, stack, floor),

@@ -54,9 +54,7 @@ def contributions(noisy: np.ndarray, patches: np.ndarray) -> tuple[float, np.nda
     p = patches.shape[-1]
     everywhere = np.ones([n - p + 1 for n in noisy.shape], bool)
     terrain = patch_terrain(everywhere, p) / scale
-    return offset, np.stack(
-        [drain(project(image, v[None], everywhere)) / terrain for v in patches]
-    )
+    return offset, np.stack([drain(project(image, v[None], everywhere)) / terrain for v in patches])
 
 
 def error_of_choice(truth: np.ndarray, offset: float, c: np.ndarray) -> ErrorOfChoice:
@@ -81,7 +79,9 @@ def decompose(noisy: np.ndarray, patch_size: int, n_components: int) -> Decompos
     """Run the engine's own front end on all patches of `noisy`."""
     everywhere = np.ones([n - patch_size + 1 for n in noisy.shape], bool)
     image = standardise(noisy)[2]
-    return Decomposition(*drain(eigenpatches.decompose(image, everywhere, patch_size, n_components)))
+    return Decomposition(
+        *drain(eigenpatches.decompose(image, everywhere, patch_size, n_components))
+    )
 
 
 def best_prefix(error: ErrorOfChoice) -> np.ndarray:

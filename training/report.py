@@ -39,8 +39,10 @@ def report(net: UtilityNet, test: Sequence[Example]) -> None:
         dose = next(name for low, high, name in DOSES if low <= e.peak < high)
         return e.specimen, e.patch, e.noise, dose
 
-    print(f"{'specimen':16s} {'patch':5s} {'noise':8s} {'e-/peak':9s} {'n':>3s} {'accuracy':>8s} "
-          f"{'AUC':>5s} {'best dB':>8s} {'CNN':>6s} {'plain':>6s}")
+    print(
+        f"{'specimen':16s} {'patch':5s} {'noise':8s} {'e-/peak':9s} {'n':>3s} {'accuracy':>8s} "
+        f"{'AUC':>5s} {'best dB':>8s} {'CNN':>6s} {'plain':>6s}"
+    )
     for group, members in groupby(sorted(test, key=key), key):
         rows = list(members)
         score = [utilities(net, e) for e in rows]
@@ -49,7 +51,9 @@ def report(net: UtilityNet, test: Sequence[Example]) -> None:
         best = np.array([e.psnr(e.label) for e in rows])
         cnn = np.array([e.psnr(k) for e, k in zip(rows, kept, strict=True)])
         plain = np.array([e.psnr(e.plain) for e in rows])
-        print(f"{group[0]:16s} {group[1]:5s} {group[2]:8s} {group[3]:9s} {len(rows):3d} "
-              f"{np.mean(np.concatenate(kept) == label):8.3f} "
-              f"{area_under_curve(np.concatenate(score), label):5.3f} {best.mean():8.2f} "
-              f"{(cnn - best).mean():6.2f} {(plain - best).mean():6.2f}")
+        print(
+            f"{group[0]:16s} {group[1]:5s} {group[2]:8s} {group[3]:9s} {len(rows):3d} "
+            f"{np.mean(np.concatenate(kept) == label):8.3f} "
+            f"{area_under_curve(np.concatenate(score), label):5.3f} {best.mean():8.2f} "
+            f"{(cnn - best).mean():6.2f} {(plain - best).mean():6.2f}"
+        )

@@ -181,7 +181,9 @@ def main() -> None:
     start = time.perf_counter()
     train = make_examples(train_names, draws=arguments.draws, seed=arguments.seed)
     test = make_examples(HELD_OUT, draws=arguments.draws, seed=arguments.seed + 1)
-    print(f"{len(train)} decompositions labelled in {time.perf_counter() - start:.0f} s", flush=True)
+    print(
+        f"{len(train)} decompositions labelled in {time.perf_counter() - start:.0f} s", flush=True
+    )
     if arguments.paper_normalisation:
         train = [relative_to_the_largest(e) for e in train]
         test = [relative_to_the_largest(e) for e in test]

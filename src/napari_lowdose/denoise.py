@@ -45,6 +45,7 @@ class Run:
 
     @property
     def image(self) -> NDArray[np.float32]:
+        """The result so far, in the input's shape and units."""
         if self._image is None:
             self._image = np.array(self.input, dtype=np.float32)
         return self._image

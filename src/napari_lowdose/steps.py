@@ -106,12 +106,25 @@ def report(
         The fractions of the whole work at which the stage begins and ends.
     message : str
     """
+    part = within(stage, start, end)
+    while True:
+        try:
+            fraction = next(part)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        yield Step(fraction=fraction, message=message)
+
+
+def within(
+    stage: Generator[float, None, T], start: float, end: float
+) -> Generator[float, None, T]:
+    """Yield the fractions of a stage that is the part from `start` to `end` of a larger one."""
     while True:
         try:
             fraction = next(stage)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
-        yield Step(fraction=start + fraction * (end - start), message=message)
+        yield start + fraction * (end - start)
 
 
 def drain(stage: Generator[Any, None, T]) -> T:

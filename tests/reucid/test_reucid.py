@@ -90,7 +90,9 @@ def test_same_seed_same_result() -> None:
     np.testing.assert_array_equal(denoise(image, engine), denoise(image, engine))
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">u2"])
+@pytest.mark.parametrize(
+    "dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">u2"]
+)
 def test_every_dtype_gives_float32_in_its_units(dtype: str) -> None:
     image = noisy((48, 48))
     image = np.clip(image, 0, 255).astype(dtype)
@@ -147,3 +149,11 @@ def test_stopping_in_between_leaves_no_thread_behind() -> None:
     next(steps)
     steps.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("patch_size", ["auto", "psf", 9])
+def test_the_fraction_never_falls_and_ends_at_one(patch_size: str | int) -> None:
+    engine = Reucid(patch_size=patch_size, n_stacks=2)  # type: ignore[arg-type]
+    fractions = [step.fraction for step in engine.steps(noisy())]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1

@@ -43,9 +43,7 @@ def prepare(eigenpatches: NDArray[np.floating]) -> NDArray[np.float32]:
     return resampled
 
 
-def normalise(
-    singular_values: NDArray[np.floating], noise_floor: float
-) -> NDArray[np.float32]:
+def normalise(singular_values: NDArray[np.floating], noise_floor: float) -> NDArray[np.float32]:
     """Return singular values relative to the noise floor of their decomposition.
 
     As natural logarithm: 0 is as strong as white noise.  (The paper normalises to the

@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from napari_lowdose.reucid.patch_stacks import extract_patches
+from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -77,7 +78,7 @@ def decompose(
     rank = min(n_components, n_pixels)
     share = 1.0
     if patch_size <= WIDEST_GRAM and in_stack.all():
-        gram = yield from patch_gram(image, patch_size)
+        gram = yield from within(patch_gram(image, patch_size), 0.0, 0.5)
         power = np.trace(gram)
 
         def apply_gram(z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,7 +95,8 @@ def decompose(
         def apply_gram(z: NDArray[np.float64]) -> NDArray[np.float64]:
             return (patches.T @ (patches @ z.astype(np.float32))).astype(np.float64)
 
-    values, vectors = yield from randomised_svd(apply_gram, n_pixels, rank, seed)
+    svd = randomised_svd(apply_gram, n_pixels, rank, seed)
+    values, vectors = yield from within(svd, 0.5, 1.0)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
     rest = power - np.square(values).sum()
     noise = max(rest, 0.0) / (n_pixels - rank) if rank < n_pixels else values[-1] ** 2

@@ -21,6 +21,7 @@ from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, decompose
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.psf_width import psf_width
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 WIDTHS = 3  # PSF widths in a wide patch, and as many times the components
 CROP = 256  # pixels: the part of the image that "auto" tries both patches on
-MARGIN = 0.5  # dB that the wide patch must promise, as the estimate has an error of its own
+MARGIN = 3.0  # dB that the wide patch must promise: what it gains on a crystal that is perfect
 SMALLEST_CROP = 2  # wide patches side by side: with fewer there is nothing to learn from
 PROBE = 0.1  # standard deviations of the noise, the perturbation that Monte-Carlo SURE adds
 
@@ -80,12 +81,12 @@ def choose_patch_size(
     crop = _middle(image)
     if min(crop.shape) < SMALLEST_CROP * wide:
         return psf, n_components
-    variance = None
-    risks = []
-    for p, rank in ((psf, n_components), (wide, n_components * WIDTHS)):
-        risk, variance = yield from _risk(crop, p, rank, scan_noise, seed, variance)
-        risks.append(max(risk, 1e-3 * variance))
-    if 10 * np.log10(risks[0] / risks[1]) > MARGIN:
+    narrow = _risk(crop, psf, n_components, scan_noise, seed)
+    risk, variance = yield from within(narrow, 0.1, 0.3)
+    broad = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
+    risk_wide, _ = yield from within(broad, 0.3, 1.0)
+    smallest = 1e-3 * variance  # an estimate may come out negative
+    if 10 * np.log10(max(risk, smallest) / max(risk_wide, smallest)) > MARGIN:
         return wide, n_components * WIDTHS
     return psf, n_components
 
@@ -96,7 +97,7 @@ def _risk(
     n_components: int,
     scan_noise: Literal["remove", "keep"],
     seed: int,
-    variance: float | None,
+    variance: float | None = None,
 ) -> Generator[float, None, tuple[float, float]]:
     r"""Estimate the mean squared error of denoising `image`, without the truth.
 
@@ -114,19 +115,19 @@ def _risk(
     everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)
     terrain = patch_terrain(everywhere, patch_size)
 
-    values, patches, floor = yield from decompose(
-        image, everywhere, patch_size, n_components, seed=seed
-    )
+    svd = decompose(image, everywhere, patch_size, n_components, seed=seed)
+    values, patches, floor = yield from within(svd, 0.0, 0.4)
     kept = choose(utility(patches, values, floor, load_weights(scan_noise)))
-    clean = yield from project(image, patches[kept], everywhere)
+    clean = yield from within(project(image, patches[kept], everywhere), 0.4, 0.5)
     if variance is None:
         variance = floor**2 / everywhere.size
 
     signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), image.shape)
     epsilon = np.float32(PROBE * np.sqrt(variance))
     probed = np.asarray(image + epsilon * signs, np.float32)
-    _, patches, _ = yield from decompose(probed, everywhere, patch_size, n_components, seed=seed)
-    changed = yield from project(probed, patches[kept], everywhere)
+    svd = decompose(probed, everywhere, patch_size, n_components, seed=seed)
+    _, patches, _ = yield from within(svd, 0.5, 0.9)
+    changed = yield from within(project(probed, patches[kept], everywhere), 0.9, 1.0)
 
     residual = np.square(clean / terrain - image).mean(dtype=np.float64)
     divergence = (signs * ((changed - clean) / terrain)).mean(dtype=np.float64) / epsilon

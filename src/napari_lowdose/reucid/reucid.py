@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
 
+SEARCH = 0.5  # the fraction of the work that choosing the patch size "auto" is, about
+
 
 @dataclass(frozen=True, kw_only=True)
 class StackStep(Step):
@@ -61,6 +63,7 @@ class StackStep(Step):
     kept: NDArray[np.bool_]
 
     def record(self) -> dict[str, Any]:
+        """Return which eigenpatches were kept, of which patch size."""
         return {
             "stack": self.stack,
             "n_stacks": self.n_stacks,
@@ -151,7 +154,7 @@ class Reucid:
         if self.n_stacks is not None and self.n_stacks < 1:
             raise ValueError(f"n_stacks is {self.n_stacks}: use 1 or more, or None.")
         if self.memory_limit is not None and self.memory_limit < 1:
-            raise ValueError(f"memory_limit is {self.memory_limit}: use bytes, at least 1, or None.")
+            raise ValueError(f"memory_limit is {self.memory_limit}: use 1 or more bytes, or None.")
         if self.n_components < 1:
             raise ValueError(f"n_components is {self.n_components}: use 1 or more.")
         if self.scan_noise not in get_args(ScanNoise):
@@ -184,7 +187,8 @@ class Reucid:
     def _frame_steps(self, frame: NDArray[Any]) -> Iterator[Step]:
         check_frame(frame, 3 if isinstance(self.patch_size, str) else self.patch_size)
         offset, scale, image = standardise(frame)
-        p, n_components = yield from self._patch_size(image)
+        begun = SEARCH if self.patch_size == "auto" else 0.0
+        p, n_components = yield from self._patch_size(image, begun)
         d = self._n_stacks(image.shape, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         canvas = np.zeros_like(image)
@@ -193,13 +197,15 @@ class Reucid:
         for stack in range(d):
             in_stack = stack_of == stack
             name = f"stack {stack + 1} of {d}"
-            begin, middle, end = stack / d, (stack + 0.5) / d, (stack + 1) / d
+            begin, middle, end = (
+                begun + (1 - begun) * (stack + part) / d for part in (0.0, 0.5, 1.0)
+            )
             svd = decompose(image, in_stack, p, n_components, exact=self.exact, seed=self.seed)
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
             placed = project(image, eigenpatches[kept], in_stack)
-            canvas += yield from report(placed, middle, 0.99 * end, f"{name}: reconstruction")
+            canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
             terrain += patch_terrain(in_stack, p)
             yield StackStep(
                 fraction=end,
@@ -260,14 +266,16 @@ class Reucid:
                 f"one stack are not those of another: set n_stacks={wanted}."
             )
 
-    def _patch_size(self, image: NDArray[np.float32]) -> Generator[Step, None, tuple[int, int]]:
+    def _patch_size(
+        self, image: NDArray[np.float32], end: float
+    ) -> Generator[Step, None, tuple[int, int]]:
         """Return the width of a patch and the rank that goes with it."""
         if isinstance(self.patch_size, int):
             return self.patch_size, self.n_components
         search = choose_patch_size(
             image, self.patch_size, self.n_components, self.scan_noise, self.seed
         )
-        p, n_components = yield from report(search, 0.0, 0.0, "patch size")
+        p, n_components = yield from report(search, 0.0, end, "patch size")
         return p, n_components
 
     def _n_stacks(self, shape: tuple[int, int], patch_size: int) -> int:
