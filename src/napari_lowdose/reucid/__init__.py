@@ -2,7 +2,8 @@
 
 References
 ----------
-J. Mitchell, T. Sanvito & L. Jones, "REUCID" (2025).
+M. A. J. Mitchell, S. Sanvito & L. Jones, "Rapid eigenpatch utility classifier for image
+denoising", Scientific Reports 15 (2025), doi:10.1038/s41598-025-96859-x.
 """
 
 from napari_lowdose.reucid.reucid import Reucid, StackStep

@@ -112,7 +112,8 @@ class Reucid:
 
     References
     ----------
-    J. Mitchell, T. Sanvito and L. Jones, REUCID (2025), Algorithm 1.
+    M. A. J. Mitchell, S. Sanvito and L. Jones, "Rapid eigenpatch utility classifier for image
+    denoising", Scientific Reports 15 (2025), Algorithm 1.
 
     Examples
     --------
