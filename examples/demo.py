@@ -75,7 +75,7 @@ def print_table(layers: dict[str, np.ndarray], seconds: float) -> None:
         print(f"noise taken away, standard deviation: {residual(layers).std():.4g}")
         return
     truth = layers["without noise"]
-    data_range = float(np.ptp(truth))
+    data_range = float(truth.max())
     print(f"{'':8}{'PSNR':>10}{'SSIM':>8}")
     for name in ("input", "REUCID"):
         psnr = metrics.psnr(truth, layers[name], data_range=data_range)

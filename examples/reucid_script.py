@@ -19,6 +19,6 @@ for step in denoise_steps(noisy, Reucid(n_stacks=5)):
 # Your own choice: the first six eigenpatches of a patch of 11 x 11 pixels
 six = denoise(noisy, Reucid(patch_size=11, keep=6))
 
-data_range = float(truth.max() - truth.min())
+data_range = float(truth.max())
 for name, image in {"noisy": noisy, "REUCID": clean, "six eigenpatches": six}.items():
     print(f"{name:>17}: PSNR {metrics.psnr(truth, image, data_range=data_range):.1f} dB")
