@@ -12,7 +12,7 @@ from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import SAMPLE, decompose
 from napari_lowdose.reucid.memory_plan import plan_stacks
-from napari_lowdose.reucid.patch_size import choose_patch_size
+from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
 from napari_lowdose.reucid.patch_stacks import assign_stacks
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -251,10 +251,11 @@ class Reucid:
         if self.keep is None:
             return
         if isinstance(self.keep, int):
-            if not 1 <= self.keep <= self.n_components:
+            most = self.n_components * (WIDTHS if self.patch_size in ("auto", "wide") else 1)
+            if not 1 <= self.keep <= most:
                 raise ValueError(
-                    f"keep is {self.keep}: keep from 1 to n_components ({self.n_components}) "
-                    "eigenpatches."
+                    f"keep is {self.keep}: keep from 1 to {most} eigenpatches, as many as "
+                    f"n_components={self.n_components} gives, or raise n_components."
                 )
             return
         if not len(self.keep):
