@@ -55,7 +55,8 @@ def nuclei(
     image = np.zeros(shape)
     for centre in _scattered(rng, shape, spacing=2.3 * radius, jitter=0.45):
         inside, _ = _blob(rng, shape, centre, radius * rng.uniform(0.75, 1.2), edge=0.06)
-        grains = 1 + 0.35 * _texture(rng, shape, psf_sigma) + 0.25 * _texture(rng, shape, radius / 4)
+        grains = 1 + 0.35 * _texture(rng, shape, psf_sigma)
+        grains += 0.25 * _texture(rng, shape, radius / 4)
         image += inside * np.clip(grains, 0.2, None) * rng.uniform(0.4, 1.0)
     return _finished(rng, image, psf_sigma, background)
 

@@ -4,7 +4,7 @@ STEM images are simulated with abTEM from the models in `training.structures`;
 light-microscopy scenes are drawn by `training.light`.  Nothing is downloaded.
 
 ``python -m training.specimens [names]`` computes what is missing in
-``training/cache`` (about twenty minutes on one core for everything);
+``training/cache`` (about ten minutes on one core for everything);
 ``python -m training.specimens --ship`` writes the sample image of the package.
 
 A STEM specimen is a periodic cell: its scan is computed once, at the coarsest

@@ -74,7 +74,7 @@ def gallium_nitride_1120() -> Atoms:
     a, c, u = 3.189, 5.185, 0.377
     b = a * np.sqrt(3)
     gallium = np.array([(0, 0, 0), (b / 2, 0, a / 2), (b / 6, c / 2, a / 2), (2 * b / 3, c / 2, 0)])
-    positions = np.vstack([gallium, gallium + (0, u * c, 0)])
+    positions = np.vstack([gallium, gallium + np.array([0, u * c, 0])])
     return Atoms("Ga4N4", positions=positions, cell=(b, c, a), pbc=True) * (2, 2, 16)
 
 
@@ -255,7 +255,7 @@ def _dichalcogenide(
     doubled = {tuple(atoms.positions[i, :2]) for i in pairs}
     named: dict[tuple[float, float], str] = {}
     for (kind, x, y), i in zip(marked.defects, on_metal | sites | pairs, strict=True):
-        site = symbols[i] + ("2" if (atoms.positions[i, 0], atoms.positions[i, 1]) in doubled else "")
+        site = symbols[i] + ("2" if tuple(atoms.positions[i, :2]) in doubled else "")
         named[x, y] = f"{kind} {site}" if kind == "vacancy" else f"{kind} on {site}"
     return Marked(marked.atoms, [(kind, x, y) for (x, y), kind in named.items()])
 
