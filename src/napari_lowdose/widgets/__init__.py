@@ -1,0 +1,1 @@
+"""The dock widgets: the only code that imports napari, Qt and magicgui."""

@@ -1,0 +1,184 @@
+"""The eigenpatches of a patch stack, their singular values, and which of them are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import QRectF, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_lowdose.reucid import StackStep
+
+TILE = 42  # pixels
+KEPT = QColor("#2fbf71")
+DROPPED = QColor("#8a8f98")
+
+
+class EigenpatchGallery(QWidget):
+    """A scree plot above the eigenpatches; a click on either keeps or drops one.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    toggled = Signal(int, int)
+    """(position of the stack, number of the eigenpatch) that was clicked."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._stacks: Sequence[StackStep] = ()
+        self._chosen: Sequence[StackStep] = ()
+        self._items: list[QListWidgetItem] = []
+        self._clickable = False
+        self.caption = QLabel()
+        self.stack_combo = QComboBox()
+        self.stack_combo.setToolTip("Which patch stack's eigenpatches are shown")
+        self.stack_combo.currentIndexChanged.connect(self._draw)
+        self.scree = _ScreePlot()
+        self.scree.clicked.connect(self._clicked)
+        self.tiles = QListWidget()
+        self.tiles.setViewMode(QListView.ViewMode.IconMode)
+        self.tiles.setResizeMode(QListView.ResizeMode.Adjust)
+        self.tiles.setMovement(QListView.Movement.Static)
+        self.tiles.setSelectionMode(QListView.SelectionMode.NoSelection)
+        self.tiles.setIconSize(QSize(TILE, TILE))
+        self.tiles.setGridSize(QSize(TILE + 4, TILE + 4))
+        self.tiles.setMinimumHeight(2 * (TILE + 4) + 6)
+        self.tiles.itemClicked.connect(lambda item: self._clicked(self.tiles.row(item)))
+        top = QHBoxLayout()
+        top.addWidget(self.caption, 1)
+        top.addWidget(self.stack_combo)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(top)
+        layout.addWidget(self.scree)
+        layout.addWidget(self.tiles, 1)
+
+    def show_stacks(self, stacks: Sequence[StackStep], chosen: Sequence[StackStep]) -> None:
+        """Show the eigenpatches of `stacks`, and where they differ from what was `chosen`."""
+        self._stacks, self._chosen = stacks, chosen
+        if self.stack_combo.count() != len(stacks):
+            seen = max(self.stack_combo.currentIndex(), 0)
+            self.stack_combo.blockSignals(True)
+            self.stack_combo.clear()
+            self.stack_combo.addItems([f"stack {s.stack + 1} of {s.n_stacks}" for s in stacks])
+            self.stack_combo.setCurrentIndex(min(seen, len(stacks) - 1))
+            self.stack_combo.blockSignals(False)
+        self.stack_combo.setVisible(len(stacks) > 1)
+        self._draw()
+
+    def set_clickable(self, clickable: bool) -> None:
+        """Whether a click toggles: not while a run is under way."""
+        self._clickable = clickable
+        self._caption()
+
+    def _draw(self) -> None:
+        position = self.stack_combo.currentIndex()
+        if not 0 <= position < len(self._stacks):
+            self.tiles.clear()
+            return
+        stack = self._stacks[position]
+        self.scree.show_values(stack.singular_values, stack.kept)
+        if self.tiles.count() != len(stack.kept):  # else leave the scroll bar where it is
+            self.tiles.clear()
+            self._items = [QListWidgetItem(self.tiles) for _ in stack.kept]
+        for number, item in enumerate(self._items):
+            item.setIcon(QIcon(_tile(stack.eigenpatches[number], bool(stack.kept[number]))))
+            item.setToolTip(self._verdict(stack, position, number))
+        self._caption()
+
+    def _verdict(self, stack: StackStep, position: int, number: int) -> str:
+        kept = bool(stack.kept[number])
+        by_hand = kept != bool(self._chosen[position].kept[number])
+        values = stack.singular_values
+        return (
+            f"Eigenpatch {number + 1}: singular value {values[number]:.4g} "
+            f"({values[number] / values[0]:.1%} of the first), "
+            f"utility {stack.utilities[number]:.2f}.\n"
+            f"{'Kept' if kept else 'Dropped'} {'by you' if by_hand else 'by the engine'}."
+        )
+
+    def _caption(self) -> None:
+        position = self.stack_combo.currentIndex()
+        if not 0 <= position < len(self._stacks):
+            return
+        kept = self._stacks[position].kept
+        hint = " · click to toggle" if self._clickable else ""
+        self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> eigenpatches kept{hint}")
+
+    def _clicked(self, number: int) -> None:
+        if self._clickable:
+            self.toggled.emit(self.stack_combo.currentIndex(), number)
+
+
+class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
+    """Singular values on a logarithmic axis; what is kept is filled."""
+
+    clicked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__(background=None)
+        self.setFixedHeight(104)
+        self.setMenuEnabled(False)
+        self.setMouseEnabled(x=False, y=False)
+        self.hideButtons()
+        self.setLogMode(y=True)
+        self.setLabel("left", "singular value")
+        self.getAxis("left").setStyle(tickTextOffset=2)
+        self._points = self.plot(pen=pg.mkPen(DROPPED, width=1), symbol="o", symbolSize=7)
+        self._points.scatter.sigClicked.connect(self._point_clicked)
+
+    def show_values(self, values: NDArray[Any], kept: NDArray[np.bool_]) -> None:
+        positive = np.maximum(values, values[0] * 1e-6)
+        colours = [KEPT if each else DROPPED for each in kept]
+        self._points.setData(
+            np.arange(1, len(values) + 1),
+            positive,
+            symbolBrush=[pg.mkBrush(c if k else None) for c, k in zip(colours, kept, strict=True)],
+            symbolPen=[pg.mkPen(c) for c in colours],
+        )
+
+    def _point_clicked(self, _plot: object, points: Sequence[Any]) -> None:
+        if len(points):
+            self.clicked.emit(int(points[0].index()))
+
+
+def _tile(eigenpatch: NDArray[np.float32], kept: bool) -> QPixmap:
+    """Draw an eigenpatch, grey at zero: framed if it is kept, faint and crossed out if not."""
+    largest = float(np.abs(eigenpatch).max()) or 1.0
+    grey = (127.5 + 127.5 * eigenpatch / largest).astype(np.uint8)
+    height, width = grey.shape[0], grey.shape[1]
+    image = QImage(grey.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
+    tile = QPixmap(TILE, TILE)
+    tile.fill(Qt.GlobalColor.transparent)
+    frame = QRectF(1.5, 1.5, TILE - 3, TILE - 3)
+    painter = QPainter(tile)
+    painter.setOpacity(1 if kept else 0.35)
+    painter.drawImage(frame, image)
+    painter.setOpacity(1)
+    painter.setPen(QPen(KEPT if kept else DROPPED, 3 if kept else 1))
+    painter.drawRect(frame)
+    if not kept:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.drawLine(frame.bottomLeft(), frame.topRight())
+    painter.end()
+    return tile

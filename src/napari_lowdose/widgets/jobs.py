@@ -1,0 +1,219 @@
+"""Work beside the user interface, one job at a time: the only place that starts threads."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+from napari.qt.threading import WorkerBase
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from napari_lowdose.steps import Step
+
+logger = logging.getLogger(__name__)
+
+# New data takes a layer 8 to 22 ms to take in and up to 85 ms to be painted in software
+# OpenGL: at 10 Hz the rest of the user interface keeps half of the time.
+PREVIEW_INTERVAL = 100  # milliseconds
+
+
+class JobError(Exception):
+    """Why a job failed, in a sentence for a person; the exception behind it is the cause."""
+
+
+class Job(QObject):
+    """Steps to be run through, and what became of them.
+
+    All signals are emitted in the thread of the user interface.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+        A `Run`, or a generator.  Nothing of it runs before the job is started.
+
+    Attributes
+    ----------
+    outcome : {"waiting", "running", "done", "stopped", "failed"}
+    error : JobError or None
+        Set when the outcome is "failed".
+    """
+
+    advanced = Signal(list)
+    """The steps reached since the last time, at most ten times a second."""
+    warned = Signal(str)
+    """A warning that the engine gave."""
+    ended = Signal(object)
+    """No more will come; carries the job itself: see `outcome`."""
+
+    def __init__(self, steps: Iterable[Step], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.steps = steps
+        self.outcome: Literal["waiting", "running", "done", "stopped", "failed"] = "waiting"
+        self.error: JobError | None = None
+
+    def end(self, outcome: Literal["done", "stopped", "failed"]) -> None:
+        """Set the outcome and tell it."""
+        self.outcome = outcome
+        self.ended.emit(self)
+
+
+class JobRunner(QObject):
+    """Runs one job at a time in a thread.
+
+    A runner that is deleted (with the widget that is its parent) stops its job.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    """
+
+    started = Signal()
+    """From idle to busy."""
+    finished = Signal()
+    """From busy to idle."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+        self._next: Job | None = None
+        self._worker: _Worker | None = None
+        # Fires once and is wound up again after each delivery: if painting takes longer than
+        # the interval, steps wait for the user interface and never pile up in its queue.
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PREVIEW_INTERVAL)
+        self._timer.timeout.connect(self._deliver)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is running."""
+        return self._job is not None
+
+    def start(self, job: Job) -> None:
+        """Start `job`, or have it replace the job that is running.
+
+        The running job is stopped, delivers what it has reached and ends; then `job` starts.
+
+        Parameters
+        ----------
+        job : Job
+        """
+        if self._job is None:
+            self._launch(job)
+            self.started.emit()
+            return
+        if self._next is not None:
+            self._next.end("stopped")
+        self._next = job
+        self._quit()
+
+    def stop(self) -> None:
+        """Stop after the step that is being computed; what was reached is delivered."""
+        if self._next is not None:
+            waiting, self._next = self._next, None
+            waiting.end("stopped")
+        self._quit()
+
+    def _launch(self, job: Job) -> None:
+        worker = _Worker(job.steps)
+        worker.warned.connect(self._warned)
+        worker.errored.connect(self._errored)
+        worker.finished.connect(self._ended)
+        self.destroyed.connect(worker.quit)
+        job.outcome = "running"
+        self._job, self._worker = job, worker
+        self._timer.start()
+        worker.start()
+
+    def _quit(self) -> None:
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _deliver(self) -> None:
+        if self._job is None or self._worker is None:
+            return
+        if steps := self._worker.take():
+            self._job.advanced.emit(steps)
+        if self._job.outcome == "running":
+            self._timer.start()
+
+    def _warned(self, warning: tuple[Warning | str, type[Warning], str, int]) -> None:
+        message, category, file, line = warning[:4]
+        # Engines speak to people by `warnings.warn`; NumPy and friends speak to programmers.
+        if issubclass(category, UserWarning) and self._job is not None:
+            self._job.warned.emit(str(message))
+        else:
+            logger.info("%s:%s: %s: %s", file, line, category.__name__, message)
+
+    def _errored(self, error: Exception) -> None:
+        if self._job is not None:
+            self._job.error = _as_job_error(error)
+
+    def _ended(self) -> None:
+        job, worker = self._job, self._worker
+        if job is None or worker is None:
+            return
+        self._timer.stop()
+        with contextlib.suppress(TypeError, RuntimeError):  # already disconnected
+            self.destroyed.disconnect(worker.quit)
+        if steps := worker.take():
+            job.advanced.emit(steps)
+        self._job = self._worker = None
+        job.end("failed" if job.error else "done" if worker.exhausted else "stopped")
+        waiting, self._next = self._next, None
+        if waiting is not None and self._job is None:
+            self._launch(waiting)
+        elif self._job is None:
+            self.finished.emit()
+
+
+class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its generics
+    """Runs through steps in a thread, and leaves them where the user interface takes them.
+
+    Not a `GeneratorWorker`: that one swallows every RuntimeError (running out of memory is one
+    in some libraries) without `errored` or `finished`, leaves the generator open after
+    `quit()`, and shows errors and warnings in pop-ups.
+    """
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        super().__init__()
+        self._steps = steps
+        self._reached: deque[Step] = deque()
+        self.exhausted = False
+
+    def work(self) -> None:
+        if self.abort_requested:
+            return
+        with contextlib.closing(_each(self._steps)) as steps:
+            for step in steps:
+                self._reached.append(step)
+                if self.abort_requested and step.fraction < 1:
+                    return
+        self.exhausted = True
+
+    def take(self) -> list[Step]:
+        """Return the steps reached since the last call."""
+        return [self._reached.popleft() for _ in range(len(self._reached))]
+
+
+def _each(steps: Iterable[Step]) -> Generator[Step, None, None]:
+    """Make any iterable closeable; closing reaches through to a generator."""
+    yield from steps
+
+
+def _as_job_error(error: Exception) -> JobError:
+    if isinstance(error, ValueError):  # the engines' own sentence on what is wrong
+        sentence = str(error)
+    elif isinstance(error, MemoryError):
+        sentence = "there is not enough memory: set a lower memory limit, or more stacks."
+    else:
+        logger.error("a job failed", exc_info=error)
+        sentence = f"{type(error).__name__}: {error}"
+    job_error = JobError(sentence)
+    job_error.__cause__ = error
+    return job_error

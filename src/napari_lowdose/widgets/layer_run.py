@@ -1,0 +1,137 @@
+"""An engine at work on a layer, and the layers that show how far it has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from napari_lowdose.denoise import Run
+from napari_lowdose.widgets.result_layer import (
+    METADATA_KEY,
+    PARTIAL,
+    contrast_limits,
+    pixels_of,
+    placement,
+    residual,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import LayerList
+    from numpy.typing import NDArray
+
+    from napari_lowdose.steps import Engine, Step
+
+
+class LayerRun:
+    """A run whose result appears as a layer at the first interim image, and refines.
+
+    Every run makes a layer of its own, so no earlier result is ever lost.  Until the run is
+    finished its layer is marked as partial, whatever may happen to the run.  It works on the
+    pixels that the input layer had at the start: the input may be changed or removed.
+
+    Parameters
+    ----------
+    layers : LayerList
+        Where results are added.
+    source : Image
+        The input layer.
+    engine : Engine
+    frame : tuple of int, optional
+        Which frame of a stack of frames to denoise; all of them by default.
+    with_residual : bool
+        Add a layer of input minus result at the end.
+
+    Attributes
+    ----------
+    run : Run
+    result : Image or None
+        None before the first interim image.
+    """
+
+    def __init__(
+        self,
+        layers: LayerList,
+        source: Image,
+        engine: Engine,
+        frame: tuple[int, ...] = (),
+        with_residual: bool = False,
+    ) -> None:
+        image = pixels_of(source)
+        self.run = Run(image[frame] if frame else image, engine)
+        self.frame = frame
+        self.path = source.source.path
+        self.result: Image | None = None
+        self.residual: Image | None = None
+        self._layers = layers
+        self._source_name = source.name
+        self._with_residual = with_residual
+        self._placement = placement(source, self.run.input.ndim)
+        where = f" {list(frame)}" if frame else ""
+        self._name = f"{source.name}{where} {type(engine).__name__.upper()}"
+
+    @property
+    def result_removed(self) -> bool:
+        """Whether the person has removed the result layer."""
+        return self.result is not None and self.result not in self._layers
+
+    def show(self, steps: Sequence[Step]) -> None:
+        """Show the newest interim image among `steps`, if there is one."""
+        newest = next((s.image for s in reversed(steps) if s.image is not None), None)
+        if newest is None or self.result_removed:
+            return
+        if self.result is None:
+            data = newest if self._one_frame else self.run.image
+            self.result = self._add(data, self._name + PARTIAL, contrast_limits(newest))
+            self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
+        elif self._one_frame:
+            self.result.data = newest
+        else:  # the run writes its frames into the array that the layer already has
+            self.result.refresh()
+        self.describe()
+
+    def end(self) -> None:
+        """Mark the result as finished if the run is; add the residual."""
+        if self.result is None or self.result_removed:
+            return
+        if self.run.finished and self.result.name.endswith(PARTIAL):
+            self.result.name = self.result.name.removesuffix(PARTIAL)
+        self.describe()
+        if self._with_residual:
+            taken = residual(self.run.input, self.run.image)
+            spread = 3 * float(np.std(taken[(0,) * (taken.ndim - 2)])) or 1.0
+            name = self.result.name.removesuffix(PARTIAL) + " residual"
+            self.residual = self._add(taken, name, (-spread, spread), colormap="gray")
+            self.residual.visible = False
+
+    def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
+        """Put `image` in the place of the result, or of its frame `index`."""
+        self.run.image[index] = image
+        if self.result is None or self.result_removed:
+            return
+        self.result.data = image if self._one_frame else self.run.image
+        if self.residual is not None and self.residual in self._layers:
+            self.residual.data = residual(self.run.input, self.run.image)
+
+    def describe(self, **changes: Any) -> None:
+        """Write what was done, with `changes`, into the metadata of the result layer."""
+        if self.result is None:
+            return
+        record = self.run.record()
+        record["input"] |= {"layer": self._source_name, "path": self.path}
+        if self.frame:
+            record["input"]["frame"] = list(self.frame)
+        self.result.metadata[METADATA_KEY] = record | changes
+
+    @property
+    def _one_frame(self) -> bool:
+        return self.run.input.ndim == 2
+
+    def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
+        arguments = {"contrast_limits": limits, **self._placement, **options}
+        layer = Image(data, name=name, multiscale=False, **arguments)
+        self._layers.append(layer)
+        return layer

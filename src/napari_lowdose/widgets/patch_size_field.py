@@ -1,0 +1,80 @@
+"""The patch size: chosen by the engine, or a number of pixels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSpinBox, QWidget
+
+Mode = Literal["auto", "psf", "wide"]
+
+LABELS: dict[Mode | None, str] = {
+    "auto": "automatic",
+    "psf": "PSF width",
+    "wide": "wide",
+    None: "fixed",
+}
+
+
+class PatchSizeField(QWidget):
+    """How the patch size is chosen, beside its value in pixels.
+
+    The value is filled in with the estimated PSF width, marked by '≈'; to edit it is to fix
+    it.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.mode = QComboBox()
+        for mode, label in LABELS.items():
+            self.mode.addItem(label, mode)
+        self.pixels = QSpinBox()
+        self.pixels.setRange(1, 999)
+        self.pixels.setSingleStep(2)  # patches are odd
+        self.pixels.setSuffix(" px")
+        self.pixels.setSpecialValueText("…")  # no estimate yet
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.mode, 3)
+        layout.addWidget(self.pixels, 2)
+        self.estimate: int | None = None
+        """The estimated PSF width, pixels."""
+        self.mode.currentIndexChanged.connect(self._show)
+        self.pixels.valueChanged.connect(self._edited)
+        self._show()
+
+    @property
+    def value(self) -> Mode | int:
+        """The engine's `patch_size`."""
+        mode = self.mode.currentData()
+        return int(self.pixels.value()) if mode is None else mode
+
+    @value.setter
+    def value(self, patch_size: Mode | int) -> None:
+        if isinstance(patch_size, int):
+            self.pixels.setValue(patch_size)
+        mode = None if isinstance(patch_size, int) else patch_size
+        self.mode.setCurrentIndex(self.mode.findData(mode))
+
+    def set_estimate(self, psf_width: int | None) -> None:
+        """Fill in the estimated PSF width, pixels; None while there is none."""
+        self.estimate = psf_width
+        self._show()
+
+    def _show(self) -> None:
+        fixed = self.mode.currentData() is None
+        self.pixels.blockSignals(True)
+        self.pixels.setPrefix("" if fixed else "≈ ")
+        if not fixed or self.pixels.value() == self.pixels.minimum():
+            self.pixels.setValue(self.estimate or self.pixels.minimum())
+        self.pixels.blockSignals(False)
+
+    def _edited(self) -> None:
+        self.mode.blockSignals(True)
+        self.mode.setCurrentIndex(self.mode.findData(None))
+        self.mode.blockSignals(False)
+        self._show()

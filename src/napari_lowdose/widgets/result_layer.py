@@ -1,0 +1,87 @@
+# mypy: allow-untyped-calls
+"""A result layer: lies where the input lies, and says what was done to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from napari.utils.transforms import Affine
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+METADATA_KEY = "napari-lowdose"
+PARTIAL = " (partial)"
+# Share of pixels, in per cent, that may lie beyond each end of the contrast limits.
+BEYOND = 0.1
+
+
+def pixels_of(layer: Image) -> Any:
+    """Return the layer's full-resolution data, as something that can be sliced at no cost.
+
+    Parameters
+    ----------
+    layer : Image
+
+    Returns
+    -------
+    (..., Y, X) array
+        NumPy as it is; anything else (zarr, HDF5, dask) as dask, so that nothing is read in
+        the thread of the user interface.
+    """
+    data = layer.data[0] if layer.multiscale else layer.data
+    return data if isinstance(data, np.ndarray) else da.asarray(data)
+
+
+def placement(layer: Image, ndim: int) -> dict[str, Any]:
+    """Return the arguments of `add_image` that lay a result over `layer`.
+
+    Parameters
+    ----------
+    layer : Image
+    ndim : int
+        Dimensions of the result: those of the layer, or 2 for one frame of it.
+
+    Returns
+    -------
+    dict
+        scale, translate, rotate, shear, affine, units, axis_labels and colormap.
+    """
+    axes = list(range(layer.ndim - ndim, layer.ndim))
+    own = Affine(
+        scale=layer.scale,
+        translate=layer.translate,
+        rotate=layer.rotate,
+        shear=layer.shear,
+        ndim=layer.ndim,
+    ).set_slice(axes)
+    return {
+        "scale": own.scale,
+        "translate": own.translate,
+        "rotate": own.rotate,
+        # For a layer without shear napari gives n zeros, and takes n (n - 1) / 2 only.
+        "shear": own.shear if np.any(own.shear) else None,
+        "affine": layer.affine.set_slice(axes).affine_matrix,
+        "units": tuple(layer.units[axis] for axis in axes),
+        "axis_labels": tuple(layer.axis_labels[axis] for axis in axes),
+        "colormap": layer.colormap,
+    }
+
+
+def contrast_limits(frame: NDArray[Any]) -> tuple[float, float]:
+    """Return limits that show nearly all of `frame`, and always some contrast."""
+    low, high = (float(limit) for limit in np.percentile(frame, (BEYOND, 100 - BEYOND)))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def residual(image: Any, result: NDArray[np.float32]) -> Any:
+    """Return `image` minus `result`, float32: what was taken away.
+
+    Lazy for a stack of frames, which may be large: a frame is subtracted when it is shown.
+    """
+    if image.ndim > 2:
+        return da.asarray(image).astype(np.float32) - da.from_array(result, name=False)
+    return np.asarray(image, dtype=np.float32) - result

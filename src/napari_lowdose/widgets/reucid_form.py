@@ -1,0 +1,115 @@
+"""The form: an image layer and the parameters of REUCID."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
+
+from napari_lowdose.reucid import Reucid
+from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
+from napari_lowdose.widgets.parameter_help import parameter_help
+from napari_lowdose.widgets.patch_size_field import PatchSizeField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GIB = 2**30
+LARGEST_SEED = 2**31 - 1
+
+
+class ReucidForm(QWidget):
+    """What a person chooses before a run.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        Where the image layers come from; read again at every `reset_choices`.
+    parent : QWidget, optional
+    """
+
+    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.layer_combo = ComboBox(
+            choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Image)],
+            nullable=False,
+        )
+        self.frames = QComboBox()
+        self.frames.addItem("current frame", False)
+        self.frames.addItem("all frames", True)
+        self.patch_size = PatchSizeField()
+        self.n_stacks = AutomaticSpinBox(maximum=9999)
+        self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
+        self.scan_noise = QComboBox()
+        self.scan_noise.addItem("remove", "remove")
+        self.scan_noise.addItem("keep", "keep")
+        self.seed = QSpinBox()
+        self.seed.setRange(0, LARGEST_SEED)
+        self.with_residual = QCheckBox("add residual layer")
+        self._layout = QFormLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setVerticalSpacing(4)
+        self._layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        help_on = parameter_help(Reucid)
+        self._add("image", self.layer_combo.native, "The image layer to denoise.")
+        self._add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
+        self._add("patch size", self.patch_size, help_on["patch_size"])
+        self._add("stacks", self.n_stacks, help_on["n_stacks"])
+        self._add("memory limit", self.memory_limit, help_on["memory_limit"])
+        self._add("scan noise", self.scan_noise, help_on["scan_noise"])
+        self._add("seed", self.seed, help_on["seed"])
+        self._add("", self.with_residual, "Also add a layer with what was taken away.")
+        self.set_parameters(Reucid())
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image layer."""
+        chosen: Image | None = self.layer_combo.value
+        return chosen
+
+    @property
+    def all_frames(self) -> bool:
+        """Whether every frame of a stack of frames is to be denoised."""
+        return bool(self.frames.currentData())
+
+    def parameters(self) -> Reucid:
+        """Return the engine with the parameters of the form.
+
+        Raises
+        ------
+        ValueError
+            If they do not make sense together.
+        """
+        stacks, memory = self.n_stacks.number(), self.memory_limit.number()
+        return Reucid(
+            patch_size=self.patch_size.value,
+            n_stacks=None if stacks is None else int(stacks),
+            memory_limit=None if memory is None else int(memory * GIB),
+            scan_noise=self.scan_noise.currentData(),
+            seed=self.seed.value(),
+        )
+
+    def set_parameters(self, engine: Reucid) -> None:
+        """Fill in the form from `engine`."""
+        self.patch_size.value = engine.patch_size
+        self.n_stacks.setValue(engine.n_stacks or 0)
+        self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
+        self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
+        self.seed.setValue(engine.seed)
+
+    def show_frames(self, shown: bool) -> None:
+        """Offer the choice of frames, or hide it."""
+        for part in (self.frames, self._layout.labelForField(self.frames)):
+            if part is not None:
+                part.setVisible(shown)
+
+    def _add(self, label: str, field: QWidget, tooltip: str) -> None:
+        # Long layer names must not make the dock wider.
+        field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        field.setMinimumWidth(140)
+        field.setToolTip(tooltip)
+        self._layout.addRow(label, field)
+        if (name := self._layout.labelForField(field)) is not None:
+            name.setToolTip(tooltip)

@@ -1,0 +1,317 @@
+"""The dock widget 'REUCID'."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
+
+from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
+from napari_lowdose.widgets.jobs import Job, JobRunner
+from napari_lowdose.widgets.psf_width_job import PsfWidthStep, psf_width_steps
+from napari_lowdose.widgets.python_script import reucid_script
+from napari_lowdose.widgets.result_layer import pixels_of
+from napari_lowdose.widgets.reucid_form import ReucidForm
+from napari_lowdose.widgets.reucid_run import ReucidRun
+from napari_lowdose.widgets.run_panel import RunPanel, duration
+from napari_lowdose.widgets.suitable import why_unsuitable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari.viewer
+    from napari.layers import Image
+
+    from napari_lowdose.steps import Step
+    from napari_lowdose.widgets.python_script import Index
+
+# Several quick clicks, or a layer whose data change again and again, make one piece of work.
+SETTLE = 150  # milliseconds
+
+
+class ReucidWidget(QWidget):
+    """Denoise an image layer by REUCID, and watch the result build up.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Injected by napari.
+
+    Attributes
+    ----------
+    current : ReucidRun or None
+        The run whose eigenpatches are shown.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.current: ReucidRun | None = None
+        self._running: ReucidRun | None = None
+        self._started = 0.0
+        self._layer: Image | None = None
+        self._estimate_due = False
+        self._rebuild_index: Index = ()
+        self._warnings: list[str] = []
+        self.runner = JobRunner(self)
+        self.runner.finished.connect(self._estimate)
+        self._estimate_later = self._timer(self._estimate)
+        self._rebuild_later = self._timer(self._rebuild)
+        self._build()
+        self._connect_viewer()
+        self.reset_choices()
+        active = napari_viewer.layers.selection.active
+        if active in self.form.layer_combo.choices:
+            self.form.layer_combo.value = active
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the image layers that there are now; napari calls this as layers change."""
+        self.form.layer_combo.reset_choices()
+        self._layer_chosen()
+
+    def denoise(self) -> None:
+        """Start a run on the chosen layer, with the parameters of the form."""
+        if self._running is not None:
+            self.panel.tell("A run is under way: press Stop first.")
+            return
+        layer = self.form.layer
+        if layer is None or why_unsuitable(layer):
+            self.panel.tell(why_unsuitable(layer))
+            return
+        try:
+            engine = self.form.parameters()
+        except ValueError as error:
+            self.panel.tell(str(error))
+            return
+        frame = () if self.form.all_frames else self._frame_in_view(layer)
+        with_residual = self.form.with_residual.isChecked()
+        run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual)
+        job = Job(run.run)
+        job.advanced.connect(functools.partial(self._advanced, run))
+        job.warned.connect(self._warned)
+        job.ended.connect(functools.partial(self._ended, run))
+        self._running, self._started, self._warnings = run, time.perf_counter(), []
+        self.panel.start()
+        self._enable()
+        self.runner.start(job)
+
+    def stop(self) -> None:
+        """Stop the run, and keep what it has reached as a partial result."""
+        if self._running is not None:
+            self.panel.end("stopping …")
+            self.panel.stop_button.setEnabled(False)
+            self.runner.stop()
+
+    def script(self) -> str:
+        """Return the script that makes the shown result, or else what Denoise would make.
+
+        Raises
+        ------
+        ValueError
+            If the parameters of the form do not make sense together.
+        """
+        if self.current is not None:
+            return self.current.script()
+        layer = self.form.layer
+        frame = () if layer is None or self.form.all_frames else self._frame_in_view(layer)
+        return reucid_script(self.form.parameters(), layer.source.path if layer else None, frame)
+
+    def copy_as_python(self) -> None:
+        """Put `script()` on the clipboard."""
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None  # there is an application: this is one of its widgets
+        try:
+            clipboard.setText(self.script())
+        except ValueError as error:
+            self.panel.tell(str(error))
+        else:
+            self.panel.end("The script is on the clipboard.")
+
+    # ------------------------------------------------------------------ a run
+
+    def _advanced(self, run: ReucidRun, steps: list[Step]) -> None:
+        self.panel.advance(steps[-1])
+        run.show(steps)
+        if run.stacks and not run.result_removed:
+            self.current = run
+            self._show_eigenpatches()
+
+    def _warned(self, message: str) -> None:
+        if message not in self._warnings:  # a movie may give the same one for every frame
+            self._warnings.append(message)
+            self.panel.tell("\n".join(self._warnings))
+
+    def _ended(self, run: ReucidRun, job: Job) -> None:
+        self._running = None
+        run.end()
+        if job.outcome == "failed":
+            self.panel.end("Failed.")
+            self.panel.tell("\n".join([str(job.error), *self._warnings]))
+        elif run.result_removed:
+            self.panel.end("Stopped: the result layer was removed.")
+        elif job.outcome == "stopped":
+            kept = "the partial result is kept" if run.result else "there was no result yet"
+            self.panel.end(f"Stopped: {kept}.")
+        else:
+            took = duration(time.perf_counter() - self._started)
+            self.panel.progress.setValue(self.panel.progress.maximum())
+            self.panel.end(f"Done in {took}: {run.summary()}.")
+        self._enable()
+
+    # ------------------------------------------------------------ eigenpatches
+
+    def _show_eigenpatches(self, event: Any = None) -> None:
+        index = self._shown_index()
+        shown = self.current is not None and index is not None
+        if self.current is not None and index is not None:
+            self.gallery.show_stacks(self.current.stacks[index], self.current.chosen[index])
+        self.gallery.setVisible(shown)
+
+    def _shown_index(self) -> Index | None:
+        """Return whose eigenpatches to show: those of the frame in view if they are known."""
+        run = self.current
+        if run is None or run.result is None:
+            return None
+        return run.frame_near(self._frame_in_view(run.result))
+
+    def _toggle(self, stack: int, number: int) -> None:
+        index = self._shown_index()
+        if self.current is None or index is None:
+            return
+        try:
+            self.current.toggle(index, stack, number)
+        except ValueError as error:
+            self.panel.tell(str(error))
+            return
+        self.panel.tell("")
+        self._show_eigenpatches()
+        self._rebuild_index = index
+        self._rebuild_later.start()
+
+    def _rebuild(self) -> None:
+        run = self.current
+        if run is None or self._running is not None:
+            return
+        job = Job(run.rebuild_steps(self._rebuild_index))
+        job.advanced.connect(functools.partial(self._rebuilt, run))
+        job.ended.connect(self._tell_failure)
+        self.runner.start(job)
+
+    def _rebuilt(self, run: ReucidRun, steps: list[Step]) -> None:
+        last = steps[-1]
+        self.panel.end(last.message)
+        if last.image is not None:
+            run.replace(last.image, last.index)
+            run.describe_choice()
+
+    # -------------------------------------------------------------- the layers
+
+    def _layer_chosen(self, event: Any = None) -> None:
+        layer = self.form.layer
+        self.form.show_frames(layer is not None and not layer.rgb and layer.ndim > 2)
+        if layer is not self._layer:
+            if self._layer is not None:
+                self._layer.events.data.disconnect(self._data_changed)
+            if layer is not None:
+                layer.events.data.connect(self._data_changed)
+            self._layer = layer
+            self._data_changed()
+        self._enable()
+
+    def _data_changed(self, event: Any = None) -> None:
+        self.form.patch_size.set_estimate(None)
+        self._estimate_due = True
+        self._estimate_later.start()
+
+    def _layer_removed(self, event: Any = None) -> None:
+        if self._running is not None and self._running.result_removed:
+            self.stop()
+        if self.current is not None and self.current.result_removed:
+            self.current = None
+            self._show_eigenpatches()
+
+    def _estimate(self) -> None:
+        """Fill in the PSF width; if a run is under way, after it."""
+        layer = self.form.layer
+        if not self._estimate_due or self.runner.busy or layer is None or why_unsuitable(layer):
+            return
+        self._estimate_due = False
+        job = Job(psf_width_steps(pixels_of(layer)[self._frame_in_view(layer)]))
+        job.advanced.connect(functools.partial(self._estimated, layer))
+        job.ended.connect(self._tell_failure)
+        self.runner.start(job)
+
+    def _estimated(self, layer: Image, steps: list[PsfWidthStep]) -> None:
+        if layer is self.form.layer:
+            self.form.patch_size.set_estimate(steps[-1].psf_width)
+
+    def _tell_failure(self, job: Job) -> None:
+        if job.outcome == "failed":
+            self.panel.tell(str(job.error))
+
+    def _frame_in_view(self, layer: Image) -> Index:
+        """Return which frame of `layer` is in view: its index along each leading axis."""
+        shape = pixels_of(layer).shape[:-2]
+        position = layer.world_to_data(self.viewer.dims.point)
+        return tuple(
+            int(np.clip(round(float(at)), 0, n - 1)) for at, n in zip(position, shape, strict=False)
+        )
+
+    # ---------------------------------------------------------------- the parts
+
+    def _build(self) -> None:
+        self.form = ReucidForm(self.viewer.layers)
+        self.form.layer_combo.changed.connect(self._layer_chosen)
+        self.panel = RunPanel()
+        self.panel.denoise_button.clicked.connect(self.denoise)
+        self.panel.stop_button.clicked.connect(self.stop)
+        self.gallery = EigenpatchGallery()
+        self.gallery.toggled.connect(self._toggle)
+        self.gallery.setVisible(False)
+        self.copy_button = QPushButton("Copy as Python")
+        self.copy_button.setToolTip(
+            "Copy the script that makes this result, with the eigenpatches as kept now."
+        )
+        self.copy_button.clicked.connect(self.copy_as_python)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(8)
+        layout.addWidget(self.form)
+        layout.addWidget(self.panel)
+        layout.addWidget(self.gallery, 1)
+        layout.addWidget(self.copy_button)
+        layout.addStretch()
+
+    def _enable(self) -> None:
+        problem = why_unsuitable(self.form.layer)
+        self.panel.set_running(self._running is not None, ready=not problem)
+        self.gallery.set_clickable(self._running is None)
+        if self._running is None:
+            self.panel.tell(problem)
+
+    def _timer(self, callback: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(SETTLE)
+        timer.timeout.connect(callback)
+        return timer
+
+    def _connect_viewer(self) -> None:
+        events = (
+            (self.viewer.layers.events.removed, self._layer_removed),
+            (self.viewer.dims.events.current_step, self._show_eigenpatches),
+        )
+        for event, callback in events:
+            event.connect(callback)
+
+        def disconnect() -> None:
+            # The viewer outlives a dock that is closed, and must not call into it.
+            for event, callback in events:
+                event.disconnect(callback)
+            if self._layer is not None:
+                self._layer.events.data.disconnect(self._data_changed)
+
+        self.destroyed.connect(disconnect)

@@ -1,0 +1,94 @@
+"""Denoise, Stop, and how far the run has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from napari_lowdose.steps import Step
+
+
+class RunPanel(QWidget):
+    """The buttons, a progress bar, a line on what is being done, and notes below.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.denoise_button = QPushButton("Denoise")
+        self.denoise_button.setToolTip("Denoise the image; the result is a new layer.")
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("Stop, and keep what has been reached as a partial result.")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(8)
+        self.status = _text()
+        self.notes = _text()
+        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.denoise_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.status)
+        layout.addWidget(self.notes)
+        self.tell("")
+
+    def start(self) -> None:
+        """Show that a run begins."""
+        self.tell("")
+        self.progress.setValue(0)
+        self.status.setText("starting …")
+
+    def advance(self, step: Step) -> None:
+        """Show how far the run has come, and the time left."""
+        self.progress.setValue(round(1000 * step.fraction))
+        left = "" if step.seconds_left is None else f" · {duration(step.seconds_left)} left"
+        self.status.setText(step.message + left)
+
+    def end(self, status: str) -> None:
+        """Show how the run ended."""
+        self.status.setText(status)
+
+    def tell(self, note: str) -> None:
+        """Show a warning or an error below; an empty note takes it away."""
+        self.notes.setText(note[:1].upper() + note[1:])
+        self.notes.setVisible(bool(note))
+
+    def set_running(self, running: bool, ready: bool) -> None:
+        """Enable what can be pressed: Stop in a run; Denoise outside one, if `ready`."""
+        self.denoise_button.setEnabled(ready and not running)
+        self.stop_button.setEnabled(running)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a person.
+
+    Examples
+    --------
+    >>> duration(0.4), duration(42.3), duration(80), duration(8000)
+    ('1 s', '42 s', '1 min 20 s', '2 h 13 min')
+    """
+    whole = max(round(seconds), 1)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _text() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
+    return label
