@@ -19,7 +19,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn import functional as F
 
 import napari_lowdose.reucid
@@ -205,7 +205,7 @@ def write(nets: Mapping[str, UtilityNet], path: Path, record: Mapping[str, objec
         for scan_noise, net in nets.items()
         for name, weights in net.state_dict().items()
     }
-    save_file(tensors, path, metadata={"record": json.dumps(record)})
+    path.write_bytes(save(tensors, metadata={"record": json.dumps(record)}))
     print(f"wrote {path} ({path.stat().st_size / 1024:.0f} KiB)")
 
 

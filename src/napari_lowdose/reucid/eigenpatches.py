@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 # power iterations, as the singular values of noise decay slowly.
 OVERSAMPLING = 10
 POWER_ITERATIONS = 8
+POWER_ITERATIONS_SAMPLED = 4  # a sample differs from the whole by more than the rest brings
 
 BAND = 256  # rows of the image in one Fourier transform of `patch_gram`
-SAMPLE = 16384  # patches of a stack that an inexact SVD looks at
+SAMPLE = 16384  # patches of a stack that an inexact SVD looks at, at most
+SAMPLE_NUMBERS = 2**24  # and no more pixels than this: 64 MiB
 WIDEST_GRAM = 49  # pixels: the patch Gram matrix has p**4 entries
 
 
@@ -85,9 +87,10 @@ def decompose(
             return gram @ z
     else:
         positions = np.flatnonzero(in_stack)
-        if not exact and len(positions) > SAMPLE:
-            share = SAMPLE / len(positions)
-            positions = np.random.default_rng(seed).choice(positions, SAMPLE, replace=False)
+        n_sample = sample_size(patch_size)
+        if not exact and len(positions) > n_sample:
+            share = n_sample / len(positions)
+            positions = np.random.default_rng(seed).choice(positions, n_sample, replace=False)
         patches = extract_patches(image, patch_size, positions)
         power = np.square(patches).sum(dtype=np.float64)
         yield 0.0
@@ -95,7 +98,8 @@ def decompose(
         def apply_gram(z: NDArray[np.float64]) -> NDArray[np.float64]:
             return (patches.T @ (patches @ z.astype(np.float32))).astype(np.float64)
 
-    svd = randomised_svd(apply_gram, n_pixels, rank, seed)
+    iterations = POWER_ITERATIONS if share == 1 else POWER_ITERATIONS_SAMPLED
+    svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations)
     values, vectors = yield from within(svd, 0.5, 1.0)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
     rest = power - np.square(values).sum()
@@ -103,8 +107,17 @@ def decompose(
     return values / np.sqrt(share), eigenpatches, float(np.sqrt(noise / share))
 
 
+def sample_size(patch_size: int) -> int:
+    """Return how many patches of a stack an inexact SVD looks at."""
+    return min(SAMPLE, SAMPLE_NUMBERS // patch_size**2)
+
+
 def randomised_svd(
-    apply_gram: Apply, n_pixels: int, n_components: int, seed: int
+    apply_gram: Apply,
+    n_pixels: int,
+    n_components: int,
+    seed: int,
+    power_iterations: int = POWER_ITERATIONS,
 ) -> Generator[float, None, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Find the leading singular values and right singular vectors of a patch matrix X.
 
@@ -118,6 +131,8 @@ def randomised_svd(
         The rank.
     seed : int
         Of the random start.
+    power_iterations : int
+        Times X'X is applied; more of them tell close singular values apart.
 
     Yields
     ------
@@ -132,9 +147,9 @@ def randomised_svd(
     """
     n_random = min(n_components + OVERSAMPLING, n_pixels)
     basis = np.random.default_rng(seed).standard_normal((n_pixels, n_random))
-    for iteration in range(POWER_ITERATIONS):
+    for iteration in range(power_iterations):
         basis = np.linalg.qr(apply_gram(basis))[0]
-        yield (iteration + 1) / (POWER_ITERATIONS + 1)
+        yield (iteration + 1) / (power_iterations + 1)
     eigenvalues, rotation = np.linalg.eigh(basis.T @ apply_gram(basis))
     leading = slice(None, -n_components - 1, -1)  # eigh sorts upwards
     vectors = (basis @ rotation[:, leading]).T

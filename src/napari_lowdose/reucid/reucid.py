@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
-from napari_lowdose.reucid.eigenpatches import SAMPLE, decompose
+from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.memory_plan import plan_stacks
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
 from napari_lowdose.reucid.patch_stacks import assign_stacks
@@ -100,8 +100,8 @@ class Reucid:
     scan_noise : "remove" or "keep"
         Whether the offset of one scan row against the next is noise, or data.
     exact : bool
-        Whether the SVD of several stacks looks at every patch.  By default it looks at
-        16384 of each stack.  With one stack of patches up to 49 wide it is always exact.
+        Whether the SVD of several stacks looks at every patch.  By default it looks at no
+        more than 16384 of each stack.  With one stack of patches up to 49 wide it is always exact.
     seed : int
         Of every random choice: same seed, same result.
 
@@ -283,7 +283,8 @@ class Reucid:
     def _n_stacks(self, shape: tuple[int, int], patch_size: int) -> int:
         if isinstance(self.keep, Sequence):
             return len(self.keep) if isinstance(self.keep[0], Sequence) else 1
-        planned = plan_stacks(shape, patch_size, self.memory_limit, None if self.exact else SAMPLE)
+        most = None if self.exact else sample_size(patch_size)
+        planned = plan_stacks(shape, patch_size, self.memory_limit, most)
         return self.n_stacks or planned
 
     def _choose(self, utilities: NDArray[np.float32], stack: int) -> NDArray[np.bool_]:
