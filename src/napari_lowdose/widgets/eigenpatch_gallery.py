@@ -143,12 +143,15 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         self.hideButtons()
         self.setLogMode(y=True)
         self.setLabel("left", "singular value")
-        self.getAxis("left").setStyle(tickTextOffset=2)
+        self.getAxis("left").setWidth(48)
         self._points = self.plot(pen=pg.mkPen(DROPPED, width=1), symbol="o", symbolSize=7)
         self._points.scatter.sigClicked.connect(self._point_clicked)
 
     def show_values(self, values: NDArray[Any], kept: NDArray[np.bool_]) -> None:
         positive = np.maximum(values, values[0] * 1e-6)
+        # The automatic logarithmic ticks overlap in a plot as low as this.
+        ends = {float(positive[0]), float(positive[-1])}
+        self.getAxis("left").setTicks([[(np.log10(end), f"{end:.3g}") for end in ends]])
         colours = [KEPT if each else DROPPED for each in kept]
         self._points.setData(
             np.arange(1, len(values) + 1),

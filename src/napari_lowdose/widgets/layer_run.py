@@ -106,6 +106,7 @@ class LayerRun:
             name = self.result.name.removesuffix(PARTIAL) + " residual"
             self.residual = self._add(taken, name, (-spread, spread), colormap="gray")
             self.residual.visible = False
+            self._layers.selection.active = self.result
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
         """Put `image` in the place of the result, or of its frame `index`."""

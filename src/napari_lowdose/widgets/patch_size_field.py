@@ -37,6 +37,7 @@ class PatchSizeField(QWidget):
         self.pixels.setSingleStep(2)  # patches are odd
         self.pixels.setSuffix(" px")
         self.pixels.setSpecialValueText("…")  # no estimate yet
+        self.pixels.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)  # room for the number
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.mode, 3)

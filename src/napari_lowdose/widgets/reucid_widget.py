@@ -277,6 +277,7 @@ class ReucidWidget(QWidget):
             "Copy the script that makes this result, with the eigenpatches as kept now."
         )
         self.copy_button.clicked.connect(self.copy_as_python)
+        self.setMinimumWidth(300)  # the gallery, when it appears, must not widen the dock
         layout = QVBoxLayout(self)
         layout.setSpacing(8)
         layout.addWidget(self.form)
