@@ -1,7 +1,7 @@
 # make demo   denoise the sample image (or IMAGE=my.tif): results and a picture in demo/, napari on a screen
 # make test   documentation, style, types and every test
 # Both start from nothing: they make .venv/ and install what is missing; a second run installs nothing.
-# make docs, make lint, make clean
+# make docs, make lint, make clean; make figures, make weights: what the documentation and the classifier are made by
 
 PYTHON ?= python3
 IMAGE ?=
@@ -15,7 +15,7 @@ QT_LIBRARIES := libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdb
     libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1
 VIRTUAL_SCREEN := xvfb xauth
 
-.PHONY: demo test tests docs lint clean
+.PHONY: demo test tests docs lint figures weights clean
 .NOTPARALLEL:
 
 demo: .venv/installed-demo
@@ -38,6 +38,13 @@ tests: .venv/installed-test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	    $$(command -v xvfb-run >/dev/null && echo xvfb-run --auto-servernum) \
 	    $(BIN)/python -m pytest --numprocesses=auto
+
+figures: .venv/installed-test
+	$(BIN)/python docs/make_figures.py
+
+# The classifier's weights again, from nothing: about half an hour on two cores
+weights: .venv/installed-test
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.train
 
 clean:
 	rm -rf .venv demo docs/_build build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from benchmarks.transcription import transcription
 from napari_lowdose import Reucid, denoise
 
 
@@ -47,7 +47,7 @@ def one_thread_transcription(n: int, p: int) -> float:
         f"start = time.perf_counter(); transcription(image, {p}, range(8), stacks); "
         "print(time.perf_counter() - start)"
     )
-    one = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     command = [sys.executable, "-c", code]
     return float(
         subprocess.run(command, env={**os.environ, **one}, capture_output=True, check=True).stdout
@@ -78,9 +78,7 @@ def main() -> None:
         memory(4096, 23, 2**30)
         return
     print(f"{os.cpu_count()} cores; seconds, median")
-    print(
-        f"{'image':12s} {'patch':8s} {'stacks':>6s} {'REUCID':>8s} {'transcription':>14s} {'ratio':>6s}"
-    )
+    print("image        patch    stacks   REUCID  transcription  ratio")
     for n, p, stacks, repeats in (
         (256, 11, 1, 15),
         (890, 11, 1, 7),
@@ -91,9 +89,8 @@ def main() -> None:
         (4096, 23, 1, 1),
     ):
         image = scene(n)
-        seconds = median_seconds(
-            lambda: denoise(image, Reucid(patch_size=p, n_stacks=stacks)), repeats
-        )
+        engine = Reucid(patch_size=p, n_stacks=stacks)
+        seconds = median_seconds(partial(denoise, image, engine), repeats)
         row = f"{n:4d} x {n:4d}  {p!s:8s} {stacks:6d} {seconds:8.3f}"
         if p == 11 and stacks == 1 and not arguments.no_transcription:
             plain = one_thread_transcription(n, p)

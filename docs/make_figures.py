@@ -14,7 +14,7 @@ from napari_lowdose import Reucid, StackStep, metrics
 from napari_lowdose.samples import PIXEL_SIZE, stem_low_dose
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  the backend is chosen first
+import matplotlib.pyplot as plt
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_lowdose.reucid.classifier import choose
-from training.dataset import Example
-from training.network import UtilityNet
+
+if TYPE_CHECKING:
+    from training.dataset import Example
+    from training.network import UtilityNet
 
 DOSES = ((0, 10, "under 10"), (10, 60, "10 to 60"), (60, np.inf, "over 60"))
 

@@ -1,4 +1,5 @@
 from . import metrics as metrics
+from . import samples as samples
 from .denoise import Run as Run
 from .denoise import denoise as denoise
 from .denoise import denoise_steps as denoise_steps

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One sign of life from an engine.
@@ -115,9 +116,7 @@ def report(
         yield Step(fraction=fraction, message=message)
 
 
-def within(
-    stage: Generator[float, None, T], start: float, end: float
-) -> Generator[float, None, T]:
+def within(stage: Generator[float, None, T], start: float, end: float) -> Generator[float, None, T]:
     """Yield the fractions of a stage that is the part from `start` to `end` of a larger one."""
     while True:
         try:
