@@ -49,6 +49,7 @@ class EigenpatchGallery(QWidget):
         self._items: list[QListWidgetItem] = []
         self._clickable = False
         self.caption = QLabel()
+        self.caption.setToolTip("Click on an eigenpatch to keep or to drop it, in every stack.")
         self.stack_combo = QComboBox()
         self.stack_combo.setToolTip("Which patch stack's eigenpatches are shown")
         self.stack_combo.currentIndexChanged.connect(self._draw)
@@ -80,7 +81,7 @@ class EigenpatchGallery(QWidget):
             seen = max(self.stack_combo.currentIndex(), 0)
             self.stack_combo.blockSignals(True)
             self.stack_combo.clear()
-            self.stack_combo.addItems([f"stack {s.stack + 1} of {s.n_stacks}" for s in stacks])
+            self.stack_combo.addItems([f"stack {s.stack + 1} / {s.n_stacks}" for s in stacks])
             self.stack_combo.setCurrentIndex(min(seen, len(stacks) - 1))
             self.stack_combo.blockSignals(False)
         self.stack_combo.setVisible(len(stacks) > 1)
@@ -97,7 +98,7 @@ class EigenpatchGallery(QWidget):
             self.tiles.clear()
             return
         stack = self._stacks[position]
-        self.scree.show_values(stack.singular_values, stack.kept)
+        self.scree.show_values(stack.singular_values, stack.kept, stack.noise_floor)
         if self.tiles.count() != len(stack.kept):  # else leave the scroll bar where it is
             self.tiles.clear()
             self._items = [QListWidgetItem(self.tiles) for _ in stack.kept]
@@ -122,8 +123,8 @@ class EigenpatchGallery(QWidget):
         if not 0 <= position < len(self._stacks):
             return
         kept = self._stacks[position].kept
-        hint = " · click to toggle" if self._clickable else ""
-        self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> eigenpatches kept{hint}")
+        hint = " · click to toggle" if self._clickable and len(self._stacks) == 1 else ""
+        self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> kept{hint}")
 
     def _clicked(self, number: int) -> None:
         if self._clickable:
@@ -144,10 +145,19 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         self.setLogMode(y=True)
         self.setLabel("left", "singular value")
         self.getAxis("left").setWidth(48)
+        self.getAxis("left").setStyle(hideOverlappingLabels=False)  # it would hide the topmost
+        self._floor = pg.InfiniteLine(angle=0, pen=pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine))
+        self.addItem(self._floor, ignoreBounds=True)
+        self.setToolTip("Dashed: the singular value of pure white noise.")
         self._points = self.plot(pen=pg.mkPen(DROPPED, width=1), symbol="o", symbolSize=7)
         self._points.scatter.sigClicked.connect(self._point_clicked)
 
-    def show_values(self, values: NDArray[Any], kept: NDArray[np.bool_]) -> None:
+    def show_values(
+        self, values: NDArray[Any], kept: NDArray[np.bool_], noise_floor: float
+    ) -> None:
+        self._floor.setVisible(noise_floor > 0)
+        if noise_floor > 0:
+            self._floor.setValue(np.log10(noise_floor))
         positive = np.maximum(values, values[0] * 1e-6)
         # The automatic logarithmic ticks overlap in a plot as low as this.
         ends = {float(positive[0]), float(positive[-1])}

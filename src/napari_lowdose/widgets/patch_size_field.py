@@ -37,11 +37,12 @@ class PatchSizeField(QWidget):
         self.pixels.setSingleStep(2)  # patches are odd
         self.pixels.setSuffix(" px")
         self.pixels.setSpecialValueText("…")  # no estimate yet
-        self.pixels.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)  # room for the number
+        self.pixels.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+        self.pixels.setFixedWidth(66)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.mode, 3)
-        layout.addWidget(self.pixels, 2)
+        layout.addWidget(self.mode, 1)
+        layout.addWidget(self.pixels)
         self.estimate: int | None = None
         """The estimated PSF width, pixels."""
         self.mode.currentIndexChanged.connect(self._show)

@@ -67,6 +67,7 @@ class ReucidWidget(QWidget):
         active = napari_viewer.layers.selection.active
         if active in self.form.layer_combo.choices:
             self.form.layer_combo.value = active
+        self.panel.tell(why_unsuitable(self.form.layer))
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the image layers that there are now; napari calls this as layers change."""
@@ -219,6 +220,7 @@ class ReucidWidget(QWidget):
             if layer is not None:
                 layer.events.data.connect(self._data_changed)
             self._layer = layer
+            self.panel.tell(why_unsuitable(layer))
             self._data_changed()
         self._enable()
 
@@ -287,11 +289,9 @@ class ReucidWidget(QWidget):
         layout.addStretch()
 
     def _enable(self) -> None:
-        problem = why_unsuitable(self.form.layer)
-        self.panel.set_running(self._running is not None, ready=not problem)
+        ready = not why_unsuitable(self.form.layer)
+        self.panel.set_running(self._running is not None, ready)
         self.gallery.set_clickable(self._running is None)
-        if self._running is None:
-            self.panel.tell(problem)
 
     def _timer(self, callback: Callable[[], None]) -> QTimer:
         timer = QTimer(self)

@@ -1,0 +1,77 @@
+"""A real viewer with the widget docked in it, and engines that do what a test needs."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_lowdose.reucid import StackStep
+from napari_lowdose.steps import Step, over_frames
+
+
+@dataclass(frozen=True)
+class FakeEngine:
+    """Halves the image, a stack at a time; `at` runs in the thread before each stack."""
+
+    n_stacks: int = 3
+    pause: float = 0.02
+    at: Callable[[int], None] = field(default=lambda stack: None, repr=False)
+
+    def steps(self, image: Any) -> Iterator[Step]:
+        yield from over_frames(image, self._frame_steps)
+
+    def _frame_steps(self, frame: Any) -> Iterator[Step]:
+        for stack in range(self.n_stacks):
+            self.at(stack)
+            time.sleep(self.pause)
+            yield Step(fraction=(stack + 0.5) / self.n_stacks, message="half a stack")
+            yield StackStep(
+                fraction=(stack + 1) / self.n_stacks,
+                message=f"stack {stack + 1}",
+                image=np.float32(frame) * np.float32(0.5 + 0.001 * (self.n_stacks - 1 - stack)),
+                stack=stack,
+                n_stacks=self.n_stacks,
+                patch_size=3,
+                eigenpatches=np.eye(4, 9, dtype=np.float32).reshape(4, 3, 3),
+                singular_values=np.array([8.0, 4.0, 2.0, 1.0]),
+                utilities=np.array([0.9, 0.8, 0.2, 0.1], np.float32),
+                kept=np.array([True, True, False, False]),
+                noise_floor=1.0,
+            )
+
+    def rebuild(self, frame: Any, stacks: list[StackStep]) -> Any:
+        return np.full(frame.shape, stacks[0].kept.sum(), np.float32)
+
+
+@pytest.fixture
+def docked(make_napari_viewer, monkeypatch, qtbot):
+    """Return a function: (image, engine or None for the real one, layer options) to widget."""
+    if os.name == "posix" and not os.environ.get("DISPLAY") and "QT_QPA_PLATFORM" not in os.environ:
+        pytest.skip("no display: run under xvfb-run -a")
+    from napari_lowdose.widgets.reucid_widget import ReucidWidget
+
+    def dock(image: Any, engine: Any = None, **options: Any) -> ReucidWidget:
+        viewer = make_napari_viewer()
+        viewer.add_image(image, name="input", **options)
+        widget = ReucidWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="REUCID")
+        if engine is not None:
+            monkeypatch.setattr(widget.form, "parameters", lambda: engine)
+        qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+        return widget
+
+    return dock
+
+
+def idle(widget: Any) -> bool:
+    """Whether nothing is running or about to."""
+    return not (
+        widget.runner.busy
+        or widget._running
+        or widget._estimate_later.isActive()
+        or widget._rebuild_later.isActive()
+    )

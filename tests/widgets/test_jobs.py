@@ -1,0 +1,102 @@
+"""The job runner: what a person relies on whatever the engine does."""
+
+import threading
+import time
+import warnings
+
+import pytest
+from napari.qt.threading import WorkerBase
+
+from napari_lowdose.steps import Step
+from napari_lowdose.widgets.jobs import Job, JobRunner
+
+pytestmark = pytest.mark.usefixtures("qtbot")
+
+
+@pytest.fixture
+def runner(qtbot):
+    """Return a runner that is stopped at the end of the test."""
+    runner = JobRunner()
+    yield runner
+    runner.stop()
+    WorkerBase.await_workers(5000)
+
+
+def counting(n, pause=0.0, closed=None):
+    try:
+        for i in range(n):
+            time.sleep(pause)
+            yield Step(fraction=(i + 1) / n, message=str(i))
+    finally:
+        if closed is not None:
+            closed.append(threading.get_ident())
+
+
+def run(qtbot, runner, steps):
+    job, seen, warned = Job(steps), [], []
+    job.advanced.connect(seen.append)
+    job.warned.connect(warned.append)
+    runner.start(job)
+    qtbot.waitUntil(lambda: not runner.busy, timeout=10000)
+    return job, seen, warned
+
+
+def test_every_step_arrives_in_order_and_few_deliveries(qtbot, runner):
+    job, seen, _ = run(qtbot, runner, counting(300, 0.001))
+    assert job.outcome == "done"
+    assert [step.message for steps in seen for step in steps] == [str(i) for i in range(300)]
+    assert len(seen) < 30
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA"), ValueError("too small"), MemoryError()])
+def test_an_error_ends_the_job_and_the_runner_is_free_again(qtbot, runner, error):
+    def steps():
+        yield Step(fraction=0.5, message="so far")
+        raise error
+
+    job, seen, _ = run(qtbot, runner, steps())
+    assert job.outcome == "failed"
+    assert job.error.__cause__ is error
+    assert seen[0][0].message == "so far"
+    assert run(qtbot, runner, counting(2))[0].outcome == "done"
+
+
+def test_stop_is_quick_keeps_what_was_reached_and_closes_the_generator(qtbot, runner):
+    closed = []
+    job, seen = Job(counting(10**6, 0.05, closed)), []
+    job.advanced.connect(seen.append)
+    runner.start(job)
+    qtbot.waitUntil(lambda: bool(seen))
+    begin = time.perf_counter()
+    runner.stop()
+    qtbot.waitUntil(lambda: not runner.busy)
+    assert time.perf_counter() - begin < 1
+    assert job.outcome == "stopped"
+    assert closed and closed[0] != threading.get_ident()
+
+
+def test_a_second_start_replaces_the_first(qtbot, runner):
+    first = Job(counting(10**6, 0.01))
+    skipped, last = Job(counting(3)), Job(counting(3))
+    for job in (first, skipped, last):
+        runner.start(job)
+    qtbot.waitUntil(lambda: not runner.busy)
+    assert (first.outcome, skipped.outcome, last.outcome) == ("stopped", "stopped", "done")
+
+
+def test_warnings_for_people_arrive(qtbot, runner):
+    def steps():
+        warnings.warn("saturated", stacklevel=1)
+        warnings.warn("for programmers", DeprecationWarning, stacklevel=1)
+        yield Step(fraction=1, message="")
+
+    assert run(qtbot, runner, steps())[2] == ["saturated"]
+
+
+def test_a_deleted_runner_stops_its_job(qtbot):
+    closed = []
+    runner = JobRunner()
+    runner.start(Job(counting(10**6, 0.01, closed)))
+    qtbot.wait(100)
+    runner.deleteLater()
+    qtbot.waitUntil(lambda: bool(closed))

@@ -1,0 +1,405 @@
+"""The dock widget in a real viewer."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+from napari.qt.threading import WorkerBase
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_lowdose import Reucid, denoise
+from napari_lowdose.steps import Step
+from napari_lowdose.widgets.suitable import why_unsuitable
+
+from .conftest import FakeEngine, idle
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).poisson(20, (48, 64)).astype(np.uint16)
+
+
+def finish(qtbot, widget):
+    qtbot.waitUntil(lambda: idle(widget), timeout=60000)
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+class Gate:
+    """Holds an engine before stack 1 until it is opened."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.closed_at = 1
+
+    def __call__(self, stack):
+        if stack == self.closed_at:
+            self.open.wait(20)
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.open.set()
+    WorkerBase.await_workers(20000)
+
+
+# ------------------------------------------------------------------ the result
+
+
+def test_the_result_lies_where_the_input_lies(docked, qtbot, image):
+    place = {
+        "scale": (0.2, 0.3), "translate": (5, 7), "rotate": 20, "shear": [0.1],
+        "affine": [[1, 0, 3], [0, 2, 4], [0, 0, 1]], "units": ("nm", "nm"),
+        "axis_labels": ("y", "x"), "colormap": "viridis",
+    }  # fmt: skip
+    widget = docked(image, FakeEngine(), **place)
+    click(qtbot, widget.panel.denoise_button)
+    finish(qtbot, widget)
+    source, result = widget.viewer.layers
+    assert result.name == "input FAKEENGINE"
+    corners = np.array([[0, 0], [47, 0], [11, 63]])
+    for corner in corners:
+        np.testing.assert_allclose(result.data_to_world(corner), source.data_to_world(corner))
+    np.testing.assert_allclose(result.scale, source.scale)
+    assert result.units == source.units
+    assert result.axis_labels == ("y", "x")
+    assert result.colormap.name == "viridis"
+    assert result.data.dtype == np.float32
+    np.testing.assert_allclose(result.data, image / 2)
+    assert result.metadata["napari-lowdose"]["finished"] is True
+    assert result.metadata["napari-lowdose"]["input"]["layer"] == "input"
+
+
+def test_the_result_appears_early_is_marked_partial_and_keeps_its_contrast(
+    docked, qtbot, image, gate
+):
+    widget = docked(image, FakeEngine(at=gate))
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2)
+    result = widget.viewer.layers[1]
+    assert result.name.endswith(" (partial)")
+    assert result.metadata["napari-lowdose"]["finished"] is False
+    limits = result.contrast_limits
+    gate.open.set()
+    finish(qtbot, widget)
+    assert not result.name.endswith(" (partial)")
+    assert result.contrast_limits == limits
+    np.testing.assert_allclose(result.data, image / 2)
+
+
+def test_the_residual_is_what_was_taken_away(docked, qtbot, image):
+    widget = docked(image, FakeEngine())
+    widget.form.with_residual.setChecked(True)
+    widget.denoise()
+    finish(qtbot, widget)
+    _, result, residual = widget.viewer.layers
+    np.testing.assert_allclose(residual.data, image - result.data)
+
+
+def test_a_new_run_makes_a_new_layer(docked, qtbot, image):
+    widget = docked(image, FakeEngine())
+    for _ in range(2):
+        widget.denoise()
+        finish(qtbot, widget)
+    assert len({layer.name for layer in widget.viewer.layers}) == 3
+
+
+@pytest.mark.parametrize("all_frames", [False, True])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_stack_of_frames(docked, qtbot, all_frames, lazy):
+    import dask.array as da
+
+    movie = np.random.default_rng(0).poisson(20, (3, 32, 40)).astype(np.uint16)
+    widget = docked(da.from_array(movie) if lazy else movie, FakeEngine(), scale=(10, 2, 2))
+    assert widget.form.frames.isVisibleTo(widget)
+    widget.viewer.dims.set_current_step(0, 1)
+    widget.form.frames.setCurrentIndex(int(all_frames))
+    widget.denoise()
+    finish(qtbot, widget)
+    result = widget.viewer.layers[1]
+    np.testing.assert_allclose(result.data, movie / 2 if all_frames else movie[1] / 2)
+    np.testing.assert_allclose(result.scale, (10, 2, 2) if all_frames else (2, 2))
+
+
+def test_multiscale_uses_the_full_resolution(docked, qtbot, image):
+    widget = docked([image, image[::2, ::2]], FakeEngine(), multiscale=True)
+    widget.denoise()
+    finish(qtbot, widget)
+    np.testing.assert_allclose(widget.viewer.layers[1].data, image / 2)
+
+
+# --------------------------------------------------------------- stop and errors
+
+
+def test_stop_keeps_the_partial_result(docked, qtbot, image, gate):
+    widget = docked(image, FakeEngine(at=gate))
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2)
+    click(qtbot, widget.panel.stop_button)
+    gate.open.set()
+    finish(qtbot, widget)
+    result = widget.viewer.layers[1]
+    assert result.name.endswith(" (partial)")
+    assert result.metadata["napari-lowdose"]["finished"] is False
+    assert "partial" in widget.panel.status.text()
+    assert widget.panel.denoise_button.isEnabled()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("too small")])
+def test_an_error_is_one_sentence_and_loses_nothing(docked, qtbot, image, error, monkeypatch):
+    def fail(stack):
+        raise error
+
+    widget = docked(image, FakeEngine())
+    widget.denoise()
+    finish(qtbot, widget)
+    earlier = widget.viewer.layers[1]
+    before = earlier.data.copy()
+    monkeypatch.setattr(widget.form, "parameters", lambda: FakeEngine(at=fail))
+    widget.denoise()
+    finish(qtbot, widget)
+    assert str(error).lower() in widget.panel.notes.text().lower()
+    assert list(widget.viewer.layers) == [widget.viewer.layers["input"], earlier]
+    np.testing.assert_array_equal(earlier.data, before)
+    assert widget.panel.denoise_button.isEnabled()
+    assert widget.current is not None and widget.current.result is earlier
+
+
+@pytest.mark.parametrize(
+    ("unsuitable", "says"),
+    [
+        (np.zeros((32, 32, 3), np.uint8), "colour"),
+        (np.zeros((32, 32), bool), "mask"),
+    ],
+)
+def test_unsuitable_layers_are_refused_in_one_sentence(docked, qtbot, unsuitable, says):
+    widget = docked(unsuitable)
+    assert says in widget.panel.notes.text()
+    assert not widget.panel.denoise_button.isEnabled()
+
+
+def test_a_complex_layer_is_refused():
+    layer = SimpleNamespace(name="wave", rgb=False, dtype=np.dtype(np.complex64))
+    assert "complex" in why_unsuitable(layer)
+
+
+def test_labels_are_not_offered(make_napari_viewer, qtbot):
+    from napari_lowdose.widgets.reucid_widget import ReucidWidget
+
+    viewer = make_napari_viewer()
+    viewer.add_labels(np.zeros((32, 32), int))
+    widget = ReucidWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    assert "Open an image" in widget.panel.notes.text()
+    viewer.add_image(np.random.default_rng(0).poisson(5, (32, 32)))
+    assert widget.panel.denoise_button.isEnabled()
+    finish(qtbot, widget)
+
+
+# ------------------------------------------------------------------ always safe
+
+
+def test_starting_twice_is_refused(docked, qtbot, image, gate):
+    widget = docked(image, FakeEngine(at=gate))
+    widget.denoise()
+    widget.denoise()
+    assert "press Stop first" in widget.panel.notes.text()
+    assert not widget.panel.denoise_button.isEnabled()
+    gate.open.set()
+    finish(qtbot, widget)
+    assert len(widget.viewer.layers) == 2
+
+
+def test_deleting_the_input_does_not_lose_the_result(docked, qtbot, image, gate):
+    widget = docked(image, FakeEngine(at=gate))
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2)
+    del widget.viewer.layers["input"]
+    gate.open.set()
+    finish(qtbot, widget)
+    (result,) = widget.viewer.layers
+    np.testing.assert_allclose(result.data, image / 2)
+    assert result.metadata["napari-lowdose"]["finished"] is True
+
+
+def test_deleting_the_result_stops_the_run(docked, qtbot, image, gate):
+    widget = docked(image, FakeEngine(at=gate, n_stacks=500))
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2)
+    del widget.viewer.layers[1]
+    gate.open.set()
+    finish(qtbot, widget)
+    assert [layer.name for layer in widget.viewer.layers] == ["input"]
+    assert "removed" in widget.panel.status.text()
+
+
+def test_changing_the_data_does_not_mix_two_images(docked, qtbot, image, gate):
+    widget = docked(image, FakeEngine(at=gate))
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2)
+    widget.viewer.layers["input"].data = np.random.default_rng(1).poisson(9, (20, 30))
+    gate.open.set()
+    finish(qtbot, widget)
+    np.testing.assert_allclose(widget.viewer.layers[1].data, image / 2)
+
+
+@pytest.mark.parametrize("how", ["viewer", "dock"])
+def test_closing_stops_the_run(docked, qtbot, image, how):
+    reached = []
+    widget = docked(image, FakeEngine(n_stacks=10**6, pause=0.01, at=reached.append))
+    viewer = widget.viewer
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    if how == "viewer":
+        viewer.close()
+    else:
+        viewer.window.remove_dock_widget(widget)
+        widget.deleteLater()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set or stands_still(qtbot, reached))
+    if how == "dock":
+        assert viewer.layers[1].name.endswith(" (partial)")
+        viewer.dims.set_current_step(0, 0)  # nothing of the widget is called any more
+        viewer.layers.clear()
+
+
+def stands_still(qtbot, reached):
+    before = len(reached)
+    qtbot.wait(200)
+    return len(reached) == before
+
+
+# ----------------------------------------------------------------- eigenpatches
+
+
+def test_a_click_on_an_eigenpatch_changes_the_result_at_once(docked, qtbot, image):
+    widget = docked(image, FakeEngine(n_stacks=1))
+    widget.form.with_residual.setChecked(True)
+    widget.denoise()
+    finish(qtbot, widget)
+    assert widget.gallery.tiles.count() == 4
+    result, residual = widget.viewer.layers[1:]
+    tile = widget.gallery.tiles.visualItemRect(widget.gallery.tiles.item(2)).center()
+    qtbot.mouseClick(widget.gallery.tiles.viewport(), Qt.MouseButton.LeftButton, pos=tile)
+    finish(qtbot, widget)
+    assert (result.data == 3).all()
+    np.testing.assert_allclose(residual.data, image - 3.0)
+    by_hand = result.metadata["napari-lowdose"]["kept_by_hand"]
+    assert by_hand == [{"index": [], "kept": [[0, 1, 2]]}]
+    assert "by you" in widget.gallery.tiles.item(2).toolTip()
+
+
+def test_the_frame_in_view_is_the_one_that_a_click_changes(docked, qtbot):
+    movie = np.random.default_rng(0).poisson(20, (3, 32, 40)).astype(np.uint16)
+    widget = docked(movie, FakeEngine(n_stacks=1))
+    widget.form.frames.setCurrentIndex(1)
+    widget.denoise()
+    finish(qtbot, widget)
+    widget.viewer.dims.set_current_step(0, 1)
+    widget.gallery.toggled.emit(0, 2)
+    finish(qtbot, widget)
+    result = widget.viewer.layers[1]
+    assert (result.data[1] == 3).all()
+    np.testing.assert_allclose(result.data[2], movie[2] / 2)
+
+
+# ------------------------------------------------------------- the real engine
+
+
+def test_the_real_engine_gives_what_denoise_gives(docked, qtbot, noisy):
+    widget = docked(noisy)
+    assert widget.form.patch_size.estimate is not None
+    widget.form.patch_size.value = 11
+    widget.form.n_stacks.setValue(2)
+    click(qtbot, widget.panel.denoise_button)
+    finish(qtbot, widget)
+    result = widget.viewer.layers[1]
+    assert result.name == "input REUCID"
+    np.testing.assert_array_equal(result.data, denoise(noisy, Reucid(patch_size=11, n_stacks=2)))
+    assert widget.gallery.stack_combo.count() == 2
+
+
+@pytest.mark.parametrize("n_stacks", [1, 2])
+def test_copy_as_python_makes_the_result_again(docked, qtbot, noisy, tmp_path, n_stacks):
+    path = tmp_path / "noisy.tif"
+    tifffile.imwrite(path, noisy)
+    widget = docked(noisy)
+    layer = widget.viewer.open(path, plugin="napari")[0]
+    widget.form.layer_combo.value = layer
+    widget.form.patch_size.value = 11
+    widget.form.n_stacks.setValue(n_stacks)
+    finish(qtbot, widget)
+    widget.denoise()
+    finish(qtbot, widget)
+    chosen = widget.viewer.layers[-1].data
+    widget.gallery.toggled.emit(0, 0)
+    finish(qtbot, widget)
+    result = widget.viewer.layers[-1].data
+    assert np.abs(result - chosen).max() > 1
+    widget.copy_as_python()
+    script = QApplication.clipboard().text()
+    assert str(path) in script
+    made = {}
+    exec(script, made)
+    np.testing.assert_allclose(made["clean"], result, atol=1e-3)
+
+
+@pytest.mark.parametrize("spoil", ["nan", "small"])
+def test_bad_pixels_are_told_once(docked, qtbot, noisy, spoil):
+    image = noisy.astype(float)
+    if spoil == "nan":
+        image[3, 4] = np.nan
+    else:
+        image = image[:2, :2]
+    widget = docked(image)
+    widget.denoise()
+    finish(qtbot, widget)
+    assert widget.panel.notes.text()
+    assert "\n" not in widget.panel.notes.text()
+    assert len(widget.viewer.layers) == 1
+
+
+def test_nothing_freezes(docked, qtbot):
+    """The event loop answers within a fraction of a second while the engine works."""
+    image = np.random.default_rng(0).poisson(20, (400, 400)).astype(np.float32)
+    busy = FakeEngine(n_stacks=40, pause=0.01, at=lambda stack: np.linalg.svd(image[:200, :200]))
+    widget = docked(image, busy)
+    widget.denoise()
+    longest, last = 0.0, time.perf_counter()
+    while not idle(widget):
+        QApplication.processEvents()
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    assert longest < 1.0  # a busy machine in mind; benchmarks/widget_responsiveness.py measures
+
+
+def test_the_form_says_what_the_engine_runs(docked, noisy):
+    form = docked(noisy).form
+    assert form.parameters() == Reucid()
+    form.patch_size.value = "wide"
+    form.memory_limit.setValue(0.5)
+    form.n_stacks.setValue(4)
+    form.scan_noise.setCurrentIndex(1)
+    form.seed.setValue(7)
+    expected = Reucid(patch_size="wide", n_stacks=4, memory_limit=2**29, scan_noise="keep", seed=7)
+    assert form.parameters() == expected
+    form.patch_size.pixels.setValue(13)  # to edit the estimate is to fix it
+    assert form.parameters().patch_size == 13
+
+
+def test_a_step_without_an_image_makes_no_layer(docked, qtbot, image):
+    class Silent:
+        def steps(self, image):
+            yield Step(fraction=1, message="nothing")
+
+    widget = docked(image, Silent())
+    widget.denoise()
+    finish(qtbot, widget)
+    assert len(widget.viewer.layers) == 1
