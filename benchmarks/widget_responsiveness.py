@@ -51,8 +51,10 @@ def wait(widget):
 
 
 def measure(viewer, widget, image, n_stacks):
-    viewer.layers.clear()
-    viewer.add_image(image, name="noisy")
+    for layer in viewer.layers:  # removing them all crashes napari 0.9.2 on software OpenGL
+        layer.visible = False
+    widget.form.layer_combo.value = viewer.add_image(image, name="noisy")
+    viewer.reset_view()
     widget.form.n_stacks.setValue(n_stacks)
     wait(widget)
     QTest.qWait(500)

@@ -142,6 +142,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
+        self.getPlotItem().getViewBox().setDefaultPadding(0.1)  # the topmost label needs room
         self.setLogMode(y=True)
         self.setLabel("left", "singular value")
         self.getAxis("left").setWidth(48)

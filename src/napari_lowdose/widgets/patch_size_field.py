@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSpinBox, QWidget
 Mode = Literal["auto", "psf", "wide"]
 
 LABELS: dict[Mode | None, str] = {
-    "auto": "automatic",
+    "auto": "auto",  # short: it stands beside the number
     "psf": "PSF width",
     "wide": "wide",
     None: "fixed",
