@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_lowdose.reucid import eigenpatches
+from napari_lowdose.reucid.patch_gram import patch_gram
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.reucid import standardise
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -112,7 +113,7 @@ def best_in_hindsight(error: ErrorOfChoice) -> np.ndarray:
 
 def noise_floor(noisy: np.ndarray, patch_size: int) -> float:
     """Return the median of all p*p squared singular values, per patch: most are noise."""
-    gram = drain(eigenpatches.patch_gram(standardise(noisy)[2], patch_size))
+    gram = drain(patch_gram(standardise(noisy)[2], patch_size))
     n_patches = np.prod([n - patch_size + 1 for n in noisy.shape])
     return float(np.median(np.linalg.eigvalsh(gram)) / n_patches)
 

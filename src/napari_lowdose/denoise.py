@@ -31,7 +31,8 @@ class Run:
     Attributes
     ----------
     image : (..., Y, X) float32 array
-        The result so far.  Frames not reached yet show the input.
+        The result so far.  Frames not reached yet show the input, or NaN where the input is
+        lazy (dask, zarr) and has not been read.
     finished : bool
         False until the engine has come to its end.
     """
@@ -47,11 +48,16 @@ class Run:
     def image(self) -> NDArray[np.float32]:
         """The result so far, in the input's shape and units."""
         if self._image is None:
-            self._image = np.array(self.input, dtype=np.float32)
+            if isinstance(self.input, np.ndarray):
+                self._image = self.input.astype(np.float32)
+            else:  # to read a lazy movie here would be to read it twice
+                self._image = np.full(self.input.shape, np.nan, np.float32)
         return self._image
 
     def __iter__(self) -> Iterator[Step]:
         """Yield the engine's steps; `seconds_left` is filled in from the pace so far."""
+        self.finished = False
+        self._records.clear()
         start = time.perf_counter()
         for step in self.engine.steps(self.input):
             if step.image is not None:
@@ -146,13 +152,22 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
 
 
 def as_python(engine: Engine, path: str = "image.tif") -> str:
-    """Return a script that does the same as `engine` did, on the file `path`."""
+    """Return a script that does the same as `engine` did, on the file `path`.
+
+    Parameters keep out of it where they have their defaults.
+    """
     name = type(engine).__name__
+    changed = {
+        f.name: value
+        for f in dataclasses.fields(engine)  # type: ignore[arg-type]
+        if (value := getattr(engine, f.name)) != f.default
+    }
+    parameters = ", ".join(f"{key}={value!r}" for key, value in changed.items())
     return (
         "import tifffile\n"
         f"from napari_lowdose import {name}, denoise\n\n"
         f"image = tifffile.imread({path!r})\n"
-        f"clean = denoise(image, {engine!r})\n"
+        f"clean = denoise(image, {name}({parameters}))\n"
     )
 
 

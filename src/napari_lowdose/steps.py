@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,24 +75,27 @@ def over_frames(
     Yields
     ------
     Step
-        The frame's own steps, with `index` set and `fraction` and
-        `seconds_left` of the whole stack of frames.
+        The frame's own steps, with `index` set and `fraction` of the whole stack of frames.
+
+    Raises
+    ------
+    ValueError
+        What `frame_steps` raises, with the frame named.
     """
     leading = tuple(image.shape[:-2])
     n_frames = int(np.prod(leading, dtype=int))
+    if not leading:
+        yield from frame_steps(np.asarray(image))
+        return
     for number, index in enumerate(np.ndindex(leading)):
-        for step in frame_steps(np.asarray(image[index])):
-            if not leading:
-                yield step
-                continue
-            done = (number + step.fraction) / n_frames
-            yield replace(
-                step,
-                index=index,
-                fraction=done,
-                message=f"frame {number + 1} of {n_frames}: {step.message}",
-                seconds_left=None,
-            )
+        name = f"frame {number + 1} of {n_frames}"
+        try:
+            for step in frame_steps(np.asarray(image[index])):
+                done = (number + step.fraction) / n_frames
+                message = f"{name}: {step.message}"
+                yield replace(step, index=index, fraction=done, message=message)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def report(
@@ -133,3 +137,23 @@ def drain(stage: Generator[Any, None, T]) -> T:
             next(stage)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+
+
+def on_one_blas_thread(steps: Iterator[Step]) -> Iterator[Step]:
+    """Run through `steps` with BLAS on one thread.
+
+    The threads of BLAS spin while they wait for each other: on two cores, one of which has
+    something else to do, the many small products of an engine take several times as long.  The
+    limit holds while a step is computed, never while its consumer has it.
+    """
+    controller = ThreadpoolController()
+    try:
+        while True:
+            with controller.limit(limits=1, user_api="blas"):
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
+    finally:
+        if isinstance(steps, Generator):
+            steps.close()

@@ -28,7 +28,10 @@ def changed(**pixels: float) -> np.ndarray:
         (changed(a=np.nan), "1 of 1600 pixels are NaN or infinite"),
         (changed(a=np.inf, b=-np.inf), "2 of 1600 pixels are NaN or infinite"),
         (np.full((40, 40), 7), "constant (every pixel is 7)"),
-        (GOOD[:6, :], "smaller than a patch of 7 x 7"),
+        (GOOD[:6, :], "too small: at least 8 x 8 are needed"),
+        (GOOD[:12, :12], "too small for patches of 7 x 7: use a patch size of 3 or less"),
+        (GOOD * 1e39, "which a 32-bit result cannot hold"),
+        (np.ma.masked_less(GOOD, 15), "masked pixels"),
         (np.zeros((40, 40, 3), np.uint8), "looks like RGB"),
         (GOOD > 20, "boolean"),
         (GOOD * 1j, "complex"),
@@ -52,7 +55,17 @@ def test_unsuitable_image(image: np.ndarray, sentence: str) -> None:
         ({"n_stacks": 0}, "n_stacks is 0"),
         ({"n_components": 0}, "n_components is 0"),
         ({"memory_limit": 0}, "memory_limit is 0"),
-        ({"scan_noise": "yes"}, '"remove" or "keep"'),
+        ({"scan_noise": "yes"}, '"remove", "keep"'),
+        ({"seed": -1}, "seed is -1: use 0 or more"),
+        ({"n_stacks": 2.0}, "n_stacks is 2.0: use a whole number"),
+        ({"n_stacks": True}, "n_stacks is True: use a whole number"),
+        ({"patch_size": 9.0}, "patch_size is 9.0: use a whole number"),
+        ({"patch_size": None}, "patch_size is None: use a whole number"),
+        ({"memory_limit": "1GB"}, "memory_limit is '1GB': use a whole number"),
+        ({"keep": [0.0, 1.5]}, "an index in keep is 0.0: use a whole number"),
+        ({"keep": [True, False]}, "an index in keep is True: use a whole number"),
+        ({"keep": [-1]}, "an index in keep is -1: use 0 or more"),
+        ({"keep": [[0], []]}, "at least one index for each"),
         ({"keep": 0}, "keep is 0"),
         ({"keep": 26, "patch_size": 7}, "keep from 1 to 25 eigenpatches"),
         ({"keep": 76}, "keep from 1 to 75 eigenpatches"),
@@ -72,7 +85,9 @@ def test_index_that_does_not_exist() -> None:
 
 
 def test_patch_larger_than_the_image() -> None:
-    with pytest.raises(ValueError, match="smaller than a patch of 41 x 41"):
+    with pytest.raises(
+        ValueError, match="too small for patches of 41 x 41: use a patch size of 13 or less"
+    ):
         denoise(GOOD, Reucid(patch_size=41))
 
 
@@ -103,7 +118,52 @@ def test_negative_values_are_data() -> None:
     np.testing.assert_allclose(clean, denoise(GOOD, Reucid(patch_size=7, keep=4)) - 100, atol=1e-3)
 
 
-def test_the_smallest_image_that_fits() -> None:
-    clean = denoise(GOOD[:7, :7], Reucid(patch_size=7))
-    assert clean.shape == (7, 7)
-    assert np.isfinite(clean).all()
+def test_the_smallest_image_is_denoised() -> None:
+    truth = np.full((8, 8), 10.0)
+    truth[:, 4:] = 100
+    image = np.random.default_rng(0).poisson(truth)
+    clean = denoise(image, Reucid(patch_size="psf", keep=4))
+    assert np.std(clean - truth) < np.std(image - truth)
+
+
+@pytest.mark.parametrize("memory_limit", [None, 300_000])
+def test_too_many_stacks_are_refused_not_handed_back_noisy(memory_limit: int | None) -> None:
+    with pytest.raises(ValueError, match="use at most 5 for this image"):
+        denoise(GOOD, Reucid(patch_size=7, n_stacks=6, memory_limit=memory_limit))
+
+
+def test_the_tightest_memory_limit_still_denoises() -> None:
+    with pytest.raises(ValueError, match=r"allow at least (\d+) KiB") as caught:
+        denoise(GOOD, Reucid(patch_size=7, memory_limit=1000))
+    least = int(re.search(r"(\d+) KiB", str(caught.value).split("allow")[1])[1])  # type: ignore[index]
+    clean = denoise(GOOD, Reucid(patch_size=7, memory_limit=least * 1024))
+    assert np.std(clean - 20) < np.std(GOOD - 20) / 2
+
+
+def test_an_explicit_number_of_stacks_keeps_to_the_memory_limit() -> None:
+    with pytest.raises(ValueError, match=r"1 patch stack .* more than the memory limit"):
+        denoise(GOOD, Reucid(patch_size=7, n_stacks=1, memory_limit=180_000))
+
+
+def test_numpy_parameters_are_what_they_say() -> None:
+    engine = Reucid(patch_size=np.int64(9), seed=np.int64(1), keep=np.array([0, 2]))  # type: ignore[arg-type]
+    assert engine == Reucid(patch_size=9, seed=1, keep=[0, 2])
+    assert repr(engine.keep) == "(0, 2)"
+
+
+@pytest.mark.parametrize("gain", [1e-30, 1e30])
+def test_very_small_and_very_large_values(gain: float) -> None:
+    engine = Reucid(patch_size=7, keep=4)
+    expected = gain * denoise(GOOD, engine).astype(float)
+    np.testing.assert_allclose(denoise(gain * GOOD, engine), expected, rtol=1e-4)
+
+
+def test_an_offset_that_drowns_the_contrast_is_said() -> None:
+    with pytest.warns(UserWarning, match="take the offset off first"):
+        denoise(GOOD + 1e9, Reucid(patch_size=7))
+
+
+def test_a_bad_frame_is_named() -> None:
+    movie = np.stack([GOOD, np.full_like(GOOD, 3)])
+    with pytest.raises(ValueError, match="frame 2 of 2: the image is constant"):
+        denoise(movie, Reucid(patch_size=7))

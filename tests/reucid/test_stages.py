@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_lowdose.reucid import eigenpatches
+from napari_lowdose.reucid import eigenpatches, patch_gram
 from napari_lowdose.reucid.memory_plan import plan_stacks
 from napari_lowdose.reucid.patch_stacks import assign_stacks, extract_patches
 from napari_lowdose.reucid.projection import project
@@ -34,14 +36,14 @@ def patch_matrix(image: np.ndarray, p: int) -> np.ndarray:
 def test_gram_of_all_patches_without_a_patch(shape: tuple[int, int], p: int) -> None:
     image = scene(shape)
     x = patch_matrix(image, p)
-    np.testing.assert_allclose(drain(eigenpatches.patch_gram(image, p)), x.T @ x, atol=1e-8)
+    np.testing.assert_allclose(drain(patch_gram.patch_gram(image, p)), x.T @ x, atol=1e-8)
 
 
 def test_gram_is_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene((50, 30))
-    whole = drain(eigenpatches.patch_gram(image, 7))
-    monkeypatch.setattr(eigenpatches, "BAND", 6)
-    np.testing.assert_allclose(drain(eigenpatches.patch_gram(image, 7)), whole, atol=1e-8)
+    whole = drain(patch_gram.patch_gram(image, 7))
+    monkeypatch.setattr(patch_gram, "BAND", 6)
+    np.testing.assert_allclose(drain(patch_gram.patch_gram(image, 7)), whole, atol=1e-8)
 
 
 @pytest.mark.parametrize("n_stacks", [1, 3])
@@ -121,12 +123,13 @@ def test_patches_are_cut_at_their_top_left_pixel() -> None:
 def test_memory_plan_is_the_papers() -> None:
     # 512 x 512 pixels, patches of 11: 502**2 x 121 numbers
     everything = 502**2 * 121 * 4
-    fixed = 8 * 4 * 512**2
-    assert plan_stacks((512, 512), 11, fixed + everything) == 1
-    assert plan_stacks((512, 512), 11, fixed + everything // 4 + 1000) == 4
-    assert plan_stacks((512, 512), 11, fixed + everything // 4, max_patches=10_000) == 1
+    fixed = (8 * 4 + 2) * 512**2  # and a 16-bit input
+    plan = partial(plan_stacks, (512, 512), 11, itemsize=2)
+    assert plan(fixed + everything) == 1
+    assert plan(fixed + everything // 4 + 1000) == 4
+    assert plan(fixed + everything // 4, max_patches=10_000) == 1
 
 
 def test_memory_too_small_for_a_row_of_patches() -> None:
     with pytest.raises(ValueError, match=r"too small for one row .* allow at least \d+ MiB"):
-        plan_stacks((512, 512), 11, int(8.1 * 2**20))
+        plan_stacks((512, 512), 11, int(9.1 * 2**20))

@@ -34,6 +34,8 @@ def check_image(image: Any) -> None:
         )
     if 0 in image.shape:
         raise ValueError(f"the image is empty: its shape is {image.shape}.")
+    if np.ma.is_masked(image):
+        raise ValueError("the image has masked pixels: fill them in or crop them away first.")
     kind = image.dtype.kind
     if kind == "b":
         raise ValueError("the image is boolean (a mask): choose the image it was made from.")
@@ -70,8 +72,8 @@ def check_frame(frame: NDArray[Any], smallest: int) -> None:
     """
     if min(frame.shape) < smallest:
         raise ValueError(
-            f"the image of {frame.shape[0]} x {frame.shape[1]} pixels is smaller than a patch of "
-            f"{smallest} x {smallest}: use a smaller patch size or a larger image."
+            f"the image of {frame.shape[0]} x {frame.shape[1]} pixels is too small: at least "
+            f"{smallest} x {smallest} are needed."
         )
     if frame.dtype.kind == "f":
         n_bad = frame.size - np.count_nonzero(np.isfinite(frame))
@@ -83,6 +85,13 @@ def check_frame(frame: NDArray[Any], smallest: int) -> None:
     lowest, highest = frame.min(), frame.max()
     if lowest == highest:
         raise ValueError(f"the image is constant (every pixel is {lowest}): nothing to denoise.")
+    limit, tiny = float(np.finfo(np.float32).max) / 2, float(np.finfo(np.float32).tiny)
+    largest = max(abs(float(lowest)), abs(float(highest)))
+    if largest > limit or float(highest) - float(lowest) < 2 * tiny:
+        raise ValueError(
+            f"the pixels range from {lowest:.3g} to {highest:.3g}, which a 32-bit result cannot "
+            "hold: scale the image first."
+        )
     _warn_if_saturated(frame, highest)
     _warn_if_rows_dead(frame)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, decompose
+from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.psf_width import psf_width
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -46,8 +47,8 @@ def choose_patch_size(
     n_components: int,
     scan_noise: Literal["remove", "keep"],
     seed: int,
-) -> Generator[float, None, tuple[int, int]]:
-    """Find the width of a patch, and the rank that goes with it.
+) -> Generator[float, None, tuple[int, bool]]:
+    """Find the width of a patch.
 
     Parameters
     ----------
@@ -68,27 +69,28 @@ def choose_patch_size(
     -------
     patch_size : int
         Odd, pixels.
-    n_components : int
-        Rank for that patch: three times as many for a wide one.
+    is_wide : bool
+        Whether it is a wide patch, which wants `WIDTHS` times as many components.
     """
-    psf = psf_width(image)
+    largest = largest_patch(image.shape)
+    psf = min(psf_width(image), largest)
     yield 0.1
-    wide = min(wide_patch(psf), (min(image.shape) - 1) // 2 * 2 + 1)
+    wide = min(wide_patch(psf), largest)
     if wanted == "psf" or wide <= psf:
-        return psf, n_components
+        return psf, False
     if wanted == "wide":
-        return wide, n_components * WIDTHS
+        return wide, True
     crop = _middle(image)
     if min(crop.shape) < SMALLEST_CROP * wide:
-        return psf, n_components
+        return psf, False
     narrow = _risk(crop, psf, n_components, scan_noise, seed)
     risk, variance = yield from within(narrow, 0.1, 0.3)
     broad = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
     risk_wide, _ = yield from within(broad, 0.3, 1.0)
     smallest = 1e-3 * variance  # an estimate may come out negative
     if 10 * np.log10(max(risk, smallest) / max(risk_wide, smallest)) > MARGIN:
-        return wide, n_components * WIDTHS
-    return psf, n_components
+        return wide, True
+    return psf, False
 
 
 def _risk(

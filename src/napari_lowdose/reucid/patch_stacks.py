@@ -14,10 +14,13 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+PATCHES_PER_PIXEL = 4  # patches that a stack has at least, for each pixel of a patch
+SMALLEST_IMAGE = 8  # pixels: what leaves enough patches of 3 x 3
+
 
 def assign_stacks(
     shape: tuple[int, int], patch_size: int, n_stacks: int, seed: int
-) -> NDArray[np.uint16]:
+) -> NDArray[np.unsignedinteger]:
     """Draw the patch stack of every patch, 0 to d - 1, at random.
 
     Parameters
@@ -32,13 +35,56 @@ def assign_stacks(
 
     Returns
     -------
-    (m - p + 1, n - p + 1) uint16 array
+    (m - p + 1, n - p + 1) unsigned integer array
         The stack of the patch whose top-left pixel this is.
     """
     positions = (shape[0] - patch_size + 1, shape[1] - patch_size + 1)
     if n_stacks == 1:
-        return np.zeros(positions, np.uint16)
-    return np.random.default_rng(seed).integers(n_stacks, size=positions, dtype=np.uint16)
+        return np.zeros(positions, np.uint8)
+    dtype = np.uint16 if n_stacks <= 2**16 else np.uint32
+    return np.random.default_rng(seed).integers(n_stacks, size=positions, dtype=dtype)
+
+
+def least_patches(patch_size: int) -> int:
+    """Return how many patches a stack must have for noise to be told from structure.
+
+    With hardly more patches than a patch has pixels, the eigenpatches describe every patch
+    as it is, noise included.
+    """
+    return PATCHES_PER_PIXEL * patch_size**2
+
+
+def count_patches(shape: tuple[int, ...], patch_size: int) -> int:
+    """Return how many patches an image has."""
+    return max(shape[0] - patch_size + 1, 0) * max(shape[1] - patch_size + 1, 0)
+
+
+def largest_patch(shape: tuple[int, ...]) -> int:
+    """Return the largest odd patch size that leaves an image enough patches; below 3 if none."""
+    p = (min(shape) - 1) // 2 * 2 + 1
+    while p >= 3 and count_patches(shape, p) < least_patches(p):
+        p -= 2
+    return p
+
+
+def check_patch_fits(shape: tuple[int, ...], patch_size: int) -> None:
+    """Raise a ValueError if an image has too few patches of this size."""
+    if patch_size > largest_patch(shape):
+        raise ValueError(
+            f"the image of {shape[0]} x {shape[1]} pixels is too small for patches of {patch_size} "
+            f"x {patch_size}: use a patch size of {largest_patch(shape)} or less, or a larger "
+            "image."
+        )
+
+
+def check_stacks_full(shape: tuple[int, ...], patch_size: int, n_stacks: int) -> None:
+    """Raise a ValueError if so many stacks leave each of them too few patches."""
+    most = count_patches(shape, patch_size) // least_patches(patch_size)
+    if n_stacks > most:
+        raise ValueError(
+            f"n_stacks is {n_stacks}, which leaves too few patches in each to tell structure from "
+            f"noise: use at most {most} for this image and patch size."
+        )
 
 
 def extract_patches(

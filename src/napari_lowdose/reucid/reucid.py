@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
-from napari_lowdose.reucid.memory_plan import plan_stacks
+from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
+from napari_lowdose.reucid.parameters import keep_choice, odd_width, one_of, whole_number
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
-from napari_lowdose.reucid.patch_stacks import assign_stacks
+from napari_lowdose.reucid.patch_stacks import (
+    SMALLEST_IMAGE,
+    assign_stacks,
+    check_patch_fits,
+    check_stacks_full,
+)
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
-from napari_lowdose.steps import Step, drain, over_frames, report
+from napari_lowdose.steps import Step, drain, on_one_blas_thread, over_frames, report
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
 
+FINEST = 1e-3  # of the contrast, that a float32 result must be able to hold
 SEARCH = 0.5  # the fraction of the work that choosing the patch size "auto" is, about
 
 
@@ -41,6 +49,8 @@ class StackStep(Step):
         How many there are.
     patch_size : int
         Width p of a patch, pixels.
+    wide : bool
+        Whether that is wider than the PSF: what occurs only once may be weakened.
     eigenpatches : (k, p, p) float32 array
         Of unit norm.
     singular_values : (k,) float64 array
@@ -56,6 +66,7 @@ class StackStep(Step):
     stack: int
     n_stacks: int
     patch_size: int
+    wide: bool = False
     eigenpatches: NDArray[np.float32]
     singular_values: NDArray[np.float64]
     noise_floor: float
@@ -68,6 +79,7 @@ class StackStep(Step):
             "stack": self.stack,
             "n_stacks": self.n_stacks,
             "patch_size": self.patch_size,
+            "wide": self.wide,
             "kept": np.flatnonzero(self.kept).tolist(),
         }
 
@@ -141,26 +153,25 @@ class Reucid:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        p = self.patch_size
-        if isinstance(p, str):
-            if p not in get_args(PatchSize):
-                raise ValueError(
-                    f'patch_size is "auto", "psf", "wide" or a number of pixels, not "{p}".'
-                )
-        elif p < 3 or p % 2 == 0:
+        if isinstance(self.patch_size, str):
+            one_of("patch_size", self.patch_size, PatchSize)
+        else:
+            self._set("patch_size", odd_width("patch_size", self.patch_size))
+        one_of("scan_noise", self.scan_noise, ScanNoise)
+        for name, least in (("n_stacks", 1), ("memory_limit", 1), ("n_components", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None or name in ("n_components", "seed"):
+                self._set(name, whole_number(name, value, least))
+        if self.keep is None:
+            return
+        most = self.n_components * (WIDTHS if self.patch_size in ("auto", "wide") else 1)
+        self._set("keep", keep_choice(self.keep, most))
+        if isinstance(self.keep, tuple) and self.n_stacks not in (None, self._stacks_of_keep()):
+            n = self._stacks_of_keep()
             raise ValueError(
-                f"patch_size is {p}, but a patch has a middle pixel: use an odd number of at "
-                f"least 3, for example {max(3, p + 1 if p % 2 == 0 else 3)}."
+                f"keep names eigenpatches for {n} stack{'s' * (n > 1)}, and those of one stack are "
+                f"not those of another: set n_stacks={n}."
             )
-        if self.n_stacks is not None and self.n_stacks < 1:
-            raise ValueError(f"n_stacks is {self.n_stacks}: use 1 or more, or None.")
-        if self.memory_limit is not None and self.memory_limit < 1:
-            raise ValueError(f"memory_limit is {self.memory_limit}: use 1 or more bytes, or None.")
-        if self.n_components < 1:
-            raise ValueError(f"n_components is {self.n_components}: use 1 or more.")
-        if self.scan_noise not in get_args(ScanNoise):
-            raise ValueError(f'scan_noise is "remove" or "keep", not "{self.scan_noise}".')
-        self._check_keep()
 
     def steps(self, image: Any) -> Iterator[Step]:
         """Denoise an image, or each frame of a stack of frames, patch stack by patch stack.
@@ -182,15 +193,17 @@ class Reucid:
         ValueError
             If the image cannot be denoised as it is, or the memory does not suffice.
         """
+        image = image if hasattr(image, "shape") else np.asarray(image)
         check_image(image)
-        yield from over_frames(image, self._frame_steps)
+        yield from on_one_blas_thread(over_frames(image, self._frame_steps))
 
     def _frame_steps(self, frame: NDArray[Any]) -> Iterator[Step]:
-        check_frame(frame, 3 if isinstance(self.patch_size, str) else self.patch_size)
+        check_frame(frame, SMALLEST_IMAGE)
         offset, scale, image = standardise(frame)
         begun = SEARCH if self.patch_size == "auto" else 0.0
-        p, n_components = yield from self._patch_size(image, begun)
-        d = self._n_stacks(image.shape, p)
+        p, wide = yield from self._patch_size(image, begun)
+        n_components = self.n_components * (WIDTHS if wide else 1)
+        d = self._n_stacks(frame, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         canvas = np.zeros_like(image)
         terrain = np.zeros(image.shape, np.int32)
@@ -210,11 +223,13 @@ class Reucid:
             terrain += patch_terrain(in_stack, p)
             yield StackStep(
                 fraction=end,
-                message=f"{name}: patches of {p} px, {kept.sum()} of {len(kept)} eigenpatches kept",
+                message=f"{name}: patches of {p} px{' (wide)' * wide}, "
+                f"{kept.sum()} of {len(kept)} eigenpatches kept",
                 image=reconstruct(canvas, terrain, offset, scale, frame),
                 stack=stack,
                 n_stacks=d,
                 patch_size=p,
+                wide=wide,
                 eigenpatches=eigenpatches,
                 singular_values=values,
                 noise_floor=floor,
@@ -247,45 +262,47 @@ class Reucid:
             terrain += patch_terrain(in_stack, p)
         return reconstruct(canvas, terrain, offset, scale, frame)
 
-    def _check_keep(self) -> None:
-        if self.keep is None:
-            return
-        if isinstance(self.keep, int):
-            most = self.n_components * (WIDTHS if self.patch_size in ("auto", "wide") else 1)
-            if not 1 <= self.keep <= most:
-                raise ValueError(
-                    f"keep is {self.keep}: keep from 1 to {most} eigenpatches, as many as "
-                    f"n_components={self.n_components} gives, or raise n_components."
-                )
-            return
-        if not len(self.keep):
-            raise ValueError("keep is empty: keep at least one eigenpatch.")
-        per_stack = not isinstance(self.keep[0], int | np.integer)
-        wanted = len(self.keep) if per_stack else 1
-        if self.n_stacks not in (None, wanted):
-            raise ValueError(
-                f"keep names eigenpatches for {wanted} stack{'s' * (wanted > 1)}, and those of "
-                f"one stack are not those of another: set n_stacks={wanted}."
-            )
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _stacks_of_keep(self) -> int:
+        """Return how many stacks the indices of `keep` are for."""
+        if isinstance(self.keep, tuple) and isinstance(self.keep[0], tuple):
+            return len(self.keep)
+        return 1
 
     def _patch_size(
         self, image: NDArray[np.float32], end: float
-    ) -> Generator[Step, None, tuple[int, int]]:
-        """Return the width of a patch and the rank that goes with it."""
+    ) -> Generator[Step, None, tuple[int, bool]]:
+        """Return the width of a patch, and whether it is a wide one."""
         if isinstance(self.patch_size, int):
-            return self.patch_size, self.n_components
+            check_patch_fits(image.shape, self.patch_size)
+            return self.patch_size, False
         search = choose_patch_size(
             image, self.patch_size, self.n_components, self.scan_noise, self.seed
         )
-        p, n_components = yield from report(search, 0.0, end, "patch size")
-        return p, n_components
+        return (yield from report(search, 0.0, end, "patch size"))
 
-    def _n_stacks(self, shape: tuple[int, int], patch_size: int) -> int:
-        if isinstance(self.keep, Sequence):
-            return len(self.keep) if isinstance(self.keep[0], Sequence) else 1
-        most = None if self.exact else sample_size(patch_size)
-        planned = plan_stacks(shape, patch_size, self.memory_limit, most)
-        return self.n_stacks or planned
+    def _n_stacks(self, frame: NDArray[Any], patch_size: int) -> int:
+        """Return the number of stacks that is wanted, or else the one that is planned."""
+        shape: tuple[int, int] = frame.shape
+        planned = plan_stacks(
+            shape,
+            patch_size,
+            self.memory_limit,
+            max_patches=None if self.exact else sample_size(patch_size),
+            itemsize=frame.itemsize,
+        )
+        wanted = self._stacks_of_keep() if isinstance(self.keep, tuple) else self.n_stacks
+        if wanted is None:
+            return planned
+        if self.memory_limit is not None and wanted < planned:
+            raise ValueError(
+                f"{wanted} patch stack{'s' * (wanted > 1)} of this image need more than the memory "
+                f"limit of {megabytes(self.memory_limit)}: use n_stacks={planned}, or allow more."
+            )
+        check_stacks_full(shape, patch_size, wanted)
+        return wanted
 
     def _choose(self, utilities: NDArray[np.float32], stack: int) -> NDArray[np.bool_]:
         """Return which eigenpatches of a stack are kept: at least one."""
@@ -293,15 +310,19 @@ class Reucid:
             return choose(utilities)
         kept = np.zeros(len(utilities), bool)
         if isinstance(self.keep, int):
+            if self.keep > len(kept):
+                raise ValueError(
+                    f"keep is {self.keep}, but patches of this size have {len(kept)} eigenpatches: "
+                    "keep fewer, or raise n_components."
+                )
             kept[: self.keep] = True
             return kept
-        chosen = self.keep[stack] if isinstance(self.keep[0], Sequence) else self.keep
-        indices = np.asarray(chosen, int)
-        if not indices.size or indices.min() < 0 or indices.max() >= len(kept):
+        chosen: Any = self.keep[stack] if isinstance(self.keep[0], tuple) else self.keep
+        if max(chosen) >= len(kept):
             raise ValueError(
-                f"keep is {list(indices)}: use indices from 0 to {len(kept) - 1}, at least one."
+                f"keep has index {max(chosen)}: use indices from 0 to {len(kept) - 1}."
             )
-        kept[indices] = True
+        kept[list(chosen)] = True
         return kept
 
 
@@ -317,13 +338,28 @@ def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]
     offset, scale : float
         `frame` is ``image * scale + offset``.
     image : (Y, X) float32 array
+
+    Warns
+    -----
+    UserWarning
+        If the offset is so large that a float32 result cannot hold the contrast on top of it.
     """
     offset = float(frame.mean(dtype=np.float64))
+    peak = max(float(frame.max()) - offset, offset - float(frame.min()))
+    if abs(offset) * np.finfo(np.float32).eps > FINEST * peak:
+        warnings.warn(
+            f"the offset of the image, {offset:.6g}, is so large against its contrast, {peak:.3g}, "
+            "that a 32-bit result cannot hold both: take the offset off first.",
+            UserWarning,
+            stacklevel=2,
+        )
     image = np.empty(frame.shape, np.float32)
-    np.subtract(frame, offset, out=image, casting="same_kind")
-    scale = float(np.sqrt(np.square(image).mean(dtype=np.float64)))
-    image /= scale
-    return offset, scale, image
+    # In float64, a block at a time: no copy of the image, and no loss to a float16 or an integer.
+    np.subtract(frame, offset, out=image, dtype=np.float64, casting="same_kind")
+    image /= np.float32(peak)
+    power = float(np.sqrt(np.square(image).mean(dtype=np.float64)))
+    image /= np.float32(power)
+    return offset, peak * power, image
 
 
 def reconstruct(
@@ -335,6 +371,6 @@ def reconstruct(
 ) -> NDArray[np.float32]:
     """Divide the canvas by the patch terrain; pixels that nothing covers show the input."""
     image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
-    image *= scale
-    image += offset
+    image *= np.float32(scale)
+    image += np.float32(offset)
     return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)
