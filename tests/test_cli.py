@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from napari_lowdose.steps import Step, over_frames
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 BANNED = ("torch", "napari", "qtpy", "skimage", "npe2", "tifffile", "rich")
+BANNED += ("scipy.fft", "scipy.linalg", "scipy.ndimage")
 PROGRAM = [sys.executable, "-c", "from napari_lowdose.cli import main; main()"]
 
 
@@ -34,15 +36,21 @@ class Doubler:
     ----------
     refuse : int, optional
         Which width of an image it cannot stand.
+    warn : bool
+        Whether every frame is worth a warning.
     """
 
     refuse: int | None = None
+    warn: bool = False
 
     def steps(self, image: Any) -> Iterator[Step]:
         yield from over_frames(image, self._frame)
 
     def _frame(self, frame: Any) -> Iterator[Step]:
         yield Step(fraction=0.5, message="half way")
+        if self.warn:
+            warnings.warn("some pixels look\nsaturated.", stacklevel=1)
+            warnings.warn("for programmers", DeprecationWarning, stacklevel=1)
         if frame.shape[-1] == self.refuse:
             raise ValueError("This image is\ntoo wide.")
         yield Step(fraction=1.0, message="there", image=np.asarray(2 * frame, np.float32))
@@ -176,14 +184,40 @@ def test_files_and_folders_together(run, tmp_path):
     assert files(tmp_path / "out") == ["a.tif", "b.tif"]
 
 
-def test_two_inputs_of_one_name_do_not_replace_each_other(run, tmp_path):
+def test_two_inputs_of_one_name_are_refused_before_anything_is_done(run, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         image_file(tmp_path / folder / "a.tif")
     done = run("doubler", tmp_path / "one", tmp_path / "two", "-o", tmp_path / "out", "--overwrite")
-    assert done.exit_code == 2
-    assert f"already the result of {tmp_path / 'one' / 'a.tif'}" in done.stderr
-    assert read_tiff(tmp_path / "out" / "a.tif").history[0]["source"] == "a.tif"
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1
+    assert f"both {tmp_path / 'one' / 'a.tif'} and {tmp_path / 'two' / 'a.tif'}" in done.stderr
+    assert files(tmp_path) == ["one", "two"]
+
+
+def test_no_result_replaces_another_input(run, tmp_path):
+    folder, link = tmp_path / "in", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder, target_is_directory=True)
+    before = image_file(folder / "x.tif").read_bytes()
+    (folder / "x.dm3").write_bytes(b"its result is x.tif")
+    for out in (folder, link):
+        done = run("doubler", folder, "-o", out, "--overwrite")
+        assert done.exit_code == 2 and done.stderr.count("\n") == 1
+        says = f"{folder / 'x.dm3'}: the result would replace the input {folder / 'x.tif'}; "
+        assert done.stderr.startswith(f"napari-lowdose: {says}")
+    assert (folder / "x.tif").read_bytes() == before
+
+
+def test_no_result_replaces_what_an_input_is_a_link_to(run, tmp_path):
+    for folder in ("raw", "links"):
+        (tmp_path / folder).mkdir()
+    before = image_file(tmp_path / "raw" / "a.tif").read_bytes()
+    image_file(tmp_path / "links" / "b.tif")
+    (tmp_path / "links" / "a.tif").symlink_to(tmp_path / "raw" / "a.tif")
+    done = run("doubler", tmp_path / "links", "-o", tmp_path / "raw", "--overwrite")
+    assert done.exit_code == 2 and "would replace the input" in done.stderr
+    assert files(tmp_path / "raw") == ["a.tif"]
+    assert (tmp_path / "raw" / "a.tif").read_bytes() == before
 
 
 def test_an_empty_folder_and_a_file_for_many(run, tmp_path):
@@ -195,6 +229,46 @@ def test_an_empty_folder_and_a_file_for_many(run, tmp_path):
     done = run("doubler", tmp_path / "in", "-o", tmp_path / "out.tif", "--overwrite")
     assert done.exit_code == 2 and "need a folder" in done.stderr
     assert (tmp_path / "out.tif").read_bytes() == b"precious"
+
+
+# ----------------------------------------------------------------------- warnings
+
+
+def test_warnings_of_the_engine_are_told_and_kept(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    inputs = [image_file(tmp_path / "in" / name, (3, 40, 36)) for name in ("a.tif", "b.tif")]
+    done = run("doubler", *inputs, "-o", tmp_path / "out", "--warn")
+    assert done.exit_code == 0
+    told = "some pixels look saturated."  # once, not for every frame
+    assert done.stderr == "".join(f"napari-lowdose: {p}: warning: {told}\n" for p in inputs)
+    for path in inputs:
+        assert read_tiff(tmp_path / "out" / path.name).history[0]["warnings"] == [told]
+
+
+def test_a_warning_before_an_error_is_told(run, tmp_path):
+    path = image_file(tmp_path / "in.tif", (30, 31))
+    done = run("doubler", path, "-o", tmp_path / "out.tif", "--warn", "--refuse", 31)
+    assert done.exit_code == 2
+    assert [line.rsplit(": ")[-1] for line in done.stderr.splitlines()] == [
+        "some pixels look saturated.",
+        "This image is too wide.",
+    ]
+
+
+def test_dead_rows_are_told(tmp_path):
+    pixels = np.random.default_rng(0).poisson(20, (64, 64)).astype(np.uint16)
+    pixels[12] = 0
+    tifffile.imwrite(tmp_path / "in.tif", pixels)
+    done = subprocess.run(
+        [*PROGRAM, "reucid", tmp_path / "in.tif", "-o", tmp_path / "out.tif"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.startswith(f"napari-lowdose: {tmp_path / 'in.tif'}: warning: 1 row of the")
+    assert done.stderr.count("\n") == 1
+    (record,) = read_tiff(tmp_path / "out.tif").history
+    assert "row 12" in record["warnings"][0]
 
 
 # ------------------------------------------------------------------------- REUCID
@@ -232,7 +306,21 @@ def test_reucid_is_the_library_with_its_own_defaults(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [["--patch-size", "8"], ["--patch-size", "tall"], ["--scan-noise", "maybe"]]
+    "options",
+    [
+        ["--patch-size", "8"],
+        ["--patch-size", "tall"],
+        ["--scan-noise", "maybe"],
+        ["--seed", "-1"],
+        ["--seed", "1.5"],
+        ["--n-stacks", "0"],
+        ["--n-stacks", "70000"],
+        ["--memory-limit", "0"],
+        ["--memory-limit", "-5"],
+        ["--memory-limit", "1"],
+        pytest.param(["--memory-limit", "9" * 400], id="endless"),
+        ["--keep", ";"],
+    ],
 )
 def test_reucid_refuses_parameters_in_one_line(run, tmp_path, options):
     done = run("reucid", image_file(tmp_path / "in.tif"), "-o", tmp_path / "out.tif", *options)

@@ -61,6 +61,8 @@ def test_help_is_the_docstring():
         ({"keep": "0,1,4"}, "keep", (0, 1, 4)),
         ({"keep": "4,"}, "keep", (4,)),
         ({"keep": "0,1; 0,2,"}, "keep", ((0, 1), (0, 2))),
+        ({"keep": "0,1;3"}, "keep", ((0, 1), (3,))),
+        ({"keep": "3;"}, "keep", ((3,),)),
         ({"memory_limit": "1GiB"}, "memory_limit", 2**30),
         ({"memory_limit": "500 MB"}, "memory_limit", 500_000_000),
         ({"memory_limit": "1.5k"}, "memory_limit", 1500),
@@ -80,6 +82,8 @@ def test_values(given, field, value):
     [
         ({"width": "broad"}, r"--width takes auto\|N, 'broad' is none of them"),
         ({"keep": "a,b"}, "--keep"),
+        ({"keep": "0,1;;3"}, "--keep"),  # or stack 2 would get what was meant for stack 3
+        ({"memory_limit": "9" * 400}, "--memory-limit"),
         ({"memory_limit": "1XB"}, r"--memory-limit takes BYTES"),
         ({"memory_limit": "1.2.3"}, "--memory-limit"),
         ({"strength": "-1"}, "strength cannot be negative"),

@@ -49,8 +49,9 @@ ALLOWED = {
     **dict.fromkeys(ENGINES, GROUND),
     "denoise": ENGINES | GROUND,
     "engine_options": set(),
-    "cli": {"denoise", "engine_options"} | ENGINES | GROUND,
-    "widgets": {"denoise", "samples"} | ENGINES | GROUND,
+    "output_files": {"imaging"},
+    "cli": {"denoise", "engine_options", "output_files"} | ENGINES | GROUND,
+    "widgets": {"denoise", "engine_options", "samples"} | ENGINES | GROUND,
 }
 # Public names that are loaded lazily from the package itself, and where they live
 LAZY = {"Run": "denoise", "denoise_steps": "denoise", "Reucid": "reucid", "StackStep": "reucid"}

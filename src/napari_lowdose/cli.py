@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_lowdose.engine_options import engine_from, engine_options
+from napari_lowdose.output_files import output_files
 from napari_lowdose.reucid import Reucid
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ def build_app(**engines: type[Any]) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; the entry point ``napari-lowdose``."""
-    # One line for each file that fails is all that a user should see of it.
+    # What a user should see is one line for each file that fails, and for each warning of an
+    # engine: what libraries say to programmers is left out.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -78,6 +81,8 @@ def main() -> None:
 
 def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrite: bool) -> int:
     """Denoise files one after the other; a bad one does not stop the others.
+
+    Nothing is begun if a result would replace one of the inputs, or another result.
 
     Parameters
     ----------
@@ -94,15 +99,12 @@ def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrit
         The exit code: 0, 2 if any file could not be denoised, 130 after Ctrl-C.
     """
     failed = False
-    taken: dict[Path, Path] = {}
     source = output
     try:
-        jobs = list(_jobs(list(inputs), output))
+        jobs = output_files(list(inputs), output)
+        jobs[0][1].parent.mkdir(parents=True, exist_ok=True)
         for source, target in jobs:
             try:
-                if target in taken:
-                    raise ValueError(f"{target} is already the result of {taken[target]}.")
-                taken[target] = source
                 typer.echo(_denoise_file(source, target, engine, overwrite))
             except (ValueError, OSError, MemoryError) as error:
                 failed = True
@@ -161,37 +163,6 @@ def _command(engine: type[Any]) -> Callable[..., None]:
     return command
 
 
-def _jobs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Pair every input file with the file that its result goes to."""
-    from napari_lowdose.imaging.readers import SUFFIXES
-
-    several = len(inputs) > 1 or inputs[0].is_dir()
-    if not (several or output.is_dir() or output.suffix == ""):
-        if output.suffix.lower() not in (".tif", ".tiff"):
-            raise ValueError(f"{output}: results are TIFF files, name it .tif")
-        if not output.parent.is_dir():
-            raise ValueError(f"{output}: there is no folder {output.parent}")
-        yield inputs[0], output
-        return
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output}: this is a file; the results of several images need a folder")
-    files = []
-    for path in inputs:
-        found = [path]
-        if path.is_dir():
-            found = sorted(
-                p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()
-            )
-            found = [p for p in found if not p.name.startswith(".")]
-            if not found:
-                raise ValueError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
-        files += found
-    output.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        is_tiff = path.suffix.lower() in (".tif", ".tiff")
-        yield path, output / (path.name if is_tiff else f"{path.stem}.tif")
-
-
 def _denoise_file(source: Path, target: Path, engine: Engine, overwrite: bool) -> str:
     """Denoise one file, with a progress bar, and return what to tell of it."""
     from tqdm import tqdm
@@ -207,16 +178,35 @@ def _denoise_file(source: Path, target: Path, engine: Engine, overwrite: bool) -
     stacks: list[_Choice] = []
     step: Any
     layout = "{desc}: {percentage:3.0f}% |{bar}| {remaining} left{postfix}"
-    with tqdm(total=1.0, desc=source.name, bar_format=layout, leave=False, disable=None) as bar:
+    with (
+        _engine_warnings(source) as warned,
+        tqdm(total=1.0, desc=source.name, bar_format=layout, leave=False, disable=None) as bar,
+    ):
         for step in run:
             bar.set_postfix_str(step.message, refresh=False)
             bar.update(step.fraction - bar.n)
             if hasattr(step, "kept"):  # a patch stack is finished
                 stacks.append(_Choice(step.index, step.patch_size, step.kept))
-    record = {"source": source.name, **run.record()}
+    record = {"source": source.name, **run.record(), "warnings": warned}
     write_tiff(target, run.image, image, record=record, overwrite=overwrite)
     told = [*_choices(stacks), f"{time.perf_counter() - start:.1f} s"]
     return f"{source} -> {target}: {', '.join(told)}"
+
+
+@contextmanager
+def _engine_warnings(source: Path) -> Iterator[list[str]]:
+    """Collect what an engine warns of, and tell it in the end, once each and in one line."""
+    told: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield told
+    finally:
+        # Engines speak to people by UserWarning; the other categories are for programmers.
+        found = (w.message for w in caught if issubclass(w.category, UserWarning))
+        told += dict.fromkeys(" ".join(str(message).split()) for message in found)
+        for message in told:
+            _say(f"{source}: warning: {message}")
 
 
 class _Choice(NamedTuple):

@@ -131,7 +131,7 @@ def _parse(name: str, text: str, hint: Any) -> Any:
     for member in _members(hint):
         try:
             return _parse_as(name, text.strip(), member)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     raise ValueError(
         f"--{name.replace('_', '-')} takes {_metavar(name, hint)}, {text!r} is none of them."
@@ -146,12 +146,24 @@ def _parse_as(name: str, text: str, kind: Any) -> Any:
     if kind in (int, float):
         return kind(text)
     if get_origin(kind) is Sequence:
-        (item,) = get_args(kind)
-        separator = ";" if get_origin(item) is Sequence else ","
-        if separator not in text:
+        # Without a separator 8 is a number: the sequence of one is written 8, or 8;
+        if _separator(kind) not in text:
             raise ValueError(text)
-        return tuple(_parse_as(name, part.strip(), item) for part in text.split(separator) if part)
+        return _parse_sequence(name, text, kind)
     raise ValueError(text)
+
+
+def _parse_sequence(name: str, text: str, kind: Any) -> tuple[Any, ...]:
+    """Read "0,1" or "0,1;3"; a separator at the end adds nothing."""
+    (item,) = get_args(kind)
+    parse = _parse_sequence if get_origin(item) is Sequence else _parse_as
+    separator = _separator(kind)
+    parts = text.removesuffix(separator).split(separator)
+    return tuple(parse(name, part.strip(), item) for part in parts)
+
+
+def _separator(kind: Any) -> str:
+    return ";" if get_origin(get_args(kind)[0]) is Sequence else ","
 
 
 def _bytes(text: str) -> int:

@@ -82,8 +82,8 @@ def _ask_plugins(path: Path) -> list[Any]:
 def _no_reader(path: Path) -> str:
     kind = f"{path.suffix} files" if path.suffix else "files without an ending"
     return (
-        f"No installed napari plugin reads {kind}; for microscope formats"
-        ' (DM3, DM4, EMD, SER, MRC): pip install "napari-rosettasciio[hdf5]".'
+        f"No installed napari plugin reads {kind}; for microscope formats (DM3, DM4, EMD, SER,"
+        ' MRC): pip install "rosettasciio[hdf5]" and pip install --no-deps napari-rosettasciio.'
     )
 
 

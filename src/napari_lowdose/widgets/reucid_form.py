@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
 
+from napari_lowdose.engine_options import parameter_help
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
-from napari_lowdose.widgets.parameter_help import parameter_help
 from napari_lowdose.widgets.patch_size_field import PatchSizeField
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ class ReucidForm(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setVerticalSpacing(4)
         self._layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        help_on = parameter_help(Reucid)
+        help_on = {  # rich text, which Qt wraps to a readable width
+            name: f"<qt>{escape(text, quote=False)}</qt>"
+            for name, text in parameter_help(Reucid).items()
+        }
         self._add("image", self.layer_combo.native, "The image layer to denoise.")
         self._add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
         self._add("patch size", self.patch_size, help_on["patch_size"])
