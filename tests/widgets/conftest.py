@@ -19,6 +19,7 @@ class FakeEngine:
 
     n_stacks: int = 3
     pause: float = 0.02
+    wide: bool = False
     at: Callable[[int], None] = field(default=lambda stack: None, repr=False)
 
     def steps(self, image: Any) -> Iterator[Step]:
@@ -41,6 +42,7 @@ class FakeEngine:
                 utilities=np.array([0.9, 0.8, 0.2, 0.1], np.float32),
                 kept=np.array([True, True, False, False]),
                 noise_floor=1.0,
+                wide=self.wide,
             )
 
     def rebuild(self, frame: Any, stacks: list[StackStep]) -> Any:

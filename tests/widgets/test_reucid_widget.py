@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 from napari.qt.threading import WorkerBase
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.steps import Step
@@ -382,6 +383,9 @@ def test_nothing_freezes(docked, qtbot):
 
 def test_the_form_says_what_the_engine_runs(docked, noisy):
     form = docked(noisy).form
+    assert form.parameters() == Reucid(n_stacks=5)  # a newcomer sees the result build up
+    form.n_stacks.setValue(0)
+    assert form.n_stacks.text() == "automatic"
     assert form.parameters() == Reucid()
     form.patch_size.value = "wide"
     form.memory_limit.setValue(0.5)
@@ -392,6 +396,60 @@ def test_the_form_says_what_the_engine_runs(docked, noisy):
     assert form.parameters() == expected
     form.patch_size.pixels.setValue(13)  # to edit the estimate is to fix it
     assert form.parameters().patch_size == 13
+
+
+def test_the_result_builds_up_stack_by_stack(docked, qtbot, noisy):
+    widget = docked(noisy)
+    script = widget.script()
+    assert "n_stacks=5" in script  # what Denoise would do
+    widget.denoise()
+    finish(qtbot, widget)
+    assert len(widget.viewer.layers[1].metadata["napari-lowdose"]["steps"]) == 5
+    assert widget.script().endswith(script[script.index("clean =") :])  # what Denoise did
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_wide_patches_are_told_and_the_note_stays(docked, qtbot, image, wide):
+    widget = docked(image, FakeEngine(n_stacks=2, wide=wide))
+    widget.denoise()
+    finish(qtbot, widget)
+    widget.gallery.toggled.emit(0, 2)
+    finish(qtbot, widget)
+    assert ("rare defects" in widget.panel.notes.text()) == wide
+
+
+@pytest.mark.parametrize("height", [400, 700, 1200])
+def test_nothing_is_cut_off(docked, qtbot, image, height):
+    widget = docked(image, FakeEngine(n_stacks=2, wide=True))
+    widget.denoise()
+    finish(qtbot, widget)
+    widget.viewer.window.remove_dock_widget(widget)
+    qtbot.addWidget(widget)
+    widget.setFixedSize(320, height)
+    widget.show()
+    qtbot.waitUntil(lambda: widget.panel.status.isVisible())
+    qtbot.wait(50)
+    content = widget.widget()
+    assert content.width() <= widget.viewport().width()
+    texts = [each for each in content.findChildren(QLabel) if each.isVisibleTo(content)]
+    for each in [*texts, widget.copy_button, widget.panel.stop_button, widget.gallery]:
+        assert each.width() >= each.minimumSizeHint().width(), each
+        wrapped = each.heightForWidth(each.width())
+        assert each.height() >= (wrapped if wrapped > 0 else each.minimumSizeHint().height()), each
+        corner = each.mapTo(content, each.rect().bottomRight())
+        assert content.rect().contains(corner), each
+
+
+def test_scrolling_over_a_field_changes_no_parameter(docked, noisy):
+    form = docked(noisy).form
+    down = QPoint(0, -120)
+    for field in [form.n_stacks, form.scan_noise, form.patch_size.mode, form.seed]:
+        middle = QPointF(field.rect().center())
+        nothing, steady = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+        phase = Qt.ScrollPhase.NoScrollPhase
+        wheel = QWheelEvent(middle, middle, down, down, nothing, steady, phase, False)
+        QApplication.sendEvent(field, wheel)
+    assert form.parameters() == Reucid(n_stacks=5)
 
 
 def test_a_step_without_an_image_makes_no_layer(docked, qtbot, image):

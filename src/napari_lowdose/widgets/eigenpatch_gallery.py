@@ -81,7 +81,7 @@ class EigenpatchGallery(QWidget):
             seen = max(self.stack_combo.currentIndex(), 0)
             self.stack_combo.blockSignals(True)
             self.stack_combo.clear()
-            self.stack_combo.addItems([f"stack {s.stack + 1} / {s.n_stacks}" for s in stacks])
+            self.stack_combo.addItems([f"stack {s.stack + 1} of {s.n_stacks}" for s in stacks])
             self.stack_combo.setCurrentIndex(min(seen, len(stacks) - 1))
             self.stack_combo.blockSignals(False)
         self.stack_combo.setVisible(len(stacks) > 1)
@@ -123,7 +123,8 @@ class EigenpatchGallery(QWidget):
         if not 0 <= position < len(self._stacks):
             return
         kept = self._stacks[position].kept
-        hint = " · click to toggle" if self._clickable and len(self._stacks) == 1 else ""
+        between = " · " if len(self._stacks) == 1 else "<br>"  # beside the choice of the stack
+        hint = f"{between}click to toggle" if self._clickable else ""
         self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> kept{hint}")
 
     def _clicked(self, number: int) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
 
 from napari_lowdose.engine_options import parameter_help
 from napari_lowdose.reucid import Reucid
@@ -19,6 +28,13 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 LARGEST_SEED = 2**31 - 1
+# As in the paper, and enough that a person sees the result build up.
+STACKS = 5
+STACKS_HELP = (
+    "<qt>How many patch stacks the work is split into; the result is shown after each. 1 is the "
+    "quickest, and the result is practically the same. Automatic: as few as fit into the "
+    "memory.</qt>"
+)
 
 
 class ReucidForm(QWidget):
@@ -60,12 +76,12 @@ class ReucidForm(QWidget):
         self._add("image", self.layer_combo.native, "The image layer to denoise.")
         self._add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
         self._add("patch size", self.patch_size, help_on["patch_size"])
-        self._add("stacks", self.n_stacks, help_on["n_stacks"])
+        self._add("stacks", self.n_stacks, STACKS_HELP)
         self._add("memory limit", self.memory_limit, help_on["memory_limit"])
         self._add("scan noise", self.scan_noise, help_on["scan_noise"])
         self._add("seed", self.seed, help_on["seed"])
         self._add("", self.with_residual, "Also add a layer with what was taken away.")
-        self.set_parameters(Reucid())
+        self.set_parameters(Reucid(n_stacks=STACKS))
 
     @property
     def layer(self) -> Image | None:
@@ -109,11 +125,23 @@ class ReucidForm(QWidget):
             if part is not None:
                 part.setVisible(shown)
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Leave the mouse wheel to the scroll area, unless the field was clicked on before."""
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        field = watched if isinstance(watched, QWidget) else self
+        event.setAccepted(field.hasFocus())
+        return not field.hasFocus()
+
     def _add(self, label: str, field: QWidget, tooltip: str) -> None:
         # Long layer names must not make the dock wider.
         field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         field.setMinimumWidth(140)
         field.setToolTip(tooltip)
+        for each in (field, *field.findChildren(QWidget)):
+            if isinstance(each, QAbstractSpinBox | QComboBox):
+                each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+                each.installEventFilter(self)
         self._layout.addRow(label, field)
         if (name := self._layout.labelForField(field)) is not None:
             name.setToolTip(tooltip)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     from napari_lowdose.reucid import Reucid
 
+WIDE_PATCHES = (
+    "Wide patches average over more repeats, and may weaken what occurs once (a vacancy, a "
+    'dopant): for rare defects compare with patch size "PSF width".'
+)
+
 
 class ReucidRun(LayerRun):
     """A `LayerRun` that remembers each frame's eigenpatches.
@@ -28,21 +33,31 @@ class ReucidRun(LayerRun):
         As kept now.  The key of a single frame is ``()``.
     chosen : dict from frame index to list of StackStep
         As the engine chose.
+    notes : list of str
+        What a person should know about the result: the engine's warnings, and wide patches.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stacks: dict[Index, list[StackStep]] = {}
         self.chosen: dict[Index, list[StackStep]] = {}
+        self.notes: list[str] = []
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest interim image, and remember the eigenpatches."""
         for step in steps:
             if isinstance(step, StackStep):
+                if step.wide:
+                    self.note(WIDE_PATCHES)
                 slim = replace(step, image=None)  # a large image times many stacks
                 self.stacks.setdefault(step.index, []).append(slim)
                 self.chosen.setdefault(step.index, []).append(slim)
         super().show(steps)
+
+    def note(self, text: str) -> None:
+        """Add to the notes what is not there yet: a movie may give the same for every frame."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def frame_near(self, index: Index) -> Index | None:
         """Return `index` if its eigenpatches are known, else the frame finished last."""

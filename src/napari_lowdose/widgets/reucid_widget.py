@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SETTLE = 150  # milliseconds
 
 
-class ReucidWidget(QWidget):
+class ReucidWidget(QScrollArea):
     """Denoise an image layer by REUCID, and watch the result build up.
 
     Parameters
@@ -56,7 +56,6 @@ class ReucidWidget(QWidget):
         self._layer: Image | None = None
         self._estimate_due = False
         self._rebuild_index: Index = ()
-        self._warnings: list[str] = []
         self.runner = JobRunner(self)
         self.runner.finished.connect(self._estimate)
         self._estimate_later = self._timer(self._estimate)
@@ -93,9 +92,9 @@ class ReucidWidget(QWidget):
         run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual)
         job = Job(run.run)
         job.advanced.connect(functools.partial(self._advanced, run))
-        job.warned.connect(self._warned)
+        job.warned.connect(functools.partial(self._warned, run))
         job.ended.connect(functools.partial(self._ended, run))
-        self._running, self._started, self._warnings = run, time.perf_counter(), []
+        self._running, self._started = run, time.perf_counter()
         self.panel.start()
         self._enable()
         self.runner.start(job)
@@ -136,22 +135,27 @@ class ReucidWidget(QWidget):
 
     def _advanced(self, run: ReucidRun, steps: list[Step]) -> None:
         self.panel.advance(steps[-1])
+        known = len(run.notes)
         run.show(steps)
         if run.stacks and not run.result_removed:
             self.current = run
             self._show_eigenpatches()
+            if len(run.notes) > known:
+                self._tell_notes(run)
 
-    def _warned(self, message: str) -> None:
-        if message not in self._warnings:  # a movie may give the same one for every frame
-            self._warnings.append(message)
-            self.panel.tell("\n".join(self._warnings))
+    def _warned(self, run: ReucidRun, message: str) -> None:
+        run.note(message)
+        self._tell_notes(run)
+
+    def _tell_notes(self, run: ReucidRun) -> None:
+        self.panel.tell("\n".join(run.notes))
 
     def _ended(self, run: ReucidRun, job: Job) -> None:
         self._running = None
         run.end()
         if job.outcome == "failed":
             self.panel.end("Failed.")
-            self.panel.tell("\n".join([str(job.error), *self._warnings]))
+            self.panel.tell("\n".join([str(job.error), *run.notes]))
         elif run.result_removed:
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped":
@@ -188,7 +192,7 @@ class ReucidWidget(QWidget):
         except ValueError as error:
             self.panel.tell(str(error))
             return
-        self.panel.tell("")
+        self._tell_notes(self.current)
         self._show_eigenpatches()
         self._rebuild_index = index
         self._rebuild_later.start()
@@ -279,8 +283,14 @@ class ReucidWidget(QWidget):
             "Copy the script that makes this result, with the eigenpatches as kept now."
         )
         self.copy_button.clicked.connect(self.copy_as_python)
-        self.setMinimumWidth(300)  # the gallery, when it appears, must not widen the dock
-        layout = QVBoxLayout(self)
+        self.setMinimumWidth(320)  # the gallery, when it appears, must not widen the dock
+        # On a low screen the widget scrolls, and nothing is squeezed or cut off.
+        content = QWidget()
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(content)
         layout.setSpacing(8)
         layout.addWidget(self.form)
         layout.addWidget(self.panel)
