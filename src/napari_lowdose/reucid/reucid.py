@@ -221,6 +221,7 @@ class Reucid:
             placed = project(image, eigenpatches[kept], in_stack)
             canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
             terrain += patch_terrain(in_stack, p)
+            yield Step(fraction=end, message=f"{name}: terrain")
             yield StackStep(
                 fraction=end,
                 message=f"{name}: patches of {p} px{' (wide)' * wide}, "
