@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.steps import Step
+from napari_lowdose.widgets.result_layer import contrast_limits
 from napari_lowdose.widgets.suitable import why_unsuitable
 
 from .conftest import FakeEngine, idle
@@ -94,6 +95,12 @@ def test_the_result_appears_early_is_marked_partial_and_keeps_its_contrast(
     assert not result.name.endswith(" (partial)")
     assert result.contrast_limits == limits
     np.testing.assert_allclose(result.data, image / 2)
+
+
+def test_the_contrast_of_a_large_image_is_that_of_all_of_it():
+    large = np.random.default_rng(0).normal(10, 1, (3000, 2000)).astype(np.float32)
+    limits = np.percentile(large, (0.1, 99.9))
+    np.testing.assert_allclose(contrast_limits(large), limits, atol=0.05)
 
 
 def test_the_residual_is_what_was_taken_away(docked, qtbot, image):
