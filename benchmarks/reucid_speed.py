@@ -42,7 +42,8 @@ def median_seconds(work: Callable[[], object], repeats: int) -> float:
 def one_thread_transcription(n: int, p: int) -> float:
     """Time the transcription in a process of its own with one BLAS thread."""
     code = (
-        "import time, numpy as np; from benchmarks.reucid_speed import *; "
+        "import time, numpy as np; from benchmarks.reucid_speed import scene; "
+        "from benchmarks.transcription import transcription; "
         f"image = scene({n}); stacks = np.zeros(({n - p + 1}, {n - p + 1}), int); "
         f"start = time.perf_counter(); transcription(image, {p}, range(8), stacks); "
         "print(time.perf_counter() - start)"
@@ -57,7 +58,7 @@ def one_thread_transcription(n: int, p: int) -> float:
 def memory(n: int, p: int, limit: int) -> None:
     """Print how far the peak memory grows while one large frame is denoised."""
     denoise(scene(128), Reucid(patch_size=p))
-    image = scene(n)
+    image = np.tile(scene(256), (n // 256, n // 256))  # no large array but this one before
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     denoise(image, Reucid(patch_size=p, memory_limit=limit))

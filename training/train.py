@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch.nn import functional as F
 
 import napari_lowdose.reucid
@@ -173,29 +172,47 @@ def main() -> None:
         action="store_true",
         help="singular values relative to the largest, for comparison: report, write nothing",
     )
+    parser.add_argument(
+        "--report", action="store_true", help="train nothing: report on the weights that are there"
+    )
     arguments = parser.parse_args()
+    modes = get_args(ScanNoise)
 
     for name in SPECIMENS:
         specimen(name)  # simulates what the cache lacks
-    train_names = [name for name in SPECIMENS if name not in HELD_OUT]
-    start = time.perf_counter()
-    train = make_examples(train_names, draws=arguments.draws, seed=arguments.seed)
     test = make_examples(HELD_OUT, draws=arguments.draws, seed=arguments.seed + 1)
-    print(
-        f"{len(train)} decompositions labelled in {time.perf_counter() - start:.0f} s", flush=True
-    )
+    if arguments.report:
+        report_all({scan_noise: read(scan_noise, arguments.out) for scan_noise in modes}, test)
+        return
+    train_names = [name for name in SPECIMENS if name not in HELD_OUT]
+    train = make_examples(train_names, draws=arguments.draws, seed=arguments.seed)
     if arguments.paper_normalisation:
         train = [relative_to_the_largest(e) for e in train]
         test = [relative_to_the_largest(e) for e in test]
-    modes = get_args(ScanNoise)
     train_one = partial(fit_for, train=train, epochs=arguments.epochs, seed=arguments.seed)
     with ProcessPoolExecutor(len(modes)) as pool:
         nets = dict(zip(modes, pool.map(train_one, modes), strict=True))
+    report_all(nets, test)
+    if not arguments.paper_normalisation:
+        write(nets, arguments.out, {"trained_on": train_names, "held_out": HELD_OUT})
+
+
+def report_all(nets: Mapping[str, UtilityNet], test: Sequence[Example]) -> None:
+    """Print how good each network is on specimens that training never saw."""
     for scan_noise, net in nets.items():
         print(f"\nscan noise: {scan_noise}; specimens that training never saw", flush=True)
         report(net, [e for e in test if e.scan_noise in (scan_noise, "either")])
-    if not arguments.paper_normalisation:
-        write(nets, arguments.out, {"trained_on": train_names, "held_out": HELD_OUT})
+
+
+def read(scan_noise: str, path: Path) -> UtilityNet:
+    """Read the network for one way to treat scan noise from a safetensors file."""
+    prefix = f"{scan_noise}."
+    tensors = {
+        k.removeprefix(prefix): v for k, v in load_file(path).items() if k.startswith(prefix)
+    }
+    net = UtilityNet()
+    net.load_state_dict(tensors)
+    return net
 
 
 def write(nets: Mapping[str, UtilityNet], path: Path, record: Mapping[str, object]) -> None:
