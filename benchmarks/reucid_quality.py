@@ -24,7 +24,7 @@ from training.labels import (
     noise_floor,
     plain_rule,
 )
-from training.noise import add_noise, scale_for_psnr, scan_noise
+from training.noise import GAUSSIAN, add_noise, scale_for_psnr, scan_noise
 
 LEVELS = (9, 13, 16, 22)  # dB of the input
 ROW_LEVELS = (13, 16)
@@ -47,13 +47,13 @@ def best_bm3d(truth: np.ndarray, image: np.ndarray, psnr: Callable[[np.ndarray],
     spread = float(np.std(image - truth))
     best = max(psnr(bm3d(image, spread * f)) for f in (0.7, 1.0, 1.4, 2.0))
     # Generalised Anscombe transform, with the gain that the noise has against the mean.
-    gain = max((spread**2 - (0.05 * scale) ** 2) / truth.mean(), 1e-12)
-    inside = image * gain + 0.375 * gain**2 + (0.05 * scale) ** 2
+    gain = max((spread**2 - (GAUSSIAN * scale) ** 2) / truth.mean(), 1e-12)
+    inside = image * gain + 0.375 * gain**2 + (GAUSSIAN * scale) ** 2
     root = 2 / gain * np.sqrt(np.maximum(inside, 0))
     for f in (0.7, 1.0, 1.4, 2.0):
         clean = np.maximum(bm3d(root, f), 0)
         best = max(
-            best, psnr(((clean * gain / 2) ** 2 - 0.375 * gain**2 - (0.05 * scale) ** 2) / gain)
+            best, psnr(((clean * gain / 2) ** 2 - 0.375 * gain**2 - (GAUSSIAN * scale) ** 2) / gain)
         )
     return best
 

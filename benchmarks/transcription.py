@@ -20,7 +20,7 @@ def transcription(
     kept : sequence of int
         Indices of the eigenpatches that every stack keeps.
     stack_of : (m - p + 1, n - p + 1) int array
-        The patch stack of each patch.
+        The patch stack of each patch; patches below 0 are in none and are left out.
     rank : int
         Of the randomised SVD.
     """
@@ -29,7 +29,7 @@ def transcription(
     image = image.astype(np.float64) - offset
     canvas = np.zeros(image.shape)
     terrain = np.zeros(image.shape)
-    for stack in range(stack_of.max() + 1):
+    for stack in range(int(stack_of.max()) + 1):
         corners = np.argwhere(stack_of == stack)
         matrix = np.empty((len(corners), p * p))
         for i, (y, x) in enumerate(corners):

@@ -53,10 +53,23 @@ def test_to_stop_is_to_stop_iterating_and_what_was_reached_is_kept() -> None:
 
 
 def test_frames_of_a_lazy_movie_are_read_one_at_a_time() -> None:
+    dask = pytest.importorskip("dask")
     da = pytest.importorskip("dask.array")
-    movie = da.from_array(np.arange(24.0).reshape(2, 3, 4), chunks=(1, 3, 4))
-    indices = [s.index for s in denoise_steps(movie, Halving()) if s.image is not None]
-    assert indices == [(0,), (1,)]
+    frames = np.arange(24.0).reshape(2, 3, 4)
+    reads = []
+
+    def read(number: int) -> np.ndarray:
+        reads.append(number)
+        return frames[number]
+
+    movie = da.stack([da.from_delayed(dask.delayed(read)(n), (3, 4), float) for n in range(2)])
+    steps = denoise_steps(movie, Halving())
+    read_by_then = [(s.index, list(reads)) for s in steps if s.image is not None]
+    assert read_by_then == [((0,), [0]), ((1,), [0, 1])]
+
+    reads.clear()
+    np.testing.assert_array_equal(denoise(movie, Halving()), frames / 2)
+    assert reads == [0, 1]
 
 
 def test_time_left_comes_from_the_pace() -> None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from napari_lowdose import Reucid
 from napari_lowdose.reucid.classifier import normalise, prepare
-from napari_lowdose.reucid.patch_size import wide_patch
+from napari_lowdose.reucid.patch_size import WIDTHS, wide_patch
 from napari_lowdose.reucid.psf_width import psf_width
 from training.labels import (
     ErrorOfChoice,
@@ -20,14 +21,14 @@ from training.labels import (
     noise_floor,
     plain_rule,
 )
-from training.noise import add_noise, scan_noise
+from training.noise import GAUSSIAN, add_noise, scan_noise
 from training.specimens import specimen
 
 NOISE_KINDS = ("white", "row", "white", "row", "drift", "white", "row", "blurred")
 ORIENTED = ("row", "drift")  # noise along the scan: turned by 90 degrees it is another noise
 PEAKS = (1.5, 600)  # electrons at the maximum of the specimen, drawn logarithmically
 CROP = 256  # pixels
-COMPONENTS = {"psf": 25, "wide": 75}
+COMPONENTS = {"psf": Reucid.n_components, "wide": WIDTHS * Reucid.n_components}
 
 ScanNoise = Literal["remove", "keep", "either"]
 
@@ -92,7 +93,7 @@ def examples(name: str, *, draws: int, seed: int) -> Iterator[Example]:
         top = float(truth.max())
         kind = NOISE_KINDS[draw % len(NOISE_KINDS)]
         peak = float(np.exp(rng.uniform(*np.log(PEAKS))))
-        gaussian = 0.05 if rng.random() < 0.7 else float(rng.uniform(0.0, 0.1))
+        gaussian = GAUSSIAN if rng.random() < 0.7 else float(rng.uniform(0.0, 0.1))
         rows = top * scan_noise(
             truth.shape,
             rng,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_lowdose.reucid import eigenpatches
+from napari_lowdose.reucid.intensities import standardise
 from napari_lowdose.reucid.patch_gram import patch_gram
 from napari_lowdose.reucid.projection import project
-from napari_lowdose.reucid.reucid import standardise
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.steps import drain
 

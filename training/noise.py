@@ -26,6 +26,8 @@ from scipy.ndimage import gaussian_filter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+GAUSSIAN = 0.05  # standard deviation of the readout noise, share of the maximum (the paper's)
+
 
 @dataclass(frozen=True)
 class NoiseLevel:
@@ -68,7 +70,7 @@ def add_noise(
     rng: np.random.Generator,
     *,
     peak: float,
-    gaussian: float = 0.05,
+    gaussian: float = GAUSSIAN,
     row: float = 0.0,
     drift: float = 0.0,
     blurred: float = 0.0,
@@ -166,7 +168,7 @@ def blurred_noise(
 
 
 def scale_for_psnr(
-    truth: NDArray[np.float32], target_db: float, *, gaussian: float = 0.05
+    truth: NDArray[np.float32], target_db: float, *, gaussian: float = GAUSSIAN
 ) -> NoiseLevel:
     """Find the dose at which Poisson and Gaussian noise leave a wanted PSNR.
 
@@ -183,7 +185,7 @@ def scale_for_psnr(
     gaussian : float
         Standard deviation of the Gaussian noise, share of the maximum.  Where
         it makes more than half of the noise that the target allows (above 23 dB
-        for 0.05), it is reduced to half, and shot noise makes the other half.
+        for `GAUSSIAN`), it is reduced to half, and shot noise makes the other half.
 
     Returns
     -------

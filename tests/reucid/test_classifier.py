@@ -74,14 +74,15 @@ def test_fringes_of_either_direction_survive(axis: int) -> None:
 def test_scan_noise_is_removed_or_kept() -> None:
     y, x = np.indices((160, 160))
     truth = np.exp(-(((y % 15) - 7) ** 2 + ((x % 13) - 6) ** 2) / 8)
-    rng = np.random.default_rng(3)
-    rows = 0.1 * rng.normal(size=(160, 1))
-    image = rng.poisson(20 * truth) / 20 + 0.05 * rng.normal(size=truth.shape) + rows
 
-    def rows_left(scan_noise: str) -> float:
+    def rows_left(scan_noise: str, seed: int) -> float:
+        rng = np.random.default_rng(seed)
+        rows = 0.1 * rng.normal(size=(160, 1))
+        image = rng.poisson(20 * truth) / 20 + 0.05 * rng.normal(size=truth.shape) + rows
         clean = denoise(image, Reucid(patch_size=11, scan_noise=scan_noise))  # type: ignore[arg-type]
         left = (clean - truth).mean(axis=1)
         return float(np.vdot(left - left.mean(), rows) / np.vdot(rows, rows))
 
-    assert rows_left("remove") < 0.45
-    assert rows_left("keep") > 0.7
+    # one image to the next, 0.21 to 0.33 and 0.96 to 1.01
+    assert np.mean([rows_left("remove", seed) for seed in range(5)]) < 0.32
+    assert np.mean([rows_left("keep", seed) for seed in range(5)]) > 0.95

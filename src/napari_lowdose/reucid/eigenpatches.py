@@ -90,7 +90,7 @@ def decompose(
             share = n_sample / len(positions)
             positions = np.random.default_rng(seed).choice(positions, n_sample, replace=False)
         patches = yield from within(_patches_at(image, patch_size, positions), 0.0, 0.5)
-        power = sum(float(np.vdot(x, x)) for x in np.array_split(patches, len(patches) // CHUNK + 1))
+        power = sum(float(np.vdot(each, each)) for each in patches)
         apply_gram = _by_patches(patches)
     iterations = POWER_ITERATIONS if share == 1 else POWER_ITERATIONS_SAMPLED
     svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations)

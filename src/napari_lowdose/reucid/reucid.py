@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +11,7 @@ import numpy as np
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
+from napari_lowdose.reucid.intensities import reconstruct, standardise
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.parameters import keep_choice, odd_width, one_of, whole_number
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
@@ -22,6 +22,7 @@ from napari_lowdose.reucid.patch_stacks import (
     check_stacks_full,
 )
 from napari_lowdose.reucid.projection import project
+from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.steps import Step, drain, on_one_blas_thread, over_frames, report
 
@@ -33,55 +34,7 @@ if TYPE_CHECKING:
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
 
-FINEST = 1e-3  # of the contrast, that a float32 result must be able to hold
 SEARCH = 0.5  # the fraction of the work that choosing the patch size "auto" is, about
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackStep(Step):
-    """A patch stack is finished; `image` is the image reconstructed from all so far.
-
-    Attributes
-    ----------
-    stack : int
-        Which stack, from 0.
-    n_stacks : int
-        How many there are.
-    patch_size : int
-        Width p of a patch, pixels.
-    wide : bool
-        Whether that is wider than the PSF: what occurs only once may be weakened.
-    eigenpatches : (k, p, p) float32 array
-        Of unit norm.
-    singular_values : (k,) float64 array
-        Descending; in units of the image's standard deviation.
-    noise_floor : float
-        The singular value that pure white noise would have.
-    utilities : (k,) float32 array
-        The classifier's verdicts: 1 is worth keeping, 0 is noise.
-    kept : (k,) bool array
-        Which eigenpatches are in the sum.
-    """
-
-    stack: int
-    n_stacks: int
-    patch_size: int
-    wide: bool = False
-    eigenpatches: NDArray[np.float32]
-    singular_values: NDArray[np.float64]
-    noise_floor: float
-    utilities: NDArray[np.float32]
-    kept: NDArray[np.bool_]
-
-    def record(self) -> dict[str, Any]:
-        """Return which eigenpatches were kept, of which patch size."""
-        return {
-            "stack": self.stack,
-            "n_stacks": self.n_stacks,
-            "patch_size": self.patch_size,
-            "wide": self.wide,
-            "kept": np.flatnonzero(self.kept).tolist(),
-        }
 
 
 @dataclass(frozen=True)
@@ -325,53 +278,3 @@ class Reucid:
             )
         kept[list(chosen)] = True
         return kept
-
-
-def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]:
-    """Take a constant off, so that a camera's offset cannot matter, and scale to unit power.
-
-    Parameters
-    ----------
-    frame : (Y, X) array
-
-    Returns
-    -------
-    offset, scale : float
-        `frame` is ``image * scale + offset``.
-    image : (Y, X) float32 array
-
-    Warns
-    -----
-    UserWarning
-        If the offset is so large that a float32 result cannot hold the contrast on top of it.
-    """
-    offset = float(frame.mean(dtype=np.float64))
-    peak = max(float(frame.max()) - offset, offset - float(frame.min()))
-    if abs(offset) * np.finfo(np.float32).eps > FINEST * peak:
-        warnings.warn(
-            f"the offset of the image, {offset:.6g}, is so large against its contrast, {peak:.3g}, "
-            "that a 32-bit result cannot hold both: take the offset off first.",
-            UserWarning,
-            stacklevel=2,
-        )
-    image = np.empty(frame.shape, np.float32)
-    # In float64, a block at a time: no copy of the image, and no loss to a float16 or an integer.
-    np.subtract(frame, offset, out=image, dtype=np.float64, casting="same_kind")
-    image /= np.float32(peak)
-    power = float(np.sqrt(np.square(image).mean(dtype=np.float64)))
-    image /= np.float32(power)
-    return offset, peak * power, image
-
-
-def reconstruct(
-    canvas: NDArray[np.float32],
-    terrain: NDArray[np.int32],
-    offset: float,
-    scale: float,
-    frame: NDArray[Any],
-) -> NDArray[np.float32]:
-    """Divide the canvas by the patch terrain; pixels that nothing covers show the input."""
-    image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
-    image *= np.float32(scale)
-    image += np.float32(offset)
-    return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)

@@ -1,0 +1,107 @@
+"""What REUCID takes away from real images: rows of pictures to look at, and a table.
+
+``python -m benchmarks.real_images`` writes, for every image of ``../shared/data/real_stem`` and
+the first frames of two movies, ``benchmarks/figures/<image>.png`` (not for the repository): the
+input, the result with "psf" patches, what that took away, the result that keeps scan noise, and
+the result with "auto" patches.  Long images are stacked top to bottom, others left to right.
+
+The table has the standard deviation of the residual (input minus result) in the image's units,
+and two numbers that tell, without a truth, whether it is noise:
+
+rows
+    Scan noise taken away.  In white noise of variance s² the means of rows of n pixels have the
+    variance s² / n, with s² measured within the rows; this is the share of the variance of the
+    residual's row means beyond that, from 0 (white, give or take 0.1) to 1 (scan noise only).
+    With ``scan_noise="keep"`` it should be lower than with "remove".
+columns
+    The same of the column means, as a check: scan noise offsets rows alone, so a large share here
+    is structure or slow drift that was taken away, or noise that is not white.
+structure
+    The largest normalised cross-correlation of the residual with the result, either sign, over
+    all shifts (periodic).  About 0: what was taken away looks nothing like what was left.  White
+    noise alone reaches some 5 / sqrt(pixels), 0.01 at 512 x 512, and more in images with few
+    features.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from skimage.io import imsave
+
+from benchmarks.shared_data import ROOT, shared
+from napari_lowdose import Reucid, StackStep
+
+FIGURES = Path(__file__).parent / "figures"
+MOVIES = ("repeats/scmos_eb3_20x512x512", "repeats/stem_abf_5x512x256")
+VARIANTS = {
+    "psf": Reucid(patch_size="psf", n_stacks=1),
+    "keep": Reucid(patch_size="psf", n_stacks=1, scan_noise="keep"),
+    "auto": Reucid(patch_size="auto", n_stacks=1),
+}
+
+
+def images() -> dict[str, np.ndarray]:
+    """Return the real images, and the first frame of each movie, as float32."""
+    stems = [f"real_stem/{path.stem}" for path in sorted((ROOT / "real_stem").glob("*.tif"))]
+    found = {stem: shared(f"{stem}.tif") for stem in stems}
+    found |= {movie: shared(f"{movie}.tif")[0] for movie in MOVIES}
+    return {Path(name).name: image.astype(np.float32) for name, image in found.items()}
+
+
+def beyond_white(residual: np.ndarray, axis: int = 1) -> float:
+    """Return the share of the variance of the means along `axis` that white noise lacks."""
+    means = residual.mean(axis=axis, dtype=np.float64)
+    white = residual.var(axis=axis, ddof=1, dtype=np.float64).mean() / residual.shape[axis]
+    return max(0.0, float(1 - white / means.var(ddof=1)))
+
+
+def largest_correlation(residual: np.ndarray, clean: np.ndarray) -> float:
+    """Return the normalised cross-correlation of the shift where it is largest, with its sign."""
+    standard = [(image - image.mean()) / image.std() for image in (residual, clean)]
+    first, second = (np.fft.rfft2(image) for image in standard)
+    correlation = np.fft.irfft2(first * second.conj(), residual.shape) / residual.size
+    return float(correlation.flat[np.abs(correlation).argmax()])
+
+
+def draw(name: str, image: np.ndarray, clean: dict[str, np.ndarray]) -> None:
+    """Write the row of pictures, pixel by pixel; grey values of the input, the residual's own."""
+    residual = image - clean["psf"]
+    limits = np.percentile(image, (0.5, 99.5))
+    spread = 3 * residual.std()
+
+    def grey(picture: np.ndarray, low: float, high: float) -> np.ndarray:
+        return np.uint8(255 * np.clip((picture - low) / (high - low), 0, 1))
+
+    pictures = [image, clean["psf"], residual, clean["keep"], clean["auto"]]
+    panels = [grey(p, *(-spread, spread) if p is residual else limits) for p in pictures]
+    wide = image.shape[1] > 2 * image.shape[0]
+    imsave(FIGURES / f"{name}.png", (np.vstack if wide else np.hstack)(panels))
+
+
+def main() -> None:
+    FIGURES.mkdir(exist_ok=True)
+    print(
+        f"{'image':32s} {'REUCID':>6s} {'patch':>5s} {'kept':>8s} {'sd':>10s} "
+        f"{'rows':>5s} {'columns':>7s} {'structure':>9s}"
+    )
+    for name, image in images().items():
+        clean = {}
+        for variant, engine in VARIANTS.items():
+            last = list(engine.steps(image))[-1]
+            assert isinstance(last, StackStep)
+            clean[variant] = last.image
+            residual = image - last.image
+            print(
+                f"{name:32s} {variant:>6s} {last.patch_size:5d} "
+                f"{last.kept.sum():2d} of {len(last.kept):2d} {residual.std():10.4g} "
+                f"{beyond_white(residual, 1):5.2f} {beyond_white(residual, 0):7.2f} "
+                f"{largest_correlation(residual, last.image):+9.3f}",
+                flush=True,
+            )
+        draw(name, image, clean)
+
+
+if __name__ == "__main__":
+    main()
