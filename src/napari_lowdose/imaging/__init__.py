@@ -1,1 +1,1 @@
-"""What both engines stand on: images, tiles, noise models."""
+"""What every engine stands on: what an image must be, and files in and out."""
