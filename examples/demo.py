@@ -123,9 +123,11 @@ def show(layers: dict[str, np.ndarray]) -> None:
     for name in ("without noise", "REUCID", "input"):
         if name in layers:
             viewer.add_image(layers[name], name=name, contrast_limits=limits)
-    viewer.grid.shape = (1, len(layers))
-    viewer.grid.enabled = True
+    viewer.canvas.grid.stride = -1  # the input is on top of the list, and first in the grid
+    viewer.canvas.grid.shape = (1, len(layers))
+    viewer.canvas.grid.enabled = True
     viewer.window.add_plugin_dock_widget("napari-lowdose", "REUCID")
+    viewer.fit_to_view()
     napari.run()
 
 
