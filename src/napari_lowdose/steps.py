@@ -6,6 +6,7 @@ cancel is to stop iterating: what was reached so far is kept.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -81,6 +82,11 @@ def over_frames(
     ------
     ValueError
         What `frame_steps` raises, with the frame named.
+
+    Warns
+    -----
+    UserWarning
+        If a frame is constant: there is nothing to denoise in it.
     """
     leading = tuple(image.shape[:-2])
     n_frames = int(np.prod(leading, dtype=int))
@@ -89,8 +95,15 @@ def over_frames(
         return
     for number, index in enumerate(np.ndindex(leading)):
         name = f"frame {number + 1} of {n_frames}"
+        frame = np.asarray(image[index])
+        if frame.size and frame.min() == frame.max():  # a shutter was closed: no reason to stop
+            warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
+            same = frame.astype(np.float32)
+            done = (number + 1) / n_frames
+            yield Step(fraction=done, message=f"{name}: constant", image=same, index=index)
+            continue
         try:
-            for step in frame_steps(np.asarray(image[index])):
+            for step in frame_steps(frame):
                 done = (number + step.fraction) / n_frames
                 message = f"{name}: {step.message}"
                 yield replace(step, index=index, fraction=done, message=message)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_lowdose import Reucid, denoise
 
@@ -106,7 +107,7 @@ def test_saturated_pixels_are_said() -> None:
 def test_a_dead_row_is_said_and_denoised_as_data() -> None:
     image = GOOD.copy()
     image[12] = 0
-    with pytest.warns(UserWarning, match=r"1 row of the image \(the first is row 12\)"):
+    with pytest.warns(UserWarning, match=r"1 constant row \(the first is row 12\)"):
         clean = denoise(image, Reucid(patch_size=7))
     assert np.isfinite(clean).all()
 
@@ -164,6 +165,26 @@ def test_an_offset_that_drowns_the_contrast_is_said() -> None:
 
 
 def test_a_bad_frame_is_named() -> None:
-    movie = np.stack([GOOD, np.full_like(GOOD, 3)])
-    with pytest.raises(ValueError, match="frame 2 of 2: the image is constant"):
-        denoise(movie, Reucid(patch_size=7))
+    movie = np.stack([GOOD, changed(a=np.nan)])
+    with pytest.raises(ValueError, match="frame 2 of 2: 1 of 1600 pixels are NaN"):
+        denoise(movie, Reucid(patch_size=7, keep=2))
+
+
+def test_a_blank_frame_does_not_end_a_movie() -> None:
+    movie = np.stack([GOOD, np.full_like(GOOD, 3), GOOD])
+    with pytest.warns(UserWarning, match="frame 2 of 3 is constant and left as it is"):
+        clean = denoise(movie, Reucid(patch_size=7, keep=2))
+    np.testing.assert_array_equal(clean[1], 3)
+    np.testing.assert_array_equal(clean[2], clean[0])
+
+
+def test_pure_noise_is_called_noise() -> None:
+    with pytest.warns(UserWarning, match="no eigenpatch looks like structure"):
+        denoise(GOOD, Reucid(patch_size=7))
+
+
+def test_a_scene_with_more_structure_than_components_is_said() -> None:
+    scene = np.random.default_rng(0).normal(size=(80, 80))
+    scene = 100 * gaussian_filter(scene, 1.0) / gaussian_filter(scene, 1.0).std()
+    with pytest.warns(UserWarning, match="raise n_components"):
+        denoise(scene, Reucid(patch_size=9, n_components=4))

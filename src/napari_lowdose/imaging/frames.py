@@ -117,8 +117,8 @@ def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
     if 0 < n_dead <= max(1, DEAD_ROWS_SHARE * len(frame)):
         first = int(np.flatnonzero(constant)[0])
         warnings.warn(
-            f"{n_dead} row{'s' if n_dead > 1 else ''} of the image (the first is row {first}) "
-            "are constant: they look dead, and are denoised as if they were data.",
+            f"the image has {n_dead} constant row{'s' if n_dead > 1 else ''} (the first is row "
+            f"{first}), which look dead: they are denoised as if they were data.",
             UserWarning,
             stacklevel=2,
         )

@@ -7,6 +7,7 @@ to run.  ``training/`` at the root of the repository makes the weights.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -91,6 +92,25 @@ def choose(utilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     kept: NDArray[np.bool_] = utilities > USEFUL
     kept[utilities.argmax()] = True
     return kept
+
+
+def warn_of_choice(utilities: NDArray[np.float32]) -> None:
+    """Warn where the choice among the eigenpatches may mislead: none, or all, are useful."""
+    useful = utilities > USEFUL
+    if not useful.any():
+        warnings.warn(
+            "no eigenpatch looks like structure: only the strongest is kept, and the result shows "
+            "nothing that can be told from noise.",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif useful.all():
+        warnings.warn(
+            f"all {len(useful)} eigenpatches look useful, so finer structure may have been cut "
+            "off: raise n_components, or use a smaller patch.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def forward(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_frame, check_image
-from napari_lowdose.reucid.classifier import choose, load_weights, utility
+from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.intensities import reconstruct, standardise
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
@@ -85,7 +85,8 @@ class Reucid:
     Five patch stacks, five interim images:
 
     >>> import numpy as np
-    >>> noisy = np.random.default_rng(0).poisson(9, (64, 64))
+    >>> fringes = 9 + 6 * np.cos(np.arange(64) / 2)
+    >>> noisy = np.random.default_rng(0).poisson(fringes, (64, 64))
     >>> for step in Reucid(patch_size=9, n_stacks=5).steps(noisy):
     ...     if isinstance(step, StackStep):
     ...         print(f"{step.fraction:.0%}", step.image.shape, step.eigenpatches.shape)
@@ -171,6 +172,8 @@ class Reucid:
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
+            if stack == 0 and self.keep is None:
+                warn_of_choice(utilities)
             placed = project(image, eigenpatches[kept], in_stack)
             canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
             terrain += patch_terrain(in_stack, p)
