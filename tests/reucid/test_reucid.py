@@ -178,3 +178,11 @@ def test_a_sign_of_life_comes_often(patch_size: int, n_stacks: int, exact: bool)
     gaps = np.diff(times)
     assert len(gaps) > 20
     assert gaps.max() < max(0.3, 0.25 * gaps.sum())
+
+
+def test_all_frames_have_the_patch_size_of_the_first() -> None:
+    fine = noisy((90, 90))
+    coarse = np.kron(noisy((45, 45), seed=1), np.ones((2, 2)))
+    sizes = {step.patch_size for step in stacks(np.stack([fine, coarse]), Reucid())}
+    assert sizes == {step.patch_size for step in stacks(fine, Reucid())}
+    assert sizes != {step.patch_size for step in stacks(coarse, Reucid())}

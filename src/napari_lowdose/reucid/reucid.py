@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -50,7 +51,8 @@ class Reucid:
     patch_size : "auto", "psf", "wide" or int
         Width of a patch in pixels, odd.  "psf" is the paper's: the width of the PSF as the
         image's autocorrelation shows it.  "wide" is three times that, which averages over
-        more repeats.  "auto" takes the wide one where it denoises better.
+        more repeats.  "auto" takes the wide one where it denoises much better.
+        In a stack of frames the first frame decides.
     n_stacks : int, optional
         Number of patch stacks; after each there is an interim image.  By default as few as
         fit into the memory.
@@ -149,13 +151,20 @@ class Reucid:
         """
         image = image if hasattr(image, "shape") else np.asarray(image)
         check_image(image)
-        yield from on_one_blas_thread(over_frames(image, self._frame_steps))
+        # Once for all frames: from frame to frame another patch size would flicker.
+        patch_size: list[tuple[int, bool]] = []
+        frame_steps = partial(self._frame_steps, patch_size)
+        yield from on_one_blas_thread(over_frames(image, frame_steps))
 
-    def _frame_steps(self, frame: NDArray[Any]) -> Iterator[Step]:
+    def _frame_steps(
+        self, known_patch_size: list[tuple[int, bool]], frame: NDArray[Any]
+    ) -> Iterator[Step]:
         check_frame(frame, SMALLEST_IMAGE)
         offset, scale, image = standardise(frame)
-        begun = SEARCH if self.patch_size == "auto" else 0.0
-        p, wide = yield from self._patch_size(image, begun)
+        begun = SEARCH if self.patch_size == "auto" and not known_patch_size else 0.0
+        if not known_patch_size:
+            known_patch_size.append((yield from self._patch_size(image, begun)))
+        p, wide = known_patch_size[0]
         n_components = self.n_components * (WIDTHS if wide else 1)
         d = self._n_stacks(frame, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
