@@ -85,7 +85,7 @@ def test_npe2_finds_the_manifest(
 
     assert Path(found["package"]).is_relative_to(source if editable else tmp_path / "env")
     assert found["widgets"] == ["REUCID"]
-    assert found["samples"] == ["Low-dose STEM (simulated)"]
+    assert found["samples"] == ["Low-dose STEM"]
     # What is loaded at run time travels along
     files = set(found["files"])
     assert {"classifier.safetensors", "__init__.pyi", "py.typed", "napari.yaml"} <= files
