@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,23 @@ STACKS_HELP = (
     "quickest, and the result is practically the same. Automatic: as few as fit into the "
     "memory.</qt>"
 )
+LABELS = {
+    "patch_size": "patch size",
+    "n_stacks": "stacks",
+    "memory_limit": "memory limit",
+    "scan_noise": "scan noise",
+}
+
+
+def in_words_of_form(text: str) -> str:
+    """Return an engine's sentence with the labels of the form for the names of parameters.
+
+    Examples
+    --------
+    >>> in_words_of_form("n_stacks is 5, which is too many.")
+    'stacks is 5, which is too many.'
+    """
+    return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
 
 
 class ReucidForm(QWidget):
@@ -45,6 +63,12 @@ class ReucidForm(QWidget):
     layers : iterable of Layer
         Where the image layers come from; read again at every `reset_choices`.
     parent : QWidget, optional
+
+    Attributes
+    ----------
+    stacks_chosen : bool
+        Whether a person has set the number of stacks; else it is a default, which may be too
+        many for a small image.
     """
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
@@ -75,13 +99,15 @@ class ReucidForm(QWidget):
         }
         self._add("image", self.layer_combo.native, "The image layer to denoise.")
         self._add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
-        self._add("patch size", self.patch_size, help_on["patch_size"])
-        self._add("stacks", self.n_stacks, STACKS_HELP)
-        self._add("memory limit", self.memory_limit, help_on["memory_limit"])
-        self._add("scan noise", self.scan_noise, help_on["scan_noise"])
+        self._add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
+        self._add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
+        self._add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
+        self._add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
         self._add("seed", self.seed, help_on["seed"])
         self._add("", self.with_residual, "Also add a layer with what was taken away.")
         self.set_parameters(Reucid(n_stacks=STACKS))
+        self.stacks_chosen = False
+        self.n_stacks.valueChanged.connect(self._stacks_changed)
 
     @property
     def layer(self) -> Image | None:
@@ -132,6 +158,9 @@ class ReucidForm(QWidget):
         field = watched if isinstance(watched, QWidget) else self
         event.setAccepted(field.hasFocus())
         return not field.hasFocus()
+
+    def _stacks_changed(self, value: float) -> None:
+        self.stacks_chosen = True
 
     def _add(self, label: str, field: QWidget, tooltip: str) -> None:
         # Long layer names must not make the dock wider.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
+import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -14,8 +17,8 @@ from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
 from napari_lowdose.widgets.psf_width_job import PsfWidthStep, psf_width_steps
 from napari_lowdose.widgets.python_script import reucid_script
-from napari_lowdose.widgets.result_layer import pixels_of
-from napari_lowdose.widgets.reucid_form import ReucidForm
+from napari_lowdose.widgets.result_layer import METADATA_KEY, pixels_of
+from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
 from napari_lowdose.widgets.reucid_run import ReucidRun
 from napari_lowdose.widgets.run_panel import RunPanel, duration
 from napari_lowdose.widgets.suitable import why_unsuitable
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
-    from napari.layers import Image
 
+    from napari_lowdose.reucid import Reucid
     from napari_lowdose.steps import Step
     from napari_lowdose.widgets.python_script import Index
 
@@ -55,22 +58,25 @@ class ReucidWidget(QScrollArea):
         self._started = 0.0
         self._layer: Image | None = None
         self._estimate_due = False
-        self._rebuild_index: Index = ()
+        # A dict for its order: what was clicked first is made again first.
+        self._rebuilds_due: dict[tuple[ReucidRun, Index], None] = {}
+        self._made: weakref.WeakSet[Image] = weakref.WeakSet()
         self.runner = JobRunner(self)
+        self.runner.finished.connect(self._rebuild)  # before an estimate: someone waits for it
         self.runner.finished.connect(self._estimate)
         self._estimate_later = self._timer(self._estimate)
         self._rebuild_later = self._timer(self._rebuild)
         self._build()
         self._connect_viewer()
         self.reset_choices()
-        active = napari_viewer.layers.selection.active
-        if active in self.form.layer_combo.choices:
-            self.form.layer_combo.value = active
         self.panel.tell(why_unsuitable(self.form.layer))
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the image layers that there are now; napari calls this as layers change."""
+        gone = self._layer is None or self._layer not in self.viewer.layers
         self.form.layer_combo.reset_choices()
+        if gone and (layer := self._most_likely_layer()) is not None:
+            self.form.layer_combo.value = layer
         self._layer_chosen()
 
     def denoise(self) -> None:
@@ -80,30 +86,27 @@ class ReucidWidget(QScrollArea):
             return
         layer = self.form.layer
         if layer is None or why_unsuitable(layer):
-            self.panel.tell(why_unsuitable(layer))
+            self.panel.refuse(why_unsuitable(layer))
             return
         try:
             engine = self.form.parameters()
         except ValueError as error:
-            self.panel.tell(str(error))
+            self.panel.refuse(in_words_of_form(str(error)))
             return
         frame = () if self.form.all_frames else self._frame_in_view(layer)
         with_residual = self.form.with_residual.isChecked()
-        run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual)
-        job = Job(run.run)
-        job.advanced.connect(functools.partial(self._advanced, run))
-        job.warned.connect(functools.partial(self._warned, run))
-        job.ended.connect(functools.partial(self._ended, run))
-        self._running, self._started = run, time.perf_counter()
+        self._started = time.perf_counter()
         self.panel.start()
-        self._enable()
-        self.runner.start(job)
+        self._start(
+            lambda engine: ReucidRun(self.viewer.layers, layer, engine, frame, with_residual),
+            engine,
+            self.form.stacks_chosen,
+        )
 
     def stop(self) -> None:
         """Stop the run, and keep what it has reached as a partial result."""
         if self._running is not None:
-            self.panel.end("stopping …")
-            self.panel.stop_button.setEnabled(False)
+            self.panel.stop()
             self.runner.stop()
 
     def script(self) -> str:
@@ -127,16 +130,39 @@ class ReucidWidget(QScrollArea):
         try:
             clipboard.setText(self.script())
         except ValueError as error:
-            self.panel.tell(str(error))
+            self.panel.tell(in_words_of_form(str(error)))
         else:
             self.panel.end("The script is on the clipboard.")
 
     # ------------------------------------------------------------------ a run
 
+    def _start(
+        self, make_run: Callable[[Reucid], ReucidRun], engine: Reucid, stacks_chosen: bool
+    ) -> None:
+        """Start a run; if the default stacks do not suit the image, start again without."""
+        run = make_run(engine)
+        job = Job(run.run)
+
+        def ended(job: Job) -> None:
+            # Too many for a small image, or too few for the memory; but nobody asked for them.
+            unsuited = job.outcome == "failed" and "n_stacks" in str(job.error)
+            if unsuited and not (stacks_chosen or run.result or self.panel.stopping):
+                self._start(make_run, replace(engine, n_stacks=None), True)
+            else:
+                self._ended(run, job)
+
+        job.advanced.connect(functools.partial(self._advanced, run))
+        job.warned.connect(functools.partial(self._warned, run))
+        job.ended.connect(ended)
+        self._running = run
+        self._enable()
+        self.runner.start(job)
+
     def _advanced(self, run: ReucidRun, steps: list[Step]) -> None:
         self.panel.advance(steps[-1])
         known = len(run.notes)
         run.show(steps)
+        self._remember(run)
         if run.stacks and not run.result_removed:
             self.current = run
             self._show_eigenpatches()
@@ -148,14 +174,17 @@ class ReucidWidget(QScrollArea):
         self._tell_notes(run)
 
     def _tell_notes(self, run: ReucidRun) -> None:
-        self.panel.tell("\n".join(run.notes))
+        self.panel.tell(in_words_of_form("\n".join(run.notes)))
 
     def _ended(self, run: ReucidRun, job: Job) -> None:
-        self._running = None
-        run.end()
+        try:
+            run.end()
+        finally:
+            self._remember(run)
+            self._running = None  # not before: the residual is not the next image to denoise
         if job.outcome == "failed":
             self.panel.end("Failed.")
-            self.panel.tell("\n".join([str(job.error), *run.notes]))
+            self.panel.tell(in_words_of_form("\n".join([str(job.error), *run.notes])))
         elif run.result_removed:
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped":
@@ -194,26 +223,58 @@ class ReucidWidget(QScrollArea):
             return
         self._tell_notes(self.current)
         self._show_eigenpatches()
-        self._rebuild_index = index
+        self._rebuilds_due[self.current, index] = None
         self._rebuild_later.start()
 
     def _rebuild(self) -> None:
-        run = self.current
-        if run is None or self._running is not None:
+        """Make again what is due, one after the other; if a job is under way, after it."""
+        if self.runner.busy:
             return
-        job = Job(run.rebuild_steps(self._rebuild_index))
-        job.advanced.connect(functools.partial(self._rebuilt, run))
-        job.ended.connect(self._tell_failure)
-        self.runner.start(job)
+        for run, index in list(self._rebuilds_due):
+            del self._rebuilds_due[run, index]
+            if not run.result_removed:
+                job = Job(run.rebuild_steps(index))
+                job.advanced.connect(functools.partial(self._rebuilt, run))
+                job.ended.connect(functools.partial(self._rebuild_ended, run, index))
+                self.runner.start(job)
+                return
 
     def _rebuilt(self, run: ReucidRun, steps: list[Step]) -> None:
         last = steps[-1]
-        self.panel.end(last.message)
+        if run is self.current and self._running is None:
+            self.panel.end(last.message)
         if last.image is not None:
             run.replace(last.image, last.index)
             run.describe_choice()
 
+    def _rebuild_ended(self, run: ReucidRun, index: Index, job: Job) -> None:
+        if job.outcome == "stopped":  # by a run, and it stays due until after that
+            self._rebuilds_due[run, index] = None
+        self._tell_failure(job)
+
     # -------------------------------------------------------------- the layers
+
+    def _remember(self, run: ReucidRun) -> None:
+        self._made.update(layer for layer in (run.result, run.residual) if layer is not None)
+
+    def _is_result(self, layer: Image) -> bool:
+        return layer in self._made or METADATA_KEY in layer.metadata
+
+    def _most_likely_layer(self) -> Image | None:
+        """Return what a person most likely wants to denoise: what is active, or on top."""
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        images = [layer for layer in images if not self._is_result(layer)] or images
+        active = self.viewer.layers.selection.active
+        if active in images:
+            return active
+        return next((layer for layer in reversed(images) if layer.visible), (images or [None])[-1])
+
+    def _active_changed(self, event: Any = None) -> None:
+        """Choose the layer that is clicked on in the layer list, unless we made it."""
+        active = self.viewer.layers.selection.active
+        offered = isinstance(active, Image) and active in self.form.layer_combo.choices
+        if self._running is None and offered and not self._is_result(active):
+            self.form.layer_combo.value = active
 
     def _layer_chosen(self, event: Any = None) -> None:
         layer = self.form.layer
@@ -224,6 +285,8 @@ class ReucidWidget(QScrollArea):
             if layer is not None:
                 layer.events.data.connect(self._data_changed)
             self._layer = layer
+            if self._running is None:
+                self.panel.clear()
             self.panel.tell(why_unsuitable(layer))
             self._data_changed()
         self._enable()
@@ -239,6 +302,8 @@ class ReucidWidget(QScrollArea):
         if self.current is not None and self.current.result_removed:
             self.current = None
             self._show_eigenpatches()
+            if self._running is None:
+                self.panel.clear()
 
     def _estimate(self) -> None:
         """Fill in the PSF width; if a run is under way, after it."""
@@ -257,7 +322,7 @@ class ReucidWidget(QScrollArea):
 
     def _tell_failure(self, job: Job) -> None:
         if job.outcome == "failed":
-            self.panel.tell(str(job.error))
+            self.panel.tell(in_words_of_form(str(job.error)))
 
     def _frame_in_view(self, layer: Image) -> Index:
         """Return which frame of `layer` is in view: its index along each leading axis."""
@@ -313,6 +378,7 @@ class ReucidWidget(QScrollArea):
     def _connect_viewer(self) -> None:
         events = (
             (self.viewer.layers.events.removed, self._layer_removed),
+            (self.viewer.layers.selection.events.active, self._active_changed),
             (self.viewer.dims.events.current_step, self._show_eigenpatches),
         )
         for event, callback in events:

@@ -17,6 +17,11 @@ class RunPanel(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
+
+    Attributes
+    ----------
+    stopping : bool
+        Whether Stop was pressed in this run.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -32,6 +37,7 @@ class RunPanel(QWidget):
         self.status = _text()
         self.notes = _text()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.stopping = False
         buttons = QHBoxLayout()
         buttons.addWidget(self.denoise_button, 2)
         buttons.addWidget(self.stop_button, 1)
@@ -46,15 +52,35 @@ class RunPanel(QWidget):
 
     def start(self) -> None:
         """Show that a run begins."""
+        self.clear()
+        self.stopping = False
+        self.status.setText("starting …")
+
+    def clear(self) -> None:
+        """Show nothing: what was said is about another image, or a result that is gone."""
         self.tell("")
         self.progress.setValue(0)
-        self.status.setText("starting …")
+        self.status.setText("")
 
     def advance(self, step: Step) -> None:
         """Show how far the run has come, and the time left."""
         self.progress.setValue(round(1000 * step.fraction))
+        if self.stopping:  # the step that was being computed, and perhaps some before
+            return
         left = "" if step.seconds_left is None else f" · {duration(step.seconds_left)} left"
         self.status.setText(step.message + left)
+
+    def stop(self) -> None:
+        """Show that the run will end after the step that is being computed."""
+        self.stopping = True
+        self.status.setText("stopping …")
+        self.stop_button.setEnabled(False)
+
+    def refuse(self, why: str) -> None:
+        """Show that no run was started, and why."""
+        self.clear()
+        self.status.setText("Not started.")
+        self.tell(why)
 
     def end(self, status: str) -> None:
         """Show how the run ended."""
