@@ -120,3 +120,10 @@ def test_parts_of_parts_have_fractions_of_the_whole() -> None:
             assert stop.value == "result"
             break
     assert [step.fraction for step in steps] == pytest.approx([0.35, 0.5])
+
+
+def test_other_formats_than_tiff_are_read_by_plugins() -> None:
+    script = as_python(Reucid(), "map.dm4")
+    assert "from napari_lowdose.imaging.readers import read_image\n" in script
+    assert "image = read_image('map.dm4').pixels\n" in script
+    assert "tifffile" not in script

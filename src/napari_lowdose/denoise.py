@@ -154,7 +154,8 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
 def as_python(engine: Engine, path: str = "image.tif") -> str:
     """Return a script that does the same as `engine` did, on the file `path`.
 
-    Parameters keep out of it where they have their defaults.
+    Parameters keep out of it where they have their defaults.  Other formats than TIFF are
+    read by the napari plugins that are installed.
     """
     name = type(engine).__name__
     changed = {
@@ -163,10 +164,13 @@ def as_python(engine: Engine, path: str = "image.tif") -> str:
         if (value := getattr(engine, f.name)) != f.default
     }
     parameters = ", ".join(f"{key}={value!r}" for key, value in changed.items())
+    tiff = path.lower().endswith((".tif", ".tiff"))
+    reader = "import tifffile\n" if tiff else ""
+    plugins = "" if tiff else "from napari_lowdose.imaging.readers import read_image\n"
+    pixels = f"tifffile.imread({path!r})" if tiff else f"read_image({path!r}).pixels"
     return (
-        "import tifffile\n"
-        f"from napari_lowdose import {name}, denoise\n\n"
-        f"image = tifffile.imread({path!r})\n"
+        f"{reader}from napari_lowdose import {name}, denoise\n{plugins}\n"
+        f"image = {pixels}\n"
         f"clean = denoise(image, {name}({parameters}))\n"
     )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 
 from napari_lowdose.denoise import Run
+from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
@@ -15,11 +15,13 @@ from napari_lowdose.widgets.result_layer import (
     pixels_of,
     placement,
     residual,
+    residual_limits,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from napari.components import LayerList
     from numpy.typing import NDArray
 
@@ -63,12 +65,13 @@ class LayerRun:
         image = pixels_of(source)
         self.run = Run(image[frame] if frame else image, engine)
         self.frame = frame
-        self.path = source.source.path
+        self.path = file_of(source)
         self.result: Image | None = None
         self.residual: Image | None = None
         self._layers = layers
         self._source_name = source.name
         self._with_residual = with_residual
+        self._limits = (0.0, 1.0)
         self._placement = placement(source, self.run.input.ndim)
         where = f" {list(frame)}" if frame else ""
         self._name = f"{source.name}{where} {type(engine).__name__.upper()}"
@@ -85,7 +88,8 @@ class LayerRun:
             return
         if self.result is None:
             data = newest if self._one_frame else self.run.image
-            self.result = self._add(data, self._name + PARTIAL, contrast_limits(newest))
+            self._limits = contrast_limits(newest)
+            self.result = self._add(data, self._name + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
             self.result.data = newest
@@ -102,10 +106,10 @@ class LayerRun:
         self.describe()
         if self._with_residual:
             taken = residual(self.run.input, self.run.image)
-            spread = 3 * float(np.std(taken[(0,) * (taken.ndim - 2)])) or 1.0
-            name = self.result.name.removesuffix(PARTIAL) + " residual"
-            self.residual = self._add(taken, name, (-spread, spread), colormap="gray")
-            self.residual.visible = False
+            limits = residual_limits(self.run.input, self.run.image, self._limits)
+            partial = "" if self.run.finished else PARTIAL
+            name = f"{self.result.name.removesuffix(PARTIAL)} residual{partial}"
+            self.residual = self._add(taken, name, limits, colormap="gray", visible=False)
             self._layers.selection.active = self.result
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_lowdose.reucid import Reucid, StackStep
 
 Index = tuple[int, ...]
+NO_FILE = "# The layer is not the whole of one file: save it as image.tif first.\n"
 
 
 def reucid_script(
@@ -31,7 +32,7 @@ def reucid_script(
     engine : Reucid
         As it was run.
     path : str or None
-        File of the input layer; None if it does not come from a file.
+        File whose pixels the input layer shows (`file_of`); None if there is none.
     frame : tuple of int
         Which frame of the file was denoised; empty for the whole.
     stacks : mapping from frame index to sequence of StackStep, optional
@@ -51,7 +52,7 @@ def reucid_script(
     whole = () in toggled
     script = as_python(kept_by_hand(engine, stacks[()]) if whole else engine, path or "image.tif")
     if path is None:
-        script = "# The layer does not come from a file: save it as image.tif first.\n" + script
+        script = NO_FILE + script
     if frame:
         script = script.replace("\nclean =", f"\nimage = image[{_indices(frame)}]\nclean =")
     for index in toggled:

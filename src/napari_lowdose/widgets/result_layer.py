@@ -83,8 +83,38 @@ def contrast_limits(frame: NDArray[Any]) -> tuple[float, float]:
 def residual(image: Any, result: NDArray[np.float32]) -> Any:
     """Return `image` minus `result`, float32: what was taken away.
 
-    Lazy for a stack of frames, which may be large: a frame is subtracted when it is shown.
+    Lazy for a stack of frames, which may be large, and where `image` is lazy (dask): a frame is
+    read and subtracted when it is shown.
     """
-    if image.ndim > 2:
-        return da.asarray(image).astype(np.float32) - da.from_array(result, name=False)
-    return np.asarray(image, dtype=np.float32) - result
+    if isinstance(image, np.ndarray) and image.ndim == 2:
+        return image.astype(np.float32) - result
+    frames = (*(1,) * (image.ndim - 2), *image.shape[-2:])
+    # Without a name dask would hash all the pixels for one.
+    if isinstance(image, np.ndarray):
+        image = da.from_array(image, chunks=frames, name=False)
+    return image.astype(np.float32) - da.from_array(result, chunks=frames, name=False)
+
+
+def residual_limits(
+    image: Any, result: NDArray[np.float32], limits: tuple[float, float]
+) -> tuple[float, float]:
+    """Return contrast limits of the residual, alike on both sides of zero.
+
+    Parameters
+    ----------
+    image, result : (..., Y, X) array
+    limits : (float, float)
+        Contrast limits of the result.
+
+    Returns
+    -------
+    (float, float)
+        Three standard deviations of the first frame.  Of a lazy image, which is not read
+        again for this, half of what `limits` span.
+    """
+    if isinstance(image, np.ndarray):
+        first = (0,) * (image.ndim - 2)
+        spread = 3 * float(np.std(image[first].astype(np.float32) - result[first])) or 1.0
+    else:
+        spread = (limits[1] - limits[0]) / 2
+    return -spread, spread

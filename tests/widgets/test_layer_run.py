@@ -1,0 +1,78 @@
+"""What a run leaves in the list of layers."""
+
+import threading
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from .conftest import FakeEngine, idle
+
+
+def watched(movie, reads):
+    """Return `movie` as dask, one frame a chunk, that notes which thread reads."""
+
+    def read(number):
+        reads.append(threading.current_thread())
+        return movie[number]
+
+    delayed = [dask.delayed(read)(n) for n in range(len(movie))]
+    return da.stack([da.from_delayed(each, movie.shape[1:], movie.dtype) for each in delayed])
+
+
+@pytest.mark.parametrize("all_frames", [False, True])
+def test_the_residual_of_a_lazy_movie_reads_nothing_until_it_is_shown(docked, qtbot, all_frames):
+    movie = np.random.default_rng(0).poisson(20, (3, 32, 40)).astype(np.uint16)
+    reads = []
+    widget = docked(watched(movie, reads), FakeEngine(n_stacks=1), contrast_limits=(0, 50))
+    widget.form.frames.setCurrentIndex(int(all_frames))
+    widget.form.with_residual.setChecked(True)
+    widget.viewer.dims.set_current_step(0, 0)
+    reads.clear()
+    widget.denoise()
+    qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+    assert len(reads) == (3 if all_frames else 1)  # by the engine
+    widget.gallery.toggled.emit(0, 2)
+    qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+    assert len(reads) == (4 if all_frames else 2)  # by the rebuilding
+    _, result, residual = widget.viewer.layers
+    assert not residual.visible
+    low, high = residual.contrast_limits
+    assert low == -high < 0
+    image = movie if all_frames else movie[0]
+    np.testing.assert_allclose(np.asarray(residual.data), image - result.data)
+
+
+def test_the_residual_of_a_movie_in_memory_is_subtracted_frame_by_frame(docked, qtbot):
+    movie = np.random.default_rng(0).poisson(20, (3, 32, 40)).astype(np.uint16)
+    widget = docked(movie, FakeEngine())
+    widget.form.frames.setCurrentIndex(1)
+    widget.form.with_residual.setChecked(True)
+    widget.denoise()
+    qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+    _, result, residual = widget.viewer.layers
+    assert residual.data.chunksize == (1, 32, 40)
+    assert residual.name == f"{result.name} residual"
+    np.testing.assert_allclose(residual.contrast_limits[1], 3 * np.std(movie[0] / 2), rtol=1e-3)
+
+
+def test_the_residual_of_a_partial_result_is_partial(docked, qtbot):
+    going = threading.Event()
+
+    def at(stack):
+        if stack == 1:
+            going.wait(20)
+
+    image = np.random.default_rng(0).poisson(20, (32, 40))
+    widget = docked(image, FakeEngine(at=at))
+    widget.form.with_residual.setChecked(True)
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2)
+    widget.stop()
+    going.set()
+    qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+    assert [layer.name for layer in widget.viewer.layers][1:] == [
+        "input FAKEENGINE (partial)",
+        "input FAKEENGINE residual (partial)",
+    ]
