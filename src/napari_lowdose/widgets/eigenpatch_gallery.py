@@ -139,14 +139,14 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(background=None)
-        self.setFixedHeight(104)
+        self.setFixedHeight(120)
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
         self.getPlotItem().getViewBox().setDefaultPadding(0.1)  # the topmost label needs room
         self.setLogMode(y=True)
         self.setLabel("left", "singular value")
-        self.getAxis("left").setWidth(48)
+        self.setLabel("bottom", "eigenpatch")
         self.getAxis("left").setStyle(hideOverlappingLabels=False)  # it would hide the topmost
         self._floor = pg.InfiniteLine(angle=0, pen=pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine))
         self.addItem(self._floor, ignoreBounds=True)
@@ -163,7 +163,11 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         positive = np.maximum(values, values[0] * 1e-6)
         # The automatic logarithmic ticks overlap in a plot as low as this.
         ends = {float(positive[0]), float(positive[-1])}
-        self.getAxis("left").setTicks([[(np.log10(end), f"{end:.3g}") for end in ends]])
+        ticks = [(np.log10(end), f"{end:.0f}" if end >= 100 else f"{end:.3g}") for end in ends]
+        self.getAxis("left").setTicks([ticks])
+        # A label that does not fit is not drawn at all; beside it is the name of the axis.
+        widest = max(self.fontMetrics().horizontalAdvance(text) for _, text in ticks)
+        self.getAxis("left").setWidth(max(48, widest + 28))
         colours = [KEPT if each else DROPPED for each in kept]
         self._points.setData(
             np.arange(1, len(values) + 1),

@@ -6,6 +6,8 @@ from typing import Literal
 
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSpinBox, QWidget
 
+from napari_lowdose.reucid.patch_size import wide_patch
+
 Mode = Literal["auto", "psf", "wide"]
 
 LABELS: dict[Mode | None, str] = {
@@ -20,7 +22,7 @@ class PatchSizeField(QWidget):
     """How the patch size is chosen, beside its value in pixels.
 
     The value is filled in with the estimated PSF width, marked by '≈'; to edit it is to fix
-    it.
+    it.  For a wide patch it is the width that the engine would make of the estimate.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ class PatchSizeField(QWidget):
         for mode, label in LABELS.items():
             self.mode.addItem(label, mode)
         self.pixels = QSpinBox()
-        self.pixels.setRange(1, 999)
+        self.pixels.setRange(0, 999)
         self.pixels.setSingleStep(2)  # patches are odd
         self.pixels.setSuffix(" px")
         self.pixels.setSpecialValueText("…")  # no estimate yet
@@ -68,11 +70,15 @@ class PatchSizeField(QWidget):
         self._show()
 
     def _show(self) -> None:
-        fixed = self.mode.currentData() is None
+        mode, psf = self.mode.currentData(), self.estimate or 0
+        fixed = mode is None
+        wide = wide_patch(psf)
         self.pixels.blockSignals(True)
         self.pixels.setPrefix("" if fixed else "≈ ")
         if not fixed or self.pixels.value() == self.pixels.minimum():
-            self.pixels.setValue(self.estimate or self.pixels.minimum())
+            self.pixels.setValue(wide if mode == "wide" and psf else psf)
+        # Without an estimate there is the tooltip of the whole field.
+        self.pixels.setToolTip(f"PSF width ≈ {psf} px; wide uses {wide} px" if psf else "")
         self.pixels.blockSignals(False)
 
     def _edited(self) -> None:
