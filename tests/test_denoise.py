@@ -43,6 +43,7 @@ def test_a_list_of_lists_is_an_image_too() -> None:
 
 def test_to_stop_is_to_stop_iterating_and_what_was_reached_is_kept() -> None:
     movie = np.ones((3, 4, 5))
+    movie[:, 1:] = 2
     run = Run(movie, Halving())
     for step in run:
         if step.index == (1,) and step.image is not None:

@@ -142,7 +142,8 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
     --------
     >>> import numpy as np
     >>> from napari_lowdose import Reucid, denoise_steps
-    >>> noisy = np.random.default_rng(0).poisson(10, (48, 48))
+    >>> fringes = 9 + 6 * np.cos(np.arange(48) / 2)
+    >>> noisy = np.random.default_rng(0).poisson(fringes, (48, 48))
     >>> engine = Reucid(patch_size=7, n_stacks=5)
     >>> images = [s.image for s in denoise_steps(noisy, engine) if s.image is not None]
     >>> len(images)
