@@ -243,3 +243,16 @@ def test_stopping_stays_until_the_run_has_stopped(docked, qtbot, image, gate):
     finish(qtbot, widget)
     assert said and set(said) == {"stopping …"}
     assert widget.panel.status.text().startswith("Stopped")
+
+
+def test_the_script_before_a_run_names_no_file_that_the_layer_left(make_napari_viewer, tmp_path):
+    import tifffile
+
+    path = tmp_path / "whole.tif"
+    tifffile.imwrite(path, np.arange(64 * 64, dtype=np.uint16).reshape(64, 64))
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(path, plugin="napari")
+    widget = ReucidWidget(viewer)
+    assert str(path) in widget.script()
+    layer.data = layer.data[:40, :40]
+    assert str(path) not in widget.script()

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QVBox
 
 from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
+from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.psf_width_job import PsfWidthStep, psf_width_steps
 from napari_lowdose.widgets.python_script import reucid_script
 from napari_lowdose.widgets.result_layer import METADATA_KEY, pixels_of
@@ -121,7 +122,7 @@ class ReucidWidget(QScrollArea):
             return self.current.script()
         layer = self.form.layer
         frame = () if layer is None or self.form.all_frames else self._frame_in_view(layer)
-        return reucid_script(self.form.parameters(), layer.source.path if layer else None, frame)
+        return reucid_script(self.form.parameters(), file_of(layer), frame)
 
     def copy_as_python(self) -> None:
         """Put `script()` on the clipboard."""
