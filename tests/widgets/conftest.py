@@ -1,6 +1,7 @@
 """A real viewer with the widget docked in it, and engines that do what a test needs."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.qt.threading import WorkerBase
 
 from napari_lowdose.reucid import StackStep
 from napari_lowdose.steps import Step, over_frames
@@ -77,3 +79,27 @@ def idle(widget: Any) -> bool:
         or widget._estimate_later.isActive()
         or widget._rebuild_later.isActive()
     )
+
+
+def finish(qtbot, widget):
+    qtbot.waitUntil(lambda: idle(widget), timeout=60000)
+
+
+class Gate:
+    """Holds an engine before stack 1 until it is opened."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.closed_at = 1
+
+    def __call__(self, stack):
+        if stack == self.closed_at:
+            self.open.wait(20)
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.open.set()
+    WorkerBase.await_workers(20000)

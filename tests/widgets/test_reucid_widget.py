@@ -1,6 +1,5 @@
 """The dock widget in a real viewer."""
 
-import threading
 import time
 from types import SimpleNamespace
 
@@ -17,7 +16,7 @@ from napari_lowdose.steps import Step
 from napari_lowdose.widgets.result_layer import contrast_limits
 from napari_lowdose.widgets.suitable import why_unsuitable
 
-from .conftest import FakeEngine, idle
+from .conftest import FakeEngine, finish, idle
 
 
 @pytest.fixture
@@ -25,32 +24,8 @@ def image():
     return np.random.default_rng(0).poisson(20, (48, 64)).astype(np.uint16)
 
 
-def finish(qtbot, widget):
-    qtbot.waitUntil(lambda: idle(widget), timeout=60000)
-
-
 def click(qtbot, button):
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-class Gate:
-    """Holds an engine before stack 1 until it is opened."""
-
-    def __init__(self):
-        self.open = threading.Event()
-        self.closed_at = 1
-
-    def __call__(self, stack):
-        if stack == self.closed_at:
-            self.open.wait(20)
-
-
-@pytest.fixture
-def gate():
-    gate = Gate()
-    yield gate
-    gate.open.set()
-    WorkerBase.await_workers(20000)
 
 
 # ------------------------------------------------------------------ the result

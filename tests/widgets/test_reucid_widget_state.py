@@ -2,28 +2,18 @@
 
 import numpy as np
 import pytest
-from napari.qt.threading import WorkerBase
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.widgets import sample_data
 from napari_lowdose.widgets.reucid_form import in_words_of_form
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
-from .conftest import FakeEngine, idle
-from .test_reucid_widget import Gate, finish
+from .conftest import FakeEngine, finish, idle
 
 
 @pytest.fixture
 def image():
     return np.random.default_rng(0).poisson(20, (48, 64)).astype(np.uint16)
-
-
-@pytest.fixture
-def gate():
-    gate = Gate()
-    yield gate
-    gate.open.set()
-    WorkerBase.await_workers(20000)
 
 
 # ------------------------------------------------------------- the chosen layer
