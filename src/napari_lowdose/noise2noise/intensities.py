@@ -1,0 +1,91 @@
+"""Intensities back: the Pearson loss is blind to gain and offset of the output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["restore"]
+
+_CONSTANT = 1e-6  # standard deviation beside the size of the values: rounding, no signal
+
+
+def restore(
+    r1: NDArray[Any], r2: NDArray[Any] | None, first: NDArray[Any], second: NDArray[Any]
+) -> tuple[float, float]:
+    r"""Find slope and intercept that bring the network's output to the input's units.
+
+    On pixels that training did not see, the noise of :math:`\hat I''` is
+    independent of :math:`R_1 = R(\hat I')`, so that their covariance is, in
+    expectation, that of the output and the noise-free scene S.  The slope is
+    the regression of the scene on the mean of both outputs,
+    :math:`M = (R_1 + R_2) / 2`, as if the scene were known:
+
+    .. math:: \frac{\operatorname{Cov}(M, S)}{\operatorname{Var} M} \approx
+       \frac{\operatorname{Cov}(R_1, \hat I'') + \operatorname{Cov}(R_2, \hat I')}
+            {2 \operatorname{Var} M}
+
+    The intercept makes the means agree, so that the camera's offset is kept.
+
+    Parameters
+    ----------
+    r1, r2 : arrays
+        Output of the network for the first and for the second exposure, of any
+        one shape.  Without `r2`, the result is `r1` alone, and the slope
+        ``Cov(r1, second) / Var(r1)``.
+    first, second : arrays of that shape
+        The exposures on these pixels, the second in the units of the first.
+
+    Returns
+    -------
+    slope, intercept : float
+        ``slope * output + intercept`` is in the units of the exposures.  The
+        slope is 0 where the output is constant or runs against the partner:
+        the result is then the mean.
+
+    Raises
+    ------
+    ValueError
+        If there are no pixels.
+
+    Notes
+    -----
+    The numerator is unbiased, and the slope's standard error about
+    :math:`\sigma / \sqrt{2 N \operatorname{Var} M}` for N held-out pixels with
+    noise of variance :math:`\sigma^2`.  This slope minimises the squared error
+    of the result; a single output, being noisier, gets a smaller slope than
+    the mean of two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> scene = 100 + 10 * np.sin(np.arange(40000) / 9)
+    >>> first, second = rng.normal(scene, 5), rng.normal(scene, 5)
+    >>> output = (scene - 100) / 50  # a network that found the scene, and lost its units
+    >>> print("{:.1f} {:.1f}".format(*restore(output, output, first, second)))
+    50.0 100.0
+    """
+    if not r1.size:
+        raise ValueError("there are no pixels to restore the intensities from.")
+    one = r1.astype(np.float64)
+    two = one if r2 is None else r2.astype(np.float64)
+    mean = (one + two) / 2
+    centred = mean - mean.mean()
+    level = (first.mean(dtype=np.float64) + second.mean(dtype=np.float64)) / 2
+    variance = float((centred**2).mean())
+    if variance <= (_CONSTANT * float(np.abs(mean).max())) ** 2:
+        return 0.0, float(level)
+    covariance = _covariance(one, second)
+    if r2 is not None:
+        covariance = (covariance + _covariance(two, first)) / 2
+    slope = max(0.0, covariance / variance)
+    return slope, float(level - slope * mean.mean())
+
+
+def _covariance(output: NDArray[np.float64], partner: NDArray[Any]) -> float:
+    return float(((output - output.mean()) * (partner - partner.mean(dtype=np.float64))).mean())
