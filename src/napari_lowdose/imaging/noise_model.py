@@ -191,14 +191,17 @@ def _read_noise(gaussian_variance: float | None, read_noise: float | None) -> fl
     return math.sqrt(given) if gaussian_variance is not None else given
 
 
-def _scaled(truth: ArrayLike, photons: float | None, maximum: float | None) -> NDArray[np.float64]:
+def _scaled(
+    truth: ArrayLike, photons: float | None, maximum: float | None
+) -> NDArray[np.floating[Any]]:
     """Check a scene and return it in photons."""
     scene = np.asarray(truth)
     if scene.dtype.kind not in "biuf":
         raise ValueError(f"The truth has dtype {scene.dtype}, which is no intensity per pixel.")
     if scene.size == 0:
         raise ValueError(f"The truth is empty: its shape is {scene.shape}.")
-    scene = scene.astype(np.float64)
+    if scene.dtype != np.float32:
+        scene = scene.astype(np.float64)
     if not np.isfinite(scene).all():
         raise ValueError("The truth has NaN or infinite pixels: fill them in first.")
     if scene.min() < 0:
@@ -213,7 +216,7 @@ def _scaled(truth: ArrayLike, photons: float | None, maximum: float | None) -> N
         return scene
     if not (light > 0 and math.isfinite(light)):
         raise ValueError(f"The photons per pixel must be a positive number, not {light}.")
-    reference = scene.mean() if photons is not None else scene.max()
+    reference = float(scene.mean(dtype=np.float64) if photons is not None else scene.max())
     if reference == 0:
         raise ValueError("The truth is dark everywhere: no number of photons can be spread on it.")
-    return scene * (light / float(reference))
+    return scene * (light / reference)

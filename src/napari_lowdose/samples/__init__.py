@@ -1,133 +1,24 @@
-"""A sample image: a simulated MoS2 monolayer whose defects are known, at any dose.
+"""Sample images whose truth is known, made by this package's own code: nothing is downloaded.
 
-Simulated with abTEM by ``python -m training.specimens --ship`` in the repository;
-reading it needs nothing but numpy and tifffile.
+Each function returns the noisy image or images first and the same without noise last.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any
+from .beamsplitter import Beamsplitter, beamsplitter_frame, beamsplitter_movie
+from .chloroplasts import FRAMES_PER_SECOND
+from .nuclei import nuclei_pair
+from .stem import PIXEL_SIZE, Defect, defects, stem_low_dose, stem_pair
 
-import numpy as np
-import tifffile
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["PIXEL_SIZE", "Defect", "defects", "stem_low_dose"]
-
-PIXEL_SIZE = 0.12
-"""Of the sample image, angstrom."""
-
-READOUT = 0.05
-"""Gaussian noise of the sample: its standard deviation as a share of the maximum."""
-
-
-@dataclass(frozen=True)
-class Defect:
-    """One point defect of the sample.
-
-    Attributes
-    ----------
-    kind : str
-        "vacancy S" (one of two), "vacancy S2", "vacancy Mo", "Se on S", "W on Mo" or "V on Mo".
-    row, col : float
-        Where it is in the image, pixels.
-    """
-
-    kind: str
-    row: float
-    col: float
-
-
-def stem_low_dose(
-    psnr_db: float | None = None, dose: float = 8000.0, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a low-dose STEM image of a MoS2 monolayer, and the same without noise.
-
-    A noise-free simulation (annular dark field, 80 kV) with Poisson noise of
-    the electrons and Gaussian noise of 5 % of the maximum, as in the REUCID
-    paper [1]_.
-
-    Parameters
-    ----------
-    psnr_db : float, optional
-        PSNR that the noisy image should have, dB, with the maximum of the
-        noise-free image as its range; it decides the dose.
-    dose : float
-        Electrons per square angstrom; ignored where `psnr_db` is given.
-    seed : int
-        Of the noise: the same seed, the same image.
-
-    Returns
-    -------
-    noisy, truth : (256, 256) float32 arrays
-        Electrons per pixel on the detector.  The noisy one may be negative.
-
-    Raises
-    ------
-    ValueError
-        If the dose is not positive, or no dose reaches the PSNR.
-
-    References
-    ----------
-    .. [1] Mitchell, Sanvito & Jones 2025 (REUCID), Fig. 5.
-
-    Examples
-    --------
-    >>> noisy, truth = stem_low_dose(psnr_db=16)
-    >>> noisy.shape, noisy.dtype
-    ((256, 256), dtype('float32'))
-    >>> mean_squared_error = np.mean((noisy - truth) ** 2)
-    >>> round(float(10 * np.log10(truth.max() ** 2 / mean_squared_error)), 1)
-    16.1
-    """
-    share, _ = _simulation()  # of the beam
-    top = float(share.max())
-    if psnr_db is not None:
-        allowed = 10 ** (-psnr_db / 10) - READOUT**2  # what the readout leaves to the shot noise
-        if not allowed > 0:
-            limit = -20 * math.log10(READOUT)
-            raise ValueError(
-                f"No dose gives this sample {psnr_db:g} dB: its readout noise alone leaves "
-                f"{limit:.1f} dB. Ask for less."
-            )
-        dose = float(share.mean(dtype=np.float64)) / (top**2 * allowed * PIXEL_SIZE**2)
-    if not (dose > 0 and math.isfinite(dose)):
-        raise ValueError(f"The dose must be a positive number of electrons per Å², not {dose}.")
-    rng = np.random.default_rng(seed)
-    truth = (share * (dose * PIXEL_SIZE**2)).astype(np.float32)
-    readout = READOUT * float(truth.max()) * rng.standard_normal(truth.shape)
-    return (rng.poisson(truth) + readout).astype(np.float32), truth
-
-
-def defects() -> tuple[Defect, ...]:
-    """Return the point defects of the sample, for instance to look whether they survive.
-
-    Returns
-    -------
-    tuple of Defect
-
-    Examples
-    --------
-    >>> sorted({defect.kind for defect in defects()})
-    ['Se on S', 'V on Mo', 'W on Mo', 'vacancy Mo', 'vacancy S', 'vacancy S2']
-    """
-    return tuple(Defect(**defect) for defect in _simulation()[1]["defects"])
-
-
-@cache
-def _simulation() -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Return the noise-free image as a share of the beam, and what is known about it."""
-    folder = files(__name__)
-    about: dict[str, Any] = json.loads(
-        folder.joinpath("mos2_defects.json").read_text(encoding="utf-8")
-    )
-    with as_file(folder.joinpath("mos2_defects.tif")) as path:
-        counts = tifffile.imread(path)
-    return counts * about["beam_fraction_per_count"], about
+__all__ = [
+    "FRAMES_PER_SECOND",
+    "PIXEL_SIZE",
+    "Beamsplitter",
+    "Defect",
+    "beamsplitter_frame",
+    "beamsplitter_movie",
+    "defects",
+    "nuclei_pair",
+    "stem_low_dose",
+    "stem_pair",
+]
