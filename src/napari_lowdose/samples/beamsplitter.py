@@ -110,7 +110,7 @@ class Beamsplitter:
 
 
 def beamsplitter_frame(
-    photons: float = 5.0, splitter: Beamsplitter | None = None, seed: int = 0
+    photons: float = 10.0, splitter: Beamsplitter | None = None, seed: int = 0
 ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
     """Return a camera frame with two views of fluorescent nuclei, and the same without noise.
 
@@ -137,7 +137,7 @@ def beamsplitter_frame(
     >>> frame, truth = beamsplitter_frame()
     >>> first, second = Beamsplitter().regions((320, 320))
     >>> [round(float((truth[y0:y1, x0:x1] - 100).mean())) for y0, y1, x0, x1 in (first, second)]
-    [6, 4]
+    [12, 8]
     """
     scene = nuclei((320 + 2 * EDGE, 320 + 2 * EDGE), seed=11)
     return (splitter or Beamsplitter()).record(expected_photons(scene, photons=photons), seed)
