@@ -1,0 +1,1 @@
+"""Other denoisers, to measure beside ours; the first two run in environments of their own."""
