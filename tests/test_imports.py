@@ -45,7 +45,7 @@ ALLOWED = {
     "steps": set(),
     "imaging": {"steps"},
     "metrics": {"imaging"},
-    "samples": set(),
+    "samples": {"imaging"},
     **dict.fromkeys(ENGINES, GROUND),
     "denoise": ENGINES | GROUND,
     "engine_options": set(),
@@ -54,7 +54,12 @@ ALLOWED = {
     "widgets": {"denoise", "engine_options", "samples"} | ENGINES | GROUND,
 }
 # Public names that are loaded lazily from the package itself, and where they live
-LAZY = {"Run": "denoise", "denoise_steps": "denoise", "Reucid": "reucid", "StackStep": "reucid"}
+LAZY = {
+    **dict.fromkeys(("Run", "denoise_steps"), "denoise"),
+    **dict.fromkeys(("Reucid", "StackStep"), "reucid"),
+    **dict.fromkeys(("Noise2Noise", "Noise2NoiseModel", "TrainingStep"), "noise2noise"),
+    **dict.fromkeys(("simulate_pair", "split_frame", "register_pair"), "imaging"),
+}
 
 
 def part_of(path: Path) -> str:

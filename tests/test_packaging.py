@@ -85,7 +85,13 @@ def test_npe2_finds_the_manifest(
 
     assert Path(found["package"]).is_relative_to(source if editable else tmp_path / "env")
     assert found["widgets"] == ["REUCID"]
-    assert found["samples"] == ["Low-dose STEM"]
+    assert found["samples"] == [
+        "Low-dose STEM",
+        "Low-dose STEM pair",
+        "Low-dose nuclei pair",
+        "Beamsplitter frame",
+        "Beamsplitter movie",
+    ]
     # What is loaded at run time travels along
     files = set(found["files"])
     assert {"classifier.safetensors", "__init__.pyi", "py.typed", "napari.yaml"} <= files
