@@ -34,7 +34,7 @@ def main() -> None:
 def denoise(viewer: napari.Viewer, widget: ReucidWidget, build_up: str = "") -> None:
     """Press Denoise and wait; take a picture on the way."""
     QTest.qWait(1500)
-    widget.panel.denoise_button.click()
+    widget.panel.start_button.click()
     while widget.runner.busy:
         QTest.qWait(5)
         if build_up and widget.gallery.stack_combo.count() == BUILD_UP:

@@ -38,7 +38,7 @@ def test_the_result_lies_where_the_input_lies(docked, qtbot, image):
         "axis_labels": ("y", "x"), "colormap": "viridis",
     }  # fmt: skip
     widget = docked(image, FakeEngine(), **place)
-    click(qtbot, widget.panel.denoise_button)
+    click(qtbot, widget.panel.start_button)
     finish(qtbot, widget)
     source, result = widget.viewer.layers
     assert result.name == "input FAKEENGINE"
@@ -133,7 +133,7 @@ def test_stop_keeps_the_partial_result(docked, qtbot, image, gate):
     assert result.name.endswith(" (partial)")
     assert result.metadata["napari-lowdose"]["finished"] is False
     assert "partial" in widget.panel.status.text()
-    assert widget.panel.denoise_button.isEnabled()
+    assert widget.panel.start_button.isEnabled()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("too small")])
@@ -152,7 +152,7 @@ def test_an_error_is_one_sentence_and_loses_nothing(docked, qtbot, image, error,
     assert str(error).lower() in widget.panel.notes.text().lower()
     assert list(widget.viewer.layers) == [widget.viewer.layers["input"], earlier]
     np.testing.assert_array_equal(earlier.data, before)
-    assert widget.panel.denoise_button.isEnabled()
+    assert widget.panel.start_button.isEnabled()
     assert widget.current is not None and widget.current.result is earlier
 
 
@@ -166,7 +166,7 @@ def test_an_error_is_one_sentence_and_loses_nothing(docked, qtbot, image, error,
 def test_unsuitable_layers_are_refused_in_one_sentence(docked, qtbot, unsuitable, says):
     widget = docked(unsuitable)
     assert says in widget.panel.notes.text()
-    assert not widget.panel.denoise_button.isEnabled()
+    assert not widget.panel.start_button.isEnabled()
 
 
 def test_a_complex_layer_is_refused():
@@ -183,7 +183,7 @@ def test_labels_are_not_offered(make_napari_viewer, qtbot):
     viewer.window.add_dock_widget(widget)
     assert "Open an image" in widget.panel.notes.text()
     viewer.add_image(np.random.default_rng(0).poisson(5, (32, 32)))
-    assert widget.panel.denoise_button.isEnabled()
+    assert widget.panel.start_button.isEnabled()
     finish(qtbot, widget)
 
 
@@ -195,7 +195,7 @@ def test_starting_twice_is_refused(docked, qtbot, image, gate):
     widget.denoise()
     widget.denoise()
     assert "press Stop first" in widget.panel.notes.text()
-    assert not widget.panel.denoise_button.isEnabled()
+    assert not widget.panel.start_button.isEnabled()
     gate.open.set()
     finish(qtbot, widget)
     assert len(widget.viewer.layers) == 2
@@ -301,7 +301,7 @@ def test_the_real_engine_gives_what_denoise_gives(docked, qtbot, noisy):
     assert widget.form.patch_size.estimate is not None
     widget.form.patch_size.value = 11
     widget.form.n_stacks.setValue(2)
-    click(qtbot, widget.panel.denoise_button)
+    click(qtbot, widget.panel.start_button)
     finish(qtbot, widget)
     result = widget.viewer.layers[1]
     assert result.name == "input REUCID"

@@ -12,6 +12,7 @@ from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
     contrast_limits,
+    mark_as_result,
     pixels_of,
     placement,
     residual,
@@ -138,5 +139,6 @@ class LayerRun:
     def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
         arguments = {"contrast_limits": limits, **self._placement, **options}
         layer = Image(data, name=name, multiscale=False, **arguments)
+        mark_as_result(layer)
         self._layers.append(layer)
         return layer

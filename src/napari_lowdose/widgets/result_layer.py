@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -18,6 +19,18 @@ PARTIAL = " (partial)"
 # Share of pixels, in per cent, that may lie beyond each end of the contrast limits.
 BEYOND = 0.1
 ENOUGH = 2**20  # pixels to find the limits from: sorting more would hold up the user interface
+
+_made: weakref.WeakSet[Image] = weakref.WeakSet()
+
+
+def mark_as_result(layer: Image) -> None:
+    """Remember that `layer` is ours, residuals included."""
+    _made.add(layer)
+
+
+def is_result(layer: Image) -> bool:
+    """Whether `layer` was made here, now or before it was saved; nobody denoises a result."""
+    return layer in _made or METADATA_KEY in layer.metadata
 
 
 def pixels_of(layer: Image) -> Any:

@@ -6,26 +6,19 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox
-from napari.layers import Image
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QCheckBox,
-    QComboBox,
-    QFormLayout,
-    QSizePolicy,
-    QSpinBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
 
 from napari_lowdose.engine_options import parameter_help
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
+from napari_lowdose.widgets.layer_choice import image_combo
+from napari_lowdose.widgets.parameter_form import ParameterForm
 from napari_lowdose.widgets.patch_size_field import PatchSizeField
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from napari.layers import Image
 
 GIB = 2**30
 LARGEST_SEED = 2**31 - 1
@@ -55,7 +48,7 @@ def in_words_of_form(text: str) -> str:
     return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
 
 
-class ReucidForm(QWidget):
+class ReucidForm(ParameterForm):
     """What a person chooses before a run.
 
     Parameters
@@ -73,10 +66,7 @@ class ReucidForm(QWidget):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.layer_combo = ComboBox(
-            choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Image)],
-            nullable=False,
-        )
+        self.layer_combo = image_combo(layers)
         self.frames = QComboBox()
         self.frames.addItem("current frame", False)
         self.frames.addItem("all frames", True)
@@ -89,22 +79,18 @@ class ReucidForm(QWidget):
         self.seed = QSpinBox()
         self.seed.setRange(0, LARGEST_SEED)
         self.with_residual = QCheckBox("add residual layer")
-        self._layout = QFormLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setVerticalSpacing(4)
-        self._layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         help_on = {  # rich text, which Qt wraps to a readable width
             name: f"<qt>{escape(text, quote=False)}</qt>"
             for name, text in parameter_help(Reucid).items()
         }
-        self._add("image", self.layer_combo.native, "The image layer to denoise.")
-        self._add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
-        self._add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
-        self._add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
-        self._add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
-        self._add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
-        self._add("seed", self.seed, help_on["seed"])
-        self._add("", self.with_residual, "Also add a layer with what was taken away.")
+        self.add("image", self.layer_combo.native, "The image layer to denoise.")
+        self.add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
+        self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
+        self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
+        self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
+        self.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
+        self.add("seed", self.seed, help_on["seed"])
+        self.add("", self.with_residual, "Also add a layer with what was taken away.")
         self.set_parameters(Reucid(n_stacks=STACKS))
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
@@ -147,30 +133,7 @@ class ReucidForm(QWidget):
 
     def show_frames(self, shown: bool) -> None:
         """Offer the choice of frames, or hide it."""
-        for part in (self.frames, self._layout.labelForField(self.frames)):
-            if part is not None:
-                part.setVisible(shown)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Leave the mouse wheel to the scroll area, unless the field was clicked on before."""
-        if event is None or event.type() != QEvent.Type.Wheel:
-            return False
-        field = watched if isinstance(watched, QWidget) else self
-        event.setAccepted(field.hasFocus())
-        return not field.hasFocus()
+        self.show_field(self.frames, shown)
 
     def _stacks_changed(self, value: float) -> None:
         self.stacks_chosen = True
-
-    def _add(self, label: str, field: QWidget, tooltip: str) -> None:
-        # Long layer names must not make the dock wider.
-        field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        field.setMinimumWidth(140)
-        field.setToolTip(tooltip)
-        for each in (field, *field.findChildren(QWidget)):
-            if isinstance(each, QAbstractSpinBox | QComboBox):
-                each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
-                each.installEventFilter(self)
-        self._layout.addRow(label, field)
-        if (name := self._layout.labelForField(field)) is not None:
-            name.setToolTip(tooltip)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import functools
 import time
-import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton
 
+from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
+from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_layer
 from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.psf_width_job import PsfWidthStep, psf_width_steps
 from napari_lowdose.widgets.python_script import reucid_script
-from napari_lowdose.widgets.result_layer import METADATA_KEY, pixels_of
+from napari_lowdose.widgets.result_layer import is_result, pixels_of
 from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
 from napari_lowdose.widgets.reucid_run import ReucidRun
 from napari_lowdose.widgets.run_panel import RunPanel, duration
@@ -33,11 +32,8 @@ if TYPE_CHECKING:
     from napari_lowdose.steps import Step
     from napari_lowdose.widgets.python_script import Index
 
-# Several quick clicks, or a layer whose data change again and again, make one piece of work.
-SETTLE = 150  # milliseconds
 
-
-class ReucidWidget(QScrollArea):
+class ReucidWidget(DockArea):
     """Denoise an image layer by REUCID, and watch the result build up.
 
     Parameters
@@ -61,12 +57,11 @@ class ReucidWidget(QScrollArea):
         self._estimate_due = False
         # A dict for its order: what was clicked first is made again first.
         self._rebuilds_due: dict[tuple[ReucidRun, Index], None] = {}
-        self._made: weakref.WeakSet[Image] = weakref.WeakSet()
         self.runner = JobRunner(self)
         self.runner.finished.connect(self._rebuild)  # before an estimate: someone waits for it
         self.runner.finished.connect(self._estimate)
-        self._estimate_later = self._timer(self._estimate)
-        self._rebuild_later = self._timer(self._rebuild)
+        self._estimate_later = self.settled(self._estimate)
+        self._rebuild_later = self.settled(self._rebuild)
         self._build()
         self._connect_viewer()
         self.reset_choices()
@@ -76,7 +71,7 @@ class ReucidWidget(QScrollArea):
         """Offer the image layers that there are now; napari calls this as layers change."""
         gone = self._layer is None or self._layer not in self.viewer.layers
         self.form.layer_combo.reset_choices()
-        if gone and (layer := self._most_likely_layer()) is not None:
+        if gone and (layer := most_likely_layer(self.viewer.layers)) is not None:
             self.form.layer_combo.value = layer
         self._layer_chosen()
 
@@ -94,7 +89,7 @@ class ReucidWidget(QScrollArea):
         except ValueError as error:
             self.panel.refuse(in_words_of_form(str(error)))
             return
-        frame = () if self.form.all_frames else self._frame_in_view(layer)
+        frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
         with_residual = self.form.with_residual.isChecked()
         self._started = time.perf_counter()
         self.panel.start()
@@ -121,7 +116,9 @@ class ReucidWidget(QScrollArea):
         if self.current is not None:
             return self.current.script()
         layer = self.form.layer
-        frame = () if layer is None or self.form.all_frames else self._frame_in_view(layer)
+        frame = (
+            () if layer is None or self.form.all_frames else frame_in_view(self.viewer.dims, layer)
+        )
         return reucid_script(self.form.parameters(), file_of(layer), frame)
 
     def copy_as_python(self) -> None:
@@ -163,7 +160,6 @@ class ReucidWidget(QScrollArea):
         self.panel.advance(steps[-1])
         known = len(run.notes)
         run.show(steps)
-        self._remember(run)
         if run.stacks and not run.result_removed:
             self.current = run
             self._show_eigenpatches()
@@ -181,7 +177,6 @@ class ReucidWidget(QScrollArea):
         try:
             run.end()
         finally:
-            self._remember(run)
             self._running = None  # not before: the residual is not the next image to denoise
         if job.outcome == "failed":
             self.panel.end("Failed.")
@@ -211,7 +206,7 @@ class ReucidWidget(QScrollArea):
         run = self.current
         if run is None or run.result is None:
             return None
-        return run.frame_near(self._frame_in_view(run.result))
+        return run.frame_near(frame_in_view(self.viewer.dims, run.result))
 
     def _toggle(self, stack: int, number: int) -> None:
         index = self._shown_index()
@@ -255,26 +250,11 @@ class ReucidWidget(QScrollArea):
 
     # -------------------------------------------------------------- the layers
 
-    def _remember(self, run: ReucidRun) -> None:
-        self._made.update(layer for layer in (run.result, run.residual) if layer is not None)
-
-    def _is_result(self, layer: Image) -> bool:
-        return layer in self._made or METADATA_KEY in layer.metadata
-
-    def _most_likely_layer(self) -> Image | None:
-        """Return what a person most likely wants to denoise: what is active, or on top."""
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        images = [layer for layer in images if not self._is_result(layer)] or images
-        active = self.viewer.layers.selection.active
-        if active in images:
-            return active
-        return next((layer for layer in reversed(images) if layer.visible), (images or [None])[-1])
-
     def _active_changed(self, event: Any = None) -> None:
         """Choose the layer that is clicked on in the layer list, unless we made it."""
         active = self.viewer.layers.selection.active
         offered = isinstance(active, Image) and active in self.form.layer_combo.choices
-        if self._running is None and offered and not self._is_result(active):
+        if self._running is None and offered and not is_result(active):
             self.form.layer_combo.value = active
 
     def _layer_chosen(self, event: Any = None) -> None:
@@ -312,7 +292,7 @@ class ReucidWidget(QScrollArea):
         if not self._estimate_due or self.runner.busy or layer is None or why_unsuitable(layer):
             return
         self._estimate_due = False
-        job = Job(psf_width_steps(pixels_of(layer)[self._frame_in_view(layer)]))
+        job = Job(psf_width_steps(pixels_of(layer)[frame_in_view(self.viewer.dims, layer)]))
         job.advanced.connect(functools.partial(self._estimated, layer))
         job.ended.connect(self._tell_failure)
         self.runner.start(job)
@@ -325,21 +305,13 @@ class ReucidWidget(QScrollArea):
         if job.outcome == "failed":
             self.panel.tell(in_words_of_form(str(job.error)))
 
-    def _frame_in_view(self, layer: Image) -> Index:
-        """Return which frame of `layer` is in view: its index along each leading axis."""
-        shape = pixels_of(layer).shape[:-2]
-        position = layer.world_to_data(self.viewer.dims.point)
-        return tuple(
-            int(np.clip(round(float(at)), 0, n - 1)) for at, n in zip(position, shape, strict=False)
-        )
-
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
         self.form.layer_combo.changed.connect(self._layer_chosen)
         self.panel = RunPanel()
-        self.panel.denoise_button.clicked.connect(self.denoise)
+        self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
@@ -349,47 +321,26 @@ class ReucidWidget(QScrollArea):
             "Copy the script that makes this result, with the eigenpatches as kept now."
         )
         self.copy_button.clicked.connect(self.copy_as_python)
-        self.setMinimumWidth(320)  # the gallery, when it appears, must not widen the dock
-        # On a low screen the widget scrolls, and nothing is squeezed or cut off.
-        content = QWidget()
-        self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        layout = QVBoxLayout(content)
-        layout.setSpacing(8)
-        layout.addWidget(self.form)
-        layout.addWidget(self.panel)
-        layout.addWidget(self.gallery, 1)
-        layout.addWidget(self.copy_button)
-        layout.addStretch()
+        self.parts.addWidget(self.form)
+        self.parts.addWidget(self.panel)
+        self.parts.addWidget(self.gallery, 1)
+        self.parts.addWidget(self.copy_button)
+        self.parts.addStretch()
 
     def _enable(self) -> None:
         ready = not why_unsuitable(self.form.layer)
         self.panel.set_running(self._running is not None, ready)
         self.gallery.set_clickable(self._running is None)
 
-    def _timer(self, callback: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(SETTLE)
-        timer.timeout.connect(callback)
-        return timer
-
     def _connect_viewer(self) -> None:
-        events = (
+        self.listen(
             (self.viewer.layers.events.removed, self._layer_removed),
             (self.viewer.layers.selection.events.active, self._active_changed),
             (self.viewer.dims.events.current_step, self._show_eigenpatches),
         )
-        for event, callback in events:
-            event.connect(callback)
 
-        def disconnect() -> None:
-            # The viewer outlives a dock that is closed, and must not call into it.
-            for event, callback in events:
-                event.disconnect(callback)
+        def let_go() -> None:
             if self._layer is not None:
                 self._layer.events.data.disconnect(self._data_changed)
 
-        self.destroyed.connect(disconnect)
+        self.destroyed.connect(let_go)

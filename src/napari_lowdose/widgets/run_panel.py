@@ -1,4 +1,4 @@
-"""Denoise, Stop, and how far the run has come."""
+"""The button that starts, Stop, and how far the run has come."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class RunPanel(QWidget):
 
     Parameters
     ----------
+    action : str
+        What the button says that starts a run.
+    tooltip : str
+        What a run makes.
     parent : QWidget, optional
 
     Attributes
@@ -24,10 +28,15 @@ class RunPanel(QWidget):
         Whether Stop was pressed in this run.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        action: str = "Denoise",
+        tooltip: str = "Denoise the image; the result is a new layer.",
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self.denoise_button = QPushButton("Denoise")
-        self.denoise_button.setToolTip("Denoise the image; the result is a new layer.")
+        self.start_button = QPushButton(action)
+        self.start_button.setToolTip(tooltip)
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Stop, and keep what has been reached as a partial result.")
         self.progress = QProgressBar()
@@ -38,13 +47,13 @@ class RunPanel(QWidget):
         self.notes = _text()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.stopping = False
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.denoise_button, 2)
-        buttons.addWidget(self.stop_button, 1)
+        self.buttons = QHBoxLayout()
+        self.buttons.addWidget(self.start_button, 2)
+        self.buttons.addWidget(self.stop_button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(buttons)
+        layout.addLayout(self.buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self.notes)
@@ -92,8 +101,8 @@ class RunPanel(QWidget):
         self.notes.setVisible(bool(note))
 
     def set_running(self, running: bool, ready: bool) -> None:
-        """Enable what can be pressed: Stop in a run; Denoise outside one, if `ready`."""
-        self.denoise_button.setEnabled(ready and not running)
+        """Enable what can be pressed: Stop in a run; the start outside one, if `ready`."""
+        self.start_button.setEnabled(ready and not running)
         self.stop_button.setEnabled(running)
 
 
