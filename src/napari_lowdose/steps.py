@@ -6,8 +6,11 @@ cancel is to stop iterating: what was reached so far is kept.
 
 from __future__ import annotations
 
+import math
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -52,16 +55,24 @@ class Step:
 
 
 class Engine(Protocol):
-    """A denoising method with its parameters set."""
+    """A denoising method with its parameters set.
+
+    Two things more an engine may have:
+
+    ``takes``
+        A class attribute, "image" (the default), "pair" or "either": what `steps` is given, an
+        array (..., Y, X), or a tuple of two of the same shape.
+    ``settle(frame)``
+        Returns the engine with everything decided that the first frame of a movie decides for
+        all, so that its frames can be denoised one by one, anywhere.
+    """
 
     def steps(self, image: Any) -> Iterator[Step]:
         """Denoise `image` (..., Y, X); the last step's image of each frame is the answer."""
         ...
 
 
-def over_frames(
-    image: Any, frame_steps: Callable[[NDArray[Any]], Iterator[Step]]
-) -> Iterator[Step]:
+def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Iterator[Step]:
     """Run `frame_steps` on each frame over the last two axes of `image`.
 
     Frames are read one at a time, so that a lazy array (dask, zarr) never has to
@@ -69,9 +80,10 @@ def over_frames(
 
     Parameters
     ----------
-    image : (..., Y, X) array
+    image : (..., Y, X) array, or pair (tuple) of them
+        What has an attribute `frame_names`, one for each frame, is a part of a larger movie.
     frame_steps : callable
-        Takes one (Y, X) frame and yields its steps.
+        Takes one (Y, X) frame, or the two of a pair, and yields its steps.
 
     Yields
     ------
@@ -88,27 +100,66 @@ def over_frames(
     UserWarning
         If a frame is constant: there is nothing to denoise in it.
     """
-    leading = tuple(image.shape[:-2])
-    n_frames = int(np.prod(leading, dtype=int))
-    if not leading:
-        yield from frame_steps(np.asarray(image))
-        return
+    exposures = image if isinstance(image, tuple) else (image,)
+    leading = tuple(exposures[0].shape[:-2])
+    n_frames = math.prod(leading)
     for number, index in enumerate(np.ndindex(leading)):
-        name = f"frame {number + 1} of {n_frames}"
-        frame = np.asarray(image[index])
-        if frame.size and frame.min() == frame.max():  # a shutter was closed: no reason to stop
-            warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
-            same = frame.astype(np.float32)
-            done = (number + 1) / n_frames
-            yield Step(fraction=done, message=f"{name}: constant", image=same, index=index)
-            continue
-        try:
-            for step in frame_steps(frame):
-                done = (number + step.fraction) / n_frames
-                message = f"{name}: {step.message}"
-                yield replace(step, index=index, fraction=done, message=message)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+        frames = tuple(np.asarray(exposure[index]) for exposure in exposures)
+        name = frame_name(number, leading)
+        if hasattr(exposures[0], "frame_names"):
+            name = exposures[0].frame_names[number]
+        for step in one_frame(frames, name, frame_steps):
+            yield replace(step, index=index, fraction=(number + step.fraction) / n_frames)
+
+
+def frame_name(number: int, leading: tuple[int, ...]) -> str:
+    """Return what frame `number` (from 0) is called for a person; empty if it is the only one."""
+    n_frames = math.prod(leading)
+    return f"frame {number + 1} of {n_frames}" if n_frames > 1 else ""
+
+
+def one_frame(
+    frames: tuple[NDArray[Any], ...], name: str, frame_steps: Callable[..., Iterator[Step]]
+) -> Iterator[Step]:
+    """Run `frame_steps` on one frame of a stack, and say in messages and errors which it is.
+
+    Parameters
+    ----------
+    frames : (Y, X) array each
+        The frame, or the two of a pair.
+    name : str
+        From `frame_name`.  Where it is empty nothing is added and nothing caught.
+    frame_steps : callable
+        Takes `frames` and yields their steps.
+
+    Yields
+    ------
+    Step
+        `fraction` is that of this frame.
+
+    Raises
+    ------
+    ValueError
+        What `frame_steps` raises, with the frame named.
+
+    Warns
+    -----
+    UserWarning
+        If the frame is constant: a shutter was closed, which is no reason to stop.
+    """
+    if not name:
+        yield from frame_steps(*frames)
+        return
+    if all(frame.size and frame.min() == frame.max() for frame in frames):
+        warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
+        same = np.asarray(np.mean(frames, axis=0), np.float32)
+        yield Step(fraction=1.0, message=f"{name}: constant", image=same)
+        return
+    try:
+        for step in frame_steps(*frames):
+            yield replace(step, message=f"{name}: {step.message}")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def report(
@@ -162,7 +213,7 @@ def on_one_blas_thread(steps: Iterator[Step]) -> Iterator[Step]:
     controller = ThreadpoolController()
     try:
         while True:
-            with controller.limit(limits=1, user_api="blas"):
+            with one_blas_thread(controller):
                 step = next(steps, None)
             if step is None:
                 return
@@ -170,3 +221,29 @@ def on_one_blas_thread(steps: Iterator[Step]) -> Iterator[Step]:
     finally:
         if isinstance(steps, Generator):
             steps.close()
+
+
+@contextmanager
+def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[None]:
+    """Keep BLAS on one thread.
+
+    The limit is the process's.  Frames may be denoised in several threads (dask does): the first
+    that comes sets the limit, the last that goes lifts it.
+    """
+    global _inside, _limit
+    with _lock:
+        if _inside == 0:
+            _limit = (controller or ThreadpoolController()).limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limit.restore_original_limits()
+
+
+_lock = threading.Lock()
+_inside = 0  # how many are within `one_blas_thread`
+_limit: Any = None
