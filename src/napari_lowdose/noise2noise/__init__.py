@@ -1,0 +1,12 @@
+"""The pair paper, a stage a file: the network, the loss, training, the model file, applying it.
+
+References
+----------
+D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Optics Express 31
+(2023): "the pair paper" everywhere below.
+"""
+
+from napari_lowdose.noise2noise.model import Noise2NoiseModel as Noise2NoiseModel
+from napari_lowdose.noise2noise.model import PairStep as PairStep
+from napari_lowdose.noise2noise.noise2noise import Noise2Noise as Noise2Noise
+from napari_lowdose.noise2noise.training_step import TrainingStep as TrainingStep

@@ -1,0 +1,82 @@
+"""Where the network runs: CUDA, MPS or CPU, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device that is wanted, or the best there is.
+
+    Parameters
+    ----------
+    wanted : str
+        "auto", "cpu", "cuda", "cuda:1", "mps" ...
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = [name for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
+                 if module.is_available()]  # fmt: skip
+        raise ValueError(
+            f"device {wanted!r} cannot be used here: take one of "
+            f"{', '.join(['auto', 'cpu', *there])}."
+        ) from error
+    return device
+
+
+def low_precision(device: torch.device) -> torch.dtype | None:
+    """Return the 16-bit type that `device` multiplies in hardware; None if there is none."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    if device.type != "cpu":
+        return None
+    # Emulated, bfloat16 is slower than float32; these say what the processor itself can do.
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    found = any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    return torch.bfloat16 if found else None
+
+
+@contextlib.contextmanager
+def in_low_precision(device: torch.device) -> Iterator[None]:
+    """Compute convolutions in 16 bits where the device is built for it."""
+    dtype = low_precision(device)
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        yield
+
+
+def describe(device: torch.device) -> str:
+    """Return the device in words, for example 'CPU (2 threads, bfloat16)'."""
+    precision = "float32" if low_precision(device) is None else "bfloat16"
+    if device.type == "cuda":
+        return f"CUDA ({torch.cuda.get_device_name(device)}, {precision})"
+    if device.type == "cpu":
+        n = torch.get_num_threads()
+        return f"CPU ({n} thread{'s' * (n > 1)}, {precision})"
+    return f"{device.type.upper()} ({precision})"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out: torch says it in several ways."""
+    known: tuple[Any, ...] = (MemoryError, getattr(torch, "OutOfMemoryError", MemoryError))
+    told = str(error).lower()
+    return isinstance(error, known) or (
+        isinstance(error, RuntimeError)
+        and any(words in told for words in ("out of memory", "can't allocate memory"))
+    )

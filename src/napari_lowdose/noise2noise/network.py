@@ -1,0 +1,97 @@
+"""The network R of the paper: a U-Net, Fig. 1(b)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from napari_lowdose.noise2noise.presets import Preset
+
+
+class DoubleConvolution(nn.Sequential):
+    """Twice: convolution 3 x 3, batch normalisation (if wanted), ReLU."""
+
+    def __init__(self, n_in: int, n_out: int, batch_norm: bool) -> None:
+        layers: list[nn.Module] = []
+        for n in (n_in, n_out):
+            layers.append(nn.Conv2d(n, n_out, 3, padding=1, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(n_out))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class UNet(nn.Module):
+    """The paper's U-Net, and with pixel-unshuffling and a smoothing bypass the fast one.
+
+    Parameters
+    ----------
+    preset : Preset
+        Its architecture; how it is trained does not matter here.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        widths = [preset.width * 2**level for level in range(preset.levels + 1)]
+        n_pixels = preset.unshuffle**2  # of a block, as channels
+        norm = preset.batch_norm
+        self.first = DoubleConvolution(n_pixels, widths[0], norm)
+        self.down = nn.ModuleList(
+            DoubleConvolution(above, below, norm)
+            for above, below in zip(widths, widths[1:], strict=False)
+        )
+        pairs = list(zip(widths, widths[1:], strict=False))[::-1]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(below, above, 2, 2) for above, below in pairs)
+        self.join = nn.ModuleList(DoubleConvolution(2 * above, above, norm) for above, _ in pairs)
+        self.last = nn.Conv2d(widths[0], n_pixels, 1)
+        self.smooth: nn.Conv2d | None = None
+        if preset.smoothing:
+            self.smooth = _smoothing(preset.smoothing)
+            with torch.no_grad():  # in the beginning the smoothed input is most of the output
+                self.last.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output for normalised exposures; sides must be multiples of `period`."""
+        # x: (B, 1, Y, X)
+        h = functional.pixel_unshuffle(x, self.preset.unshuffle)  # (B, u², Y/u, X/u)
+        h = self.first(h.contiguous(memory_format=torch.channels_last))  # (B, W, Y/u, X/u)
+        skipped = []
+        for down in self.down:
+            skipped.append(h)
+            h = down(functional.max_pool2d(h, 2))  # (B, 2W, Y/2u, X/2u), ...
+        for up, join in zip(self.up, self.join, strict=True):
+            h = join(torch.cat([up(h), skipped.pop()], 1))
+        with torch.autocast(x.device.type, enabled=False):  # eight bits are too few for grey levels
+            y = functional.pixel_shuffle(self.last(h.float()), self.preset.unshuffle)
+            return y if self.smooth is None else y + self.smooth(x)  # (B, 1, Y, X)
+
+
+def period(preset: Preset) -> int:
+    """Return what the sides of an image must be multiples of, pixels."""
+    return int(preset.unshuffle * 2**preset.levels)
+
+
+def reach(preset: Preset) -> int:
+    """Return how far away an input pixel may lie to influence an output pixel, at most."""
+    convolutions = 2 * preset.unshuffle  # two of them, one pixel of their level each
+    levels = range(preset.levels)
+    way_down_and_up = sum(2 * convolutions * 2**level for level in levels)
+    bottom = convolutions * 2**preset.levels
+    # Pooling and transposed convolution add up to one period on the grid
+    return max(way_down_and_up + bottom + period(preset), preset.smoothing // 2)
+
+
+def _smoothing(width: int) -> nn.Conv2d:
+    """Return a convolution that begins as a Gaussian."""
+    convolution = nn.Conv2d(1, 1, width, padding=width // 2, bias=False)
+    distance = torch.arange(width) - width // 2
+    kernel = torch.exp(-(distance**2) / (2 * (width / 6) ** 2))
+    kernel = kernel / kernel.sum()
+    with torch.no_grad():
+        convolution.weight.copy_(kernel[:, None] * kernel)
+    return convolution

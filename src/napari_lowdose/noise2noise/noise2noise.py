@@ -1,0 +1,240 @@
+"""Noise2Noise with a Pearson loss: the engine and its parameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
+from napari_lowdose.noise2noise.presets import PresetName
+from napari_lowdose.noise2noise.training_step import TrainingStep
+from napari_lowdose.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_lowdose.noise2noise.model import Noise2NoiseModel, Pair
+
+_LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
+_TRAINING = 0.95  # the fraction of the work that training is, about
+
+
+@dataclass(frozen=True)
+class Noise2Noise:
+    """Noise2Noise with a Pearson loss: a network learns from one pair of noisy images.
+
+    Two exposures of the same scene differ in their noise alone.  A network that is to predict
+    one from the other cannot learn the noise, and so learns the scene.  It knows nothing but
+    this pair, and invents nothing that both exposures do not show.
+
+    Parameters
+    ----------
+    preset : "auto", "fast" or "paper"
+        "paper" is the paper's U-Net, "fast" a smaller one for CPUs.  "auto" is the paper's
+        where there is an NVIDIA GPU.
+    epochs : float, optional
+        Train for so many epochs.
+    time_budget : float, optional
+        Train and denoise within so many seconds.  Without either, training ends when the loss
+        on held-out tiles no longer falls, or after 2000 steps (paper: 300 epochs).
+    use : "both" or "first"
+        The result is the mean of the network applied to either exposure, which gains about
+        2 dB, or to the first alone, which is right where the two are not the same instant.
+    normalise : bool
+        Return the paper's normalised result, from 0 to 1, and not the input's units.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+    seed : int
+        Of every random choice: same seed, same result (on a CPU with as many threads).
+    every : int
+        Of a stack of pairs: train on one pair of so many.
+    batch_size : int, optional
+        Crops in a batch; by default what the preset says.
+    crop_size : int, optional
+        Side of a crop, pixels.
+    learning_rate : float, optional
+        Of the optimiser (Adam), at its highest.
+    width : int, optional
+        Channels of the network's first level.
+    shift : (float, float)
+        What lies at (y, x) in the first exposure lies at (y + dy, x + dx) in the second, in
+        pixels.  At most 1: cut the rest away at whole pixels.
+    preview : tuple of int
+        Of a stack of pairs: which one the interim images show.
+    start : Noise2NoiseModel, optional
+        A network to train further.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    References
+    ----------
+    D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Optics Express
+    31 (2023), section 2.
+
+    Examples
+    --------
+    >>> from napari_lowdose import Noise2Noise, denoise
+    >>> from napari_lowdose.samples import stem_pair
+    >>> first, second, truth = stem_pair()
+    >>> clean = denoise((first, second), Noise2Noise(epochs=20))
+    >>> gain = 10 * np.log10(np.mean((first - truth) ** 2) / np.mean((clean - truth) ** 2))
+    >>> bool(gain > 8), clean.dtype
+    (True, dtype('float32'))
+    """
+
+    preset: PresetName = "auto"
+    epochs: float | None = None
+    time_budget: float | None = None
+    use: Literal["both", "first"] = "both"
+    normalise: bool = False
+    device: str = "auto"
+    seed: int = 0
+    every: int = 1
+    batch_size: int | None = None
+    crop_size: int | None = None
+    learning_rate: float | None = None
+    width: int | None = None
+    shift: tuple[float, float] = (0.0, 0.0)
+    preview: tuple[int, ...] = ()
+    start: Noise2NoiseModel | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _one_of("preset", self.preset, ("auto", "fast", "paper"))
+        _one_of("use", self.use, ("both", "first"))
+        for name in ("epochs", "time_budget", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be a positive number, not {value}.")
+        least = {"every": 1, "seed": 0, "batch_size": 1, "crop_size": 32, "width": 1}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and (value != int(value) or value < lowest):
+                raise ValueError(
+                    f"{name} must be a whole number of at least {lowest}, not {value}."
+                )
+        shift = tuple(float(along) for along in self.shift)
+        if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
+            raise ValueError(
+                f"shift must be (dy, dx) of at most {_LARGEST_SHIFT:g} pixel each, not "
+                f"{self.shift}: cut the exposures at whole pixels first (register_pair does)."
+            )
+        object.__setattr__(self, "shift", shift)
+        object.__setattr__(self, "preview", tuple(self.preview))
+
+    def steps(self, pair: Pair) -> Iterator[Step]:
+        """Train a network on a pair, and denoise the pair with it.
+
+        Parameters
+        ----------
+        pair : tuple of two (..., Y, X) arrays
+            First and second exposure; leading axes are pairs.
+
+        Yields
+        ------
+        TrainingStep
+            While training.
+        PairStep
+            At the end, for each pair: its image is the answer.
+
+        Raises
+        ------
+        ValueError
+            If the two are no pair, or cannot be denoised as they are.
+        """
+        begun = time.perf_counter()
+        first, second = _as_pair(pair)
+        passes = 2 * (8 if first.ndim == 2 else 1) * math.prod(first.shape[:-2])
+        model = None
+        for step in self._train(first, second, begun, reserve=1.1 * passes):
+            model = step.model
+            # The pair is still to be denoised: nothing of this is the last step
+            yield replace(step, fraction=_TRAINING * step.fraction)
+        assert model is not None  # the last step has one
+        for applied in model.steps((first, second)):
+            yield replace(applied, fraction=_TRAINING + (1 - _TRAINING) * applied.fraction)
+
+    def training_steps(
+        self, first: Any, second: Any, shift: tuple[float, float] | None = None
+    ) -> Iterator[TrainingStep]:
+        """Train a network step by step: stop iterating to end, and keep the last `model`.
+
+        Parameters
+        ----------
+        first, second : (..., Y, X) arrays
+            Leading axes are pairs.
+        shift : (float, float), optional
+            Instead of the engine's.
+
+        Yields
+        ------
+        TrainingStep
+
+        Raises
+        ------
+        ValueError
+            If the two are no pair.
+        """
+        begun = time.perf_counter()
+        engine = self if shift is None else replace(self, shift=shift)
+        yield from engine._train(*_as_pair((first, second)), begun, reserve=0.0)
+
+    def train(
+        self, first: Any, second: Any, shift: tuple[float, float] | None = None
+    ) -> Noise2NoiseModel:
+        """Train a network to the end.
+
+        Parameters
+        ----------
+        first, second : (..., Y, X) arrays
+            Leading axes are pairs.
+        shift : (float, float), optional
+            Instead of the engine's.
+
+        Returns
+        -------
+        Noise2NoiseModel
+
+        Raises
+        ------
+        ValueError
+            If the two are no pair.
+        """
+        model = None
+        for step in self.training_steps(first, second, shift):
+            model = step.model
+        assert model is not None  # the last step has one
+        return model
+
+    def _train(
+        self, first: Any, second: Any, begun: float, reserve: float
+    ) -> Iterator[TrainingStep]:
+        yield TrainingStep(
+            fraction=0.0, message="looking at the pair", epoch=0.0, n_steps=0, loss=math.nan
+        )
+        refuse_bad_pair(first, second, self.shift)
+        from napari_lowdose.noise2noise.training import training_steps
+
+        yield from training_steps(first, second, self, begun, reserve)
+
+
+def _as_pair(pair: Any) -> Pair:
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ValueError(
+            "Noise2Noise needs a pair, (first, second): two exposures of the same scene. For one "
+            "image take Reucid, or a network that was trained before."
+        )
+    first, second = (each if hasattr(each, "shape") else np.asarray(each) for each in pair)
+    return first, second
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        choices = ", ".join(repr(each) for each in allowed)
+        raise ValueError(f"{name} must be one of {choices}, not {value!r}.")

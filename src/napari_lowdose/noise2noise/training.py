@@ -1,0 +1,277 @@
+"""Training: the network R learns from pairs alone, Eqs. (3) and (4) of the paper."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_lowdose.noise2noise.averaging import WeightAverage, learning_rate
+from napari_lowdose.noise2noise.crops import draw_crops
+from napari_lowdose.noise2noise.device import choose_device, describe, in_low_precision
+from napari_lowdose.noise2noise.model import Noise2NoiseModel
+from napari_lowdose.noise2noise.network import UNet, period
+from napari_lowdose.noise2noise.pearson_loss import pearson_loss
+from napari_lowdose.noise2noise.prediction import Predictor, build_network, numpy_weights
+from napari_lowdose.noise2noise.presets import PRESETS, Preset
+from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.spline_shift import RADIUS, spline_shift
+from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
+from napari_lowdose.noise2noise.training_record import training_record
+from napari_lowdose.noise2noise.training_step import TrainingStep
+from napari_lowdose.noise2noise.validation import Validation, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_lowdose.noise2noise.noise2noise import Noise2Noise
+
+_SIGN_OF_LIFE = 0.25  # seconds between steps, at most
+_PREVIEW = 1.5  # seconds between previews, at least
+_PREVIEW_SHARE = 0.08  # of the time that goes into previews, at most
+_PATIENCE = 1 / 3  # of all steps so far without a better validation loss: a plateau
+_SOONEST = 300  # steps before a plateau is believed
+
+
+def training_steps(
+    first: Any, second: Any, engine: Noise2Noise, begun: float, reserve: float = 0.0
+) -> Iterator[TrainingStep]:
+    """Train a network on pairs; see `Noise2Noise.training_steps`.
+
+    Parameters
+    ----------
+    first, second : (..., Y, X) arrays
+    engine : Noise2Noise
+    begun : float
+        When the time budget began, by `time.perf_counter`.
+    reserve : float
+        How many passes over a frame the caller still wants to make within the time budget.
+    """
+    device = choose_device(engine.device)
+    start = engine.start
+    normalisation = None if start is None else (start.offset, start.scale)
+    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation)
+    training = _Training(pairs, engine, preset_of(engine, device), device)
+    training.about = training_record(first, pairs, engine, training.preset, device)
+    yield training.step_so_far("training")
+    yield from training.steps(begun, reserve, Preview(first, second, pairs, engine))
+
+
+def preset_of(engine: Noise2Noise, device: torch.device) -> Preset:
+    """Return the network and how to train it, as the engine's parameters say."""
+    name = engine.preset
+    if name == "auto":
+        name = "paper" if device.type == "cuda" else "fast"
+    preset = PRESETS[name] if engine.start is None else engine.start.architecture
+    wanted: dict[str, Any] = {
+        name: value
+        for name in ("batch_size", "crop_size", "learning_rate", "width")
+        if (value := getattr(engine, name)) is not None
+    }
+    if engine.start is not None:
+        wanted.pop("width", None)
+    return replace(preset, **wanted)
+
+
+@dataclass
+class _State:
+    """A training between two steps: what it takes to go on as if nothing had happened."""
+
+    network: UNet
+    average: WeightAverage
+    optimiser: torch.optim.Optimizer
+    rng: np.random.Generator
+    step: int = 0
+
+
+def _begin(engine: Noise2Noise, preset: Preset, device: torch.device) -> _State:
+    """Return a training before its first step, or where that of `engine.start` ended."""
+    start = engine.start
+    if start is not None and isinstance(start.state, _State):
+        state = copy.deepcopy(start.state)  # so that it can be continued twice
+        if next(state.network.parameters()).device == device:
+            return state
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(engine.seed)
+        network = UNet(preset) if start is None else build_network(preset, start.weights)
+    network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99))
+    rng = np.random.default_rng(engine.seed)
+    step = 0 if start is None else int(start.record.get("n_steps", 0))
+    return _State(network, WeightAverage(network), optimiser, rng, step)
+
+
+class _Training:
+    """One network in training."""
+
+    about: dict[str, Any]
+
+    def __init__(
+        self, pairs: TrainingPairs, engine: Noise2Noise, preset: Preset, device: torch.device
+    ) -> None:
+        n, _, height, width = pairs.exposures.shape
+        fitting = min(preset.crop_size, height, width)
+        self.crop_size = fitting - fitting % period(preset)
+        self.pairs, self.engine, self.preset, self.device = pairs, engine, preset, device
+        self.validation = Validation(pairs, preset, engine.shift, engine.use)
+        self.exposures = torch.from_numpy(pairs.exposures).to(device)
+        self.seen = torch.from_numpy(pairs.seen).to(device)
+        batch = preset.batch_size * self.crop_size**2
+        self.steps_per_epoch = max(1, round(n * height * width / batch))
+        self.state = _begin(engine, preset, device)
+        self.first_step = self.state.step
+        self.predictor = Predictor(self.state.average.network, device)
+        self.best: Noise2NoiseModel | None = None
+        self.best_loss, self.best_step = math.inf, self.state.step
+        self.losses: list[torch.Tensor] = []
+
+    def steps(self, begun: float, reserve: float, preview: Preview) -> Iterator[TrainingStep]:
+        """Train until epochs, time or patience are used up."""
+        n_steps = self._n_steps()
+        budget = self.engine.time_budget or math.inf
+        told = time.perf_counter()
+        previewed, cost = told - _PREVIEW / 2, 0.0
+        while True:
+            self._advance()
+            now = time.perf_counter()
+            done = self.state.step - self.first_step
+            spent = now - begun + cost + reserve * preview.pass_seconds
+            ended = done >= n_steps or spent > budget or self._plateau()
+            fraction = min(1.0, max(done / n_steps, spent / budget))
+            if ended or now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
+                verdict = self._judge()
+                image = None
+                if not ended:  # the caller makes the last picture, with more care
+                    for image in preview.images(self.predictor, verdict):
+                        if image is None:
+                            yield self.step_so_far("training", fraction)
+                previewed = told = time.perf_counter()
+                cost = previewed - now
+                yield self.step_so_far(
+                    "training", 1.0 if ended else fraction, verdict, image, ended
+                )
+            elif now - told > _SIGN_OF_LIFE:
+                yield self.step_so_far("training", fraction)
+                told = time.perf_counter()
+            if ended:
+                return
+
+    def step_so_far(
+        self,
+        message: str,
+        fraction: float = 0.0,
+        verdict: Verdict | None = None,
+        image: NDArray[np.float32] | None = None,
+        last: bool = False,
+    ) -> TrainingStep:
+        """Return how far training has come."""
+        losses, self.losses = self.losses, []
+        epoch = self.state.step / self.steps_per_epoch
+        return TrainingStep(
+            fraction=fraction,
+            message=f"{message}: epoch {epoch:.0f}" if self.state.step else message,
+            image=image,
+            index=self.engine.preview if image is not None else (),
+            epoch=epoch,
+            n_steps=self.state.step,
+            loss=float(torch.stack(losses).mean()) if losses else math.nan,
+            validation_loss=None if verdict is None else verdict.loss,
+            gain=None if verdict is None else verdict.gain,
+            model=self.best,
+            device=describe(self.device),
+            last=last,
+        )
+
+    def _n_steps(self) -> int:
+        """Return after how many steps training ends if nothing else ends it."""
+        if self.engine.epochs is not None:
+            return max(1, round(self.engine.epochs * self.steps_per_epoch))
+        if self.engine.time_budget is not None:
+            return 2**62
+        return max(self.preset.epochs * self.steps_per_epoch, self.preset.steps)
+
+    def _plateau(self) -> bool:
+        """Whether the validation loss no longer falls, and nothing else is to end training."""
+        if self.engine.epochs is not None or self.engine.time_budget is not None:
+            return False
+        step = self.state.step
+        return step > _SOONEST and step - self.best_step > _PATIENCE * step
+
+    def _advance(self) -> None:
+        """Take one step of the optimiser."""
+        state, preset = self.state, self.preset
+        crops = draw_crops(
+            self.exposures,
+            self.seen,
+            self.engine.shift,
+            preset.batch_size,
+            self.crop_size,
+            state.rng,
+        )
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(preset.learning_rate, state.step)
+        with in_low_precision(self.device):
+            output = state.network(crops.inputs)
+        partners, seen = crops.partners, crops.seen
+        if any(self.engine.shift):
+            inner = (..., slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
+            output = spline_shift(output.float(), crops.shifts)[inner]
+            partners, seen = partners[inner], seen[inner]
+        loss = pearson_loss(output, partners, seen)
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimiser.step()
+        state.average.update(state.network, state.step)
+        state.step += 1
+        self.losses.append(loss.detach())
+
+    def _judge(self) -> Verdict:
+        """Ask the held-out tiles, and keep the network if it is the best so far."""
+        verdict = self.validation.judge(self.predictor)
+        better = verdict.loss < self.best_loss
+        if better:
+            self.best_loss, self.best_step = verdict.loss, self.state.step
+        if better or self.best is None:
+            self.best = self._model(verdict)
+        else:  # an older network is kept, but training goes on from here
+            self.best = replace(self.best, state=copy.deepcopy(self.state))
+        return verdict
+
+    def _model(self, verdict: Verdict) -> Noise2NoiseModel:
+        pairs, engine = self.pairs, self.engine
+        epochs = self.state.step / self.steps_per_epoch
+        low, high = (value * pairs.scale + pairs.offset for value in verdict.value_range)
+        return Noise2NoiseModel(
+            architecture=self.preset,
+            weights=numpy_weights(self.state.average.network),
+            offset=pairs.offset,
+            scale=pairs.scale,
+            match=pairs.match,
+            both=verdict.both,
+            one=verdict.one,
+            value_range=(low, high),
+            shift=engine.shift,
+            record={
+                **self.about,
+                "n_steps": self.state.step,
+                "epochs": epochs,
+                "validation_loss": verdict.loss,
+                "gain_db": verdict.gain and [_json(limit) for limit in verdict.gain],
+            },
+            use=engine.use,
+            normalise=engine.normalise,
+            device=engine.device,
+            state=copy.deepcopy(self.state),
+        )
+
+
+def _json(limit: float) -> float | None:
+    """Return None for an infinite limit, which JSON does not know."""
+    return limit if math.isfinite(limit) else None

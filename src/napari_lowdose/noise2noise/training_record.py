@@ -1,0 +1,54 @@
+"""What is remembered of a training, in the model file and with every result."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lowdose.noise2noise.device import describe
+from napari_lowdose.noise2noise.model import about_exposures
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_lowdose.noise2noise.noise2noise import Noise2Noise
+    from napari_lowdose.noise2noise.presets import Preset
+    from napari_lowdose.noise2noise.training_data import TrainingPairs
+
+
+def training_record(
+    first: Any, pairs: TrainingPairs, engine: Noise2Noise, preset: Preset, device: torch.device
+) -> dict[str, Any]:
+    """Return what is known before the first step, as JSON-ready values."""
+    parameters = {
+        field.name: getattr(engine, field.name)
+        for field in dataclasses.fields(engine)
+        if field.name != "start"
+    }
+    before = [] if engine.start is None else [dict(engine.start.record)]
+    for earlier in before:
+        earlier.pop("continued_from", None)  # one level is enough
+    return {
+        "parameters": parameters,
+        "preset": dataclasses.asdict(preset),
+        "device": describe(device),
+        "exposures": about_exposures(np.asarray(first[(0,) * (first.ndim - 2)])),
+        "pairs": {"n": len(pairs), "shape": list(first.shape), "dtype": str(first.dtype)},
+        "held_out_tiles": len(pairs.tiles),
+        "gain_of_second": pairs.match.gain,
+        "offset_of_second": pairs.match.offset,
+        "continued_from": before,
+        "versions": {name: _version(name) for name in ("napari-lowdose", "torch", "numpy")}
+        | {"python": platform.python_version()},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "unknown"
