@@ -54,14 +54,9 @@ def tiles(shape: tuple[int, int], side: int, overlap: int, period: int = 1) -> I
     overlap = -(-overlap // period) * period
     for y0 in range(0, shape[0], side):
         for x0 in range(0, shape[1], side):
-            read, write, inner = zip(
-                *(
-                    _along(start, side, overlap, length)
-                    for start, length in zip((y0, x0), shape, strict=True)
-                ),
-                strict=True,
-            )
-            yield Tile(read, write, inner)
+            rows = _along(y0, side, overlap, shape[0])
+            columns = _along(x0, side, overlap, shape[1])
+            yield Tile(*zip(rows, columns, strict=True))
 
 
 def _along(start: int, side: int, overlap: int, length: int) -> tuple[slice, slice, slice]:

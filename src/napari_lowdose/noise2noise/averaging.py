@@ -22,6 +22,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from napari_lowdose.noise2noise.network import UNet
+
 _WARM_UP = 50  # steps
 _DECAY = 200  # steps after which the learning rate begins to fall
 _EXPONENT = 6  # the average reaches back over the last seventh of the steps, about
@@ -37,10 +39,10 @@ class WeightAverage:
 
     Parameters
     ----------
-    network : nn.Module
+    network : UNet
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: UNet) -> None:
         self.network = copy.deepcopy(network).eval()
 
     def update(self, network: nn.Module, step: int) -> None:

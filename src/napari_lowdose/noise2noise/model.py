@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -87,6 +87,8 @@ class Noise2NoiseModel:
     >>> denoise(first, model).shape
     (256, 256)
     """
+
+    takes: ClassVar[str] = "either"
 
     architecture: Preset
     weights: Mapping[str, NDArray[Any]] = field(repr=False)
@@ -275,6 +277,6 @@ def _shifted_back(output: NDArray[np.float32], shift: tuple[float, float]) -> ND
     from napari_lowdose.noise2noise.spline_shift import spline_shift
 
     back = torch.tensor([[-shift[0], -shift[1]]], dtype=torch.float32)
-    return spline_shift(torch.from_numpy(np.ascontiguousarray(output))[None, None], back)[
-        0, 0
-    ].numpy()
+    image = torch.from_numpy(np.ascontiguousarray(output))[None, None]
+    moved: NDArray[np.float32] = spline_shift(image, back)[0, 0].numpy()
+    return moved

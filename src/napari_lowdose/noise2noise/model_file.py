@@ -69,9 +69,7 @@ def load_model(path: str | os.PathLike[str]) -> Noise2NoiseModel:
 
 def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
-        raise ValueError(
-            f"{path.name} is a safetensors file, but none of napari-lowdose's networks."
-        )
+        raise ValueError(f"{path.name} is a safetensors file, but no network of napari-lowdose.")
     version = header.get("version", "")
     if not version.isdigit() or int(version) > VERSION:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,10 +43,9 @@ class UNet(nn.Module):
         norm = preset.batch_norm
         self.first = DoubleConvolution(n_pixels, widths[0], norm)
         self.down = nn.ModuleList(
-            DoubleConvolution(above, below, norm)
-            for above, below in zip(widths, widths[1:], strict=False)
+            DoubleConvolution(above, below, norm) for above, below in pairwise(widths)
         )
-        pairs = list(zip(widths, widths[1:], strict=False))[::-1]
+        pairs = list(pairwise(widths))[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(below, above, 2, 2) for above, below in pairs)
         self.join = nn.ModuleList(DoubleConvolution(2 * above, above, norm) for above, _ in pairs)
         self.last = nn.Conv2d(widths[0], n_pixels, 1)
@@ -73,7 +73,7 @@ class UNet(nn.Module):
 
 def period(preset: Preset) -> int:
     """Return what the sides of an image must be multiples of, pixels."""
-    return int(preset.unshuffle * 2**preset.levels)
+    return preset.unshuffle << preset.levels
 
 
 def reach(preset: Preset) -> int:

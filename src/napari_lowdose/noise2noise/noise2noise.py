@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
-from napari_lowdose.noise2noise.presets import PresetName
 from napari_lowdose.noise2noise.training_step import TrainingStep
-from napari_lowdose.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_lowdose.noise2noise.model import Noise2NoiseModel, Pair
+    from napari_lowdose.noise2noise.presets import PresetName
+    from napari_lowdose.steps import Step
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
 _TRAINING = 0.95  # the fraction of the work that training is, about
@@ -89,6 +89,8 @@ class Noise2Noise:
     (True, dtype('float32'))
     """
 
+    takes: ClassVar[str] = "pair"
+
     preset: PresetName = "auto"
     epochs: float | None = None
     time_budget: float | None = None
@@ -116,9 +118,7 @@ class Noise2Noise:
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and (value != int(value) or value < lowest):
-                raise ValueError(
-                    f"{name} must be a whole number of at least {lowest}, not {value}."
-                )
+                raise ValueError(f"{name} must be a whole number, at least {lowest}, not {value}.")
         shift = tuple(float(along) for along in self.shift)
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(

@@ -14,7 +14,7 @@ from napari_lowdose.noise2noise.network import UNet, period, reach
 from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -127,7 +127,7 @@ def pad_to_period(frame: NDArray[np.float32], preset: Preset) -> NDArray[np.floa
     return np.pad(frame, [(0, more) for more in missing], mode="symmetric")
 
 
-def build_network(preset: Preset, weights: dict[str, Any]) -> UNet:
+def build_network(preset: Preset, weights: Mapping[str, Any]) -> UNet:
     """Return the network of `preset` with NumPy `weights`."""
     network = UNet(preset)
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})

@@ -55,7 +55,7 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
 def _cardinal_spline(shifts: Tensor) -> Tensor:
     """Return the weights of the pixels around each: the interpolating cubic spline."""
     at = torch.arange(-RADIUS, RADIUS + 1, device=shifts.device, dtype=torch.float64)
-    # convolution correlates: output pixel 0 takes input pixel k with the spline's value at k + shift
+    # torch correlates: output pixel 0 takes input pixel k with the spline's value at k + shift
     distance = at + shifts.double()[..., None]  # (B, 2, 2 RADIUS + 1)
     knots = torch.arange(-2 * RADIUS, 2 * RADIUS + 1, device=shifts.device, dtype=torch.float64)
     prefilter = -6 * _POLE / (1 - _POLE**2) * abs(_POLE) ** knots.abs() * (-1.0) ** knots.abs()

@@ -37,6 +37,7 @@ _SIGN_OF_LIFE = 0.25  # seconds between steps, at most
 _PREVIEW = 1.5  # seconds between previews, at least
 _PREVIEW_SHARE = 0.08  # of the time that goes into previews, at most
 _PATIENCE = 1 / 3  # of all steps so far without a better validation loss: a plateau
+_NEVER = 2**62  # steps
 _SOONEST = 300  # steps before a plateau is believed
 
 
@@ -124,13 +125,14 @@ class _Training:
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
         self.seen = torch.from_numpy(pairs.seen).to(device)
         batch = preset.batch_size * self.crop_size**2
-        self.steps_per_epoch = max(1, round(n * height * width / batch))
+        self.steps_per_epoch: int = max(1, round(n * height * width / batch))
         self.state = _begin(engine, preset, device)
         self.first_step = self.state.step
         self.predictor = Predictor(self.state.average.network, device)
         self.best: Noise2NoiseModel | None = None
         self.best_loss, self.best_step = math.inf, self.state.step
-        self.losses: list[torch.Tensor] = []
+        self.losses: list[torch.Tensor] = []  # since the last TrainingStep
+        self.loss = math.nan
 
     def steps(self, begun: float, reserve: float, preview: Preview) -> Iterator[TrainingStep]:
         """Train until epochs, time or patience are used up."""
@@ -154,9 +156,8 @@ class _Training:
                             yield self.step_so_far("training", fraction)
                 previewed = told = time.perf_counter()
                 cost = previewed - now
-                yield self.step_so_far(
-                    "training", 1.0 if ended else fraction, verdict, image, ended
-                )
+                fraction = 1.0 if ended else fraction
+                yield self.step_so_far("training", fraction, verdict, image, ended)
             elif now - told > _SIGN_OF_LIFE:
                 yield self.step_so_far("training", fraction)
                 told = time.perf_counter()
@@ -172,7 +173,9 @@ class _Training:
         last: bool = False,
     ) -> TrainingStep:
         """Return how far training has come."""
-        losses, self.losses = self.losses, []
+        if self.losses:
+            self.loss = float(torch.stack(self.losses).mean())
+            self.losses.clear()
         epoch = self.state.step / self.steps_per_epoch
         return TrainingStep(
             fraction=fraction,
@@ -181,7 +184,7 @@ class _Training:
             index=self.engine.preview if image is not None else (),
             epoch=epoch,
             n_steps=self.state.step,
-            loss=float(torch.stack(losses).mean()) if losses else math.nan,
+            loss=self.loss,
             validation_loss=None if verdict is None else verdict.loss,
             gain=None if verdict is None else verdict.gain,
             model=self.best,
@@ -194,7 +197,7 @@ class _Training:
         if self.engine.epochs is not None:
             return max(1, round(self.engine.epochs * self.steps_per_epoch))
         if self.engine.time_budget is not None:
-            return 2**62
+            return _NEVER
         return max(self.preset.epochs * self.steps_per_epoch, self.preset.steps)
 
     def _plateau(self) -> bool:
@@ -207,20 +210,16 @@ class _Training:
     def _advance(self) -> None:
         """Take one step of the optimiser."""
         state, preset = self.state, self.preset
+        shift = self.engine.shift
         crops = draw_crops(
-            self.exposures,
-            self.seen,
-            self.engine.shift,
-            preset.batch_size,
-            self.crop_size,
-            state.rng,
+            self.exposures, self.seen, shift, preset.batch_size, self.crop_size, state.rng
         )
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(preset.learning_rate, state.step)
         with in_low_precision(self.device):
             output = state.network(crops.inputs)
         partners, seen = crops.partners, crops.seen
-        if any(self.engine.shift):
+        if any(shift):
             inner = (..., slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
             output = spline_shift(output.float(), crops.shifts)[inner]
             partners, seen = partners[inner], seen[inner]

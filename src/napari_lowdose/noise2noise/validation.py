@@ -81,16 +81,15 @@ class Validation:
         self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, window, window)
         self._shift = torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
-        first, second = self._windows.split(1, dim=1)
+        first, second = torch.split(self._windows, 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
     def judge(self, predictor: Predictor) -> Verdict:
         """Return what the held-out tiles say of a network; costs about one 512 x 512 frame."""
-        batches = self._windows.to(predictor.device).split(_AT_ONCE)
-        outputs = [
-            [predictor.forward(part).cpu() for part in batch.split(1, dim=1)] for batch in batches
-        ]
-        r1, r2 = (torch.cat(part) for part in zip(*outputs, strict=True))
+        r1, r2 = (
+            torch.cat([predictor.forward(batch).cpu() for batch in torch.split(windows, _AT_ONCE)])
+            for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
+        )
         # A fraction of a pixel between the exposures: all is compared where the second lies
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
         loss = pearson_loss(torch.cat([r1, r2]), torch.cat([self._second, self._first]))
