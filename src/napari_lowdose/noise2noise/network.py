@@ -80,8 +80,8 @@ def reach(preset: Preset) -> int:
     """Return how far away an input pixel may lie to influence an output pixel, at most."""
     convolutions = 2 * preset.unshuffle  # two of them, one pixel of their level each
     levels = range(preset.levels)
-    way_down_and_up = sum(2 * convolutions * 2**level for level in levels)
-    bottom = convolutions * 2**preset.levels
+    way_down_and_up = sum(2 * convolutions << level for level in levels)
+    bottom = convolutions << preset.levels
     # Pooling and transposed convolution add up to one period on the grid
     return max(way_down_and_up + bottom + period(preset), preset.smoothing // 2)
 
