@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # New data takes a layer 8 to 22 ms to take in and up to 85 ms to be painted in software
 # OpenGL: at 10 Hz the rest of the user interface keeps half of the time.
 PREVIEW_INTERVAL = 100  # milliseconds
+OUT_OF_MEMORY = "there is not enough memory: set a lower memory limit, or more stacks."
 
 
 class JobError(Exception):
@@ -35,6 +36,9 @@ class Job(QObject):
     ----------
     steps : iterable of Step
         A `Run`, or a generator.  Nothing of it runs before the job is started.
+    parent : QObject, optional
+    out_of_memory : str
+        What to tell a person if memory runs out.
 
     Attributes
     ----------
@@ -50,9 +54,15 @@ class Job(QObject):
     ended = Signal(object)
     """No more will come; carries the job itself: see `outcome`."""
 
-    def __init__(self, steps: Iterable[Step], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        steps: Iterable[Step],
+        parent: QObject | None = None,
+        out_of_memory: str = OUT_OF_MEMORY,
+    ) -> None:
         super().__init__(parent)
         self.steps = steps
+        self.out_of_memory = out_of_memory
         self.outcome: Literal["waiting", "running", "done", "stopped", "failed"] = "waiting"
         self.error: JobError | None = None
 
@@ -152,7 +162,7 @@ class JobRunner(QObject):
 
     def _errored(self, error: Exception) -> None:
         if self._job is not None:
-            self._job.error = _as_job_error(error)
+            self._job.error = _as_job_error(error, self._job.out_of_memory)
 
     def _ended(self) -> None:
         job, worker = self._job, self._worker
@@ -206,14 +216,24 @@ def _each(steps: Iterable[Step]) -> Generator[Step, None, None]:
     yield from steps
 
 
-def _as_job_error(error: Exception) -> JobError:
+def _as_job_error(error: Exception, out_of_memory: str) -> JobError:
     if isinstance(error, ValueError):  # the engines' own sentence on what is wrong
         sentence = str(error)
-    elif isinstance(error, MemoryError):
-        sentence = "there is not enough memory: set a lower memory limit, or more stacks."
+    elif _is_out_of_memory(error):
+        sentence = out_of_memory
     else:
         logger.error("a job failed", exc_info=error)
         sentence = f"{type(error).__name__}: {error}"
     job_error = JobError(sentence)
     job_error.__cause__ = error
     return job_error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: NumPy says it by MemoryError, torch by a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    told = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in told or "can't allocate memory" in told
+    )

@@ -40,13 +40,15 @@ class LayerRun:
     ----------
     layers : LayerList
         Where results are added.
-    source : Image
-        The input layer.
+    source : Image, or tuple of two
+        The input layer, or the two of a pair.
     engine : Engine
     frame : tuple of int, optional
         Which frame of a stack of frames to denoise; all of them by default.
     with_residual : bool
-        Add a layer of input minus result at the end.
+        Add a layer of input (of a pair: the first) minus result at the end.
+    name : str, optional
+        Of the result; by default made of the input's and the engine's.
 
     Attributes
     ----------
@@ -58,24 +60,32 @@ class LayerRun:
     def __init__(
         self,
         layers: LayerList,
-        source: Image,
+        source: Image | tuple[Image, Image],
         engine: Engine,
         frame: tuple[int, ...] = (),
         with_residual: bool = False,
+        name: str | None = None,
     ) -> None:
-        image = pixels_of(source)
-        self.run = Run(image[frame] if frame else image, engine)
+        sources = source if isinstance(source, tuple) else (source,)
+        images = tuple(pixels_of(each)[frame] if frame else pixels_of(each) for each in sources)
+        self.run = Run(images if isinstance(source, tuple) else images[0], engine)
         self.frame = frame
-        self.path = file_of(source)
+        self.paths = tuple(file_of(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
         self._layers = layers
-        self._source_name = source.name
+        self._source_names = [each.name for each in sources]
         self._with_residual = with_residual
         self._limits = (0.0, 1.0)
-        self._placement = placement(source, self.run.input.ndim)
+        self._input = images[0]
+        self._placement = placement(sources[0], self._input.ndim)
         where = f" {list(frame)}" if frame else ""
-        self._name = f"{source.name}{where} {type(engine).__name__.upper()}"
+        self._name = name or f"{sources[0].name}{where} {type(engine).__name__.upper()}"
+
+    @property
+    def path(self) -> str | None:
+        """The file of the input layer, if it shows the whole of one."""
+        return self.paths[0]
 
     @property
     def result_removed(self) -> bool:
@@ -106,8 +116,8 @@ class LayerRun:
             self.result.name = self.result.name.removesuffix(PARTIAL)
         self.describe()
         if self._with_residual:
-            taken = residual(self.run.input, self.run.image)
-            limits = residual_limits(self.run.input, self.run.image, self._limits)
+            taken = residual(self._input, self.run.image)
+            limits = residual_limits(self._input, self.run.image, self._limits)
             partial = "" if self.run.finished else PARTIAL
             name = f"{self.result.name.removesuffix(PARTIAL)} residual{partial}"
             self.residual = self._add(taken, name, limits, colormap="gray", visible=False)
@@ -120,21 +130,25 @@ class LayerRun:
             return
         self.result.data = image if self._one_frame else self.run.image
         if self.residual is not None and self.residual in self._layers:
-            self.residual.data = residual(self.run.input, self.run.image)
+            self.residual.data = residual(self._input, self.run.image)
 
     def describe(self, **changes: Any) -> None:
         """Write what was done, with `changes`, into the metadata of the result layer."""
         if self.result is None:
             return
         record = self.run.record()
-        record["input"] |= {"layer": self._source_name, "path": self.path}
+        one = len(self.paths) == 1
+        record["input"] |= {
+            "layer": self._source_names[0] if one else self._source_names,
+            "path": self.path if one else list(self.paths),
+        }
         if self.frame:
             record["input"]["frame"] = list(self.frame)
         self.result.metadata[METADATA_KEY] = record | changes
 
     @property
     def _one_frame(self) -> bool:
-        return self.run.input.ndim == 2
+        return bool(self._input.ndim == 2)
 
     def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
         arguments = {"contrast_limits": limits, **self._placement, **options}

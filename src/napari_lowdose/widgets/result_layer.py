@@ -50,7 +50,7 @@ def pixels_of(layer: Image) -> Any:
     return data if isinstance(data, np.ndarray) else da.asarray(data)
 
 
-def placement(layer: Image, ndim: int) -> dict[str, Any]:
+def placement(layer: Image, ndim: int, corner: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
     """Return the arguments of `add_image` that lay a result over `layer`.
 
     Parameters
@@ -58,6 +58,8 @@ def placement(layer: Image, ndim: int) -> dict[str, Any]:
     layer : Image
     ndim : int
         Dimensions of the result: those of the layer, or 2 for one frame of it.
+    corner : (float, float)
+        Where in a frame of the layer the first pixel of the result lies, (y, x) in pixels.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def placement(layer: Image, ndim: int) -> dict[str, Any]:
     ).set_slice(axes)
     return {
         "scale": own.scale,
-        "translate": own.translate,
+        "translate": own(np.array([0.0] * (ndim - 2) + list(corner))),
         "rotate": own.rotate,
         # For a layer without shear napari gives n zeros, and takes n (n - 1) / 2 only.
         "shear": own.shear if np.any(own.shear) else None,

@@ -43,8 +43,8 @@ class RunPanel(QWidget):
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(8)
-        self.status = _text()
-        self.notes = _text()
+        self.status = text_label()
+        self.notes = text_label()
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.stopping = False
         self.buttons = QHBoxLayout()
@@ -122,7 +122,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _text() -> QLabel:
+def text_label() -> QLabel:
+    """Return a label for sentences."""
     label = QLabel()
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup

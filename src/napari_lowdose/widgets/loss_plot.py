@@ -1,0 +1,112 @@
+"""How the loss goes down: on the pixels that are trained on, and on those held out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qtpy.QtWidgets import QWidget
+
+    from napari_lowdose.noise2noise import TrainingStep
+
+TRAINING = QColor("#8a8f98")
+VALIDATION = QColor("#2fbf71")
+HEIGHT = 130  # pixels
+MOST_POINTS = 1000  # more would cost the user interface time, and be seen by nobody
+
+
+class LossPlot(pg.PlotWidget):  # type: ignore[misc]
+    """Loss and validation loss against epochs, on logarithmic axes.
+
+    Most of the way is gone in the first epochs; the axes leave room for the long rest.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent, background=None)
+        self.setFixedHeight(HEIGHT)
+        self.setMenuEnabled(False)
+        self.setMouseEnabled(x=False, y=False)
+        self.hideButtons()
+        self.setLabel("left", "loss, 1 − r")
+        self.setLabel("bottom", "epoch")
+        self.getAxis("left").enableAutoSIPrefix(False)
+        self.setToolTip(
+            "<qt>1 − Pearson correlation of the network's output with the partner, Eq. (4) of the "
+            "paper. The partner's own noise keeps it from reaching 0. Green: on tiles of the pair "
+            "that training never sees; when it no longer falls, nothing more is learnt.</qt>"
+        )
+        self._legend = self.addLegend(offset=(-4, 4), labelTextSize="8pt")
+        self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1), name="training")
+        self._validation = self.plot(
+            pen=pg.mkPen(VALIDATION, width=2, cosmetic=True), name="held out"
+        )
+        self._best = pg.InfiniteLine(
+            angle=90, pen=pg.mkPen(VALIDATION, width=1, style=Qt.PenStyle.DashLine)
+        )
+        self.addItem(self._best, ignoreBounds=True)
+        self.clear_curves()
+
+    def sizeHint(self) -> QSize:
+        """Return no more width than a dock has: a plot fits any."""
+        return QSize(300, HEIGHT)
+
+    def clear_curves(self) -> None:
+        """Begin anew."""
+        self._points: list[tuple[float, float]] = []
+        self._held_out: list[tuple[float, float]] = []
+        self._draw()
+
+    def add(self, steps: Iterable[TrainingStep]) -> None:
+        """Add what the steps tell."""
+        for step in steps:
+            if math.isfinite(step.loss):
+                self._points.append((step.epoch, step.loss))
+            if step.validation_loss is not None and math.isfinite(step.validation_loss):
+                self._held_out.append((step.epoch, step.validation_loss))
+        if len(self._points) > MOST_POINTS:
+            self._points = _pairs_averaged(self._points)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.setVisible(len(self._points) > 1)
+        self._loss.setData(*_columns(self._points))
+        self._validation.setData(*_columns(self._held_out))
+        best = min(self._held_out, key=lambda point: point[1], default=None)
+        self._best.setVisible(best is not None)
+        if best is not None:
+            self._best.setValue(best[0])
+        self._scale()
+
+    def _scale(self) -> None:
+        """Show the range where something happens: the first epochs come from far above."""
+        values = np.array([loss for _, loss in self._points + self._held_out])
+        if len(values) < 2:
+            return
+        low, high = float(values.min()), float(values.max())
+        # Half of the plot for the last half of the way
+        top = min(high, low + 4 * max(float(np.median(values)) - low, 0.01))
+        margin = 0.08 * (top - low or low or 1.0)
+        self.setYRange(low - margin, top + margin, padding=0)
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    table = np.array(points, float).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _pairs_averaged(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    even = len(points) // 2 * 2
+    averaged = np.array(points[:even]).reshape(-1, 2, 2).mean(axis=1)
+    return [(float(epoch), float(loss)) for epoch, loss in averaged] + points[even:]

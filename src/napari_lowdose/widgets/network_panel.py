@@ -1,0 +1,152 @@
+"""The trained network: what it is, its file, and what to apply it to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_lowdose.noise2noise import Noise2NoiseModel
+from napari_lowdose.widgets.parameter_form import ParameterForm
+from napari_lowdose.widgets.run_panel import text_label
+from napari_lowdose.widgets.trained_network import TrainedNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Extent = Literal["current", "all", "lazy", "zarr"]
+
+FILES = "Network (*.safetensors)"
+THE_PAIR = "the pair above, both exposures"
+EXTENTS: dict[str, Extent] = {
+    "current frame": "current",
+    "all frames, now": "all",
+    "all frames, each as it is shown": "lazy",
+    "all frames, into a zarr folder …": "zarr",
+}
+
+
+class NetworkPanel(QWidget):
+    """Save, load and apply.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        Where the image layers come from; read again at every `reset_choices`.
+    parent : QWidget, optional
+
+    Attributes
+    ----------
+    network : TrainedNetwork or None
+    """
+
+    loaded = Signal()
+    """Another network was loaded."""
+    said = Signal(str)
+    """Something was done."""
+    failed = Signal(str)
+    """Why something was not done."""
+
+    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.network: TrainedNetwork | None = None
+        self.about = text_label()
+        self.about.setText("Network: none yet. Train one, or load one.")
+        self.save_button = QPushButton("Save …")
+        self.save_button.setToolTip("Save the network into a file (.safetensors).")
+        self.load_button = QPushButton("Load …")
+        self.load_button.setToolTip("Load a network that was saved before.")
+        self.apply_button = QPushButton("Apply")
+        self.apply_button.setToolTip("Denoise the chosen layer with the network; no training.")
+        self.target = ComboBox(
+            choices=lambda _: [
+                (THE_PAIR, THE_PAIR),
+                *((each.name, each) for each in layers if isinstance(each, Image)),
+            ],
+            nullable=False,
+        )
+        self.extent = QComboBox()
+        for label, extent in EXTENTS.items():
+            self.extent.addItem(label, extent)
+        self.form = ParameterForm()
+        self.form.add(
+            "apply to",
+            self.target.native,
+            "<qt>Another image or movie of the same kind: the same dose, pixel size and offset. "
+            "Of a single layer there is one exposure a frame.</qt>",
+        )
+        self.form.add(
+            "frames",
+            self.extent,
+            "<qt>A movie larger than the memory: each frame as it is shown, or all of them into a "
+            "folder on disk, which can be stopped and resumed.</qt>",
+        )
+        buttons = QHBoxLayout()
+        for button in (self.load_button, self.save_button, self.apply_button):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.about)
+        layout.addWidget(self.form)
+        layout.addLayout(buttons)
+        self.save_button.clicked.connect(self.save)
+        self.load_button.clicked.connect(self.load)
+
+    def keep(self, network: TrainedNetwork) -> None:
+        """Make `network` the one that is meant from now on."""
+        self.network = network
+        self.about.setText(f"Network: {network.about}.")
+
+    def save(self) -> None:
+        """Ask for a file, and save the network."""
+        if self.network is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(self, "Save network", self.network.file_name, FILES)
+        if not path:
+            return
+        if not Path(path).suffix:
+            path += ".safetensors"
+        try:
+            self.network.model.save(path)
+        except (OSError, ValueError) as error:
+            self.failed.emit(f"not saved: {error}")
+        else:
+            self.network = replace(self.network, path=path)
+            self.said.emit(f"The network is saved in {Path(path).name}.")
+
+    def load(self) -> None:
+        """Ask for a file, and load the network in it."""
+        path, _ = QFileDialog.getOpenFileName(self, "Load network", "", FILES)
+        if not path:
+            return
+        try:
+            model = Noise2NoiseModel.load(path)
+        except (OSError, ValueError) as error:
+            self.failed.emit(str(error))
+        else:
+            self.keep(TrainedNetwork(model, Path(path).name, path))
+            self.loaded.emit()
+
+    @property
+    def target_layer(self) -> Image | None:
+        """The layer to denoise; None for the pair."""
+        return self.target.value if isinstance(self.target.value, Image) else None
+
+    def set_buttons(self, running: bool) -> None:
+        """Enable what can be pressed."""
+        self.load_button.setEnabled(not running)
+        self.save_button.setEnabled(self.network is not None)
+        self.apply_button.setEnabled(self.network is not None and not running)

@@ -1,0 +1,168 @@
+"""The form: two image layers and the parameters of Noise2Noise."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QWidget
+from superqt import QCollapsible
+
+from napari_lowdose.engine_options import parameter_help
+from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
+from napari_lowdose.widgets.layer_choice import image_combo
+from napari_lowdose.widgets.parameter_form import ParameterForm
+from napari_lowdose.widgets.reucid_form import LARGEST_SEED
+from napari_lowdose.widgets.shift_field import ShiftField
+from napari_lowdose.widgets.stop_field import StopField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.layers import Image
+
+STOP_HELP = (
+    "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after so "
+    "many seconds. <b>epochs</b>: after so many passes over the pair. Stop ends it at any time, "
+    "and nothing is lost by that: the best network so far is kept.</qt>"
+)
+
+
+class Noise2NoiseForm(ParameterForm):
+    """What a person chooses before a training.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        Where the image layers come from; read again at every `reset_choices`.
+    parent : QWidget, optional
+    """
+
+    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.first_combo, self.second_combo = image_combo(layers), image_combo(layers)
+        self.preset = _choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
+        self.stop = StopField()
+        self.every = QSpinBox()
+        self.every.setRange(1, 10**6)
+        self.every.setSpecialValueText("every pair")
+        self.every.setPrefix("every ")
+        self.every.setSuffix(". pair")
+        self.frames = _choice({"current frame": False, "all frames": True})
+        self.frames.setCurrentIndex(1)
+        self.with_disagreement = QCheckBox("disagreement")
+        self.with_residual = QCheckBox("residual")
+        help_on = {
+            name: f"<qt>{escape(text, quote=False)}</qt>"
+            for name, text in parameter_help(Noise2Noise).items()
+        }
+        self.add("first", self.first_combo.native, "The image layer of the first exposure.")
+        self.add("second", self.second_combo.native, "The image layer of the second exposure.")
+        self.add("train on", self.every, help_on["every"])
+        self.add("denoise", self.frames, "Of a stack of pairs: the one that is shown, or all.")
+        self.add("preset", self.preset, help_on["preset"])
+        self.add("stop by", self.stop, STOP_HELP)
+        self._add_advanced(help_on)
+        self.with_disagreement.setToolTip(
+            "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures tell "
+            "different things, and the result is not to be trusted.</qt>"
+        )
+        self.with_residual.setToolTip("A hidden layer: what was taken away from the first.")
+        also = QWidget()
+        row = QHBoxLayout(also)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.with_disagreement)
+        row.addWidget(self.with_residual)
+        self.add("also add", also, "Layers to add at the end, hidden.")
+        self.show_stack(False, False)
+
+    @property
+    def first(self) -> Image | None:
+        """The chosen layer of the first exposure."""
+        chosen: Image | None = self.first_combo.value
+        return chosen
+
+    @property
+    def second(self) -> Image | None:
+        """The chosen layer of the second exposure."""
+        chosen: Image | None = self.second_combo.value
+        return chosen
+
+    @property
+    def all_frames(self) -> bool:
+        """Whether every pair of a stack of pairs is to be denoised."""
+        return bool(self.frames.currentData())
+
+    def parameters(self) -> Noise2Noise:
+        """Return the engine with the parameters of the form.
+
+        Raises
+        ------
+        ValueError
+            If they do not make sense together.
+        """
+        whole: dict[str, Any] = {
+            name: None if (number := field.number()) is None else int(number)
+            for name, field in (
+                ("batch_size", self.batch_size),
+                ("crop_size", self.crop_size),
+                ("width", self.width_field),
+            )
+        }
+        return Noise2Noise(
+            preset=self.preset.currentData(),
+            **self.stop.value,
+            **whole,
+            every=self.every.value(),
+            use=self.use.currentData(),
+            normalise=self.normalise.isChecked(),
+            device=self.device.currentText().strip() or "auto",
+            seed=self.seed.value(),
+            learning_rate=self.learning_rate.number(),
+            shift=self.shift.value,
+        )
+
+    def show_stack(self, stack: bool, neighbours: bool) -> None:
+        """Offer what makes sense for stacks of frames only; `neighbours` are pairs of one stack."""
+        self.show_field(self.every, stack)
+        self.show_field(self.frames, stack)
+        self._advanced_form.show_field(self.use, not neighbours)
+
+    def _add_advanced(self, help_on: dict[str, str]) -> None:
+        self.use = _choice({"both exposures": "both", "the first only": "first"})
+        self.normalise = QCheckBox("0 to 1, as in the paper")
+        self.shift = ShiftField()
+        self.batch_size = AutomaticSpinBox(maximum=4096)
+        self.crop_size = AutomaticSpinBox(maximum=8192, unit="px")
+        self.width_field = AutomaticSpinBox(maximum=1024)
+        self.learning_rate = AutomaticSpinBox(maximum=1, step=1e-4, decimals=4)
+        self.device = QComboBox()
+        self.device.setEditable(True)  # cuda:1
+        self.device.addItems(["auto", "cpu", "cuda", "mps"])
+        self.seed = QSpinBox()
+        self.seed.setRange(0, LARGEST_SEED)
+        self._advanced_form = form = ParameterForm()
+        form.add("result from", self.use, help_on["use"])
+        form.add("intensities", self.normalise, help_on["normalise"])
+        form.add("shift", self.shift, help_on["shift"])
+        form.add("batch size", self.batch_size, help_on["batch_size"])
+        form.add("crop size", self.crop_size, help_on["crop_size"])
+        form.add("width", self.width_field, help_on["width"])
+        form.add("learning rate", self.learning_rate, help_on["learning_rate"])
+        form.add("device", self.device, help_on["device"])
+        form.add("seed", self.seed, help_on["seed"])
+        self.advanced = QCollapsible("advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.advanced.setDuration(0)
+        self.advanced.addWidget(form)
+        for part in (self.advanced, self.advanced.content()):
+            if (layout := part.layout()) is not None:
+                layout.setContentsMargins(0, 4 * (part is not self.advanced), 0, 0)
+        self._layout.addRow(self.advanced)
+
+
+def _choice(items: dict[str, Any]) -> QComboBox:
+    box = QComboBox()
+    for label, value in items.items():
+        box.addItem(label, value)
+    return box

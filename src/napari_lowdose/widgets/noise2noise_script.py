@@ -1,0 +1,120 @@
+"""The Python script that trains and denoises as the widget did."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from napari_lowdose.script import with_epochs_reached
+from napari_lowdose.widgets.python_script import NO_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
+
+Index = tuple[int, ...]
+NOT_SAVED = "network.safetensors"
+
+
+def training_script(
+    engine: Noise2Noise,
+    paths: Sequence[str | None],
+    frame: Index = (),
+    neighbours: bool = False,
+    model: Noise2NoiseModel | None = None,
+    start_path: str | None = None,
+) -> str:
+    """Return a script that trains the network again, and denoises with it.
+
+    Parameters
+    ----------
+    engine : Noise2Noise
+    paths : sequence of str or None
+        Files of the two exposures, or of the movie whose neighbouring frames are pairs.
+    frame : tuple of int
+        Which pair of a stack was denoised; empty for all.
+    neighbours : bool
+        Whether neighbouring frames are the pairs.
+    model : Noise2NoiseModel, optional
+        What the training led to: however it was ended, the script ends it there.
+    start_path : str, optional
+        File of the network that was trained further, where it came from a file.
+
+    Returns
+    -------
+    str
+        Python source.
+    """
+    if model is not None:
+        engine = with_epochs_reached(engine, model)
+    given = {
+        field.name: value
+        for field in dataclasses.fields(engine)
+        if field.name not in ("start", "preview")
+        and (value := getattr(engine, field.name)) != field.default
+    }
+    names = ["Noise2Noise", "denoise"]
+    before = ""
+    parameters = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    if start_path is not None:
+        names.insert(1, "Noise2NoiseModel")
+        before = f"start = Noise2NoiseModel.load({start_path!r})\n"
+        parameters = ", ".join(filter(None, [parameters, "start=start"]))
+    if neighbours:
+        read, train, apply = ["movie"], "movie[:-1], movie[1:]", "movie{}"
+    else:
+        read, train, apply = ["first", "second"], "first, second", "(first{0}, second{0})"
+    at = f"[{', '.join(map(str, frame))}]" if frame else ""
+    return (
+        _reading(read, paths, names)
+        + before
+        + f"model = Noise2Noise({parameters}).train({train})\n"
+        + f"clean = denoise({apply.format(at)}, model)\n"
+    )
+
+
+def applying_script(model_path: str | None, paths: Sequence[str | None], frame: Index = ()) -> str:
+    """Return a script that applies a saved network.
+
+    Parameters
+    ----------
+    model_path : str or None
+        File of the network; None if it was never saved.
+    paths : sequence of str or None
+        File of the image, or of both exposures.
+    frame : tuple of int
+        Which frame was denoised; empty for all.
+    """
+    read = ["image"] if len(paths) == 1 else ["first", "second"]
+    at = f"[{', '.join(map(str, frame))}]" if frame else ""
+    applied = f"image{at}" if len(paths) == 1 else f"(first{at}, second{at})"
+    note = "" if model_path else "# The network has no file yet: save it first.\n"
+    return (
+        note
+        + _reading(read, paths, ["Noise2NoiseModel", "denoise"])
+        + f"model = Noise2NoiseModel.load({model_path or NOT_SAVED!r})\n"
+        + f"clean = denoise({applied}, model)\n"
+    )
+
+
+def _reading(variables: list[str], paths: Sequence[str | None], names: list[str]) -> str:
+    """Return the imports, and the lines that read the files into `variables`."""
+    files = [path or f"{name}.tif" for name, path in zip(variables, paths, strict=True)]
+    tiff = [file.lower().endswith((".tif", ".tiff")) for file in files]
+    lines: list[Any] = [
+        "import tifffile\n" if any(tiff) else "",
+        f"from napari_lowdose import {', '.join(names)}\n",
+        "" if all(tiff) else "from napari_lowdose.imaging.readers import read_image\n",
+        "\n",
+    ]
+    lines += [
+        f"{name} = tifffile.imread({file!r})\n"
+        if is_tiff
+        else f"{name} = read_image({file!r}).pixels\n"
+        for name, file, is_tiff in zip(variables, files, tiff, strict=True)
+    ]
+    note = "" if all(paths) else NO_FILE.replace("image.tif", " and ".join(
+        file for file, path in zip(files, paths, strict=True) if path is None
+    ))  # fmt: skip
+    return note + "".join(lines)
