@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from napari_lowdose import Reucid, Run, denoise, denoise_steps
-from napari_lowdose.denoise import as_python
+from napari_lowdose import Noise2Noise, Reucid, Run, denoise, denoise_steps
+from napari_lowdose.samples import stem_pair
+from napari_lowdose.script import as_python, with_epochs_reached
 from napari_lowdose.steps import Step, over_frames, report, within
 
 
@@ -69,8 +70,138 @@ def test_frames_of_a_lazy_movie_are_read_one_at_a_time() -> None:
     assert read_by_then == [((0,), [0]), ((1,), [0, 1])]
 
     reads.clear()
-    np.testing.assert_array_equal(denoise(movie, Halving()), frames / 2)
-    assert reads == [0, 1]
+    clean = denoise(movie, Halving())
+    assert isinstance(clean, da.Array) and reads == []  # lazy in, lazy out
+    np.testing.assert_array_equal(clean[1], frames[1] / 2)
+    assert reads == [1]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of the two exposures of a pair."""
+
+    takes: ClassVar[str] = "pair"
+
+    def steps(self, pair: Any) -> Iterator[Step]:
+        yield from over_frames(pair, self._frame)
+
+    def _frame(self, first: np.ndarray, second: np.ndarray) -> Iterator[Step]:
+        yield Step(fraction=1.0, message="done", image=(first + second).astype(np.float32) / 2)
+
+
+def test_a_pair_is_a_tuple_of_two_arrays() -> None:
+    first, second = np.full((2, 3, 4), 2), np.full((2, 3, 4), 6.0)
+    first[:, 0], second[:, 0] = 1, 2
+    run = Run((first, second), Mean())
+    np.testing.assert_array_equal(run.image, first)  # what there is before it is begun
+    for _ in run:
+        pass
+    np.testing.assert_array_equal(run.image, (first + second) / 2)
+    assert run.record()["input"] == {
+        "first": {"shape": [2, 3, 4], "dtype": "int64"},
+        "second": {"shape": [2, 3, 4], "dtype": "float64"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "engine", "says"),
+    [
+        (np.ones((4, 4)), Mean(), r"takes a pair, a tuple \(first, second\)"),
+        ([np.ones((4, 4)), np.ones((4, 4))], Mean(), "this is one array"),
+        (np.ones((2, 64, 64)), Noise2Noise(), r"\(first, second\)"),
+        ((np.ones((4, 4)), np.ones((4, 4))), Reucid(), "Reucid takes one image.*Noise2Noise"),
+        ((np.ones((4, 4)),) * 3, Mean(), "this tuple has 3"),
+        ((np.ones((4, 4)), np.ones((4, 5))), Mean(), r"\(4, 4\) and \(4, 5\)"),
+    ],
+)
+def test_one_image_is_no_pair_and_a_pair_no_image(given: Any, engine: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        denoise(given, engine)
+
+
+def test_messages_and_errors_name_the_frame() -> None:
+    fringes = 9 + 6 * np.cos(np.arange(40) / 2)
+    movie = np.random.default_rng(0).poisson(fringes, (3, 40, 40)).astype(float)
+    steps = list(denoise_steps(movie, Halving()))
+    assert [step.message for step in steps[::2]] == [f"frame {k} of 3: half way" for k in (1, 2, 3)]
+    movie[1, 3, 4] = np.nan
+    with pytest.raises(ValueError, match=r"^frame 2 of 3: 1 of 1600 pixels"):
+        denoise(movie, Reucid(patch_size=5))
+
+
+# ------------------------------------------------------------------------ Noise2Noise
+
+
+@pytest.fixture(scope="module")
+def trained() -> Run:
+    """Return a finished run of a network on a small pair of two frames."""
+    first, second, _ = stem_pair()
+    pair = tuple(np.stack([image[:96, :96], image[96:192, :96]]) for image in (first, second))
+    run = Run(pair, Noise2Noise(epochs=3, seed=1))
+    for _ in run:
+        pass
+    return run
+
+
+def test_training_is_in_the_record_and_the_network_at_hand(trained: Run) -> None:
+    assert trained.model is not None
+    record = json.loads(json.dumps(trained.record()))
+    assert record["engine"] == "Noise2Noise" and record["parameters"]["epochs"] == 3
+    assert record["training"]["epochs"] == pytest.approx(3)
+    assert "gain_db" in record["training"] and record["steps"] == []
+    assert np.isfinite(trained.image).all()
+
+
+def test_the_network_applied_to_its_pair_is_the_result(trained: Run) -> None:
+    again = Run(trained.input, trained.model)
+    for _ in again:
+        pass
+    np.testing.assert_array_equal(again.image, trained.image)
+    record = json.loads(json.dumps(again.record()))
+    assert record["engine"] == "Noise2NoiseModel" and record["training"]["n_steps"]
+    assert "weights" not in record["parameters"]
+
+
+def test_a_lazy_movie_through_a_network(trained: Run) -> None:
+    da = pytest.importorskip("dask.array")
+    first, second = trained.input
+    lazy = [da.from_array(movie, chunks=(2, 96, 96)) for movie in (first, second)]
+    clean = denoise(tuple(lazy), trained.model)
+    assert isinstance(clean, da.Array) and clean.chunks[0] == (1, 1)
+    np.testing.assert_array_equal(clean, trained.image)
+    expected = denoise(first, trained.model)  # one exposure a frame
+    np.testing.assert_array_equal(denoise(lazy[0], trained.model), expected)
+
+
+def test_the_copied_script_trains_as_long_and_does_the_same(
+    trained: Run, tmp_path: Any, monkeypatch: Any
+) -> None:
+    import tifffile
+
+    for name, image in zip("ab", trained.input, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image)
+    monkeypatch.chdir(tmp_path)
+    engine = replace(trained.engine, epochs=None, time_budget=1000)  # type: ignore[type-var]
+    names: dict[str, Any] = {}
+    exec(as_python(engine, ("a.tif", "b.tif"), trained=trained.model), names)
+    np.testing.assert_array_equal(names["clean"], trained.image)
+
+
+def test_the_copied_script_of_a_network(trained: Run) -> None:
+    script = as_python(trained.model, "movie.tif", network="ws2.safetensors")
+    assert "from napari_lowdose import Noise2NoiseModel, denoise\n" in script
+    assert "denoise(image, Noise2NoiseModel.load('ws2.safetensors'))" in script
+    more = Noise2Noise(shift=(0.25, -0.5), start=trained.model, epochs=2)
+    script = as_python(more, ("a.tif", "b.tif"))
+    assert "Noise2Noise(epochs=2, shift=(0.25, -0.5), start=Noise2NoiseModel.load(" in script
+
+
+def test_a_continued_training_is_told_without_what_went_before(trained: Run) -> None:
+    record = {**trained.model.record, "n_steps": 9, "epochs": 4.5}  # type: ignore[union-attr]
+    after = replace(trained.model, record=record)  # type: ignore[type-var]
+    before = replace(trained.model, record={"n_steps": 3})  # type: ignore[type-var]
+    engine = with_epochs_reached(Noise2Noise(time_budget=60, start=before), after)
+    assert (engine.epochs, engine.time_budget, engine.preset) == (pytest.approx(3), None, "fast")
 
 
 def test_time_left_comes_from_the_pace() -> None:

@@ -33,7 +33,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_by("napari_lowdose") & heavy
 
 
-@pytest.mark.parametrize("name", ["imaging", "reucid", "denoise", "steps", "metrics", "cli"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "imaging",
+        "reucid",
+        "noise2noise",
+        "denoise",
+        "streaming",
+        "steps",
+        "metrics",
+        "cli",
+        "samples",
+    ],
+)
 def test_no_gui_and_no_torch_outside_the_widgets(name: str) -> None:
     assert not loaded_by(f"napari_lowdose.{name}") & (GUI | {"torch"})
 
@@ -47,17 +60,22 @@ ALLOWED = {
     "metrics": {"imaging"},
     "samples": {"imaging"},
     **dict.fromkeys(ENGINES, GROUND),
-    "denoise": ENGINES | GROUND,
+    "image_or_pair": {"steps"},
+    "script": ENGINES | {"steps"},
+    "lazy": {"image_or_pair"} | ENGINES | GROUND,
+    "denoise": {"image_or_pair", "lazy", "script"} | ENGINES | GROUND,
+    "streaming": {"denoise", "image_or_pair", "lazy"} | ENGINES | GROUND,
     "engine_options": set(),
     "output_files": {"imaging"},
-    "cli": {"denoise", "engine_options", "output_files"} | ENGINES | GROUND,
-    "widgets": {"denoise", "engine_options", "samples"} | ENGINES | GROUND,
+    "cli": {"denoise", "engine_options", "output_files", "streaming"} | ENGINES | GROUND,
+    "widgets": {"denoise", "engine_options", "samples", "streaming"} | ENGINES | GROUND,
 }
 # Public names that are loaded lazily from the package itself, and where they live
 LAZY = {
     **dict.fromkeys(("Run", "denoise_steps"), "denoise"),
     **dict.fromkeys(("Reucid", "StackStep"), "reucid"),
     **dict.fromkeys(("Noise2Noise", "Noise2NoiseModel", "TrainingStep"), "noise2noise"),
+    **dict.fromkeys(("Stream", "denoise_to_zarr"), "streaming"),
     **dict.fromkeys(("simulate_pair", "split_frame", "register_pair"), "imaging"),
 }
 

@@ -4,5 +4,10 @@ from .denoise import Run as Run
 from .denoise import denoise as denoise
 from .denoise import denoise_steps as denoise_steps
 from .imaging.noise_model import simulate_pair as simulate_pair
+from .noise2noise import Noise2Noise as Noise2Noise
+from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
+from .noise2noise import TrainingStep as TrainingStep
 from .reucid import Reucid as Reucid
 from .reucid import StackStep as StackStep
+from .streaming import Stream as Stream
+from .streaming import denoise_to_zarr as denoise_to_zarr

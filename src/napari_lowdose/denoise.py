@@ -8,39 +8,53 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from napari_lowdose.image_or_pair import image_or_pair
+from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
+from napari_lowdose.script import as_python as as_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_lowdose.steps import Engine, Step
 
 
 class Run:
-    """One engine at work on one image: iterate to advance, read `image` at any time.
+    """One engine at work on one image, or pair: iterate to advance, read `image` at any time.
 
     Parameters
     ----------
-    image : (..., Y, X) array
-        NumPy, dask or zarr; denoised frame by frame over the last two axes.
+    image : (..., Y, X) array, or tuple of two
+        NumPy, dask or zarr; denoised frame by frame over the last two axes.  A tuple is a pair:
+        two exposures of one scene.
     engine : Engine
         The method with its parameters, for example ``Reucid()``.
 
     Attributes
     ----------
+    input : array, or tuple of two
     image : (..., Y, X) float32 array
-        The result so far.  Frames not reached yet show the input, or NaN where the input is
-        lazy (dask, zarr) and has not been read.
+        The result so far.  Frames not reached yet show the (first) input, or NaN where the
+        input is lazy (dask, zarr) and has not been read.
+    model : Noise2NoiseModel or None
+        The network that is applied, or the best that training has reached so far.
     finished : bool
         False until the engine has come to its end.
+
+    Raises
+    ------
+    ValueError
+        If the engine takes a pair and this is none, or the reverse.
     """
 
     def __init__(self, image: Any, engine: Engine) -> None:
-        self.input = image if hasattr(image, "shape") else np.asarray(image)
+        self._given = image_or_pair(image, engine)
+        self.input = self._given.given
         self.engine = engine
         self.finished = False
+        self.model: Noise2NoiseModel | None = None
         self._image: NDArray[np.float32] | None = None
         self._records: list[dict[str, Any]] = []
 
@@ -48,21 +62,21 @@ class Run:
     def image(self) -> NDArray[np.float32]:
         """The result so far, in the input's shape and units."""
         if self._image is None:
-            if isinstance(self.input, np.ndarray):
-                self._image = self.input.astype(np.float32)
-            else:  # to read a lazy movie here would be to read it twice
-                self._image = np.full(self.input.shape, np.nan, np.float32)
+            self._image = self._given.first_guess()
         return self._image
 
     def __iter__(self) -> Iterator[Step]:
         """Yield the engine's steps; `seconds_left` is filled in from the pace so far."""
         self.finished = False
+        self.model = self.engine if isinstance(self.engine, Noise2NoiseModel) else None
         self._records.clear()
         start = time.perf_counter()
         for step in self.engine.steps(self.input):
             if step.image is not None:
                 self.image[step.index] = step.image
-            if record := step.record():
+            if isinstance(step, TrainingStep):  # of all of them, the network tells the last
+                self.model = step.model
+            elif record := step.record():
                 self._records.append({"index": list(step.index), **record})
             if step.seconds_left is None and step.fraction > 0:
                 elapsed = time.perf_counter() - start
@@ -72,32 +86,36 @@ class Run:
         self.finished = True
 
     def record(self) -> dict[str, Any]:
-        """Return what was done, as JSON-ready values: engine, parameters, versions, steps."""
+        """Return what was done, as JSON-ready values: engine, parameters, versions, steps.
+
+        Of a network also how it was trained, and what gain was expected.
+        """
         return {
-            "engine": type(self.engine).__name__,
-            "parameters": _parameters(self.engine),
+            **engine_record(self.engine),
             "finished": self.finished,
-            "input": {"shape": list(self.input.shape), "dtype": str(self.input.dtype)},
+            "input": self._given.about(),
             "steps": list(self._records),
-            "versions": _versions("napari-lowdose", "numpy", "scipy", "scikit-image"),
+            **({"training": dict(self.model.record)} if self.model is not None else {}),
         }
 
 
-def denoise(image: Any, engine: Engine) -> NDArray[np.float32]:
-    """Denoise an image, or a stack of frames, to the end.
+def denoise(image: Any, engine: Engine) -> Any:
+    """Denoise an image, a stack of frames, or a pair, to the end.
 
     Parameters
     ----------
-    image : (..., Y, X) array
+    image : (..., Y, X) array, or tuple of two
         Any integer or floating dtype.  Leading axes are frames, each denoised
-        by itself.
+        by itself.  A tuple is a pair: two exposures of one scene.
     engine : Engine
-        The method with its parameters, for example ``Reucid()``.
+        The method with its parameters, for example ``Reucid()``, ``Noise2Noise()`` for a
+        pair, or a trained network.
 
     Returns
     -------
     (..., Y, X) float32 array
-        In the units of `image`.
+        In the units of `image`.  Of a dask array a lazy dask array: a frame is denoised when
+        it is asked for.  (A network is trained at once.)
 
     Raises
     ------
@@ -117,7 +135,19 @@ def denoise(image: Any, engine: Engine) -> NDArray[np.float32]:
     ((64, 64), dtype('float32'))
     >>> bool(np.std(clean - truth) < np.std(noisy - truth) / 2)
     True
+
+    A movie that is not in memory:
+
+    >>> import dask.array as da
+    >>> movie = da.from_array(np.stack([noisy, noisy]), chunks=(1, 64, 64))
+    >>> denoise(movie, Reucid(patch_size=9))
+    dask.array<denoise, shape=(2, 64, 64), dtype=float32, chunksize=(1, 64, 64), chunktype=...>
     """
+    given = image_or_pair(image, engine)
+    if given.is_dask:
+        from napari_lowdose.lazy import denoise_lazily
+
+        return denoise_lazily(given, engine)
     run = Run(image, engine)
     for _ in run:
         pass
@@ -129,7 +159,8 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
 
     Parameters
     ----------
-    image : (..., Y, X) array
+    image : (..., Y, X) array, or tuple of two
+        A tuple is a pair: two exposures of one scene.
     engine : Engine
 
     Yields
@@ -152,34 +183,24 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
     yield from Run(image, engine)
 
 
-def as_python(engine: Engine, path: str = "image.tif") -> str:
-    """Return a script that does the same as `engine` did, on the file `path`.
-
-    Parameters keep out of it where they have their defaults.  Other formats than TIFF are
-    read by the napari plugins that are installed.
-    """
-    name = type(engine).__name__
-    changed = {
-        f.name: value
-        for f in dataclasses.fields(engine)  # type: ignore[arg-type]
-        if (value := getattr(engine, f.name)) != f.default
+def engine_record(engine: Engine) -> dict[str, Any]:
+    """Return which engine it is, its parameters and the versions, as JSON-ready values."""
+    fields: tuple[dataclasses.Field[Any], ...] = ()
+    if dataclasses.is_dataclass(engine):
+        fields = dataclasses.fields(engine)
+    parameters = {f.name: getattr(engine, f.name) for f in fields}
+    return {
+        "engine": type(engine).__name__,
+        "parameters": {name: value for name, value in parameters.items() if _is_plain(value)},
+        "versions": _versions("napari-lowdose", "numpy", "scipy", "scikit-image", "torch"),
     }
-    parameters = ", ".join(f"{key}={value!r}" for key, value in changed.items())
-    tiff = path.lower().endswith((".tif", ".tiff"))
-    reader = "import tifffile\n" if tiff else ""
-    plugins = "" if tiff else "from napari_lowdose.imaging.readers import read_image\n"
-    pixels = f"tifffile.imread({path!r})" if tiff else f"read_image({path!r}).pixels"
-    return (
-        f"{reader}from napari_lowdose import {name}, denoise\n{plugins}\n"
-        f"image = {pixels}\n"
-        f"clean = denoise(image, {name}({parameters}))\n"
-    )
 
 
-def _parameters(engine: Engine) -> dict[str, Any]:
-    if not dataclasses.is_dataclass(engine):
-        return {}
-    return {f.name: getattr(engine, f.name) for f in dataclasses.fields(engine)}
+def _is_plain(value: Any) -> bool:
+    """Whether JSON knows `value`: the weights of a network it does not."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -25,7 +25,14 @@ from napari_lowdose.reucid.patch_stacks import (
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.reucid.terrain import patch_terrain
-from napari_lowdose.steps import Step, drain, on_one_blas_thread, over_frames, report
+from napari_lowdose.steps import (
+    Step,
+    drain,
+    on_one_blas_thread,
+    one_blas_thread,
+    over_frames,
+    report,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -108,6 +115,8 @@ class Reucid:
     exact: bool = False
     seed: int = 0
 
+    takes: ClassVar[str] = "image"
+
     def __post_init__(self) -> None:
         if isinstance(self.patch_size, str):
             one_of("patch_size", self.patch_size, PatchSize)
@@ -155,6 +164,26 @@ class Reucid:
         patch_size: list[tuple[int, bool]] = []
         frame_steps = partial(self._frame_steps, patch_size)
         yield from on_one_blas_thread(over_frames(image, frame_steps))
+
+    def settle(self, frame: NDArray[Any]) -> Reucid:
+        """Return the same parameters with the patch size that `frame`, a movie's first, decides.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+
+        Returns
+        -------
+        Reucid
+            Denoises any frame, alone, as it would be denoised in that movie.
+        """
+        if isinstance(self.patch_size, int):
+            return self
+        check_frame(frame, SMALLEST_IMAGE)
+        with one_blas_thread():
+            p, wide = drain(self._patch_size(standardise(frame)[2], 1.0))
+        n_components = self.n_components * (WIDTHS if wide else 1)
+        return replace(self, patch_size=p, n_components=n_components)
 
     def _frame_steps(
         self, known_patch_size: list[tuple[int, bool]], frame: NDArray[Any]

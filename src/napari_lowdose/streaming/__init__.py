@@ -1,0 +1,4 @@
+"""Movies larger than memory: a stream of frames into a zarr array, here or on a cluster."""
+
+from napari_lowdose.streaming.stream import Stream as Stream
+from napari_lowdose.streaming.stream import denoise_to_zarr as denoise_to_zarr

@@ -1,0 +1,46 @@
+"""What tells one work from another: input, engine and parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_lowdose.image_or_pair import ImageOrPair
+    from napari_lowdose.steps import Engine
+
+# What training remembers, or needs to go on, and where it is done
+_OF_NO_EFFECT = ("state", "record", "device", "preview")
+
+
+def input_hash(image: ImageOrPair) -> str:
+    """Return what tells one input from another: of the first and the last frame."""
+    digest = hashlib.sha256()
+    for exposure in image.exposures:
+        for index in {(0,) * len(image.leading), tuple(n - 1 for n in image.leading)}:
+            digest.update(np.ascontiguousarray(np.asarray(exposure[index])).tobytes())
+    return digest.hexdigest()
+
+
+def identity(engine: Engine, image: ImageOrPair, hashed: str) -> str:
+    """Return a short text that is the same for the same work."""
+    about = [type(engine).__name__, _plain(engine), image.about(), hashed]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON-ready stand-in for parameters and weights."""
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = (f.name for f in dataclasses.fields(value) if f.name not in _OF_NO_EFFECT)
+        return {name: _plain(getattr(value, name)) for name in fields}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
