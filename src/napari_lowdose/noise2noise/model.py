@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.presets import Preset
 
 SMALLEST_FRAME = 32
+_CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two
 Pair = tuple[Any, Any]
 
 
@@ -72,7 +73,8 @@ class Noise2NoiseModel:
         units.
     orientations : "auto", 1 or 8
         The mean over how many flips and rotations of a frame.  8 costs eight times the time
-        and gains about 0.3 dB; "auto" is 8 for a single frame and 1 for a stack of frames.
+        and gains about 0.3 dB; "auto" is 8 for a single frame of up to 1024 x 1024 pixels,
+        else 1.
     device : str
         "auto", "cpu", "cuda", "mps" ...
     state : object
@@ -131,12 +133,13 @@ class Noise2NoiseModel:
         for exposure in image if isinstance(image, tuple) else (image,):
             check_image(exposure)
         from napari_lowdose.noise2noise.device import choose_device
-        from napari_lowdose.noise2noise.prediction import Predictor, build_network
+        from napari_lowdose.noise2noise.prediction import Predictor, build_network, fused
 
-        network = build_network(self.architecture, dict(self.weights))
+        network = fused(build_network(self.architecture, self.weights))
         predictor = Predictor(network, choose_device(self.device))
-        ndim = (image[0] if isinstance(image, tuple) else image).ndim
-        orientations = (8 if ndim == 2 else 1) if self.orientations == "auto" else self.orientations
+        shape = (image[0] if isinstance(image, tuple) else image).shape
+        chosen = self.orientations
+        orientations = n_orientations(shape) if chosen == "auto" else chosen
         told: set[str] = set()
 
         def frame_steps(*exposures: NDArray[Any]) -> Iterator[Step]:
@@ -240,6 +243,11 @@ class Noise2NoiseModel:
             if kind not in told:
                 told.add(kind)
                 warnings.warn(sentence, UserWarning, stacklevel=3)
+
+
+def n_orientations(shape: tuple[int, ...]) -> int:
+    """Return in how many orientations an image of `shape` is denoised if nobody says."""
+    return 8 if len(shape) == 2 and shape[0] * shape[1] <= _CAREFUL else 1
 
 
 def about_exposures(frame: NDArray[Any]) -> dict[str, float]:

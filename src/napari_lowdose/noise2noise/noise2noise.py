@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from napari_lowdose.noise2noise.model import n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.training_step import TrainingStep
 
@@ -150,7 +151,7 @@ class Noise2Noise:
         """
         begun = time.perf_counter()
         first, second = _as_pair(pair)
-        passes = 2 * (8 if first.ndim == 2 else 1) * math.prod(first.shape[:-2])
+        passes = 2 * n_orientations(first.shape) * math.prod(first.shape[:-2])
         model = None
         for step in self._train(first, second, begun, reserve=1.1 * passes):
             model = step.model

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_lowdose.imaging.tiles import tiles
 from napari_lowdose.noise2noise.device import describe, in_low_precision, is_out_of_memory
-from napari_lowdose.noise2noise.network import UNet, period, reach
+from napari_lowdose.noise2noise.network import DoubleConvolution, UNet, period, reach
 from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
@@ -131,6 +135,17 @@ def build_network(preset: Preset, weights: Mapping[str, Any]) -> UNet:
     """Return the network of `preset` with NumPy `weights`."""
     network = UNet(preset)
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
+    return network
+
+
+def fused(network: UNet) -> UNet:
+    """Return a copy with batch normalisation made part of the convolutions: to apply only."""
+    network = copy.deepcopy(network).eval()
+    for block in network.modules():
+        if isinstance(block, DoubleConvolution):
+            for at, (one, two) in enumerate(pairwise(block)):
+                if isinstance(one, nn.Conv2d) and isinstance(two, nn.BatchNorm2d):
+                    block[at], block[at + 1] = fuse_conv_bn_eval(one, two), nn.Identity()
     return network
 
 
