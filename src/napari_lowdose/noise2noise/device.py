@@ -10,6 +10,9 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# As the allocators of CUDA and MPS, Linux, Windows, and cuDNN or cuBLAS say it
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+
 
 def choose_device(wanted: str) -> torch.device:
     """Return the device that is wanted, or the best there is.
@@ -25,12 +28,12 @@ def choose_device(wanted: str) -> torch.device:
         If there is no such device here.
     """
     if wanted == "auto":
+        wanted = "mps" if torch.backends.mps.is_available() else "cpu"
         if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+            wanted = "cuda"
     try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
+        # As tensors call it: "cuda" is no tensor's device, "cuda:0" is
+        device = torch.empty(1, device=torch.device(wanted)).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         there = [name for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
                  if module.is_available()]  # fmt: skip
@@ -57,7 +60,20 @@ def low_precision(device: torch.device) -> torch.dtype | None:
 def in_low_precision(device: torch.device) -> Iterator[None]:
     """Compute convolutions in 16 bits where the device is built for it."""
     dtype = low_precision(device)
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+    if dtype is None:  # torch 2.4 knows no autocast for MPS, not even to switch it off
+        yield
+        return
+    with torch.autocast(device.type, dtype=dtype):
+        yield
+
+
+@contextlib.contextmanager
+def in_full_precision(device: torch.device) -> Iterator[None]:
+    """Compute in 32 bits within `in_low_precision`."""
+    if low_precision(device) is None:
+        yield
+        return
+    with torch.autocast(device.type, enabled=False):
         yield
 
 
@@ -78,5 +94,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     told = str(error).lower()
     return isinstance(error, known) or (
         isinstance(error, RuntimeError)
-        and any(words in told for words in ("out of memory", "can't allocate memory"))
+        and any(words in told for words in _OUT_OF_MEMORY)
     )

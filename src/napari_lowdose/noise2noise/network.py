@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_lowdose.noise2noise.device import in_full_precision
+
 if TYPE_CHECKING:
     from napari_lowdose.noise2noise.presets import Preset
 
@@ -66,7 +68,7 @@ class UNet(nn.Module):
             h = down(functional.max_pool2d(h, 2))  # (B, 2W, Y/2u, X/2u), ...
         for up, join in zip(self.up, self.join, strict=True):
             h = join(torch.cat([up(h), skipped.pop()], 1))
-        with torch.autocast(x.device.type, enabled=False):  # eight bits are too few for grey levels
+        with in_full_precision(x.device):  # eight bits are too few for grey levels
             y = functional.pixel_shuffle(self.last(h.float()), self.preset.unshuffle)
             return y if self.smooth is None else y + self.smooth(x)  # (B, 1, Y, X)
 
