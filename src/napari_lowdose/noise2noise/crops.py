@@ -21,7 +21,7 @@ class Crops(NamedTuple):
     seen : (B, 1, crop, crop) tensor
         0 where the partner is held out, else 1.
     shifts : (B, 2) tensor
-        How far the scene in the partner is displaced against the input, (dy, dx).
+        How far the scene in the partner is displaced against the input, (dy, dx); on the CPU.
     """
 
     inputs: Tensor
@@ -75,5 +75,5 @@ def draw_crops(
         torch.stack(inputs),
         torch.stack(partners),
         torch.stack(weights),
-        torch.tensor(shifts, device=exposures.device),
+        torch.tensor(shifts),
     )

@@ -43,7 +43,8 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
     >>> bool(error.abs().max() < 1e-3)
     True
     """
-    kernels = _cardinal_spline(shifts)  # (B, 2, 2 RADIUS + 1)
+    # Computed on the CPU, in float64, which MPS does not have
+    kernels = _cardinal_spline(shifts.cpu()).to(image.device)  # (B, 2, 2 RADIUS + 1)
     n, _, height, width = image.shape
     padded = functional.pad(image, (RADIUS,) * 4, mode="replicate")
     row = padded.reshape(1, n, height + 2 * RADIUS, width + 2 * RADIUS)
@@ -54,10 +55,10 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
 
 def _cardinal_spline(shifts: Tensor) -> Tensor:
     """Return the weights of the pixels around each: the interpolating cubic spline."""
-    at = torch.arange(-RADIUS, RADIUS + 1, device=shifts.device, dtype=torch.float64)
+    at = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
     # torch correlates: output pixel 0 takes input pixel k with the spline's value at k + shift
     distance = at + shifts.double()[..., None]  # (B, 2, 2 RADIUS + 1)
-    knots = torch.arange(-2 * RADIUS, 2 * RADIUS + 1, device=shifts.device, dtype=torch.float64)
+    knots = torch.arange(-2 * RADIUS, 2 * RADIUS + 1, dtype=torch.float64)
     prefilter = -6 * _POLE / (1 - _POLE**2) * abs(_POLE) ** knots.abs() * (-1.0) ** knots.abs()
     spline = _b_spline(distance[..., None] - knots)  # (B, 2, 2 RADIUS + 1, knots)
     kernel = (spline * prefilter).sum(-1)
