@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.qt.threading import WorkerBase
+from qtpy.QtCore import QTimer
 
 from napari_lowdose.reucid import StackStep
 from napari_lowdose.steps import Step, over_frames
@@ -71,13 +72,34 @@ def docked(make_napari_viewer, monkeypatch, qtbot):
     return dock
 
 
+@pytest.fixture
+def docked_pair(make_napari_viewer, monkeypatch, qtbot):
+    """Return a function: (first, second, engine or None for the real one, options) to widget."""
+    if os.name == "posix" and not os.environ.get("DISPLAY") and "QT_QPA_PLATFORM" not in os.environ:
+        pytest.skip("no display: run under xvfb-run -a")
+    from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
+
+    def dock(first: Any, second: Any, engine: Any = None, **options: Any) -> Noise2NoiseWidget:
+        viewer = make_napari_viewer()
+        viewer.add_image(first, name="scan, first", **options)
+        if second is not None:
+            viewer.add_image(second, name="scan, second", **options)
+        widget = Noise2NoiseWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Noise2Noise pair")
+        if engine is not None:
+            monkeypatch.setattr(widget.form, "parameters", lambda: engine)
+        qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+        return widget
+
+    return dock
+
+
 def idle(widget: Any) -> bool:
     """Whether nothing is running or about to."""
     return not (
         widget.runner.busy
         or widget._running
-        or widget._estimate_later.isActive()
-        or widget._rebuild_later.isActive()
+        or any(timer.isActive() for timer in widget.findChildren(QTimer, "settle"))
     )
 
 

@@ -36,6 +36,7 @@ class DockArea(QScrollArea):
     def settled(self, callback: Callable[[], None]) -> QTimer:
         """Return a timer that calls back a moment after it was last started."""
         timer = QTimer(self)
+        timer.setObjectName("settle")
         timer.setSingleShot(True)
         timer.setInterval(SETTLE)
         timer.timeout.connect(callback)

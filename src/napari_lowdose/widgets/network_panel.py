@@ -135,7 +135,7 @@ class NetworkPanel(QWidget):
         try:
             model = Noise2NoiseModel.load(path)
         except (OSError, ValueError) as error:
-            self.failed.emit(str(error))
+            self.failed.emit(f"not loaded: {error}")
         else:
             self.keep(TrainedNetwork(model, Path(path).name, path))
             self.loaded.emit()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QApplication, QPushButton
+from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
 
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.widgets.dock_area import DockArea
@@ -16,7 +16,7 @@ from napari_lowdose.widgets.jobs import Job, JobRunner
 from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair
 from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.lazy_result import add_lazy_result
+from napari_lowdose.widgets.lazy_run import LazyRun
 from napari_lowdose.widgets.loss_plot import LossPlot
 from napari_lowdose.widgets.network_panel import NetworkPanel
 from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
@@ -31,6 +31,7 @@ from napari_lowdose.widgets.run_panel import duration
 from napari_lowdose.widgets.suitable import why_unsuitable
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 from napari_lowdose.widgets.training_panel import TrainingPanel
+from napari_lowdose.widgets.zarr_run import ZarrRun
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -43,6 +44,8 @@ NEIGHBOURS = (
     "the next. Each frame is then denoised by itself."
 )
 GOOD = "Nothing speaks against this pair."
+# A folder that the same run has begun is gone on with: there is nothing to confirm.
+RESUMABLE = QFileDialog.Option.DontConfirmOverwrite
 ONE_LAYER = "Choose two different layers: an image that is its own partner teaches nothing."
 OUT_OF_MEMORY = (
     "there is not enough memory: choose a smaller batch size or crop size (advanced), train on "
@@ -79,6 +82,7 @@ class Noise2NoiseWidget(DockArea):
             (self.viewer.layers.selection.events.changed, self._selection_changed),
         )
         self.reset_choices()
+        self._data_changed()
 
     @property
     def model(self) -> Noise2NoiseModel | None:
@@ -112,7 +116,6 @@ class Noise2NoiseWidget(DockArea):
 
     def _chosen_by_hand(self, event: Any = None) -> None:
         self._by_hand = True
-        self._pair_chosen()
 
     def _selection_changed(self, event: Any = None) -> None:
         """Choose the two images that are selected in the layer list, if it is two."""
@@ -125,7 +128,7 @@ class Noise2NoiseWidget(DockArea):
         if len(chosen) == 2 and not ours and self._running is None:
             self.choose_pair(*chosen)
 
-    def _pair_chosen(self) -> None:
+    def _pair_chosen(self, event: Any = None) -> None:
         pair = self.form.first, self.form.second
         first, second = pair
         if first is not self._pair[0] or second is not self._pair[1]:
@@ -290,15 +293,23 @@ class Noise2NoiseWidget(DockArea):
         if why or (target is None and self._neighbours()):
             self.panel.refuse(why or ONE_LAYER)
             return
-        first = sources[0]
-        assert first is not None  # else it is unsuitable
+        first, last = sources[0], sources[-1]
+        assert first is not None and last is not None  # else they are unsuitable
         extent = self.network.extent.currentData() if pixels_of(first).ndim > 2 else "all"
-        name = f"{common_name(first.name, sources[-1].name)} denoised"  # type: ignore[union-attr]
+        name = f"{common_name(first.name, last.name)} denoised"
         source: Any = first if target is not None else pair
         if extent == "lazy":
             self.panel.start()
-            add_lazy_result(self.viewer.layers, source, self.model, name)
+            self._shown = LazyRun(self.viewer.layers, source, self.model, name)
             self.panel.end("Each frame is denoised when it is shown.")
+            return
+        if extent == "zarr":
+            path, _ = QFileDialog.getSaveFileName(
+                self, "A folder for the movie", f"{name}.zarr", "zarr (*.zarr)", options=RESUMABLE
+            )
+            if path:
+                path = path if path.endswith(".zarr") else f"{path}.zarr"
+                self._start(ZarrRun(self.viewer.layers, source, self.model, path, name))
             return
         frame = frame_in_view(self.viewer.dims, first) if extent == "current" else ()
         self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name))
@@ -420,8 +431,9 @@ class Noise2NoiseWidget(DockArea):
         self.card = PairCard()
         self.card.register_asked.connect(self.register)
         self.form = Noise2NoiseForm(self.viewer.layers)
-        self.form.first_combo.changed.connect(self._chosen_by_hand)
-        self.form.second_combo.changed.connect(self._chosen_by_hand)
+        for combo in (self.form.first_combo, self.form.second_combo):
+            combo.changed.connect(self._pair_chosen)
+            combo.native.activated.connect(self._chosen_by_hand)
         self.form.shift.dy.valueChanged.connect(self._data_changed)
         self.form.shift.dx.valueChanged.connect(self._data_changed)
         self.panel = TrainingPanel()

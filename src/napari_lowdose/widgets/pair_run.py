@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.denoise import engine_record
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.noise2noise_script import NOT_SAVED, training_script
@@ -184,12 +185,7 @@ class PairRun(LayerRun):
 
     def describe(self, **changes: Any) -> None:
         """Write what was done into the metadata of the result layer."""
-        parameters = {
-            field.name: getattr(self.engine, field.name)
-            for field in dataclasses.fields(self.engine)
-            if field.name != "start"
-        }
-        told: dict[str, Any] = {"engine": "Noise2Noise", "parameters": parameters}
+        told: dict[str, Any] = engine_record(self.engine)
         if self.model is not None:
             told["training"] = dict(self.model.record)
         super().describe(**(told | changes))
