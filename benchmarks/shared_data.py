@@ -16,6 +16,10 @@ def shared(relative: str) -> np.ndarray:
     path = ROOT / relative
     if not path.exists():
         sys.exit(f"skipped: {path} is missing")
+    if path.suffix == ".png":
+        from skimage.io import imread
+
+        return imread(path)
     return tifffile.imread(path)
 
 
