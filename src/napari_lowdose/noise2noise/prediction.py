@@ -93,7 +93,8 @@ class Predictor:
             logger.warning("not enough memory: going on with tiles of %d pixels", self.side)
         elif self.device.type != "cpu":
             self.device, self.side = torch.device("cpu"), _SIDE
-            self.network = self.network.to(self.device)
+            # A copy: the network may be in training, and that goes on where it is
+            self.network = copy.deepcopy(self.network).to(self.device)
             logger.warning("not enough memory on the GPU: going on with %s", describe(self.device))
         else:
             raise MemoryError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from napari_lowdose.noise2noise.pearson_loss import pearson_loss
 from napari_lowdose.noise2noise.prediction import Predictor, build_network, numpy_weights
 from napari_lowdose.noise2noise.presets import PRESETS, Preset
 from napari_lowdose.noise2noise.preview import Preview
-from napari_lowdose.noise2noise.spline_shift import RADIUS, spline_shift
+from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_record import training_record
 from napari_lowdose.noise2noise.training_step import TrainingStep
@@ -28,8 +29,6 @@ from napari_lowdose.noise2noise.validation import Validation, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
 
@@ -39,6 +38,8 @@ _PREVIEW_SHARE = 0.08  # of the time that goes into previews, at most
 _PATIENCE = 1 / 3  # of all steps so far without a better validation loss: a plateau
 _NEVER = 2**62  # steps
 _SOONEST = 300  # steps before a plateau is believed
+_BORDER = 3  # pixels, where the cubic spline feels the border of a crop
+_seeding = threading.Lock()  # torch's own source of chance is the whole process's
 
 
 def training_steps(
@@ -99,8 +100,8 @@ def _begin(engine: Noise2Noise, preset: Preset, device: torch.device) -> _State:
         state = copy.deepcopy(start.state)  # so that it can be continued twice
         if next(state.network.parameters()).device == device:
             return state
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(engine.seed)
+    with _seeding, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(engine.seed % 2**63)
         network = UNet(preset) if start is None else build_network(preset, start.weights)
     network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=preset.learning_rate, betas=(0.9, 0.99))
@@ -128,7 +129,6 @@ class _Training:
         self.steps_per_epoch: int = max(1, round(n * height * width / batch))
         self.state = _begin(engine, preset, device)
         self.first_step = self.state.step
-        self.predictor = Predictor(self.state.average.network, device)
         self.best: Noise2NoiseModel | None = None
         self.best_loss, self.best_step = math.inf, self.state.step
         self.losses: list[torch.Tensor] = []  # since the last TrainingStep
@@ -148,16 +148,19 @@ class _Training:
             ended = done >= n_steps or spent > budget or self._plateau()
             fraction = min(1.0, max(done / n_steps, spent / budget))
             if ended or now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
-                verdict = self._judge()
+                # Anew: where memory ran out, the one before went on with a copy
+                predictor = Predictor(self.state.average.network, self.device)
+                verdict = self._judge(predictor)
                 image = None
                 if not ended:  # the caller makes the last picture, with more care
-                    for image in preview.images(self.predictor, verdict):
+                    for image in preview.images(predictor, verdict):
                         if image is None:
                             yield self.step_so_far("training", fraction)
                 previewed = told = time.perf_counter()
                 cost = previewed - now
                 fraction = 1.0 if ended else fraction
-                yield self.step_so_far("training", fraction, verdict, image, ended)
+                step = self.step_so_far("training", fraction, verdict, ended)
+                yield step if image is None else replace(step, image=image, index=preview.index)
             elif now - told > _SIGN_OF_LIFE:
                 yield self.step_so_far("training", fraction)
                 told = time.perf_counter()
@@ -169,7 +172,6 @@ class _Training:
         message: str,
         fraction: float = 0.0,
         verdict: Verdict | None = None,
-        image: NDArray[np.float32] | None = None,
         last: bool = False,
     ) -> TrainingStep:
         """Return how far training has come."""
@@ -180,8 +182,6 @@ class _Training:
         return TrainingStep(
             fraction=fraction,
             message=f"{message}: epoch {epoch:.0f}" if self.state.step else message,
-            image=image,
-            index=self.engine.preview if image is not None else (),
             epoch=epoch,
             n_steps=self.state.step,
             loss=self.loss,
@@ -218,12 +218,9 @@ class _Training:
             group["lr"] = learning_rate(preset.learning_rate, state.step)
         with in_low_precision(self.device):
             output = state.network(crops.inputs)
-        partners, seen = crops.partners, crops.seen
         if any(shift):
-            inner = (..., slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
-            output = spline_shift(output.float(), crops.shifts)[inner]
-            partners, seen = partners[inner], seen[inner]
-        loss = pearson_loss(output, partners, seen)
+            output = _shifted(output.float(), crops.shifts)
+        loss = pearson_loss(output, crops.partners, crops.seen)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimiser.step()
@@ -231,9 +228,9 @@ class _Training:
         state.step += 1
         self.losses.append(loss.detach())
 
-    def _judge(self) -> Verdict:
+    def _judge(self, predictor: Predictor) -> Verdict:
         """Ask the held-out tiles, and keep the network if it is the best so far."""
-        verdict = self.validation.judge(self.predictor)
+        verdict = self.validation.judge(predictor)
         better = verdict.loss < self.best_loss
         if better:
             self.best_loss, self.best_step = verdict.loss, self.state.step
@@ -269,6 +266,19 @@ class _Training:
             device=engine.device,
             state=copy.deepcopy(self.state),
         )
+
+
+def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+    """Shift the network's output to where the partner lies, but for its outermost pixels.
+
+    There the spline would need what lies beyond.  They stay where they are: if the loss did not
+    see them at all, the network would never learn what to do at the border of an image.
+    """
+    moved = spline_shift(output, shifts)
+    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    whole = output.clone()
+    whole[inner] = moved[inner]
+    return whole
 
 
 def _json(limit: float) -> float | None:
