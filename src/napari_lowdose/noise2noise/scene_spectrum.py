@@ -95,15 +95,14 @@ def scene_spectrum(first: Any, second: Any, side: int) -> SceneSpectrum:
     level = np.float64(np.asarray(first[(0,) * (first.ndim - 2)]).mean())
     one, two = (tile_spectrum(_tiles(exposure, side) - level) for exposure in (first, second))
     common = one * two
-    difference = (one - two) ** 2
-    noise = float(difference.mean()) / 2
+    noise = float(((one - two) ** 2).mean()) / 2
     inside = _within_band_limit(common)
     strong = inside & (common.mean(axis=0) > _STRONG * noise)
     strong[0, 0] = True  # the mean of a tile
     weak = inside & ~strong
     power = float(common[:, weak].sum()) / common.size
     return SceneSpectrum(
-        strong, weak, power, _error(common, difference, weak), noise, _first_share(one, two, strong)
+        strong, weak, power, _error(one, two, weak), noise, _first_share(one, two, strong)
     )
 
 
@@ -148,18 +147,17 @@ def _within_band_limit(common: Tiles) -> Mask:
     return limit
 
 
-def _error(common: Tiles, difference: Tiles, weak: Mask) -> float:
+def _error(one: Tiles, two: Tiles, weak: Mask) -> float:
     """Return the standard error of the weak power.
 
-    Of the noise alone: the tiles are the whole image, no sample of it.
+    Of the noise alone: the tiles are the whole image, no sample of it.  Half the
+    difference of both powers has the same variance as the common power, whatever the
+    noise, and no expectation that varies with the scene.
     """
-    n_weak = int(np.count_nonzero(weak))
-    if not n_weak:
+    if len(one) < 2 or not weak.any():
         return 0.0
-    noise = difference[:, weak].mean(axis=1) / 2
-    scene = np.maximum(common[:, weak].mean(axis=1), 0.0)
-    variance = n_weak * (noise**2 + 2 * noise * scene)
-    return math.sqrt(float(variance.sum())) / common.size
+    alike = (one[:, weak] ** 2 - two[:, weak] ** 2).sum(axis=1) / 2
+    return float(alike.std(ddof=1)) * math.sqrt(len(one)) / one.size
 
 
 def _first_share(one: Tiles, two: Tiles, strong: Mask) -> float:

@@ -1,0 +1,214 @@
+"""Bad pairs are caught, and good ones left alone; on simulated and on real exposures."""
+
+import time
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import shift as interpolated
+
+from benchmarks.scenes import Image, lattice, scattered
+from napari_lowdose.imaging.noise_model import simulate_pair
+from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair, refuse_bad_pair
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
+
+Y, X = np.indices((192, 192))
+SCENES = {
+    "lattice": lattice(2, 12, (192, 192)) + 0.1,
+    "blobs": scattered(4, (192, 192)) + 0.1,
+    "smooth": np.exp(3 * np.sin(X / 30) * np.cos(Y / 25)),
+    "one cell": np.exp(-((Y - 90) ** 2 + (X - 80) ** 2) / 300) + 0.1,
+}
+
+
+def kinds(notes: list[PairNote], *levels: str) -> set[str]:
+    return {note.kind for note in notes if note.level in (levels or ("refuse", "warn"))}
+
+
+def pair(name: str = "lattice", photons: float = 10, **more: float) -> tuple[Image, Image]:
+    return simulate_pair(SCENES[name], photons=photons, **more)
+
+
+def test_no_false_alarm_in_a_hundred_good_pairs() -> None:
+    alarms = [
+        kinds(check_pair(*pair(name, photons, read_noise=0.5, ratio=0.55, seed=seed)))
+        for name in SCENES
+        for photons in (0.5, 3, 20, 150, 1000)
+        for seed in range(5)
+    ]
+    assert len(alarms) == 100
+    assert sum(map(bool, alarms)) <= 3
+
+
+@pytest.mark.parametrize("second", [lambda x: x, lambda x: 3 * x - 7, lambda x: x / 1e4 + 1])
+def test_the_same_data_twice_is_refused(second: Callable[[Image], Image]) -> None:
+    for name in SCENES:
+        first, _ = pair(name)
+        (note,) = check_pair(first, second(first))
+        assert (note.level, note.kind) == ("refuse", "same")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (np.ones((64, 64)), np.ones((64, 60)), r"\(64, 64\) and \(64, 60\)"),
+        (np.ones((64, 64, 3)), np.ones((64, 64, 3)), "RGB"),
+        (np.ones((64, 64), bool), np.ones((64, 64), bool), "boolean"),
+        (np.ones((64, 64), complex), np.ones((64, 64), complex), "complex"),
+        (pair()[0], np.full((192, 192), 3.0), "second exposure: .* constant"),
+        (np.where(pair()[0] > 30, np.nan, pair()[0]), pair()[1], "first exposure: .* NaN"),
+        (pair()[0], np.where(pair()[1] > 30, np.inf, pair()[1]), "second exposure: .* infinite"),
+        (np.ma.masked_greater(pair()[0], 30), pair()[1], "masked"),
+        (pair()[0][:20], pair()[1][:20], "too small"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(first: Image, second: Image, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        refuse_bad_pair(first, second)
+
+
+@pytest.mark.parametrize("name", ["lattice", "blobs", "one cell"])
+@pytest.mark.parametrize("shift", [(0.6, -0.5), (-2, 0), (3, 4.5)])
+def test_a_shift_is_told_and_one_that_is_known_is_not(
+    name: str, shift: tuple[float, float]
+) -> None:
+    scene = SCENES[name]
+    moved = np.maximum(interpolated(scene, shift, order=3, mode="nearest"), 0)
+    first, _ = simulate_pair(100 * scene)
+    _, second = simulate_pair(100 * moved)
+    found = {note.kind: note for note in check_pair(first, second)}
+    assert found["shift"].shift == pytest.approx(shift, abs=0.25)
+    assert "register" in found["shift"].message
+    assert "shift" not in kinds(check_pair(first, second, shift=shift))
+
+
+def test_a_pair_that_shares_an_exposure() -> None:
+    one, two = pair("blobs", 5)
+    _, three = pair("blobs", 5, seed=1)
+    assert "common noise" in kinds(check_pair((one + two) / 2, (one + three) / 2))
+
+
+def test_a_fixed_pattern_of_the_sensor_is_only_noted_when_faint() -> None:
+    one, two = pair("blobs", 5)
+    pattern = np.random.default_rng(0).normal(size=one.shape)
+    faint = check_pair(one + 0.9 * pattern, two + 0.9 * pattern)
+    assert kinds(faint, "note") == {"common noise"}
+    assert not kinds(faint)
+    assert "common noise" in kinds(check_pair(one + 3 * pattern, two + 3 * pattern))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_interpolated_or_smoothed_exposures(name: str) -> None:
+    one, two = pair(name, 5)
+    smoothed = (gaussian_filter(image, 0.6) for image in (one, two))
+    assert "correlated noise" in kinds(check_pair(*smoothed))
+    halves = (interpolated(image, 0.5, order=1, mode="nearest") for image in (one, two))
+    assert "correlated noise" in kinds(check_pair(*halves))
+
+
+def test_row_noise_is_noted_only() -> None:
+    one, two = pair("lattice", 20)
+    rng = np.random.default_rng(0)
+    rows = (image + 3 * rng.normal(size=(192, 1)) for image in (one, two))
+    notes = check_pair(*rows)
+    assert not kinds(notes)
+    assert "along the rows" in notes[0].message
+
+
+def test_a_specimen_that_moved_in_part() -> None:
+    scene = SCENES["blobs"]
+    later = scene.copy()
+    later[:, 96:] = np.roll(scene, 3, axis=0)[:, 96:]
+    first, _ = simulate_pair(scene, photons=50)
+    _, second = simulate_pair(later, photons=50)
+    assert kinds(check_pair(first, second)) & {"moved", "shift"}
+
+
+def test_different_scenes() -> None:
+    first, _ = pair("blobs", 20)
+    _, second = simulate_pair(scattered(4, (192, 192), seed=9) + 0.1, photons=20)
+    assert kinds(check_pair(first, second)) & {"different", "moved", "reversed"}
+    noise = np.random.default_rng(0).normal(size=(2, 192, 192))
+    assert kinds(check_pair(*noise)) == {"different"}
+
+
+def test_contrast_reversed() -> None:
+    first, second = pair("lattice", 20)
+    assert kinds(check_pair(first, -second)) == {"reversed"}
+
+
+def test_saturated_pixels_are_warned_of() -> None:
+    first, second = pair("blobs", 20)
+    with pytest.warns(UserWarning, match="Of the second exposure: .*saturated"):
+        refuse_bad_pair(first, np.minimum(second, np.quantile(second, 0.995)))
+
+
+def test_very_different_gain_and_noise_are_noted_only() -> None:
+    first, second = pair("blobs", 30, ratio=0.8)
+    notes = check_pair(first, second)
+    assert kinds(notes, "note") == {"gain", "noise"}
+    assert not kinds(notes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refuse_bad_pair(first, second)
+
+
+def test_of_a_stack_a_few_frames_are_read() -> None:
+    first, second = simulate_pair(np.stack([SCENES["blobs"]] * 9), photons=10)
+    read = []
+
+    def block(block_info: dict) -> Image:
+        read.append(block_info[None]["chunk-location"][0])
+        return first[read[-1]][None]
+
+    lazy = da.map_blocks(block, chunks=((1,) * 9, 192, 192), dtype=first.dtype, meta=first[:0])
+    assert not kinds(check_pair(lazy, da.from_array(second, chunks=(1, 192, 192))))
+    assert sorted(set(read)) == [0, 4, 8]
+    second[8] = first[8]
+    assert kinds(check_pair(first, second)) == {"same"}
+
+
+def test_the_inputs_are_left_alone_and_any_dtype_will_do() -> None:
+    first, second = pair("blobs", 20)
+    for dtype in (np.uint8, np.uint16, np.int32, np.float16, np.float64):
+        one, two = first.astype(dtype), second.astype(dtype)
+        before = one.copy(), two.copy()
+        assert not kinds(check_pair(one, two))
+        np.testing.assert_array_equal((one, two), before)
+
+
+def test_it_is_quick() -> None:
+    first, second = simulate_pair(np.tile(SCENES["blobs"], (11, 11))[:2048, :2048], photons=10)
+    seconds = []
+    for _ in range(2):
+        start = time.process_time()
+        check_pair(first, second)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 2
+
+
+@needs_data
+def test_real_frames() -> None:
+    cells, sensor, scan, carbon = (
+        tifffile.imread(DATA / "repeats" / f"{name}.tif")
+        for name in (
+            "pc12_5x201x199",
+            "scmos_eb3_20x512x512",
+            "stem_abf_5x512x256",
+            "tem_thon_8x512x256",
+        )
+    )
+    for before, after in pairwise(cells):
+        assert kinds(check_pair(before, after)) & {"shift", "moved"}
+    assert not kinds(check_pair(sensor[0], sensor[1]))
+    (note,) = (note for note in check_pair(scan[0], scan[1]) if note.kind == "shift")
+    assert note.shift == pytest.approx((-0.45, 3.05), abs=0.3)
+    assert kinds(check_pair(carbon[0], carbon[1])) <= {"correlated noise"}
