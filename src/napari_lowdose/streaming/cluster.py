@@ -83,7 +83,7 @@ def _wait(waiting: dict[Any, int]) -> set[Any]:
     import distributed
 
     wait: Any = distributed.wait
-    finished: set[Any] = wait(waiting, _SIGN_OF_LIFE, "FIRST_COMPLETED").done
+    finished: set[Any] = wait(list(waiting), _SIGN_OF_LIFE, "FIRST_COMPLETED").done
     return finished
 
 

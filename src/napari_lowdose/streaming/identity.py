@@ -37,8 +37,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = (f.name for f in dataclasses.fields(value) if f.name not in _OF_NO_EFFECT)
-        return {name: _plain(getattr(value, name)) for name in fields}
+        fields = (f for f in dataclasses.fields(value) if f.compare)
+        names = [f.name for f in fields if f.name not in _OF_NO_EFFECT]
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

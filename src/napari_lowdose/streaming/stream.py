@@ -91,7 +91,10 @@ class Stream:
         return zarr.open_array(self.path, mode="r")
 
     def __iter__(self) -> Iterator[Step]:
-        """Yield a step with its `image` for each frame, when it is written; others without."""
+        """Yield steps; that of a frame has its `image` when it is written, not before.
+
+        Training comes before all frames, and shows its previews.
+        """
         self.finished = False
         self._input_hash = input_hash(self.input)
         work = identity(self.engine, self.input, self._input_hash)
