@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 FORMAT = "napari-lowdose noise2noise"
 VERSION = 1
 _LARGEST = 2**30  # bytes: no network of ours is a hundredth of it
-_DEEPEST, _WIDEST = 8, 1024
+_DEEPEST, _WIDEST = 8, 8192  # levels, channels
+_LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
            "orientations")  # fmt: skip
 
@@ -36,7 +38,9 @@ def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
         **{name: getattr(model, name) for name in _FIELDS},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
-    content = save({name: np.ascontiguousarray(w) for name, w in model.weights.items()}, header)
+    # (np.ascontiguousarray would give a single number an axis)
+    # np.ascontiguousarray would make an axis of a single number
+    content = save({name: np.asarray(w, order="C") for name, w in model.weights.items()}, header)
     with written_whole(path) as file:
         file.write(content)
 
@@ -55,23 +59,28 @@ def load_model(path: str | os.PathLike[str]) -> Noise2NoiseModel:
             header = file.metadata() or {}
             _check_header(header, path)
             weights = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
+    except (SafetensorError, TypeError, AttributeError) as error:
+        # The last two: types of numbers that NumPy does not have
         raise ValueError(
             f"{path.name} is damaged, or no network (.safetensors) at all: {error}."
         ) from error
     try:
         model = _model(json.loads(header["model"]), weights)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
     _check_weights(model, path)
     return model
+
+
+# What a description of the wrong form may raise on its way; RecursionError: lists in lists in ...
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
         raise ValueError(f"{path.name} is a safetensors file, but no network of napari-lowdose.")
     version = header.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
+    if not (version.isascii() and version.isdigit()) or version.lstrip("0") != str(VERSION):
         raise ValueError(
             f"{path.name} was written by a newer napari-lowdose (its format is {version or '?'}, "
             f"this one reads {VERSION}): upgrade napari-lowdose."
@@ -79,30 +88,85 @@ def _check_header(header: dict[str, str], path: Path) -> None:
 
 
 def _model(about: dict[str, Any], weights: dict[str, Any]) -> Noise2NoiseModel:
+    """Return the model as described; raises one of `_UNREADABLE` where that makes no sense."""
     fields = {name: about[name] for name in _FIELDS}
+    for name in ("offset", "scale"):
+        fields[name] = _number(fields[name])
     for name in ("both", "one", "value_range", "shift"):
         low, high = fields[name]
-        fields[name] = (float(low), float(high))
-    return Noise2NoiseModel(
-        architecture=Preset(**about["architecture"]),
-        weights=weights,
-        match=GainMatch(**about["match"]),
-        record=about["record"],
-        **fields,
+        fields[name] = (_number(low), _number(high))
+    match = GainMatch(**about["match"])
+    gain = _number(match.gain)
+    _number(match.offset)
+    record = about["record"]
+    if "exposures" in record:
+        for name in ("mean", "std", "noise"):
+            _number(record["exposures"][name])
+    n_steps = _number(record.get("n_steps", 0))
+    sensible = (
+        fields["scale"] > 0
+        and gain != 0
+        and max(map(abs, fields["shift"])) <= 1
+        and isinstance(match.error, float)
+        and isinstance(fields["normalise"], bool)
+        and not isinstance(fields["orientations"], (bool, float))
+        and isinstance(n_steps, int)
+        and n_steps >= 0
     )
+    if not sensible:
+        raise ValueError("out of range")
+    architecture = _architecture(Preset(**about["architecture"]))
+    return Noise2NoiseModel(
+        architecture=architecture, weights=weights, match=match, record=record, **fields
+    )
+
+
+def _architecture(preset: Preset) -> Preset:
+    """Return `preset` if such a network can be built and trained, else raise."""
+    wholes = {
+        "width": (1, _WIDEST),
+        "levels": (0, _DEEPEST),
+        "unshuffle": (1, _LARGEST_BLOCK),
+        "smoothing": (0, _WIDEST_SMOOTHING),
+        "batch_size": (1, 2**20),
+        "crop_size": (32, 2**20),
+        "epochs": (0, 2**40),
+        "steps": (0, 2**40),
+    }
+    for name, (lowest, highest) in wholes.items():
+        value = _number(getattr(preset, name))
+        if not isinstance(value, int) or not lowest <= value <= highest:
+            raise ValueError(f"{name} is {value}")
+    if (
+        not isinstance(preset.batch_norm, bool)
+        or preset.width << preset.levels > _WIDEST
+        or (preset.smoothing and preset.smoothing % 2 == 0)
+        or not _number(preset.learning_rate) > 0
+    ):
+        raise ValueError("no network that can be built")
+    return preset
+
+
+def _number(value: Any) -> float:
+    """Return `value` if it is a finite number, else raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"{value!r:.50} is no number")
+    return value
 
 
 def _check_weights(model: Noise2NoiseModel, path: Path) -> None:
     """Check that the weights are those of the architecture, before torch is asked to."""
+    import torch
+
     from napari_lowdose.noise2noise.network import UNet
 
-    a = model.architecture
-    numbers = (a.width, a.levels, a.unshuffle, a.smoothing)
-    sound = all(isinstance(n, int) and n >= 0 for n in numbers) and a.width and a.unshuffle
-    if not sound or a.levels > _DEEPEST or a.width * 2**a.levels > _WIDEST * 8 or a.unshuffle > 16:
-        raise ValueError(f"{path.name} is damaged: it describes no network that can be built.")
-    expected = {name: tuple(w.shape) for name, w in UNet(a).state_dict().items()}
-    found = {name: tuple(w.shape) for name, w in model.weights.items()}
+    with torch.device("meta"):  # its shapes only: what is described may be larger than the memory
+        network = UNet(model.architecture)
+    expected = {
+        name: (tuple(w.shape), "f" if w.is_floating_point() else "i")
+        for name, w in network.state_dict().items()
+    }
+    found = {name: (tuple(w.shape), w.dtype.kind) for name, w in model.weights.items()}
     if expected != found:
         raise ValueError(f"{path.name} is damaged: its weights do not fit its architecture.")
     if not all(np.isfinite(w).all() for w in model.weights.values()):

@@ -1,0 +1,329 @@
+"""A network comes back from its file bit by bit; any other file is refused in one sentence."""
+
+import contextlib
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from napari_lowdose import Noise2NoiseModel, denoise
+from napari_lowdose.imaging import atomic
+
+Header = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def content(model: Noise2NoiseModel, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("model") / "network.safetensors"
+    model.save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(content)
+    return path
+
+
+def parts(content: bytes) -> tuple[Header, bytes]:
+    """Take a safetensors file apart: its header and its numbers."""
+    (n,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + n]), content[8 + n :]
+
+
+def together(header: Header, numbers: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + numbers
+
+
+def described(content: bytes, change: Callable[[Header], None]) -> bytes:
+    """Change the description of the network within the file."""
+    header, numbers = parts(content)
+    about = json.loads(header["__metadata__"]["model"])
+    change(about)
+    header["__metadata__"]["model"] = json.dumps(about)
+    return together(header, numbers)
+
+
+def refused(path: Path) -> str:
+    """Return the one sentence with which a file is refused."""
+    with pytest.raises(ValueError) as caught:
+        Noise2NoiseModel.load(path)
+    sentence = str(caught.value)
+    assert path.name in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_round_trip(model: Noise2NoiseModel, path: Path, pair: Any) -> None:
+    loaded = Noise2NoiseModel.load(path)
+    assert loaded.architecture == model.architecture
+    assert loaded.record == json.loads(json.dumps(model.record))
+    for name in ("offset", "scale", "match", "both", "one", "value_range", "shift", "use"):
+        assert getattr(loaded, name) == getattr(model, name)
+    assert set(loaded.weights) == set(model.weights)
+    for name, weight in model.weights.items():
+        assert np.array_equal(loaded.weights[name], weight)
+    one, two = (denoise((pair.first, pair.second), each) for each in (model, loaded))
+    assert np.array_equal(one, two)
+
+
+def test_what_the_record_tells(path: Path) -> None:
+    """Enough to do it again, by whoever finds the file in ten years."""
+    record = Noise2NoiseModel.load(path).record
+    assert record["parameters"]["seed"] == 0
+    assert record["n_steps"] == 40
+    assert record["pairs"] == {"n": 1, "shape": [96, 96], "dtype": "float32"}
+    assert {"torch", "numpy", "napari-lowdose", "python"} <= set(record["versions"])
+    assert len(record["gain_db"]) == 2
+    assert 0 < record["validation_loss"] < 1
+
+
+def test_no_pickle_and_not_large(content: bytes, model: Noise2NoiseModel) -> None:
+    header, numbers = parts(content)
+    assert len(numbers) == sum(w.nbytes for w in model.weights.values())
+    assert content[:2] != b"PK"
+    assert b"cpickle" not in content.lower()
+    assert header["__metadata__"]["format"] == "napari-lowdose noise2noise"
+
+
+def test_the_place_it_was_trained_at_is_not_in_it(content: bytes) -> None:
+    assert str(Path.home()).encode() not in content
+    assert str(Path.cwd()).encode() not in content
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Noise2NoiseModel.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(OSError):
+        Noise2NoiseModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
+def test_truncated(path: Path, content: bytes, share: float) -> None:
+    path.write_bytes(content[: int(share * len(content))])
+    assert "damaged" in refused(path)
+
+
+def test_no_safetensors_at_all(path: Path) -> None:
+    for other in (b"", b"hello", b"PK\3\4" * 99, b"\xff" * 99, b"II*\0" + bytes(999)):
+        path.write_bytes(other)
+        assert "damaged, or no network" in refused(path)
+
+
+def test_somebody_elses_network(path: Path) -> None:
+    path.write_bytes(save({"weight": np.zeros((3, 3), np.float32)}))
+    assert "no network of napari-lowdose" in refused(path)
+
+
+@pytest.mark.parametrize("version", ["2", "10", "", "one", "²", "9" * 9999, "-1", "1.5"])
+def test_newer(path: Path, content: bytes, version: str) -> None:
+    header, numbers = parts(content)
+    header["__metadata__"]["version"] = version
+    path.write_bytes(together(header, numbers))
+    assert "upgrade napari-lowdose" in refused(path)
+
+
+def test_larger_than_any_network(path: Path) -> None:
+    """And it is not read to find out."""
+    with open(path, "r+b") as file:
+        file.truncate(3 * 2**30)  # sparse
+    assert "3.0 GiB: it is no network of ours" in refused(path)
+
+
+def test_metadata_missing(path: Path, content: bytes) -> None:
+    header, numbers = parts(content)
+    del header["__metadata__"]["model"]
+    path.write_bytes(together(header, numbers))
+    assert "description cannot be read" in refused(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', "[" * 10**5, "{}"])
+def test_description_that_is_none(path: Path, content: bytes, text: str) -> None:
+    header, numbers = parts(content)
+    header["__metadata__"]["model"] = text
+    path.write_bytes(together(header, numbers))
+    assert "description cannot be read" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("scale",), 0),
+        (("scale",), -1.0),
+        (("scale",), float("nan")),
+        (("offset",), "7"),
+        (("offset",), 10**400),
+        (("both",), [1.0]),
+        (("both",), [1.0, 2.0, 3.0]),
+        (("one",), "ab"),
+        (("value_range",), [0.0, float("inf")]),
+        (("shift",), [0.0, 5.0]),
+        (("use",), "second"),
+        (("normalise",), "yes"),
+        (("orientations",), 3),
+        (("orientations",), [8]),
+        (("record",), [1, 2]),
+        (("record", "exposures"), 5),
+        (("record", "exposures"), {"mean": 1.0}),
+        (("record", "n_steps"), "many"),
+        (("match", "gain"), 0),
+        (("match", "offset"), None),
+        (("match", "more"), 1),
+        (("architecture", "width"), 10**9),
+        (("architecture", "width"), 0),
+        (("architecture", "levels"), 60),
+        (("architecture", "levels"), 1.5),
+        (("architecture", "unshuffle"), 0),
+        (("architecture", "smoothing"), 8),
+        (("architecture", "smoothing"), 10**9 + 1),
+        (("architecture", "batch_norm"), "yes"),
+        (("architecture", "learning_rate"), "fast"),
+        (("architecture", "crop_size"), 0),
+        (("architecture", "bias"), True),
+    ],
+)
+def test_description_of_the_wrong_kind(
+    path: Path, content: bytes, keys: tuple[str, ...], value: object
+) -> None:
+    def change(about: Header) -> None:
+        *outer, last = keys
+        for key in outer:
+            about = about[key]
+        about[last] = value
+
+    path.write_bytes(described(content, change))
+    assert "description cannot be read" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("width", 8), ("levels", 1), ("width", 8192 // 4), ("batch_norm", False), ("smoothing", 0)],
+)
+def test_weights_of_another_architecture(
+    path: Path, content: bytes, name: str, value: object
+) -> None:
+    """And a network of gigabytes is not built to find out."""
+    path.write_bytes(described(content, lambda about: about["architecture"].update({name: value})))
+    assert "weights do not fit" in refused(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers(
+    model: Noise2NoiseModel, path: Path, content: bytes, bad: float
+) -> None:
+    weights = {name: np.array(w) for name, w in model.weights.items()}
+    weights["last.weight"].flat[3] = bad
+    path.write_bytes(save(weights, parts(content)[0]["__metadata__"]))
+    assert "not numbers" in refused(path)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "I16", "U16", "F8_E4M3"])
+def test_weights_of_another_type(path: Path, content: bytes, dtype: str) -> None:
+    """Of some of them NumPy has never heard."""
+    header, _ = parts(content)
+    about = header["__metadata__"]
+    size = 1 if dtype.startswith("F8") else 2
+    entries: Header = {"__metadata__": about}
+    position = 0
+    for name, entry in header.items():
+        if name != "__metadata__":
+            n = int(np.prod(entry["shape"], dtype=int)) * size
+            entries[name] = {**entry, "dtype": dtype, "data_offsets": [position, position + n]}
+            position += n
+    path.write_bytes(together(entries, bytes(position)))
+    refused(path)
+
+
+positions = st.lists(st.integers(0, 2**16), min_size=1, max_size=4)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=positions, byte=st.integers(0, 255), in_header=st.booleans())
+def test_any_damage_is_a_sentence(
+    path: Path, content: bytes, at: list[int], byte: int, in_header: bool
+) -> None:
+    (n,) = struct.unpack("<Q", content[:8])
+    damaged = bytearray(content)
+    for position in at:
+        damaged[position % (n + 8 if in_header else len(content))] = byte
+    path.write_bytes(damaged)
+    try:
+        model = Noise2NoiseModel.load(path)
+    except (ValueError, OSError) as error:
+        assert path.name in str(error)
+        return
+    assert all(np.isfinite(w).all() for w in model.weights.values())
+
+
+wild = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), value=wild)
+def test_any_description_is_read_or_refused(
+    path: Path, content: bytes, pair: Any, data: st.DataObject, value: object
+) -> None:
+    def change(about: Header) -> None:
+        while True:
+            key = data.draw(st.sampled_from(sorted(about)))
+            if not isinstance(about[key], dict) or data.draw(st.booleans()):
+                about[key] = value
+                return
+            about = about[key]
+            if not about:
+                return
+
+    path.write_bytes(described(content, change))
+    try:
+        model = Noise2NoiseModel.load(path)
+    except (ValueError, OSError) as error:
+        assert path.name in str(error)
+        return
+    # What is read can be used
+    with contextlib.suppress(UserWarning):  # of an image unlike those it was trained on
+        list(model.steps(pair.first[:32, :32]))
+
+
+def test_a_disk_that_is_full_keeps_what_was_there(
+    path: Path, content: bytes, model: Noise2NoiseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(path)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_saving_twice_gives_the_same_file(path: Path, content: bytes) -> None:
+    Noise2NoiseModel.load(path).save(path)
+    header, numbers = parts(path.read_bytes())
+    before, numbers_before = parts(content)
+    assert numbers == numbers_before
+    about, about_before = (json.loads(h["__metadata__"]["model"]) for h in (header, before))
+    assert about == about_before
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, model: Noise2NoiseModel) -> None:
+    with pytest.raises(OSError):
+        model.save(tmp_path / "missing" / "network.safetensors")
