@@ -312,18 +312,24 @@ def _changed(difference: Frame) -> bool:
 def _local_shift(both: Frame, difference: Frame) -> float:
     """Return by how many pixels, root mean square, parts of the scene moved; 0 if by chance.
 
-    What moves leaves its slope times the shift in the difference; by chance is what
-    the difference has of the slope elsewhere.
+    What moves leaves its slope times the shift in the difference.  By chance the noise has
+    of the slope what its own variance gives, more where neighbouring pixels share it.
     """
     from scipy.ndimage import gaussian_filter
 
     n = min(_BLOCKS, min(both.shape) // _PART)
-    elsewhere = np.roll(difference, (_PART // 2, _PART // 2), (0, 1))
+    square = difference**2
+    power = float(square.mean(dtype=np.float64))
+    shared = 1.0
+    for axis in (0, 1):
+        for lag in (1, 2):
+            common = float(_lagged(difference, difference, lag, axis).mean(dtype=np.float64))
+            shared *= 1 + 2 * max(0.0, common / power)
     found, by_chance, steepness = 0.0, 0.0, 0.0
     for order in ((1, 0), (0, 1)):
         slope = gaussian_filter(both / 2, _SLOPE, order=order)
         found += float((block_sums(slope * difference, n) ** 2).sum())
-        by_chance += float((block_sums(slope * elsewhere, n) ** 2).sum())
+        by_chance += shared * float((slope**2 * square).sum(dtype=np.float64))
         steepness += float((block_sums(slope**2, n) ** 2).sum()) / 2
     return math.sqrt((found - by_chance) / steepness) if found > _SURPRISING * by_chance else 0.0
 
