@@ -11,6 +11,7 @@ import numpy as np
 from napari_lowdose.noise2noise.gain_matching import GainMatch, match_gain
 from napari_lowdose.noise2noise.held_out import held_out_tiles
 from napari_lowdose.noise2noise.scene_spectrum import SceneSpectrum, scene_spectrum
+from napari_lowdose.steps import frame_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +74,8 @@ def training_pairs(
         Offset and scale of a network that is trained further; else they are measured.
     """
     match = match_gain(first, second)
-    one, two = (_every(exposure, every) for exposure in (first, second))
-    two = match.to_first(two)
+    exposures = _read(first, second, every, match)
+    one, two = exposures[:, 0], exposures[:, 1]
     side = held_out_side(one.shape[-2:])
     share = min(_SHARE, _MOST_TILES * side**2 / one.size)
     tiles = held_out_tiles(one, two, side, share, seed)
@@ -82,8 +83,7 @@ def training_pairs(
     for pair, y, x in tiles:
         seen[pair, y : y + side, x : x + side] = False
     spectrum = scene_spectrum(one, two, side)
-    offset, scale = normalisation or _normalisation(one, two)
-    exposures = np.stack([one, two], axis=1)
+    offset, scale = normalisation or _normalisation(exposures)
     exposures -= np.float32(offset)
     exposures /= np.float32(scale)
     return TrainingPairs(exposures, seen, tiles, side, offset, scale, match, spectrum)
@@ -94,16 +94,32 @@ def held_out_side(shape: tuple[int, ...]) -> int:
     return min(_SIDE, max(8, min(shape) // 8 // 8 * 8))
 
 
-def _every(exposure: Any, every: int) -> NDArray[np.float32]:
-    """Return (P, Y, X) float32: the first pair of every so many."""
-    leading = exposure.shape[:-2]
-    chosen = range(0, math.prod(leading), every)
-    frames = [np.asarray(exposure[np.unravel_index(k, leading)]) for k in chosen]
-    return np.stack(frames).astype(np.float32)
+def _read(first: Any, second: Any, every: int, match: GainMatch) -> NDArray[np.float32]:
+    """Return (P, 2, Y, X): one pair of every so many, in the units of the first."""
+    leading = first.shape[:-2]
+    n_frames = math.prod(leading)
+    chosen = range(0, n_frames, every)
+    # Read frame by frame into its place: of a long movie there is no memory for two
+    exposures = np.empty((len(chosen), 2, *first.shape[-2:]), np.float32)
+    for pair, number in zip(exposures, chosen, strict=True):
+        index = np.unravel_index(number, leading)
+        frames = [np.asarray(exposure[index]) for exposure in (first, second)]
+        for name, frame in zip(("first", "second"), frames, strict=True):
+            if not np.isfinite(frame).all():
+                of_frame = f" in {frame_name(number, leading)}" if n_frames > 1 else ""
+                raise ValueError(
+                    f"the {name} exposure has NaN or infinite pixels{of_frame}: fill them in or "
+                    "crop them away first."
+                )
+        pair[0], pair[1] = frames[0], match.to_first(frames[1])
+    return exposures
 
 
-def _normalisation(one: NDArray[np.float32], two: NDArray[np.float32]) -> tuple[float, float]:
+def _normalisation(exposures: NDArray[np.float32]) -> tuple[float, float]:
     """Return mean and standard deviation of the exposures."""
-    offset = (one.mean(dtype=np.float64) + two.mean(dtype=np.float64)) / 2
-    variance = (one.var(dtype=np.float64) + two.var(dtype=np.float64)) / 2
-    return float(offset), math.sqrt(variance) or 1.0
+    by_frame = exposures.reshape(-1, *exposures.shape[-2:])
+    means = np.array([frame.mean(dtype=np.float64) for frame in by_frame])
+    means = means.reshape(-1, 2)
+    within = np.mean([frame.var(dtype=np.float64) for frame in by_frame])
+    variance = float(within + means.var(axis=0).mean())
+    return float(means.mean()), math.sqrt(variance) or 1.0
