@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -113,21 +114,32 @@ class Noise2Noise:
         _one_of("use", self.use, ("both", "first"))
         for name in ("epochs", "time_budget", "learning_rate"):
             value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be a positive number, not {value}.")
+            if value is not None and not (_is_finite(value) and value > 0):
+                raise ValueError(f"{name} must be a positive number, not {value!r}.")
+            if value is not None:  # JSON knows no NumPy numbers
+                plain = int if isinstance(value, numbers.Integral) else float
+                object.__setattr__(self, name, plain(value))
         least = {"every": 1, "seed": 0, "batch_size": 1, "crop_size": 32, "width": 1}
         for name, lowest in least.items():
             value = getattr(self, name)
-            if value is not None and (value != int(value) or value < lowest):
-                raise ValueError(f"{name} must be a whole number, at least {lowest}, not {value}.")
-        shift = tuple(float(along) for along in self.shift)
+            if value is None:
+                continue
+            if not _is_finite(value) or value != int(value) or value < lowest:
+                raise ValueError(
+                    f"{name} must be a whole number, at least {lowest}, not {value!r}."
+                )
+            object.__setattr__(self, name, int(value))
+        shift = _numbers(self.shift) or ()
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
                 f"shift must be (dy, dx) of at most {_LARGEST_SHIFT:g} pixel each, not "
                 f"{self.shift}: cut the exposures at whole pixels first (register_pair does)."
             )
         object.__setattr__(self, "shift", shift)
-        object.__setattr__(self, "preview", tuple(self.preview))
+        preview = _numbers(self.preview)
+        if preview is None or not all(along.is_integer() for along in preview):
+            raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
+        object.__setattr__(self, "preview", tuple(map(int, preview)))
 
     def steps(self, pair: Pair) -> Iterator[Step]:
         """Train a network on a pair, and denoise the pair with it.
@@ -233,6 +245,17 @@ def _as_pair(pair: Any) -> Pair:
         )
     first, second = (each if hasattr(each, "shape") else np.asarray(each) for each in pair)
     return first, second
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _numbers(values: object) -> tuple[float, ...] | None:
+    """Return finite numbers as plain floats; None where something else is among them."""
+    if not isinstance(values, (tuple, list, np.ndarray)) or not all(map(_is_finite, values)):
+        return None
+    return tuple(map(float, values))
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

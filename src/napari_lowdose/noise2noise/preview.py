@@ -37,7 +37,12 @@ class Preview:
     """
 
     def __init__(self, first: Any, second: Any, pairs: TrainingPairs, engine: Noise2Noise) -> None:
-        index = engine.preview or (0,) * (first.ndim - 2)
+        leading = first.shape[:-2]
+        index = engine.preview or (0,) * len(leading)
+        if len(index) != len(leading) or not all(map(_within, index, leading)):
+            raise ValueError(
+                f"preview must be the index of a frame within {tuple(leading)}, not {index}."
+            )
         frames = [np.asarray(first[index])]
         if engine.use == "both" and not any(engine.shift) and frames[0].size <= _BOTH:
             frames.append(pairs.match.to_first(np.asarray(second[index])))
@@ -69,3 +74,7 @@ class Preview:
         scale, offset = self._pairs.scale, self._pairs.offset
         mean = sum(outputs) / np.float32(len(outputs))
         yield mean * np.float32(slope * scale) + np.float32(intercept * scale + offset)
+
+
+def _within(index: int, length: int) -> bool:
+    return 0 <= index < length

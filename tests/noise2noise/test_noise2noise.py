@@ -1,0 +1,159 @@
+"""The engine's parameters, and what it says of what it cannot do."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_lowdose import Noise2Noise, TrainingStep, denoise
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("preset", "slow", "preset must be one of 'auto', 'fast', 'paper', not 'slow'"),
+        ("use", "second", "use must be one of 'both', 'first', not 'second'"),
+        ("epochs", 0, "epochs must be a positive number, not 0"),
+        ("epochs", float("nan"), "epochs must be a positive number, not nan"),
+        ("epochs", "20", "epochs must be a positive number, not '20'"),
+        ("time_budget", -1.0, "time_budget must be a positive number"),
+        ("time_budget", float("inf"), "time_budget must be a positive number"),
+        ("learning_rate", 0.0, "learning_rate must be a positive number"),
+        ("every", 0, "every must be a whole number, at least 1, not 0"),
+        ("every", 1.5, "every must be a whole number"),
+        ("seed", -1, "seed must be a whole number, at least 0"),
+        ("seed", float("inf"), "seed must be a whole number"),
+        ("batch_size", 0, "batch_size must be a whole number, at least 1"),
+        ("crop_size", 16, "crop_size must be a whole number, at least 32, not 16"),
+        ("width", "8", "width must be a whole number, at least 1, not '8'"),
+        ("shift", (1.5, 0.0), r"shift must be \(dy, dx\) of at most 1 pixel each"),
+        ("shift", (0.0,), r"shift must be \(dy, dx\)"),
+        ("shift", 0.5, r"shift must be \(dy, dx\)"),
+        ("shift", (float("nan"), 0.0), r"shift must be \(dy, dx\)"),
+        ("preview", (0.5,), "preview must be the index of a frame"),
+        ("preview", 3, "preview must be the index of a frame"),
+    ],
+)
+def test_parameters_out_of_range(name: str, value: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Noise2Noise(**{name: value})
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    """They come out of arrays and spin boxes, and are written into the model file."""
+    engine = Noise2Noise(
+        seed=np.int64(3),
+        every=2.0,  # type: ignore[arg-type]
+        epochs=np.float32(1.5),
+        shift=np.array([0.5, -0.25], np.float32),
+        preview=(np.intp(1),),
+    )
+    plain = Noise2Noise(seed=3, every=2, epochs=1.5, shift=(0.5, -0.25), preview=(1,))
+    assert engine == plain
+    assert json.loads(json.dumps(asdict(engine)))["seed"] == 3
+    assert repr(Noise2Noise(epochs=20)) == repr(Noise2Noise(epochs=np.int64(20)))
+
+
+def exposures(shape: tuple[int, ...] = (64, 64)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    y, x, *_ = np.indices(shape[-2:] if shape[-1] > 3 else shape)
+    waves = np.sin(x / 3) * np.cos(y / 4)
+    first, second = np.random.default_rng(0).normal(9 + 5 * waves, 1, (2, *shape))
+    return first.astype(np.float32), second.astype(np.float32)
+
+
+def with_nan(image: NDArray[np.float32], *at: int) -> NDArray[np.float32]:
+    image = image.copy()
+    image[at] = np.nan
+    return image
+
+
+FIRST, SECOND = exposures()
+STACKS = exposures((5, 64, 64))
+COLOUR = exposures((64, 64, 3))
+SMALL = exposures((31, 80))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        (FIRST, SECOND[:-1], "different shapes"),
+        (FIRST, FIRST, "same data"),
+        (FIRST, 3 * FIRST + 7, "same data"),
+        (FIRST, np.full_like(SECOND, 2), "constant"),
+        (with_nan(FIRST, 3, 4), SECOND, "1 of 4096 pixels are NaN"),
+        (FIRST, with_nan(SECOND, 3), "64 of 4096 pixels are NaN"),
+        (*COLOUR, "looks like RGB"),
+        (*SMALL, "31 x 80 pixels is too small: at least 32 x 32"),
+        (FIRST > 9, SECOND > 9, "boolean"),
+        (FIRST * 1j, SECOND * 1j, "complex"),
+        (FIRST[0], SECOND[0], "at least two axes"),
+        (FIRST[:0], SECOND[:0], "empty"),
+    ],
+)
+def test_what_is_no_pair(
+    first: NDArray[np.float32], second: NDArray[np.float32], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Noise2Noise(epochs=1).train(first, second)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_bad_frame_anywhere_is_found_before_training(
+    which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after it, nor by a result of NaN."""
+    from napari_lowdose.noise2noise import training
+
+    monkeypatch.setattr(training, "_Training", None)  # nobody gets so far
+    stacks = list(STACKS)
+    stacks[which] = with_nan(STACKS[which], 1, 5, 5)
+    name = ("first", "second")[which]
+    with pytest.raises(ValueError, match=f"the {name} exposure has NaN.* in frame 2 of 5"):
+        Noise2Noise(epochs=1).train(*stacks)
+
+
+@pytest.mark.parametrize("given", [FIRST, [FIRST, SECOND], (FIRST,), (FIRST, SECOND, SECOND)])
+def test_a_pair_is_a_tuple_of_two(given: object) -> None:
+    with pytest.raises(ValueError, match="pair"):
+        denoise(given, Noise2Noise(epochs=1))
+    with pytest.raises(ValueError, match=r"pair, \(first, second\)"):
+        list(Noise2Noise(epochs=1).steps(given))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("preview", [(), (0,), (0, 0, 0), (0, 9)])
+def test_a_preview_that_is_not_there(preview: tuple[int, ...], quick: Noise2Noise) -> None:
+    first, second = exposures((2, 3, 64, 64))
+    steps = replace(quick, preview=preview, epochs=1).training_steps(first, second)
+    if preview == ():
+        list(steps)
+        return
+    with pytest.raises(ValueError, match=r"preview must be the index of a frame within \(2, 3\)"):
+        list(steps)
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="device 'cuda:99' cannot be used here"):
+        Noise2Noise(epochs=1, device="cuda:99").train(FIRST, SECOND)
+
+
+def test_the_first_step_comes_before_any_work() -> None:
+    """So that a window can say what it does while the pair is read and torch loaded."""
+    steps = Noise2Noise().steps((FIRST, FIRST))
+    step = next(steps)
+    assert isinstance(step, TrainingStep)
+    assert (step.fraction, step.n_steps, step.model) == (0, 0, None)
+    with pytest.raises(ValueError, match="same data"):
+        next(steps)
+
+
+def test_importing_and_setting_up_loads_no_torch() -> None:
+    code = (
+        "import sys; from napari_lowdose.noise2noise import *; "
+        "from napari_lowdose import Noise2Noise; Noise2Noise(seed=3); "
+        "assert not {'torch', 'scipy', 'skimage'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
