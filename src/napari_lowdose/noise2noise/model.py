@@ -50,7 +50,7 @@ class Noise2NoiseModel:
     Parameters
     ----------
     architecture : Preset
-        The network.
+        The network, and how it was trained.
     weights : mapping from str to array
         Its weights.
     offset, scale : float
@@ -80,6 +80,11 @@ class Noise2NoiseModel:
     state : object
         What continuing the training exactly needs; not saved in the file.
 
+    Raises
+    ------
+    ValueError
+        If `use` or `orientations` is none of theirs.
+
     Examples
     --------
     >>> from napari_lowdose import Noise2Noise, denoise
@@ -108,6 +113,12 @@ class Noise2NoiseModel:
     device: str = "auto"
     state: Any = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.use not in ("both", "first"):
+            raise ValueError(f"use must be 'both' or 'first', not {self.use!r}.")
+        if self.orientations not in ("auto", 1, 8):
+            raise ValueError(f"orientations must be 'auto', 1 or 8, not {self.orientations!r}.")
+
     def steps(self, image: Any | Pair) -> Iterator[Step]:
         """Denoise frames, or pairs of frames.
 
@@ -130,8 +141,12 @@ class Noise2NoiseModel:
         MemoryError
             If even small tiles need too much.
         """
-        for exposure in image if isinstance(image, tuple) else (image,):
+        exposures = image if isinstance(image, tuple) else (image,)
+        for exposure in exposures:
             check_image(exposure)
+        if len(exposures) not in (1, 2) or len({exposure.shape for exposure in exposures}) > 1:
+            shapes = " and ".join(str(exposure.shape) for exposure in exposures)
+            raise ValueError(f"a pair is two exposures of the same shape, these have {shapes}.")
         from napari_lowdose.noise2noise.device import choose_device
         from napari_lowdose.noise2noise.prediction import Predictor, build_network, fused
 

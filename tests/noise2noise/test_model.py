@@ -1,0 +1,238 @@
+"""A trained network is an engine like the others."""
+
+import copy
+import dataclasses
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_lowdose import Noise2NoiseModel, denoise
+from napari_lowdose.noise2noise import PairStep, prediction
+from napari_lowdose.noise2noise.model import about_exposures, n_orientations, unlike
+from napari_lowdose.steps import Step
+from tests.noise2noise.known_pair import KnownPair, known_pair
+
+
+def results(model: Noise2NoiseModel, given: object) -> list[Step]:
+    return [step for step in model.steps(given) if step.image is not None]
+
+
+def test_a_movie_frame_by_frame(model: Noise2NoiseModel) -> None:
+    """Each like itself alone: no frame is normalised by what else is in the movie."""
+    pairs = [known_pair(seed=seed) for seed in (5, 6, 7)]
+    movie = np.stack([pair.first for pair in pairs])
+    clean = denoise(movie, model)
+    assert clean.shape == movie.shape
+    assert clean.dtype == np.float32
+    one = replace(model, orientations=1)
+    for pair, frame in zip(pairs, clean, strict=True):
+        assert pair.gain(frame) > 8
+        assert np.array_equal(frame, denoise(pair.first, one))
+
+
+def test_leading_axes(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    movie = np.broadcast_to(pair.first, (2, 1, 2, *pair.first.shape))
+    assert [step.index for step in results(model, movie)] == [
+        (0, 0, 0),
+        (0, 0, 1),
+        (1, 0, 0),
+        (1, 0, 1),
+    ]
+
+
+def test_no_flicker_and_no_steps(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    """A brighter spot in a frame changes nothing where the network does not see it."""
+    spot = pair.first.copy()
+    spot[:8, :8] += 50
+    one = replace(model, orientations=1)
+    difference = np.abs(denoise(spot, one) - denoise(pair.first, one))
+    assert difference[:8, :8].max() > 5
+    assert difference[72:, 72:].max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(33, 47), (32, 96), (95, 41)])
+def test_odd_sizes(model: Noise2NoiseModel, shape: tuple[int, int]) -> None:
+    pair = known_pair()
+    part = pair.first[: shape[0], : shape[1]]
+    clean = denoise(part, model)
+    assert clean.shape == shape
+    truth = pair.truth[: shape[0], : shape[1]]
+    assert np.mean((clean - truth) ** 2) < np.mean((part - truth) ** 2) / 4
+
+
+def test_tiled_and_whole_agree(
+    model: Noise2NoiseModel, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = np.tile(pair.first, (1, 4))
+    whole = denoise(wide, model)
+    monkeypatch.setattr(prediction, "_SIDE", 64)
+    tiled = denoise(wide, model)
+    assert np.abs(tiled - whole).max() < 1e-4 * np.ptp(whole)
+
+
+def test_eight_orientations_gain_a_little(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    gains = [pair.gain(denoise(pair.first, replace(model, orientations=n))) for n in (1, 8)]
+    assert gains[1] > gains[0] + 0.1
+    automatic = denoise(pair.first, model)
+    assert np.array_equal(automatic, denoise(pair.first, replace(model, orientations=8)))
+
+
+def test_orientations_of_a_movie_or_a_large_frame() -> None:
+    assert n_orientations((512, 512)) == 8
+    assert n_orientations((2048, 2048)) == 1
+    assert n_orientations((100, 64, 64)) == 1
+
+
+# A pair
+
+
+def test_a_pair_and_where_it_disagrees(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    first, second = pair.first, pair.second.copy()
+    second[40:56, 40:56] = 5  # a specimen that lost a piece between the exposures
+    (step,) = results(model, (first, second))
+    assert isinstance(step, PairStep)
+    assert step.disagreement is not None
+    assert step.disagreement.dtype == np.float32
+    assert step.disagreement.shape == first.shape
+    assert (step.disagreement >= 0).all()
+    inside, outside = step.disagreement[42:54, 42:54], step.disagreement[:32, :32]
+    assert inside.max() > 5
+    assert inside.mean() > 3 * outside.mean()
+    # Half the difference of both results, in the input's units
+    alone = replace(model, one=model.both)
+    r1, r2 = (denoise(image, alone) for image in (first, model.match.to_first(second)))
+    np.testing.assert_allclose(step.disagreement, np.abs(r1 - r2) / 2, atol=1e-3)
+    np.testing.assert_allclose(step.image, (r1 + r2) / 2, atol=1e-3)
+
+
+def test_of_the_first_alone_the_second_is_not_in_the_image(
+    model: Noise2NoiseModel, pair: KnownPair
+) -> None:
+    first = replace(model, use="first")
+    one = denoise((pair.first, pair.second), first)
+    assert np.array_equal(one, denoise((pair.first, pair.second[::-1]), first))
+    assert np.array_equal(one, denoise(pair.first, model))
+    (step,) = results(first, (pair.first, pair.second))
+    assert isinstance(step, PairStep)
+    assert step.disagreement is not None
+
+
+def test_pairs_of_pairs(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    stacks = np.stack([pair.first] * 2), np.stack([pair.second] * 2)
+    steps = results(model, stacks)
+    assert [step.index for step in steps] == [(0,), (1,)]
+    assert all(isinstance(step, PairStep) for step in steps)
+
+
+def test_a_pair_is_two(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    with pytest.raises(ValueError, match="a pair is two exposures of the same shape"):
+        list(model.steps((pair.first,) * 3))
+
+
+def test_a_pair_has_one_shape(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    with pytest.raises(ValueError, match=r"\(96, 96\) and \(90, 96\)"):
+        list(model.steps((pair.first, pair.second[:90])))
+
+
+# What it says
+
+
+def test_progress(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    steps = list(model.steps((pair.first, pair.second)))
+    fractions = [step.fraction for step in steps]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert len(fractions) > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda image: image + 1000, "another offset or brightness"),
+        (lambda image: 5 * (image - image.mean()) + image.mean(), "times the noise"),
+    ],
+)
+def test_images_of_another_kind(
+    model: Noise2NoiseModel, pair: KnownPair, change: object, sentence: str
+) -> None:
+    """Said once, not for each frame of a movie."""
+    movie = np.stack([change(pair.first)] * 3)  # type: ignore[operator]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        denoise(movie, model)
+    told = [str(warning.message) for warning in caught]
+    assert len(told) == 1
+    assert sentence in told[0]
+
+
+def test_images_of_the_same_kind(model: Noise2NoiseModel) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        denoise(known_pair(seed=9).first, model)
+
+
+def test_unlike_nothing_that_is_known() -> None:
+    frame = known_pair().first
+    assert list(unlike({}, frame)) == []
+    assert list(unlike(about_exposures(frame), frame)) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        (np.full((64, 64), np.nan), "NaN"),
+        (np.zeros((64, 64)), "constant"),
+        (np.zeros((64, 64, 3)), "RGB"),
+        (np.random.default_rng(0).normal(size=(20, 64)), "too small: at least 32 x 32"),
+        (np.zeros(64), "at least two axes"),
+    ],
+)
+def test_images_that_cannot_be_denoised(
+    model: Noise2NoiseModel, bad: np.ndarray, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        denoise(bad, model)
+
+
+def test_a_closed_shutter_is_no_reason_to_stop(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    movie = np.stack([pair.first, np.full_like(pair.first, 3), pair.first])
+    with pytest.warns(UserWarning, match="frame 2 of 3 is constant"):
+        clean = denoise(movie, model)
+    assert (clean[1] == 3).all()
+
+
+# What it is
+
+
+@pytest.mark.parametrize(("field", "value"), [("use", "second"), ("orientations", 4)])
+def test_fields_out_of_range(model: Noise2NoiseModel, field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        replace(model, **{field: value})
+
+
+def test_its_fields_never_change(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.use = "first"  # type: ignore[misc]
+    before = copy.deepcopy(dict(model.weights))
+    denoise(pair.first, model)
+    assert all(np.array_equal(before[name], model.weights[name]) for name in before)
+
+
+def test_the_record_is_json(model: Noise2NoiseModel) -> None:
+    record = json.loads(json.dumps(dict(model.record), allow_nan=False))
+    assert record["n_steps"] == 40
+    assert record["gain_of_second"] == pytest.approx(1, abs=0.1)
+
+
+def test_memory_that_is_not_enough_ends_in_a_message(
+    model: Noise2NoiseModel, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(self: prediction.Predictor, x: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(prediction.Predictor, "forward", forward)
+    with pytest.raises(MemoryError, match="close other programs"):
+        denoise(pair.first, model)
