@@ -93,6 +93,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     known: tuple[Any, ...] = (MemoryError, getattr(torch, "OutOfMemoryError", MemoryError))
     told = str(error).lower()
     return isinstance(error, known) or (
-        isinstance(error, RuntimeError)
-        and any(words in told for words in _OUT_OF_MEMORY)
+        isinstance(error, RuntimeError) and any(words in told for words in _OUT_OF_MEMORY)
     )
