@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from typer.testing import CliRunner
 
 from napari_lowdose import Reucid, cli
@@ -369,6 +370,162 @@ def test_which_eigenpatches_were_kept_is_told(run, tmp_path, keep, told):
     assert told in done.stdout, done.output
 
 
+# ------------------------------------------------------------------ zarr, in and out
+
+
+def test_a_zarr_is_written_frame_by_frame(run, tmp_path):
+    path = image_file(tmp_path / "in.tif", (3, 40, 36), metadata={"axes": "TYX", "unit": "nm"})
+    out = tmp_path / "out.zarr"
+    done = run("doubler", path, "-o", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    clean = zarr.open_array(out)
+    np.testing.assert_array_equal(clean[:], 2 * tifffile.imread(path))
+    assert clean.chunks == (1, 40, 36)
+    assert clean.attrs["scale"] == [1, 0.25, 0.25]
+    assert clean.attrs["units"] == ["pixel", "nm", "nm"]
+    # The same again has nothing to do; another engine is not mixed in
+    assert run("doubler", path, "-o", out).exit_code == 0
+    done = run("doubler", path, "-o", out, "--refuse", 7)
+    assert done.exit_code == 2 and "begun with another" in done.stderr
+    assert run("doubler", path, "-o", out, "--refuse", 7, "--overwrite").exit_code == 0
+
+
+def test_a_zarr_is_an_image_too(run, tmp_path):
+    path = image_file(tmp_path / "in.tif", (3, 40, 36), metadata={"axes": "TYX", "unit": "nm"})
+    twice, four = tmp_path / "2.zarr", tmp_path / "4.zarr"
+    assert run("doubler", path, "-o", twice).exit_code == 0
+    assert run("doubler", twice, "-o", four).exit_code == 0
+    np.testing.assert_array_equal(zarr.open_array(four)[:], 4 * tifffile.imread(path))
+    history = zarr.open_array(four).attrs["napari-lowdose"]["history"]
+    assert [record["engine"] for record in history] == ["Doubler", "Doubler"]
+    done = run("doubler", twice, "-o", tmp_path / "4.tif")
+    assert done.exit_code == 0, done.stderr
+    result = read_tiff(tmp_path / "4.tif")
+    assert (result.axes, result.pixel_size, result.unit) == ("TYX", (0.25, 0.25), "nm")
+    assert len(result.history) == 2
+    done = run("doubler", twice, "-o", twice, "--overwrite")
+    assert done.exit_code == 2 and "would replace the input" in done.stderr
+
+
+def test_a_zarr_that_is_none(run, tmp_path):
+    (tmp_path / "in.zarr").mkdir()
+    for name, says in (("in.zarr", "no zarr array"), ("missing.zarr", "No such file")):
+        done = run("doubler", tmp_path / name, "-o", tmp_path / "out.tif")
+        assert done.exit_code == 2 and says in done.stderr and done.stderr.count("\n") == 1
+
+
+# --------------------------------------------------------------------- pair and apply
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second."""
+
+    takes: ClassVar[str] = "pair"
+    times: float = 1.0
+
+    def steps(self, pair: Any) -> Iterator[Step]:
+        yield from over_frames(pair, self._frame)
+
+    def _frame(self, first: Any, second: Any) -> Iterator[Step]:
+        image = self.times * (first.astype(np.float32) - second)
+        yield Step(fraction=1.0, message="done", image=image.astype(np.float32))
+
+
+@pytest.fixture
+def run_pair():
+    app = cli.build_app(difference=Difference)
+    return lambda *arguments: CliRunner().invoke(app, ["difference", *map(str, arguments)])
+
+
+def pair_files(folder, shape=(40, 36)):
+    first, second = image_file(folder / "first.tif", shape), folder / "second.tif"
+    pixels = tifffile.imread(first)
+    noisy = np.random.default_rng(1).poisson(pixels).astype(np.uint16)
+    tifffile.imwrite(second, noisy, photometric="minisblack")
+    return first, second
+
+
+def test_a_pair(run_pair, tmp_path):
+    first, second = pair_files(tmp_path)
+    done = run_pair(first, second, "-o", tmp_path / "out.tif", "--times", 2)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{first} + {second} -> {tmp_path / 'out.tif'}: ")
+    result = read_tiff(tmp_path / "out.tif")
+    expected = 2.0 * tifffile.imread(first) - 2.0 * tifffile.imread(second)
+    np.testing.assert_array_equal(result.pixels, expected)
+    assert (result.pixel_size, result.unit) == ((0.25, 0.25), "nm")  # of the first
+    assert result.history[0]["source"] == ["first.tif", "second.tif"]
+
+
+def test_a_pair_obeys_the_same_rules(run_pair, tmp_path):
+    first, second = pair_files(tmp_path)
+    before = second.read_bytes()
+    for out in (first, second):
+        done = run_pair(first, second, "-o", out, "--overwrite")
+        assert done.exit_code == 2 and "would replace the input" in done.stderr
+    assert second.read_bytes() == before
+    out = tmp_path / "out.tif"
+    out.write_bytes(b"precious")
+    done = run_pair(first, second, "-o", out)
+    assert done.exit_code == 2 and "--overwrite" in done.stderr and done.stderr.count("\n") == 1
+    assert out.read_bytes() == b"precious"
+    done = run_pair(first, tmp_path / "missing.tif", "-o", tmp_path / "new.tif")
+    assert done.exit_code == 2 and "No such file" in done.stderr and done.stderr.count("\n") == 1
+    other = image_file(tmp_path / "other.tif", (40, 37))
+    done = run_pair(first, other, "-o", tmp_path / "new.tif")
+    assert done.exit_code == 2 and "must have the same shape" in done.stderr
+    for network, says in (("m.pt", "name it .safetensors"), ("no/m.safetensors", "no folder")):
+        done = run_pair(
+            first, second, "-o", tmp_path / "new.tif", "--save-model", tmp_path / network
+        )
+        assert done.exit_code == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "new.tif").exists()
+
+
+def test_train_keep_continue_and_apply(tmp_path):
+    from napari_lowdose import Noise2NoiseModel, denoise
+    from napari_lowdose.samples import stem_pair
+
+    def run(*arguments):
+        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+    paths = [tmp_path / "first.tif", tmp_path / "second.tif"]
+    images = [image[:96, :96] for image in stem_pair()[:2]]
+    for path, image in zip(paths, images, strict=True):
+        tifffile.imwrite(path, image)
+    out, network, more = (tmp_path / n for n in ("o.tif", "m.safetensors", "n.safetensors"))
+
+    done = run("pair", *paths, "-o", out, "--save-model", network, "--epochs", 2, "--shift", "0,0")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert f"{out} and {network}: 2 epochs" in done.stdout
+    (record,) = read_tiff(out).history
+    assert record["engine"] == "Noise2Noise" and record["training"]["epochs"] == 2
+    model = Noise2NoiseModel.load(network)
+    np.testing.assert_array_equal(tifffile.imread(out), denoise(tuple(images), model))
+
+    done = run("pair", *paths, "-o", out, "--save-model", network, "--epochs", 1)
+    assert done.exit_code == 2 and "exists already" in done.stderr  # before any training
+    done = run(
+        *("pair", *paths, "-o", tmp_path / "p.tif", "--epochs", 1),
+        *("--save-model", more, "--continue", network),
+    )
+    assert done.exit_code == 0, done.stderr
+    assert Noise2NoiseModel.load(more).record["epochs"] == pytest.approx(3)
+
+    done = run("apply", network, *paths, "-o", tmp_path / "clean")
+    assert (done.exit_code, done.stderr) == (0, "")
+    clean = tifffile.imread(tmp_path / "clean" / "second.tif")
+    np.testing.assert_array_equal(clean, denoise(images[1], model))
+
+    done = run("apply", paths[0], paths[1], "-o", tmp_path / "q.tif")
+    assert done.exit_code == 2 and "network" in done.stderr and done.stderr.count("\n") == 1
+    done = run("apply", tmp_path / "missing", paths[1], "-o", tmp_path / "q.tif")
+    assert done.exit_code == 2 and "No such file" in done.stderr
+    done = run("pair", paths[0], paths[0], "-o", tmp_path / "q.tif")
+    assert done.exit_code == 2 and "same data" in done.stderr and done.stderr.count("\n") == 1
+
+
 # -------------------------------------------------------------- in its own process
 
 
@@ -378,7 +535,8 @@ def test_help_and_version_are_quick(tmp_path):
         "try: app(sys.argv[1:])\n"
         f"finally: print([m for m in {BANNED} if m in sys.modules])"
     )
-    for arguments in (["--help"], ["reucid", "--help"], ["--version"]):
+    helps = [["reucid", "--help"], ["pair", "--help"], ["apply", "--help"]]
+    for arguments in (["--help"], *helps, ["--version"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
         )

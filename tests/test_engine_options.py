@@ -7,6 +7,8 @@ from typing import Literal
 import pytest
 
 from napari_lowdose.engine_options import engine_from, engine_options, parameter_help
+from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.presets import PresetName
 from napari_lowdose.reucid import Reucid
 
 
@@ -37,6 +39,8 @@ class Blur:
     keep: int | Sequence[int] | Sequence[Sequence[int]] | None = None
     memory_limit: int | None = None
     strength: float = 0.5
+    shift: tuple[float, float] = (0.0, 0.0)
+    device: str = "auto"
     exact: bool = False
 
     def __post_init__(self):
@@ -69,6 +73,8 @@ def test_help_is_the_docstring():
         ({"memory_limit": "2g"}, "memory_limit", 2_000_000_000),
         ({"memory_limit": "1073741824"}, "memory_limit", 2**30),
         ({"strength": "0.25"}, "strength", 0.25),
+        ({"shift": "0.25, -1"}, "shift", (0.25, -1.0)),
+        ({"device": "cuda:1"}, "device", "cuda:1"),
         ({"exact": True}, "exact", True),
         ({"exact": None}, "exact", False),
     ],
@@ -86,6 +92,8 @@ def test_values(given, field, value):
         ({"memory_limit": "9" * 400}, "--memory-limit"),
         ({"memory_limit": "1XB"}, r"--memory-limit takes BYTES"),
         ({"memory_limit": "1.2.3"}, "--memory-limit"),
+        ({"shift": "1"}, "--shift takes DY,DX, '1' is none of them"),
+        ({"shift": "1,2,3"}, "--shift"),
         ({"strength": "-1"}, "strength cannot be negative"),
     ],
 )
@@ -103,3 +111,11 @@ def test_every_parameter_of_the_engine_is_an_option_with_help():
     options = {option.name for option in engine_options(Reucid)}
     assert options == {field.name for field in fields(Reucid)} == set(parameter_help(Reucid))
     assert all(parameter_help(Reucid).values())
+
+
+def test_what_only_type_checkers_know_is_no_option():
+    given = {"names": {"PresetName": PresetName}}
+    options = {option.name for option in engine_options(Noise2Noise, ["preview", "start"], **given)}
+    assert options == {field.name for field in fields(Noise2Noise)} - {"preview", "start"}
+    assert engine_from(Noise2Noise, {"preset": "fast"}, **given) == Noise2Noise(preset="fast")
+    assert "start" not in {option.name for option in engine_options(Noise2Noise)}

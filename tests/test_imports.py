@@ -67,8 +67,9 @@ ALLOWED = {
     "streaming": {"denoise", "image_or_pair", "lazy"} | ENGINES | GROUND,
     "engine_options": set(),
     "output_files": {"imaging"},
-    "cli": {"denoise", "engine_options", "output_files", "streaming"} | ENGINES | GROUND,
-    "widgets": {"denoise", "engine_options", "samples", "streaming"} | ENGINES | GROUND,
+    "command_files": {"denoise", "output_files", "streaming"} | ENGINES | GROUND,
+    "cli": {"command_files", "engine_options"} | ENGINES | GROUND,
+    "widgets": {"denoise", "engine_options", "samples", "script", "streaming"} | ENGINES | GROUND,
 }
 # Public names that are loaded lazily from the package itself, and where they live
 LAZY = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 import types
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -15,24 +16,33 @@ _BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _BYTES |= {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
 
 
-def engine_options(engine: type[Any]) -> list[inspect.Parameter]:
+def engine_options(
+    engine: type[Any], skip: Sequence[str] = (), names: Mapping[str, Any] | None = None
+) -> list[inspect.Parameter]:
     """Return one keyword parameter for each field of `engine`, as typer takes them.
 
     Parameters
     ----------
     engine : dataclass
-        Its docstring's Parameters section becomes the help.
+        Its docstring's Parameters section becomes the help.  What has a type that is not there
+        at run time (another engine, a network) is no option.
+    skip : sequence of str
+        Fields that are no options either.
+    names : mapping, optional
+        What stands in the fields' types and is not imported at run time.
 
     Returns
     -------
     list of inspect.Parameter
         None stands for 'not given', so that the engine's own default holds.
     """
-    texts, hints = parameter_help(engine), get_type_hints(engine)
+    texts, hints = parameter_help(engine), _hints(engine, names)
     parameters = []
     for field in dataclasses.fields(engine):
+        if field.name in skip or field.name not in hints:
+            continue
         kind = bool | None if hints[field.name] is bool else str | None
-        told = "" if field.default in (None, False) else f" [default: {field.default}]"
+        told = "" if field.default in (None, False) else f" [default: {_text(field.default)}]"
         option = typer.Option(
             f"--{field.name.replace('_', '-')}",
             help=texts.get(field.name, "") + told,
@@ -50,7 +60,9 @@ def engine_options(engine: type[Any]) -> list[inspect.Parameter]:
     return parameters
 
 
-def engine_from(engine: type[Any], given: dict[str, Any]) -> Any:
+def engine_from(
+    engine: type[Any], given: dict[str, Any], names: Mapping[str, Any] | None = None
+) -> Any:
     """Return an engine with the options that were given on the command line.
 
     Parameters
@@ -58,6 +70,8 @@ def engine_from(engine: type[Any], given: dict[str, Any]) -> Any:
     engine : dataclass
     given : dict
         Text, or True for a flag; None where an option was not given.
+    names : mapping, optional
+        As of `engine_options`.
 
     Returns
     -------
@@ -79,7 +93,7 @@ def engine_from(engine: type[Any], given: dict[str, Any]) -> Any:
     >>> engine_from(Blur, {"width": "3", "keep": "0,1,4", "memory_limit": "1GiB"})
     Blur(width=3, keep=(0, 1, 4), memory_limit=1073741824)
     """
-    hints = get_type_hints(engine)
+    hints = _hints(engine, names)
     return engine(
         **{
             name: _parse(name, value, hints[name]) if isinstance(value, str) else value
@@ -109,6 +123,28 @@ def parameter_help(engine: type[Any]) -> dict[str, str]:
     return texts
 
 
+def _hints(engine: type[Any], names: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the types of the fields, as far as they are known at run time."""
+    known = {**vars(sys.modules[engine.__module__]), **(names or {})}
+    hints = {}
+    for field in dataclasses.fields(engine):
+        hint: Any = field.type
+        if isinstance(hint, str):
+            try:
+                hint = eval(hint, known)
+            except NameError:  # it is imported for type checkers only
+                continue
+        hints[field.name] = hint
+    return hints
+
+
+def _text(default: Any) -> str:
+    """Return a default as it would be given."""
+    if isinstance(default, tuple):
+        return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in default)
+    return str(default)
+
+
 def _members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
@@ -122,6 +158,10 @@ def _metavar(name: str, hint: Any) -> str:
             words.append("BYTES" if name == "memory_limit" else "N")
         elif member is float:
             words.append("X")
+        elif member is str:
+            words.append("NAME")
+        elif get_origin(member) is tuple:
+            words.append("DY,DX" if name == "shift" else ",".join("X" for _ in get_args(member)))
         elif get_origin(member) is Sequence:
             words.append("N,N,...;N,..." if get_args(member) != (int,) else "N,N,...")
     return "|".join(words)
@@ -143,8 +183,15 @@ def _parse_as(name: str, text: str, kind: Any) -> Any:
         return text
     if kind is int and name == "memory_limit":
         return _bytes(text)
-    if kind in (int, float):
+    if kind in (int, float, str):
         return kind(text)
+    if get_origin(kind) is tuple:
+        parts = text.split(",")
+        kinds = get_args(kind)
+        if len(parts) != len(kinds):
+            raise ValueError(text)
+        return tuple(_parse_as(name, part.strip(), each)
+                     for part, each in zip(parts, kinds, strict=True))  # fmt: skip
     if get_origin(kind) is Sequence:
         # Without a separator 8 is a number: the sequence of one is written 8, or 8;
         if _separator(kind) not in text:

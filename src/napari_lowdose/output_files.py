@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
-def output_files(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
+ZARR = ".zarr"  # the ending of a folder that is an image
+
+
+def output_files(
+    inputs: list[Path], output: Path, others: Sequence[Path] = ()
+) -> list[tuple[Path, Path]]:
     """Pair every input file with the file that its result goes to.
 
     Parameters
@@ -17,7 +22,9 @@ def output_files(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
     inputs : list of Path
         Files, and folders that stand for the images in them.
     output : Path
-        A TIFF for one file, else a folder.  It need not exist, and is not made.
+        A TIFF or ``.zarr`` for one file, else a folder.  It need not exist, and is not made.
+    others : sequence of Path
+        What else is read, and must not be replaced.
 
     Returns
     -------
@@ -39,27 +46,29 @@ def output_files(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
     clean/b.tif
     """
     pairs = list(_pairs(inputs, output))
-    _refuse_losses(pairs)
+    _refuse_losses(pairs, others)
     return pairs
 
 
 def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
     from napari_lowdose.imaging.readers import SUFFIXES
 
-    several = len(inputs) > 1 or inputs[0].is_dir()
-    if not (several or output.is_dir() or output.suffix == ""):
-        if output.suffix.lower() not in (".tif", ".tiff"):
-            raise ValueError(f"{output}: results are TIFF files, name it .tif")
+    several = len(inputs) > 1 or _is_folder_of_images(inputs[0])
+    if not (several or _is_folder_of_images(output) or output.suffix == ""):
+        if output.suffix.lower() not in (".tif", ".tiff", ZARR):
+            raise ValueError(
+                f"{output}: results are TIFF files, name it .tif (or .zarr: frame by frame)"
+            )
         if not output.parent.is_dir():
             raise ValueError(f"{output}: there is no folder {output.parent}")
         yield inputs[0], output
         return
-    if output.exists() and not output.is_dir():
+    if output.exists() and not _is_folder_of_images(output):
         raise ValueError(f"{output}: this is a file; the results of several images need a folder")
     files = []
     for path in inputs:
         found = [path]
-        if path.is_dir():
+        if _is_folder_of_images(path):
             found = sorted(
                 p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()
             )
@@ -68,12 +77,16 @@ def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
                 raise ValueError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
         files += found
     for path in files:
-        is_tiff = path.suffix.lower() in (".tif", ".tiff")
-        yield path, output / (path.name if is_tiff else f"{path.stem}.tif")
+        same = path.suffix.lower() in (".tif", ".tiff", ZARR)
+        yield path, output / (path.name if same else f"{path.stem}.tif")
 
 
-def _refuse_losses(pairs: list[tuple[Path, Path]]) -> None:
-    inputs = {_identity(source): source for source, _ in pairs}
+def _is_folder_of_images(path: Path) -> bool:
+    return path.is_dir() and path.suffix != ZARR
+
+
+def _refuse_losses(pairs: list[tuple[Path, Path]], others: Sequence[Path]) -> None:
+    inputs = {_identity(source): source for source in (*(pair[0] for pair in pairs), *others)}
     taken: dict[object, Path] = {}
     for source, target in pairs:
         file = _identity(target)
