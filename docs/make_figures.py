@@ -10,8 +10,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from napari_lowdose import Reucid, StackStep, metrics
-from napari_lowdose.samples import PIXEL_SIZE, stem_low_dose
+from napari_lowdose import Noise2Noise, Reucid, StackStep, TrainingStep, metrics
+from napari_lowdose.samples import PIXEL_SIZE, stem_low_dose, stem_pair
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -78,6 +78,40 @@ def stages(noisy: np.ndarray, last: StackStep) -> None:
     figure.savefig(IMAGES / "reucid_stages.png", dpi=110)
 
 
+def noise2noise(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> None:
+    """Draw a pair, the result, where the exposures disagree, and the loss while training."""
+    top = float(truth.max())
+
+    def psnr(image: np.ndarray) -> str:
+        return f"{metrics.psnr(truth, image, data_range=top):.1f} dB"
+
+    steps = list(Noise2Noise(preset="fast", time_budget=30).steps((first, second)))
+    training = [step for step in steps if isinstance(step, TrainingStep)]
+    last = steps[-1]
+    limits = (0.0, 0.8 * top)
+    figure, axes = plt.subplots(1, 5, figsize=(15, 3.3), layout="constrained")
+    show(axes[0], first, f"first of the pair, {psnr(first)}", limits)
+    show(axes[1], last.image, f"Noise2Noise, {psnr(last.image)}", limits)
+    show(axes[2], last.disagreement, "disagreement, 10 times brighter", (0, 0.08 * top))
+    show(axes[3], truth, "the specimen without noise", limits)
+    scale_bar(axes[0], len(first))
+    epochs = [step.epoch for step in training]
+    axes[4].plot(epochs, [step.loss for step in training], lw=0.7, label="training")
+    judged = [step for step in training if step.validation_loss is not None]
+    axes[4].plot(
+        [step.epoch for step in judged], [s.validation_loss for s in judged], label="held out"
+    )
+    gain = [limit for limit in judged[-1].gain or () if np.isfinite(limit)]
+    told = " to ".join(f"{limit:.1f}" for limit in gain)
+    true = metrics.psnr(truth, last.image, data_range=top) - metrics.psnr(
+        truth, first, data_range=top
+    )
+    axes[4].set(xlabel="epoch", ylabel="1 - Pearson correlation")
+    axes[4].set_title(f"gain told: {told} dB, true: {true:.1f} dB", fontsize=9)
+    axes[4].legend(fontsize=8)
+    figure.savefig(IMAGES / "noise2noise_before_after.png", dpi=110)
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     noisy, truth = stem_low_dose()
@@ -85,6 +119,7 @@ def main() -> None:
     assert isinstance(last, StackStep)
     before_after(noisy, truth, last)
     stages(noisy, last)
+    noise2noise(*stem_pair())
 
 
 if __name__ == "__main__":
