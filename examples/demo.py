@@ -1,9 +1,10 @@
-"""Denoise the sample image, or your own, with REUCID and look at the result.
+"""Denoise sample images, or your own, with both engines and look at the results.
 
-python examples/demo.py [IMAGE.tif]
+python examples/demo.py [IMAGE.tif] [--seconds 20]
 
-Writes the result and a before/after picture to demo/, prints a short table, and opens napari
-where there is a screen.
+REUCID denoises one image by itself, Noise2Noise trains a network on a pair of exposures.  Writes
+the results and before/after pictures to demo/, prints short tables, and opens napari where there
+is a screen.  Of your own image there is one exposure: REUCID.
 """
 
 from __future__ import annotations
@@ -12,87 +13,132 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from napari_lowdose import Reucid, Run, metrics
+from napari_lowdose import Noise2Noise, Reucid, Run, metrics
 from napari_lowdose.imaging.readers import read_image
 from napari_lowdose.imaging.tiff import write_tiff
-from napari_lowdose.samples import stem_low_dose
+from napari_lowdose.samples import stem_low_dose, stem_pair
 
 DEMO = Path("demo")
+TRUTH = "without noise"
+SECONDS = 20.0  # of training
+
+
+@dataclass
+class Result:
+    """Images by name: what went in, the result named after its engine, and perhaps the truth."""
+
+    engine: str
+    layers: dict[str, np.ndarray]
+    seconds: float
+
+    @property
+    def noisy(self) -> np.ndarray:
+        return next(iter(self.layers.values()))
+
+    @property
+    def clean(self) -> np.ndarray:
+        return self.layers[self.engine]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", nargs="?", type=Path, help="an image file; default: the sample")
-    path = parser.parse_args().image
-    try:
-        file = read_image(path) if path else None
-        noisy, truth = (file.pixels, None) if file else stem_low_dose()
-        start = time.perf_counter()
-        run = reucid(noisy)
-        seconds = time.perf_counter() - start
-    except (OSError, ValueError) as error:
-        sys.exit(f"{path or 'sample'}: {error}")
-    layers = {"input": np.asarray(noisy), "REUCID": run.image}
-    if truth is not None:
-        layers["without noise"] = truth
-
-    name = path.stem if path else "stem_low_dose"
-    result, picture = DEMO / f"{name}_reucid.tif", DEMO / f"{name}_before_after.png"
+    parser.add_argument("image", nargs="?", type=Path, help="an image file; default: the samples")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long to train")
+    given = parser.parse_args()
     DEMO.mkdir(exist_ok=True)
-    if file:
-        write_tiff(result, run.image, file, record=run.record(), overwrite=True)
-    else:
-        tifffile.imwrite(result, run.image)
-    before_after(layers).save(picture)
-    print_table(layers, seconds)
-    print(f"Result: {result}   Picture: {picture}")
+    try:
+        if given.image:
+            results = [own_image(given.image)]
+        else:
+            results = [sample_image(), sample_pair(given.seconds)]
+    except (OSError, ValueError) as error:
+        sys.exit(f"{given.image or 'sample'}: {error}")
     if has_screen():
-        show(layers)
+        show(results)
 
 
-def reucid(image: Any) -> Run:
-    """Run REUCID to the end, with a progress bar."""
-    run = Run(image, Reucid())
+def own_image(path: Path) -> Result:
+    file = read_image(path)
+    run, seconds = with_progress(Run(file.pixels, Reucid()))
+    result = Result("REUCID", {"input": np.asarray(file.pixels), "REUCID": run.image}, seconds)
+    target = DEMO / f"{path.stem}_reucid.tif"
+    write_tiff(target, run.image, file, record=run.record(), overwrite=True)
+    tell(result, target)
+    return result
+
+
+def sample_image() -> Result:
+    noisy, truth = stem_low_dose()
+    run, seconds = with_progress(Run(noisy, Reucid()))
+    result = Result("REUCID", {"input": noisy, "REUCID": run.image, TRUTH: truth}, seconds)
+    target = DEMO / "stem_low_dose_reucid.tif"
+    tifffile.imwrite(target, run.image)
+    tell(result, target)
+    return result
+
+
+def sample_pair(training_seconds: float) -> Result:
+    first, second, truth = stem_pair()
+    run, seconds = with_progress(Run((first, second), Noise2Noise(time_budget=training_seconds)))
+    layers = {"first": first, "second": second, "Noise2Noise": run.image, TRUTH: truth}
+    result = Result("Noise2Noise", layers, seconds)
+    target = DEMO / "stem_pair_noise2noise.tif"
+    tifffile.imwrite(target, run.image)
+    run.model.save(DEMO / "stem_pair_network.safetensors")
+    tell(result, target)
+    return result
+
+
+def with_progress(run: Run) -> tuple[Run, float]:
+    """Go through a run to its end; return it and the seconds that it took."""
+    start = time.perf_counter()
     with tqdm(total=100, bar_format="{bar:20} {n:3.0f} % {desc}") as progress:
         for step in run:
             progress.set_description_str(step.message, refresh=False)
             progress.update(100 * step.fraction - progress.n)
-    return run
+    return run, time.perf_counter() - start
 
 
-def print_table(layers: dict[str, np.ndarray], seconds: float) -> None:
-    shape = " x ".join(map(str, layers["input"].shape))
-    print(f"\n{shape} pixels in {seconds:.2f} s")
-    if "without noise" not in layers:
-        print(f"noise taken away, standard deviation: {residual(layers).std():.4g}")
-        return
-    truth = layers["without noise"]
-    data_range = float(truth.max())
-    print(f"{'':8}{'PSNR':>10}{'SSIM':>8}")
-    for name in ("input", "REUCID"):
-        psnr = metrics.psnr(truth, layers[name], data_range=data_range)
-        ssim = metrics.ssim(truth, layers[name], data_range=data_range)
-        print(f"{name:8}{psnr:7.2f} dB{ssim:8.3f}")
+def tell(result: Result, target: Path) -> None:
+    """Print a table and save a picture."""
+    shape = " x ".join(map(str, result.noisy.shape))
+    print(f"\n{result.engine}: {shape} pixels in {result.seconds:.2f} s")
+    if TRUTH in result.layers:
+        truth = result.layers[TRUTH]
+        data_range = float(truth.max())
+        print(f"{'':12}{'PSNR':>10}{'SSIM':>8}")
+        for name in (name for name in result.layers if name != TRUTH):
+            psnr = metrics.psnr(truth, result.layers[name], data_range=data_range)
+            ssim = metrics.ssim(truth, result.layers[name], data_range=data_range)
+            print(f"{name:12}{psnr:7.2f} dB{ssim:8.3f}")
+    else:
+        taken = np.std(result.noisy - result.clean)
+        print(f"noise taken away, standard deviation: {taken:.4g}")
+    picture = target.with_name(target.stem.rsplit("_", 1)[0] + "_before_after.png")
+    before_after(result).save(picture)
+    print(f"Result: {target}   Picture: {picture}\n")
 
 
-def residual(layers: dict[str, np.ndarray]) -> np.ndarray:
-    return layers["input"] - layers["REUCID"]
-
-
-def before_after(layers: dict[str, np.ndarray]) -> Image.Image:
-    """Return the first frames side by side: input, REUCID, what was taken away, the truth."""
-    frames = {name: image[(0,) * (image.ndim - 2)] for name, image in layers.items()}
-    frames["taken away"] = residual(frames)
-    low, high = np.percentile(frames["REUCID"], (0.1, 99.9))
-    height, width = frames["input"].shape
+def before_after(result: Result) -> Image.Image:
+    """Return the first frames side by side: input, result, the truth, what was taken away."""
+    frames = {
+        name: image[(0,) * (image.ndim - 2)]
+        for name, image in result.layers.items()
+        if name != "second"
+    }
+    noisy, clean = (image[(0,) * (image.ndim - 2)] for image in (result.noisy, result.clean))
+    frames["taken away"] = noisy - clean
+    low, high = np.percentile(clean, (0.1, 99.9))
+    height, width = noisy.shape
     zoom = max(1, 512 // max(height, width))
     tile, gap, caption = (width * zoom, height * zoom), 8, 28
     size = (len(frames) * (tile[0] + gap) - gap, tile[1] + caption)
@@ -114,19 +160,23 @@ def has_screen() -> bool:
     return desktop or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def show(layers: dict[str, np.ndarray]) -> None:
-    """Open napari with the images and the widget."""
+def show(results: Iterable[Result]) -> None:
+    """Open napari with the images, a row for each engine, and the widgets."""
     import napari
 
     viewer = napari.Viewer(title="napari-lowdose demo")
-    limits = tuple(np.percentile(layers["REUCID"], (0.1, 99.9)))
-    for name in ("without noise", "REUCID", "input"):
-        if name in layers:
-            viewer.add_image(layers[name], name=name, contrast_limits=limits)
-    viewer.canvas.grid.stride = -1  # the input is on top of the list, and first in the grid
-    viewer.canvas.grid.shape = (1, len(layers))
-    viewer.canvas.grid.enabled = True
+    results = list(results)
+    for row, result in reversed(list(enumerate(results))):
+        limits = tuple(np.percentile(result.clean, (0.1, 99.9)))
+        gap = 1.05 * np.array(result.noisy.shape[-2:])
+        leading = (0,) * (result.noisy.ndim - 2)
+        for column, (name, image) in reversed(list(enumerate(result.layers.items()))):
+            place = (*leading, *(gap * (row, column)))
+            full = f"{result.engine}: {name}" if len(results) > 1 else name
+            viewer.add_image(image, name=full, contrast_limits=limits, translate=place)
     viewer.window.add_plugin_dock_widget("napari-lowdose", "REUCID")
+    if len(results) > 1:
+        viewer.window.add_plugin_dock_widget("napari-lowdose", "Noise2Noise pair", tabify=True)
     viewer.fit_to_view()
     napari.run()
 
