@@ -1,4 +1,4 @@
-# make demo   denoise the sample image (or IMAGE=my.tif): results and a picture in demo/, napari on a screen
+# make demo   both engines on samples (or REUCID on IMAGE=my.tif): results and pictures in demo/, napari on a screen
 # make test   documentation, style, types and every test
 # Both start from nothing: they make .venv/ and install what is missing; a second run installs nothing.
 # make docs, make lint, make clean; make figures, make weights: what the documentation and the classifier are made by

@@ -376,15 +376,17 @@ def test_which_eigenpatches_were_kept_is_told(run, tmp_path, keep, told):
 def test_a_zarr_is_written_frame_by_frame(run, tmp_path):
     path = image_file(tmp_path / "in.tif", (3, 40, 36), metadata={"axes": "TYX", "unit": "nm"})
     out = tmp_path / "out.zarr"
-    done = run("doubler", path, "-o", out)
-    assert (done.exit_code, done.stderr) == (0, "")
+    done = run("doubler", path, "-o", out, "--warn")
+    assert done.exit_code == 0
     clean = zarr.open_array(out)
+    (record,) = clean.attrs["napari-lowdose"]["history"]
+    assert (record["source"], record["warnings"]) == ("in.tif", ["some pixels look saturated."])
     np.testing.assert_array_equal(clean[:], 2 * tifffile.imread(path))
     assert clean.chunks == (1, 40, 36)
     assert clean.attrs["scale"] == [1, 0.25, 0.25]
     assert clean.attrs["units"] == ["pixel", "nm", "nm"]
     # The same again has nothing to do; another engine is not mixed in
-    assert run("doubler", path, "-o", out).exit_code == 0
+    assert run("doubler", path, "-o", out, "--warn").exit_code == 0
     done = run("doubler", path, "-o", out, "--refuse", 7)
     assert done.exit_code == 2 and "begun with another" in done.stderr
     assert run("doubler", path, "-o", out, "--refuse", 7, "--overwrite").exit_code == 0

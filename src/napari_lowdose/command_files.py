@@ -128,6 +128,7 @@ def _denoise(
 ) -> str:
     """Denoise one file or pair, with a progress bar, and return what to tell of it."""
     from napari_lowdose.imaging.tiff import check_target, write_tiff
+    from napari_lowdose.imaging.zarr_folder import add_to_record
 
     streamed = target.suffix == ZARR
     for source in sources:
@@ -143,9 +144,11 @@ def _denoise(
     finally:  # a training that is interrupted has a network, too
         if save_model is not None and run.model is not None:
             run.model.save(save_model)
-    if not streamed:
-        names = [source.name for source in sources]
-        source_name = names[0] if len(names) == 1 else names
+    names = [source.name for source in sources]
+    source_name = names[0] if len(names) == 1 else names
+    if streamed:
+        add_to_record(target, source=source_name, warnings=warned)
+    else:
         record = {"source": source_name, **run.record(), "warnings": warned}
         write_tiff(target, run.image, images[0], record=record, overwrite=overwrite)
     into = f"{target} and {save_model}" if save_model is not None else str(target)

@@ -78,6 +78,18 @@ def attributes_like(image: ImageFile) -> dict[str, Any]:
     return attributes
 
 
+def add_to_record(path: Path, *, source: str | list[str], warnings: list[str]) -> None:
+    """Write into the last record of a zarr array what it was made from, and what was warned of."""
+    import zarr
+
+    array = zarr.open_array(path, mode="r+")
+    ours: Any = array.attrs[KEY]
+    *before, last = ours["history"]
+    told = [*last.get("warnings", []), *warnings]  # a resumed run adds to the first
+    last = {**last, "source": source, "warnings": list(dict.fromkeys(told))}
+    array.attrs[KEY] = {**ours, "history": [*before, last]}
+
+
 def _pixel_size(
     attributes: dict[str, Any], ndim: int
 ) -> tuple[tuple[float, float] | None, str | None]:
