@@ -66,6 +66,14 @@ def training_steps(
     yield from training.steps(begun, reserve, Preview(first, second, pairs, engine))
 
 
+def warm_up() -> None:
+    """Load what the first step of a training loads: seconds that nobody needs to wait for."""
+    weight = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([weight])
+    weight.sum().backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
 def preset_of(engine: Noise2Noise, device: torch.device) -> Preset:
     """Return the network and how to train it, as the engine's parameters say."""
     name = engine.preset

@@ -32,4 +32,9 @@ def pair_check_steps(
     from napari_lowdose.noise2noise.pair_checks import check_pair
 
     notes = tuple(check_pair(first, second, shift))
+    yield PairCheckStep(fraction=0.5, message="pair checked", notes=notes)
+    # While the notes are read: the first preview should not wait for this
+    from napari_lowdose.noise2noise.training import warm_up
+
+    warm_up()
     yield PairCheckStep(fraction=1, message="pair checked", notes=notes)
