@@ -69,7 +69,9 @@ def test_train_continue_save_load_apply(training, qtbot, truth, pair, tmp_path, 
     assert repr(path) in script
     script = script.replace("tifffile.imread('first.tif')", "one")
     exec(
-        script.replace("tifffile.imread('second.tif')", "two"), dict(one=pair[0], two=pair[1]), made
+        script.replace("tifffile.imread('second.tif')", "two"),
+        {"one": pair[0], "two": pair[1]},
+        made,
     )
     np.testing.assert_allclose(made["clean"], widget.viewer.layers[-1].data, atol=1e-3 * top)
 

@@ -314,6 +314,12 @@ class Noise2NoiseWidget(DockArea):
         frame = frame_in_view(self.viewer.dims, first) if extent == "current" else ()
         self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name))
 
+    def apply_to(self, layer: Image) -> None:
+        """Apply the network to `layer`; of a movie, to all frames."""
+        self.network.target.value = layer
+        self.network.extent.setCurrentIndex(self.network.extent.findData("all"))
+        self.apply()
+
     # -------------------------------------------------------------------- a run
 
     def _start(self, run: PairRun | LayerRun) -> None:

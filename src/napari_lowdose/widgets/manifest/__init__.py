@@ -1,0 +1,1 @@
+"""Where napari finds the manifest: to look for it is to import `napari_lowdose.widgets`."""

@@ -1,0 +1,93 @@
+"""The entries of the menu that a right-click on layers opens.
+
+napari takes contributions to its Layers menu from the manifest, and to this one not: an entry of
+the manifest is dropped without a word.  Here they are registered at run time, where there is a
+napari that can.  This module is imported at every start of napari: it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+PLUGIN = "napari-lowdose"
+MENU = "napari/layers/context"
+
+# As in the manifest, for Layers > Filter
+ENTRIES = {
+    "denoise": (
+        "Denoise (Low dose)",
+        "all_selected_layers_image and num_selected_layers <= 2 "
+        "and all_selected_layers_same_shape and not active_layer_is_rgb",
+    ),
+    "split_camera_frame": (
+        "Split camera frame (Low dose)",
+        "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb",
+    ),
+}
+
+
+def register_when_plugins_are() -> None:
+    """Register the entries as soon as npe2 has registered this plugin; take them away with it."""
+    npe2 = sys.modules.get("npe2")
+    if npe2 is None:  # someone imports a widget outside of napari
+        return
+    events = npe2.PluginManager.instance().events
+    events.plugins_registered.connect(_plugins_registered)
+    events.enablement_changed.connect(_enablement_changed)
+
+
+def register_entries(app: Any = None) -> None:
+    """Register the entries with `app`, by default that of the napari that runs; once.
+
+    Without napari's private module that knows its app nothing happens: Layers > Filter has the
+    same entries.
+    """
+    try:
+        from app_model.expressions import parse_expression
+        from app_model.types import Action, MenuRule
+
+        if app is None:
+            from napari._app_model import get_app_model
+
+            app = get_app_model()
+        _dispose(app)
+        _disposers[id(app)] = [
+            app.register_action(
+                Action(
+                    id=f"{PLUGIN}.right_click.{name}",
+                    title=title,
+                    callback=f"napari_lowdose.widgets.layer_commands:{name}",
+                    menus=[MenuRule(id=MENU, group="navigation")],
+                    enablement=parse_expression(enablement),
+                )
+            )
+            for name, (title, enablement) in ENTRIES.items()
+        ]
+    except (ImportError, AttributeError):
+        return
+
+
+_disposers: dict[int, list[Any]] = {}
+
+
+def _dispose(app: Any) -> None:
+    for dispose in _disposers.pop(id(app), []):
+        with contextlib.suppress(Exception):  # an app that is gone: nothing to take away
+            dispose()
+
+
+def _plugins_registered(manifests: Any) -> None:
+    if "napari" in sys.modules and any(each.name == PLUGIN for each in manifests):
+        register_entries()
+
+
+def _enablement_changed(enabled: Any, disabled: Any) -> None:
+    if PLUGIN in enabled:
+        register_entries()
+    elif PLUGIN in disabled:
+        with contextlib.suppress(ImportError):
+            from napari._app_model import get_app_model
+
+            _dispose(get_app_model())

@@ -1,0 +1,112 @@
+"""The form: a camera frame, and where its two views are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import ComboBox
+from napari.layers import Shapes
+from qtpy.QtWidgets import QComboBox, QWidget
+
+from napari_lowdose.widgets.layer_choice import image_combo
+from napari_lowdose.widgets.parameter_form import ParameterForm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.layers import Image
+
+RECTANGLES = "rectangles"
+
+
+class SplitForm(ParameterForm):
+    """What a person chooses before a frame is split.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        Where the layers come from; read again at every `reset_choices`.
+    parent : QWidget, optional
+    """
+
+    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.layer_combo = image_combo(layers)
+        self.layout_combo = QComboBox()
+        self.layout_combo.addItem("automatic", "auto")
+        self.layout_combo.addItem("side by side", "side by side")
+        self.layout_combo.addItem("one above the other", "above")
+        self.layout_combo.addItem("two rectangles, drawn", RECTANGLES)
+        self.shapes_combo = ComboBox(
+            choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Shapes)],
+            nullable=False,
+        )
+        self.mirrored = QComboBox()
+        self.mirrored.addItem("automatic", "auto")
+        self.mirrored.addItem("not", False)
+        self.mirrored.addItem("left to right", "x")
+        self.mirrored.addItem("top to bottom", "y")
+        self.add("frame", self.layer_combo.native, "The camera frame or movie with two views.")
+        self.add("views", self.layout_combo, "Where the two views lie on the sensor.")
+        self.add(
+            "drawn in",
+            self.shapes_combo.native,
+            "<qt>A Shapes layer with two rectangles, the first view's first. They need not be "
+            "exact: the shift between the views is measured.</qt>",
+        )
+        self.add("mirrored", self.mirrored, "Whether the second view is reversed.")
+        self.layout_combo.currentIndexChanged.connect(self._show)
+        self._show()
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen camera frame."""
+        chosen: Image | None = self.layer_combo.value
+        return chosen
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the views are drawn."""
+        return bool(self.layout_combo.currentData() == RECTANGLES)
+
+    @property
+    def shapes(self) -> Shapes | None:
+        """The Shapes layer with the two rectangles."""
+        chosen: Shapes | None = self.shapes_combo.value
+        return chosen
+
+    def views(self) -> Any:
+        """Return the layout as `split_frame` takes it.
+
+        Raises
+        ------
+        ValueError
+            If there are no two rectangles.
+        """
+        if not self.drawn:
+            return self.layout_combo.currentData()
+        shapes, layer = self.shapes, self.layer
+        if shapes is None or layer is None or len(shapes.data) < 2:
+            raise ValueError("draw two rectangles in a Shapes layer first, one around each view.")
+        return tuple(region_of(shapes, k, layer) for k in (0, 1))
+
+    def _show(self) -> None:
+        self.show_field(self.shapes_combo.native, self.drawn)
+
+
+def region_of(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:
+    """Return (y0, y1, x0, x1), the pixels of `layer` around one of the shapes, within a frame."""
+    corners = [
+        layer.world_to_data((0,) * (layer.ndim - 2) + tuple(shapes.data_to_world(corner)[-2:]))
+        for corner in shapes.data[number]
+    ]
+    ends = np.array(corners)[:, -2:]
+    height, width = layer.level_shapes[0][-2:] if layer.multiscale else layer.data.shape[-2:]
+    (y0, x0), (y1, x1) = np.round(ends.min(0) + 0.5), np.round(ends.max(0) + 0.5)
+    return (
+        int(np.clip(y0, 0, height)),
+        int(np.clip(y1, 0, height)),
+        int(np.clip(x0, 0, width)),
+        int(np.clip(x1, 0, width)),
+    )

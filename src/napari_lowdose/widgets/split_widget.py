@@ -1,0 +1,268 @@
+"""The dock widget 'Split camera frame'."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
+
+from napari_lowdose.widgets.dock_area import DockArea
+from napari_lowdose.widgets.jobs import Job, JobRunner
+from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_layer
+from napari_lowdose.widgets.layer_commands import open_widget
+from napari_lowdose.widgets.pair_shift import remember_shift
+from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
+from napari_lowdose.widgets.run_panel import text_label
+from napari_lowdose.widgets.split_form import SplitForm
+from napari_lowdose.widgets.split_job import SplitStep, split_steps
+from napari_lowdose.widgets.split_overlay import SplitOverlay
+from napari_lowdose.widgets.suitable import why_unsuitable
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_lowdose.imaging.split_layout import SplitLayout
+
+WHAT_A_FRAME_IS = (
+    "A camera frame, or a movie, that shows one scene twice: behind a beamsplitter, side by side "
+    "or one above the other."
+)
+MIRRORED = {None: "not mirrored", "x": "mirrored left to right", "y": "mirrored top to bottom"}
+
+
+class SplitWidget(DockArea):
+    """Find the two views in a camera frame, and make a pair of layers of them.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Injected by napari.
+
+    Attributes
+    ----------
+    found : SplitLayout or None
+        The layout of the chosen frame.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.found: SplitLayout | None = None
+        self._layer: Image | None = None
+        self._due = False
+        self._notes: list[str] = []
+        self.runner = JobRunner(self)
+        self.runner.finished.connect(self._measure)
+        self._measure_later = self.settled(self._measure)
+        self._build()
+        self.listen(
+            (self.viewer.layers.selection.events.active, self._active_changed),
+            (self.viewer.dims.events.current_step, self._frame_changed),
+        )
+        self.reset_choices()
+        self._changed()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are now; napari calls this as layers change."""
+        gone = self._layer is None or self._layer not in self.viewer.layers
+        self.form.layer_combo.reset_choices()
+        self.form.shapes_combo.reset_choices()
+        if gone and (layer := most_likely_layer(self.viewer.layers)) is not None:
+            self.form.layer_combo.value = layer
+        self._layer_chosen()
+
+    def choose(self, layer: Image) -> None:
+        """Take `layer` for the camera frame."""
+        self.form.layer_combo.value = layer
+
+    def split(self) -> None:
+        """Make a layer of each view, and fill them into the widget 'Noise2Noise pair'."""
+        layer, layout = self._layer, self.found
+        if layer is None or layout is None:
+            return
+        first, second = self._add_views(layer, layout)
+        open_widget(self.viewer, "Noise2Noise pair").choose_pair(first, second)
+
+    def draw(self) -> None:
+        """Add a Shapes layer with two rectangles to be moved."""
+        layer = self._layer
+        if layer is None:
+            return
+        height, width = pixels_of(layer).shape[-2:]
+        edge = width // 40 + 1
+        boxes = [
+            [[edge, left + edge], [height - edge, left + width // 2 - edge]]
+            for left in (0, width // 2)
+        ]
+        if self.found is not None:
+            boxes = [[[y0, x0], [y1, x1]] for y0, y1, x0, x1 in self.found.views]
+        place = placement(layer, 2)
+        place.pop("colormap")
+        self.form.layout_combo.setCurrentIndex(self.form.layout_combo.count() - 1)
+        shapes = self.viewer.add_shapes(
+            boxes, shape_type="rectangle", name="views", face_color="transparent",
+            edge_color=["magenta", "lime"], edge_width=max(1, width // 200), **place,
+        )  # fmt: skip
+        shapes.mode = "select"
+        self.form.shapes_combo.value = shapes
+        self._shapes_chosen()
+
+    # ------------------------------------------------------------- the layout
+
+    def _measure(self) -> None:
+        """Find the layout, after whatever is under way."""
+        layer = self._layer
+        if not self._due or self.runner.busy or layer is None or why_unsuitable(layer):
+            return
+        self._due = False
+        try:
+            views = self.form.views()
+        except ValueError as error:
+            self._tell(str(error))
+            return
+        self._start(layer, views)
+
+    def _start(self, layer: Image, views: Any) -> None:
+        frame = frame_in_view(self.viewer.dims, layer)
+        mirrored = self.form.mirrored.currentData()
+        job = Job(split_steps(pixels_of(layer), views, mirrored, frame))
+        self._notes = []
+        job.advanced.connect(functools.partial(self._measured, layer))
+        job.warned.connect(self._notes.append)
+        job.ended.connect(self._ended)
+        self.runner.start(job)
+
+    def _measured(self, layer: Image, steps: list[SplitStep]) -> None:
+        if layer is self._layer and not self._due:
+            self.found = steps[-1].layout
+            self.overlay.show_views(steps[-1].views)
+
+    def _ended(self, job: Job) -> None:
+        if self._due:
+            return
+        if job.outcome == "failed":
+            self._tell(str(job.error))
+        elif self.found is not None and self._layer is not None:
+            self._tell("\n".join([in_words(self.found, self._layer), *self._notes]))
+        self._enable()
+
+    def _tell(self, text: str) -> None:
+        self.findings.setText(text[:1].upper() + text[1:])
+        self._enable()
+
+    # -------------------------------------------------------------- the layers
+
+    def _add_views(self, layer: Image, layout: SplitLayout) -> tuple[Image, Image]:
+        """Add a layer of each view; both show the scene where the first view lies."""
+        views = layout.split(pixels_of(layer))
+        y0, _, x0, _ = layout.regions[0]
+        dy, dx = layout.fraction
+        corners = ((float(y0), float(x0)), (y0 - dy, x0 - dx))
+        low, high = layer.contrast_limits
+        limits = (
+            (low, high),
+            (layout.gain * low + layout.offset, layout.gain * high + layout.offset),
+        )
+        made = []
+        for name, view, corner, limit in zip(
+            ("first", "second"), views, corners, limits, strict=True
+        ):
+            made.append(
+                Image(
+                    view, name=f"{layer.name}, {name} view", multiscale=False,
+                    contrast_limits=limit, **placement(layer, view.ndim, corner),
+                )
+            )  # fmt: skip
+            self.viewer.layers.append(made[-1])
+        remember_shift(made[0], made[1], layout.fraction)
+        layer.visible = False
+        return made[0], made[1]
+
+    def _active_changed(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        offered = isinstance(active, Image) and active in self.form.layer_combo.choices
+        if offered and not is_result(active) and not active.name.endswith(" view"):
+            self.form.layer_combo.value = active
+
+    def _layer_chosen(self, event: Any = None) -> None:
+        if self.form.layer is not self._layer:
+            self._layer = self.form.layer
+            self._changed()
+        self._shapes_chosen()
+
+    def _shapes_chosen(self, event: Any = None) -> None:
+        shapes = self.form.shapes
+        if shapes is not None:
+            shapes.events.data.disconnect(self._changed)
+            shapes.events.data.connect(self._changed)
+        if self.form.drawn:
+            self._changed()
+
+    def _frame_changed(self, event: Any = None) -> None:
+        """Show the views of the frame in view; where they lie is the same for all."""
+        layer = self._layer
+        if layer is not None and self.found is not None and pixels_of(layer).ndim > 2:
+            if not self._due and not self.runner.busy:
+                self._start(layer, self.found)
+
+    def _changed(self, event: Any = None) -> None:
+        self.found = None
+        self.overlay.show_views(None)
+        why = why_unsuitable(self._layer)
+        self._due = not why
+        self._tell(why or "looking for the two views …")
+        self._measure_later.start()
+
+    # ---------------------------------------------------------------- the parts
+
+    def _build(self) -> None:
+        what = text_label()
+        what.setText(WHAT_A_FRAME_IS)
+        self.form = SplitForm(self.viewer.layers)
+        self.form.layer_combo.changed.connect(self._layer_chosen)
+        self.form.shapes_combo.changed.connect(self._shapes_chosen)
+        self.form.layout_combo.currentIndexChanged.connect(self._changed)
+        self.form.mirrored.currentIndexChanged.connect(self._changed)
+        self.draw_button = QPushButton("Draw the views")
+        self.draw_button.setToolTip("Add a Shapes layer with two rectangles to be moved.")
+        self.draw_button.clicked.connect(self.draw)
+        self.overlay = SplitOverlay()
+        self.findings = text_label()
+        self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.split_button = QPushButton("Split")
+        self.split_button.setToolTip(
+            "<qt>Make a layer of each view, cut at whole pixels to what both show, and choose them "
+            "in the widget 'Noise2Noise pair'. The rest of the shift goes along.</qt>"
+        )
+        self.split_button.clicked.connect(self.split)
+        for part in (
+            what, self.form, self.draw_button, self.overlay, self.findings, self.split_button,
+        ):  # fmt: skip
+            self.parts.addWidget(part)
+        self.parts.addStretch()
+
+    def _enable(self) -> None:
+        self.split_button.setEnabled(self.found is not None)
+        self.draw_button.setEnabled(self._layer is not None)
+
+
+def in_words(layout: SplitLayout, layer: Image) -> str:
+    """Return what was found, for a person: shift in pixels and in the units of the layer."""
+    (dy, dx), (ey, ex) = layout.shift, layout.shift_error
+    sy, sx = (abs(float(each)) for each in layer.scale[-2:])
+    unit = f"{layer.units[-1]:~}" if layer.units else ""
+    shift = f"Shift of the second view: y {dy:+.2f} ± {ey:.2f} px, x {dx:+.2f} ± {ex:.2f} px"
+    if unit not in ("", "px", "pix", "pixel"):
+        shift += f" (y {dy * sy:+.3g} ± {ey * sy:.2g}, x {dx * sx:+.3g} ± {ex * sx:.2g} {unit})"
+    lines = [
+        f"Views {layout.axis}"
+        + (" of each other" if layout.axis == "above" else "")
+        + f", {layout.gap} px between, second {MIRRORED[layout.mirrored]}.",
+        f"{shift}.",
+        f"Likeness of the scenes without noise: {layout.likeness:.2f}. "
+        f"The second has {layout.gain:.2f} times the light.",
+    ]
+    return "\n".join(lines)
