@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 SMALLEST_FRAME = 32
 _CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two
 Pair = tuple[Any, Any]
+
+
+# Of every model in this process: its network ready to be applied, and what it warned of
+_predictors: WeakKeyDictionary[Noise2NoiseModel, Any] = WeakKeyDictionary()
+_told: WeakKeyDictionary[Noise2NoiseModel, set[str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +153,12 @@ class Noise2NoiseModel:
         if len(exposures) not in (1, 2) or len({exposure.shape for exposure in exposures}) > 1:
             shapes = " and ".join(str(exposure.shape) for exposure in exposures)
             raise ValueError(f"a pair is two exposures of the same shape, these have {shapes}.")
-        from napari_lowdose.noise2noise.device import choose_device
-        from napari_lowdose.noise2noise.prediction import Predictor, build_network, fused
-
-        network = fused(build_network(self.architecture, self.weights))
-        predictor = Predictor(network, choose_device(self.device))
+        predictor = self._predictor()
         shape = (image[0] if isinstance(image, tuple) else image).shape
         chosen = self.orientations
         orientations = n_orientations(shape) if chosen == "auto" else chosen
-        told: set[str] = set()
+        part_of_movie = hasattr(exposures[0], "frame_names")  # which is warned of once
+        told = _told.setdefault(self, set()) if part_of_movie else set()
 
         def frame_steps(*exposures: NDArray[Any]) -> Iterator[Step]:
             for exposure in exposures:
@@ -229,6 +232,16 @@ class Noise2NoiseModel:
         from napari_lowdose.noise2noise.model_file import load_model
 
         return load_model(path)
+
+    def _predictor(self) -> Any:
+        """Return the network, built once: a lazy movie asks for every frame by itself."""
+        from napari_lowdose.noise2noise.device import choose_device
+        from napari_lowdose.noise2noise.prediction import Predictor, build_network, fused
+
+        if self not in _predictors:
+            network = fused(build_network(self.architecture, self.weights))
+            _predictors[self] = Predictor(network, choose_device(self.device))
+        return _predictors[self]
 
     def _pair_steps(
         self, predictor: Any, orientations: int, first: NDArray[Any], second: NDArray[Any]
