@@ -1,0 +1,287 @@
+"""Two exposures in register: cut to what both show, no pixel interpolated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.sliceable import sliceable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_lowdose.imaging.shift_fraction import ShiftEstimate
+
+Shift = tuple[float, float]
+
+FRAMES = 64  # of a movie that are looked at
+PIXELS = 2**24  # of them together
+SMALLEST = 24  # px: a smaller field says nothing about shifts
+LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
+CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
+SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How far the scene is displaced between two exposures, and how sure that is.
+
+    ``shift = whole + fraction``: what lies at (y, x) in the first lies at (y + dy, x + dx) in
+    the second.
+
+    Attributes
+    ----------
+    shift : (float, float)
+        (dy, dx), pixels.
+    shift_error : (float, float)
+        One standard error of it.
+    whole : (int, int)
+        What `cut` takes away, by cutting at whole pixels.
+    fraction : (float, float)
+        What remains, at most half a pixel: for ``Noise2Noise(shift=registration.fraction)``.
+    correlation : float
+        Pearson's correlation of the two exposures in place, noise included.
+    likeness : float
+        The same without the noise: 1 if both show the same scene.
+    gain, offset : float
+        The second exposure is about ``gain * first + offset``, in place.
+    shape : (int, int)
+        (Y, X) of the exposures before they are cut.
+    """
+
+    shift: Shift
+    shift_error: Shift
+    whole: tuple[int, int]
+    fraction: Shift
+    correlation: float
+    likeness: float
+    gain: float
+    offset: float
+    shape: tuple[int, int]
+
+    def cut(self, first: Any, second: Any) -> tuple[Any, Any]:
+        """Cut two movies, exposed like the two that were registered, to their common field.
+
+        Parameters
+        ----------
+        first, second : (..., Y, X) arrays
+            What is lazy stays lazy.
+
+        Returns
+        -------
+        first, second : (..., Y', X') arrays
+
+        Raises
+        ------
+        ValueError
+            If their frames are of another size.
+        """
+        for movie in (first, second):
+            if tuple(movie.shape[-2:]) != self.shape:
+                raise ValueError(
+                    f"frames of {movie.shape[-2]} x {movie.shape[-1]} pixels cannot be cut as "
+                    f"those of {self.shape[0]} x {self.shape[1]} were."
+                )
+        one, other = common_field(self.shape, self.whole)
+        return sliceable(first)[(..., *one)], sliceable(second)[(..., *other)]
+
+
+def register_pair(
+    first: Any, second: Any, *, max_shift: tuple[int, int] | None = None
+) -> tuple[Any, Any, Registration]:
+    """Cut two exposures of one scene to the field that both show.
+
+    The cut is at whole pixels: interpolating would blur the noise of one exposure, which falsifies
+    everything that is learnt from comparing it.  The fraction of a pixel that remains is known,
+    and `Noise2Noise` applies it to the network's output.
+
+    The shift is found in three steps: whole pixels by the correlation of all that both show;
+    a fraction of a pixel by the upsampled correlation (Guizar-Sicairos et al. 2008) of windowed,
+    mean-free views; and the rest by weighted least squares on the difference of the two.
+
+    Parameters
+    ----------
+    first, second : (..., Y, X) arrays
+        Leading axes are frames of the same geometry, which are taken together: at most 64 of
+        them are looked at, and of what is lazy (dask, zarr) no others are read.
+    max_shift : (int, int), optional
+        The largest shift (dy, dx) that is looked for, pixels.  By default all that leave a third
+        of each side in common.
+
+    Returns
+    -------
+    first, second : (..., Y', X') arrays
+        The common field of both.
+    registration : Registration
+
+    Raises
+    ------
+    ValueError
+        If the two are of different shape, smaller than 24 pixels, or nothing is common to them
+        that chance would not make.
+
+    References
+    ----------
+    M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, Opt. Lett. 33, 156 (2008).
+
+    Examples
+    --------
+    >>> from napari_lowdose import samples
+    >>> from napari_lowdose.imaging.register import register_pair
+    >>> first, second, truth = samples.nuclei_pair()
+    >>> one, other, registration = register_pair(first[:-2, 3:], second[2:, :-3])
+    >>> registration.whole
+    (-2, 3)
+    >>> one.shape == (first.shape[0] - 4, first.shape[1] - 6)
+    True
+    """
+    check_image(first)
+    check_image(second)
+    if tuple(first.shape) != tuple(second.shape):
+        raise ValueError(
+            f"the two exposures differ in shape, {tuple(first.shape)} and {tuple(second.shape)}: "
+            "give two of the same scene, of the same size."
+        )
+    shape = (int(first.shape[-2]), int(first.shape[-1]))
+    if min(shape) < SMALLEST:
+        raise ValueError(
+            f"exposures of {shape[0]} x {shape[1]} pixels are too small to be registered: at "
+            f"least {SMALLEST} x {SMALLEST} are needed."
+        )
+    one, other = some_frames(first, second)
+    registration = registered(one, other, max_shift)
+    if registration is None:
+        raise ValueError(
+            "the two exposures show nothing in common above the noise: they cannot be registered; "
+            "give exposures of the same scene, or more frames of them."
+        )
+    return (*registration.cut(first, second), registration)
+
+
+def registered(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None = None
+) -> Registration | None:
+    """Return how far the scene is displaced, or None if nothing is common to both.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) array
+        In memory.
+    max_shift : (int, int), optional
+
+    Returns
+    -------
+    Registration or None
+    """
+    from napari_lowdose.imaging.shift_fraction import shift_fraction
+
+    shape = (first.shape[-2], first.shape[-1])
+    whole = np.array(_coarse(first, second, max_shift))
+    for _ in range(4):
+        one, other = common_field(shape, (int(whole[0]), int(whole[1])))
+        fields = first[(..., *one)], second[(..., *other)]
+        if min(fields[0].shape[-2:]) < SMALLEST:
+            return None
+        found = shift_fraction(*fields)
+        if max(map(abs, found.shift)) <= SETTLED:
+            break
+        whole = whole + np.rint(found.shift).astype(int)
+    if not found.peak.certainty > CERTAIN or not np.isfinite(found.error).all():
+        return None
+    return _registration(found, whole, shape)
+
+
+def _registration(
+    found: ShiftEstimate, cut_away: NDArray[Any], shape: tuple[int, int]
+) -> Registration:
+    shift = cut_away + np.array(found.shift)
+    whole = np.rint(shift).astype(int)
+    fraction = shift - whole
+    return Registration(
+        shift=(float(shift[0]), float(shift[1])),
+        shift_error=found.error,
+        whole=(int(whole[0]), int(whole[1])),
+        fraction=(float(fraction[0]), float(fraction[1])),
+        correlation=found.peak.correlation,
+        likeness=found.peak.likeness,
+        gain=found.gain,
+        offset=found.offset,
+        shape=shape,
+    )
+
+
+def _coarse(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> tuple[int, int]:
+    from napari_lowdose.imaging.whole_shift import binned, whole_shift
+
+    by = -(-max(first.shape[-2:]) // LARGEST)
+    if by == 1:
+        return whole_shift(first, second, max_shift)
+    reach = None if max_shift is None else (-(-max_shift[0] // by), -(-max_shift[1] // by))
+    dy, dx = whole_shift(binned(first, by), binned(second, by), reach)
+    return by * dy, by * dx
+
+
+def common_field(
+    shape: tuple[int, int], whole: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the part of each of two exposures that shows what the other shows too.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (Y, X) of both.
+    whole : (int, int)
+        (dy, dx), the shift of the scene in the second in whole pixels.
+
+    Returns
+    -------
+    first, second : (slice, slice)
+
+    Examples
+    --------
+    >>> common_field((100, 100), (2, -3))
+    ((slice(0, 98, None), slice(3, 100, None)), (slice(2, 100, None), slice(0, 97, None)))
+    """
+    one = [slice(max(0, -by), side - max(0, by)) for side, by in zip(shape, whole, strict=True)]
+    other = [slice(max(0, by), side + min(0, by)) for side, by in zip(shape, whole, strict=True)]
+    return (one[0], one[1]), (other[0], other[1])
+
+
+def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
+    """Read the same evenly spaced frames of each movie: (..., Y, X) to (T, Y, X) float32 in memory.
+
+    Parameters
+    ----------
+    *movies : (..., Y, X) arrays
+        Of the same leading axes.
+
+    Returns
+    -------
+    tuple of (T, Y, X) float32 array
+        At most 64 frames, and fewer if they are large.
+
+    Raises
+    ------
+    ValueError
+        If pixels are NaN or infinite.
+    """
+    leading = tuple(movies[0].shape[:-2])
+    total = int(np.prod(leading, dtype=int))
+    room = max(1, PIXELS // int(np.prod(movies[0].shape[-2:])))
+    number = min(total, FRAMES, room)
+    chosen = np.unique(np.linspace(0, total - 1, number).astype(int))
+    indices = [np.unravel_index(frame, leading) if leading else () for frame in chosen]
+    read = []
+    for movie in movies:
+        frames = [np.asarray(movie[tuple(map(int, index))], np.float32) for index in indices]
+        read.append(np.stack(frames))
+        if not np.isfinite(read[-1]).all():
+            raise ValueError(
+                "some pixels are NaN or infinite: fill them in or crop them away first."
+            )
+    return tuple(read)

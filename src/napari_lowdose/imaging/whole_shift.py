@@ -1,0 +1,163 @@
+"""By how many whole pixels two views of one scene differ: the peak of their correlation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lowdose.imaging.correlation_peak import (
+    SIGNIFICANT,
+    fourier_grid,
+    frequency_rings,
+    ring_means,
+    window,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Views = NDArray[np.float32]
+
+FINEST = 1.0  # px, standard deviation of the Gaussian that takes off the noise of neighbours
+COARSEST = 8  # the background, all that is wider than this part of the shorter side, goes too
+LEAST_OVERLAP = 1 / 3  # of each side: beyond, too little is left to train on
+
+
+def whole_shift(
+    first: Views, second: Views, max_shift: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """Return the shift in whole pixels at which two views agree best.
+
+    The correlation coefficient of what both show, at every shift, of the views less noise and
+    background; each frame is correlated by itself.  Where the field that is left after a shift
+    is smaller, chance correlates better, by the square root of the field: the coefficient is
+    weighed with that.  So of the many peaks that a perfect lattice gives, the one nearest to no
+    shift is taken, unless a defect says otherwise.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+        Frames of the same geometry.
+    max_shift : (int, int), optional
+        The largest (dy, dx) that is looked at; by default what leaves a third of each side.
+
+    Returns
+    -------
+    (int, int)
+        (dy, dx): what lies at (y, x) in `first` lies at (y + dy, x + dx) in `second`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scene = np.random.default_rng(0).normal(size=(1, 80, 80)).astype(np.float32)
+    >>> whole_shift(scene[:, 9:73, 9:73], scene[:, 4:68, 12:76])
+    (5, -3)
+    """
+    score = overlap_correlation(first, second, max_shift)
+    centre = np.array(score.shape) // 2
+    peak = np.unravel_index(np.argmax(score), score.shape) - centre
+    return int(peak[0]), int(peak[1])
+
+
+def overlap_correlation(
+    first: Views, second: Views, max_shift: tuple[int, int] | None = None
+) -> NDArray[np.float64]:
+    """Return the weighed correlation coefficient at every shift, no shift in the middle.
+
+    Parameters
+    ----------
+    first, second, max_shift
+        As in `whole_shift`.
+
+    Returns
+    -------
+    (2 * dy + 1, 2 * dx + 1) float64 array
+    """
+    from scipy import fft
+
+    sides = first.shape[-2:]
+    furthest = [int(side * (1 - LEAST_OVERLAP)) for side in sides]
+    reach = furthest if max_shift is None else [*map(min, max_shift, furthest)]
+    padded = [
+        fft.next_fast_len(side + far, real=True) for side, far in zip(sides, reach, strict=True)
+    ]
+    products: Any = 0
+    energies = [np.zeros(sides), np.zeros(sides)]
+    signal = _signal(first) * _signal(second)
+    for frames in zip(first, second, strict=True):
+        spectra = []
+        for frame, energy in zip(frames, energies, strict=True):
+            band = _scene_band(frame, signal)
+            energy += band**2
+            spectra.append(fft.rfft2(band, padded))
+        products = products + spectra[0].conj() * spectra[1]
+    correlation = fft.irfft2(products, padded)
+    lags = [np.arange(-far, far + 1) for far in reach]
+    correlation = correlation[np.ix_(*lags)]
+    common = [side - abs(lag) for side, lag in zip(sides, lags, strict=True)]
+    opposite = [-lag for lag in lags]
+    power = _overlap_energy(energies[0], *lags) * _overlap_energy(energies[1], *opposite)
+    share = np.outer(*common) / np.prod(sides)
+    return np.asarray(correlation * np.sqrt(share / np.maximum(power, np.finfo(float).tiny)))
+
+
+def binned(views: Views, by: int) -> Views:
+    """Return the sums over blocks of `by` x `by` pixels; what is left over at the end is left out.
+
+    Parameters
+    ----------
+    views : (T, Y, X) array
+    by : int
+
+    Returns
+    -------
+    (T, Y // by, X // by) array
+    """
+    height, width = (side // by * by for side in views.shape[-2:])
+    blocks = views[:, :height, :width].reshape(-1, height // by, by, width // by, by)
+    return np.asarray(blocks.sum(axis=(2, 4)))
+
+
+def _signal(views: Views) -> NDArray[np.float64]:
+    """Return how much of each frequency is above the noise, 0 to 1, as rings of them show."""
+    from scipy import fft
+
+    sides = views.shape[-2:]
+    grid = fourier_grid(sides)
+    rings, count = frequency_rings(grid), grid[2]
+    cut = np.outer(window(sides[0]), window(sides[1])).astype(np.float32)
+    power = np.zeros(count.shape)
+    for frame in views:
+        power += np.abs(fft.rfft2(cut * (frame - frame.mean()))) ** 2
+    means = ring_means(power, rings, count)
+    number = len(views) * np.bincount(rings.ravel(), count.ravel())
+    noise = means[-1] * (1 + SIGNIFICANT / np.sqrt(np.maximum(number, 1)))
+    above = np.clip(1 - noise / np.maximum(means, np.finfo(float).tiny), 0, 1)
+    return np.asarray(above[rings])
+
+
+def _scene_band(frame: NDArray[Any], signal: NDArray[np.float64]) -> Views:
+    """Return a frame without the pixels' own noise and without its background."""
+    from scipy import fft
+    from scipy.ndimage import gaussian_filter
+
+    frame = gaussian_filter(np.asarray(frame, np.float32), FINEST)
+    if signal.any():
+        frame = fft.irfft2(fft.rfft2(frame - frame.mean()) * signal, frame.shape)
+    return np.asarray(frame - gaussian_filter(frame, min(frame.shape) / COARSEST))
+
+
+def _overlap_energy(energy: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any]) -> NDArray[Any]:
+    """Sum over the pixels of the first view that also lie in the second, for each shift."""
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    (height, width) = energy.shape
+    top, bottom = np.maximum(0, -dy), np.minimum(height, height - dy)
+    left, right = np.maximum(0, -dx), np.minimum(width, width - dx)
+    whole: NDArray[Any] = (
+        sums[np.ix_(bottom, right)]
+        - sums[np.ix_(top, right)]
+        - sums[np.ix_(bottom, left)]
+        + sums[np.ix_(top, left)]
+    )
+    return whole
