@@ -21,6 +21,7 @@ from napari_lowdose.command_files import (
     denoise_pair,
     say,
     sentence,
+    split_file,
 )
 from napari_lowdose.engine_options import engine_from, engine_options
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
@@ -88,6 +89,7 @@ def build_app(**engines: type[Any]) -> typer.Typer:
         takes_pair = getattr(engine, "takes", "") == "pair" or engine is Noise2Noise
         app.command(name)(_pair_command(engine) if takes_pair else _command(engine))
     app.command("apply")(apply)
+    app.command("split")(split)
     return app
 
 
@@ -169,6 +171,25 @@ def apply(
     """Apply a trained network to images and movies of the same kind."""
     network = replace(_network(model), device=device)
     _end(denoise_files(inputs, output, network, overwrite))
+
+
+def split(
+    frame: Annotated[
+        Path, typer.Argument(metavar="FRAME", help="A camera frame, or movie.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Where the two views go.", show_default=False
+        ),
+    ],
+    layout: Annotated[
+        str, typer.Option(help="auto, side-by-side, above.", metavar="NAME")
+    ] = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Split a beamsplitter's camera frame, or movie, into the two views of the scene."""
+    _end(split_file(frame, output, layout.replace("-", " "), overwrite))
 
 
 def _network(path: Path) -> Noise2NoiseModel:

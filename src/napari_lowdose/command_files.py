@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -94,6 +95,52 @@ def denoise_pair(
         say(sentence(error, output))
         return UNSUITABLE
     return _one_result((first, second), target, engine, overwrite, save_model)
+
+
+def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
+    """Split a camera frame, or movie, into two files, and tell the shift between the views.
+
+    Parameters
+    ----------
+    source : Path
+    folder : Path
+        Made if missing; takes ``NAME_first.tif`` and ``NAME_second.tif``.
+    layout : str
+        As `split_frame` takes it.
+    overwrite : bool
+
+    Returns
+    -------
+    int
+        The exit code: 0, or 2 if it could not be split.
+    """
+    from napari_lowdose.imaging.split import split_frame
+    from napari_lowdose.imaging.tiff import check_target, write_tiff
+
+    targets = [folder / f"{source.stem}_{name}.tif" for name in ("first", "second")]
+    try:
+        if layout not in ("auto", "side by side", "above"):
+            raise ValueError("--layout takes auto, side-by-side or above.")
+        for target in targets:
+            check_target(target, source, overwrite=overwrite)
+        image = _read(source)
+        with _engine_warnings(str(source)):
+            *views, found = split_frame(image.pixels, layout)  # type: ignore[arg-type]
+        folder.mkdir(parents=True, exist_ok=True)
+        for target, view, region in zip(targets, views, found.regions, strict=True):
+            like = replace(image, pixels=view)
+            done = {"source": source.name, "split": {"region": list(region), "shift": found.shift}}
+            write_tiff(target, view, like, record=done, overwrite=overwrite)
+    except (ValueError, OSError, MemoryError) as error:
+        say(f"{source}: {sentence(error, source)}")
+        return UNSUITABLE
+    (dy, dx), (fraction_y, fraction_x) = found.shift, found.fraction
+    typer.echo(
+        f"{source} -> {targets[0]}, {targets[1]}: views {found.axis}, shift {dy:.2f},{dx:.2f} px; "
+        f"train with: {PROGRAM} pair {targets[0]} {targets[1]} "
+        f"--shift={fraction_y:.3f},{fraction_x:.3f} -o OUT"
+    )
+    return 0
 
 
 def _one_result(
