@@ -75,8 +75,8 @@ class Noise2NoiseModel:
         Of a pair: the mean of the network applied to both exposures (less noise), or to the
         first alone (right where the two are not the same instant).
     normalise : bool
-        Return the paper's normalised result, 0 to 1 for `value_range`, and not the input's
-        units.
+        Return the paper's normalised result, 0 to 1 for `value_range` (which the held-out
+        tiles tell: other pixels may lie a little outside), and not the input's units.
     orientations : "auto", 1 or 8
         The mean over how many flips and rotations of a frame.  8 costs eight times the time
         and gains about 0.3 dB; "auto" is 8 for a single frame of up to 1024 x 1024 pixels,

@@ -47,7 +47,7 @@ class Noise2Noise:
         The result is the mean of the network applied to either exposure, which gains about
         2 dB, or to the first alone, which is right where the two are not the same instant.
     normalise : bool
-        Return the paper's normalised result, from 0 to 1, and not the input's units.
+        Return the paper's normalised result, from about 0 to 1, and not the input's units.
     device : str
         "auto", "cpu", "cuda", "cuda:1", "mps".
     seed : int
@@ -68,12 +68,14 @@ class Noise2Noise:
     preview : tuple of int
         Of a stack of pairs: which one the interim images show.
     start : Noise2NoiseModel, optional
-        A network to train further.
+        A network to train further; `preset` and `width` are then its own.
 
     Raises
     ------
     ValueError
         If a parameter is out of its range.
+    MemoryError
+        While training, if the memory does not suffice.
 
     References
     ----------

@@ -14,7 +14,12 @@ import torch
 
 from napari_lowdose.noise2noise.averaging import WeightAverage, learning_rate
 from napari_lowdose.noise2noise.crops import draw_crops
-from napari_lowdose.noise2noise.device import choose_device, describe, in_low_precision
+from napari_lowdose.noise2noise.device import (
+    choose_device,
+    describe,
+    in_low_precision,
+    is_out_of_memory,
+)
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import UNet, period
 from napari_lowdose.noise2noise.pearson_loss import pearson_loss
@@ -138,6 +143,7 @@ class _Training:
         self.state = _begin(engine, preset, device)
         self.first_step = self.state.step
         self.best: Noise2NoiseModel | None = None
+        self.verdict: Verdict | None = None  # the last one
         self.best_loss, self.best_step = math.inf, self.state.step
         self.losses: list[torch.Tensor] = []  # since the last TrainingStep
         self.loss = math.nan
@@ -146,31 +152,36 @@ class _Training:
         """Train until epochs, time or patience are used up."""
         n_steps = self._n_steps()
         budget = self.engine.time_budget or math.inf
+        if self.engine.start is not None:  # to end with nothing worse than this
+            self._judge()
         told = time.perf_counter()
         previewed, cost = told - _PREVIEW / 2, 0.0
         while True:
             self._advance()
-            now = time.perf_counter()
             done = self.state.step - self.first_step
-            spent = now - begun + cost + reserve * preview.pass_seconds
+            spent = time.perf_counter() - begun + cost + reserve * preview.pass_seconds
             ended = done >= n_steps or spent > budget or self._plateau()
-            fraction = min(1.0, max(done / n_steps, spent / budget))
-            if ended or now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
-                # Anew: where memory ran out, the one before went on with a copy
-                predictor = Predictor(self.state.average.network, self.device)
-                verdict = self._judge(predictor)
-                image = None
-                if not ended:  # the caller makes the last picture, with more care
-                    for image in preview.images(predictor, verdict):
-                        if image is None:
-                            yield self.step_so_far("training", fraction)
+            # At steps that no clock decides: what is kept is the same on every machine
+            judged = ended or self.state.step % _judge_every(self.state.step) == 0
+            if judged:
+                self._judge()
+            now = time.perf_counter()
+            fraction = 1.0 if ended else min(1.0, max(done / n_steps, spent / budget))
+            if not ended and now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
+                predictor = self._predictor()
+                self.verdict = self.verdict or self.validation.judge(predictor)
+                self.best = self.best or self._model(self.verdict)
+                for image in preview.images(predictor, self.verdict):
+                    if image is None:
+                        yield self.step_so_far("training", fraction)
+                        continue
+                    step = self.step_so_far("training", fraction, self.verdict)
+                    yield replace(step, image=image, index=preview.index)
                 previewed = told = time.perf_counter()
                 cost = previewed - now
-                fraction = 1.0 if ended else fraction
-                step = self.step_so_far("training", fraction, verdict, ended)
-                yield step if image is None else replace(step, image=image, index=preview.index)
-            elif now - told > _SIGN_OF_LIFE:
-                yield self.step_so_far("training", fraction)
+            elif judged or now - told > _SIGN_OF_LIFE:
+                verdict = self.verdict if judged else None
+                yield self.step_so_far("training", fraction, verdict, ended)
                 told = time.perf_counter()
             if ended:
                 return
@@ -217,6 +228,17 @@ class _Training:
 
     def _advance(self) -> None:
         """Take one step of the optimiser."""
+        try:
+            self._take_step()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError(
+                "there is not enough memory to train: choose a smaller batch_size or crop_size, "
+                "or train on fewer pairs (every)."
+            ) from error
+
+    def _take_step(self) -> None:
         state, preset = self.state, self.preset
         shift = self.engine.shift
         crops = draw_crops(
@@ -236,9 +258,15 @@ class _Training:
         state.step += 1
         self.losses.append(loss.detach())
 
-    def _judge(self, predictor: Predictor) -> Verdict:
+    def _predictor(self) -> Predictor:
+        # Anew: where memory ran out, the one before went on with a copy
+        return Predictor(self.state.average.network, self.device)
+
+    def _judge(self) -> None:
         """Ask the held-out tiles, and keep the network if it is the best so far."""
-        verdict = self.validation.judge(predictor)
+        verdict = self.verdict = self.validation.judge(self._predictor())
+        if math.isnan(verdict.loss):
+            raise ValueError("training diverged: choose a lower learning rate.")
         better = verdict.loss < self.best_loss
         if better:
             self.best_loss, self.best_step = verdict.loss, self.state.step
@@ -246,7 +274,6 @@ class _Training:
             self.best = self._model(verdict)
         else:  # an older network is kept, but training goes on from here
             self.best = replace(self.best, state=copy.deepcopy(self.state))
-        return verdict
 
     def _model(self, verdict: Verdict) -> Noise2NoiseModel:
         pairs, engine = self.pairs, self.engine
@@ -287,6 +314,11 @@ def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
     whole = output.clone()
     whole[inner] = moved[inner]
     return whole
+
+
+def _judge_every(step: int) -> int:
+    """Return after how many steps the held-out tiles are asked: rarer as training slows down."""
+    return 25 << max(0, (step // 400).bit_length() - 1)
 
 
 def _json(limit: float) -> float | None:
