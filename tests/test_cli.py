@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from napari_lowdose import Reucid, cli
 from napari_lowdose.imaging.tiff import read_tiff
+from napari_lowdose.samples import beamsplitter_frame
 from napari_lowdose.steps import Step, over_frames
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -638,3 +639,27 @@ def test_a_progress_bar_on_a_terminal(tmp_path):
     assert b"in.tif:   0%" in shown and b"left" in shown
     assert "in each patch stack of 3 frames" in stdout
     assert stdout.count("\n") == 1
+
+
+def test_split_makes_a_pair_that_can_be_trained_on(run, tmp_path):
+    frame, _ = beamsplitter_frame()
+    source = tmp_path / "camera.tif"
+    pixel_size = {"resolution": (10, 10), "metadata": {"unit": "um"}}
+    tifffile.imwrite(source, frame, imagej=True, **pixel_size)
+    done = run("split", source, "-o", tmp_path / "views")
+    assert done.exit_code == 0, done.stderr
+    assert "side by side" in done.stdout and "--shift=" in done.stdout
+    first, second = (read_tiff(tmp_path / "views" / f"camera_{n}.tif") for n in ("first", "second"))
+    assert first.pixels.shape == second.pixels.shape
+    assert first.pixel_size == pytest.approx((0.1, 0.1))
+    again = run("split", source, "-o", tmp_path / "views")
+    assert again.exit_code == 2 and "exists already" in again.stderr
+
+
+def test_split_refuses_halves_of_different_scenes(run, tmp_path):
+    scenes = np.random.default_rng(0).poisson(20, (128, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "camera.tif", scenes)
+    done = run("split", tmp_path / "camera.tif", "-o", tmp_path)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert len(list(tmp_path.iterdir())) == 1
