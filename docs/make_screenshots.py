@@ -1,21 +1,34 @@
-"""Make the pictures of the dock widget, on the sample image; needs a screen (xvfb-run -a)."""
+"""Make the pictures of the dock widgets, on the sample data; needs a screen (xvfb-run -a)."""
 
+import sys
 from pathlib import Path
 
 import napari
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_lowdose.widgets.layer_commands import open_widget
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
-from napari_lowdose.widgets.sample_data import stem_low_dose
+from napari_lowdose.widgets.sample_data import beamsplitter_frame, nuclei_pair, stem_low_dose
 
 IMAGES = Path(__file__).parent / "images"
 BUILD_UP = 2  # stacks that are finished in the picture of a run under way
 
 
-def main() -> None:
+SECONDS = 30  # of training
+
+
+def main(*only: str) -> None:
+    """Make all pictures, or those of some widgets: reucid, pair, split."""
+    for name, make in (("reucid", reucid), ("pair", pair), ("split", split)):
+        if not only or name in only:
+            make(viewer := napari.Viewer(show=True))
+            viewer.close()
+
+
+def reucid(viewer: napari.Viewer) -> None:
     """Denoise the sample in the widget; take pictures while it builds up, and of the result."""
-    viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 800)
     for data, options, _ in stem_low_dose():
         viewer.add_image(data, **options)
@@ -28,7 +41,62 @@ def main() -> None:
     denoise(viewer, widget, "widget_build_up.png")
     take(viewer, "widget.png")
     widget.grab().save(str(IMAGES / "widget_panel.png"))
-    viewer.close()
+
+
+def pair(viewer: napari.Viewer) -> None:
+    """Right-click on a pair, train on it; take pictures of the menu, on the way, and at the end."""
+    viewer.window.resize(1280, 860)
+    for data, options, _ in nuclei_pair():
+        viewer.add_image(data, **options)
+    QTest.qWait(1000)
+    viewer.layers.selection = set(viewer.layers[1:])
+    right_click(viewer, "right_click.png")
+    widget = open_widget(viewer, "Noise2Noise pair")
+    QTest.qWait(1000)
+    while widget.runner.busy:
+        QTest.qWait(20)
+    widget.form.stop.choose("time", SECONDS)
+    widget.train()
+    while widget.panel.progress.value() < widget.panel.progress.maximum() / 2:
+        QTest.qWait(20)
+    take(viewer, "noise2noise_training.png")
+    while widget.runner.busy:
+        QTest.qWait(20)
+    QTest.qWait(500)
+    take(viewer, "noise2noise_done.png")
+
+
+def split(viewer: napari.Viewer) -> None:
+    """Look at the beamsplitter frame."""
+    viewer.window.resize(1280, 800)
+    for data, options, _ in beamsplitter_frame():
+        viewer.add_image(data, **options)
+    widget = open_widget(viewer, "Split camera frame")
+    while widget.found is None:
+        QTest.qWait(20)
+    QTest.qWait(1000)
+    take(viewer, "split_widget.png")
+
+
+def right_click(viewer: napari.Viewer, name: str) -> None:
+    """Right-click on the topmost layer, and take a picture of the menu."""
+    view = viewer.window._qt_viewer.layers
+
+    def shoot() -> None:
+        menu = QApplication.activePopupWidget()
+        try:
+            IMAGES.mkdir(exist_ok=True)
+            menu.grab().save(str(IMAGES / name))
+        finally:  # an open menu would wait for ever
+            if menu is not None:
+                menu.close()
+
+    QTimer.singleShot(800, shoot)
+    QTest.mouseClick(
+        view.viewport(),
+        Qt.MouseButton.RightButton,
+        pos=view.visualRect(view.model().index(0, 0)).center(),
+    )
 
 
 def denoise(viewer: napari.Viewer, widget: ReucidWidget, build_up: str = "") -> None:
@@ -52,4 +120,4 @@ def take(viewer: napari.Viewer, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

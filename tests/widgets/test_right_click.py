@@ -81,7 +81,8 @@ def test_the_manifest_says_the_same():
         manifest["contributions"]["menus"]["napari/layers/filter"], ENTRIES.items(), strict=True
     ):
         command = commands[item["command"]]
-        assert (command["title"], command["enablement"]) == entry
+        title = f"{command['title']} ({manifest['display_name']})"  # as napari writes it
+        assert (title, command["enablement"]) == entry
         assert command["python_name"].endswith(f":{name}")
         assert callable(getattr(layer_commands, name))
 

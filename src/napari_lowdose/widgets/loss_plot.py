@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 TRAINING = QColor("#8a8f98")
 VALIDATION = QColor("#2fbf71")
-HEIGHT = 130  # pixels
+LEGEND = (
+    f'<span style="color:{TRAINING.name()}">training</span> &nbsp; '
+    f'<span style="color:{VALIDATION.name()}">held out</span>'
+)
+HEIGHT = 150  # pixels
 MOST_POINTS = 1000  # more would cost the user interface time, and be seen by nobody
 
 
 class LossPlot(pg.PlotWidget):  # type: ignore[misc]
-    """Loss and validation loss against epochs, on logarithmic axes.
+    """Loss and validation loss against epochs.
 
-    Most of the way is gone in the first epochs; the axes leave room for the long rest.
+    Most of the way is gone in the first epochs; the scale is that of the long rest.
 
     Parameters
     ----------
@@ -47,11 +51,9 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
             "paper. The partner's own noise keeps it from reaching 0. Green: on tiles of the pair "
             "that training never sees; when it no longer falls, nothing more is learnt.</qt>"
         )
-        self._legend = self.addLegend(offset=(-4, 4), labelTextSize="8pt")
-        self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1), name="training")
-        self._validation = self.plot(
-            pen=pg.mkPen(VALIDATION, width=2, cosmetic=True), name="held out"
-        )
+        self.setTitle(LEGEND, size="8pt")  # a legend would lie on the curves
+        self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1))
+        self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=2, cosmetic=True))
         self._best = pg.InfiniteLine(
             angle=90, pen=pg.mkPen(VALIDATION, width=1, style=Qt.PenStyle.DashLine)
         )

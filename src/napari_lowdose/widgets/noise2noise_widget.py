@@ -107,6 +107,7 @@ class Noise2NoiseWidget(DockArea):
         self._choose(first, second)
         self._by_hand = True
         self._pair_chosen()
+        self.form.shift.value = known_shift(first, second)  # it may have become known since
 
     def _choose(self, first: Image | None, second: Image | None) -> None:
         for combo, layer in ((self.form.first_combo, first), (self.form.second_combo, second)):

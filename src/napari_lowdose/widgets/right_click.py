@@ -30,8 +30,9 @@ ENTRIES = {
 
 def register_when_plugins_are() -> None:
     """Register the entries as soon as npe2 has registered this plugin; take them away with it."""
-    npe2 = sys.modules.get("npe2")
-    if npe2 is None:  # someone imports a widget outside of napari
+    try:
+        import npe2
+    except ImportError:  # outside of napari
         return
     events = npe2.PluginManager.instance().events
     events.plugins_registered.connect(_plugins_registered)

@@ -144,7 +144,7 @@ class SplitWidget(DockArea):
         if self._due:
             return
         if job.outcome == "failed":
-            self._tell(str(job.error))
+            self._tell(str(job.error).replace(" (layout=...)", ""))  # a word for scripts
         elif self.found is not None and self._layer is not None:
             self._tell("\n".join([in_words(self.found, self._layer), *self._notes]))
         self._enable()

@@ -34,7 +34,9 @@ class TrainedNetwork:
     def about(self) -> str:
         """What to say of it, in a few words."""
         epochs = self.model.record.get("epochs")
-        return self.name if epochs is None else f"{self.name}, {epochs:.0f} epochs"
+        if epochs is None:
+            return self.name
+        return f"{self.name}, {epochs:.0f} epoch{'s' * (round(epochs) != 1)}"
 
     @property
     def file_name(self) -> str:
