@@ -66,7 +66,7 @@ def docked(make_napari_viewer, monkeypatch, qtbot):
         viewer.window.add_dock_widget(widget, name="REUCID")
         if engine is not None:
             monkeypatch.setattr(widget.form, "parameters", lambda: engine)
-        qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+        qtbot.waitUntil(lambda: idle(widget), timeout=60000)
         return widget
 
     return dock
@@ -88,7 +88,7 @@ def docked_pair(make_napari_viewer, monkeypatch, qtbot):
         viewer.window.add_dock_widget(widget, name="Noise2Noise pair")
         if engine is not None:
             monkeypatch.setattr(widget.form, "parameters", lambda: engine)
-        qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+        qtbot.waitUntil(lambda: idle(widget), timeout=60000)
         return widget
 
     return dock
