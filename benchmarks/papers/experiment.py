@@ -80,6 +80,24 @@ def spectrum(image: np.ndarray) -> np.ndarray:
     return np.fft.fftshift(np.fft.fft2((image - image.mean()) * window))
 
 
+def lattice_spots(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the lattice spots in the spectrum of a scanned crystal, without knowing the lattice.
+
+    Returns which bins are one, and the mean power around each.  Rows that are offset or shifted
+    by scan noise draw every spot out along its column: a spot has 12 times the mean power around
+    it, that in its own column included, and lies beside the streak in the middle.
+    """
+    from scipy.ndimage import maximum_filter, median_filter
+
+    power = np.abs(spectrum(image)) ** 2
+    medians = [median_filter(power, size=size, mode="wrap") for size in ((21, 21), (31, 3))]
+    around = np.maximum(*medians) / np.log(2)  # of an exponential distribution
+    spot = (power > 12 * around) & (power == maximum_filter(power, size=7))
+    middle = image.shape[1] // 2
+    spot[:, middle - 3 : middle + 4] = False
+    return spot & (power > 1e-8 * power.max()), around
+
+
 def spectrum_panel(axes: Axes, image: np.ndarray, title: str, share: float = 1.0) -> None:
     """Draw the magnitude of the inner `share` of the spectrum, over four decades."""
     size = np.log10(np.abs(spectrum(image)) + 1e-12)

@@ -32,7 +32,7 @@ EDGES = (0, 0.1, 0.2, 0.4, 0.8, 1.5, 3.01)  # photons
 
 def main() -> None:
     parser = arguments(__doc__, epochs=200)
-    parser.add_argument("--image", type=int, default=22)
+    parser.add_argument("--image", type=int, default=0)
     given = parser.parse_args()
     quietly()
     pair = nuclei_pair(given.image, MAXIMUM)
@@ -44,7 +44,11 @@ def main() -> None:
         f"{epoch:g} epochs": denoise(pair.first, model)
         for epoch, model in training.on_the_way.items()
     }
-    bins = list(pairwise(EDGES))
+    bins = [
+        (low, high)
+        for low, high in pairwise(EDGES)
+        if np.any((pair.truth >= low) & (pair.truth < high))
+    ]
     inside = [(pair.truth >= low) & (pair.truth < high) for low, high in bins]
     header("output of", "PSNR dB", *(f"{low:g} to {min(high, 3):g}" for low, high in bins))
     row("pixels", "", *(int(each.sum()) for each in inside))
@@ -52,8 +56,6 @@ def main() -> None:
     for name, image in images.items():
         bias = [
             (float((image - pair.truth)[each].mean()), float(pair.truth[each].mean()))
-            if each.any()
-            else (np.nan, np.nan)
             for each in inside
         ]
         ratios[name] = [1 + off / true for off, true in bias]

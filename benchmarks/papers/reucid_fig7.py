@@ -5,20 +5,21 @@
 The paper's micrograph (copper on black phosphorus) is not published with it: here MoS2 with
 selenium, SrTiO3 and ABF scans of an oxide.  Gaussian smoothing is given the width with which its
 residual is as large as REUCID's, so that both take equally much away.  `peaks`: the contrast of
-the lattice that is left, by the lattice spots of the Fourier transform (Hann window, power above 12
-times the mean around it, in the noisy image, the noise's own power taken off): the amplitude of
-the outer half of them over that in the noisy image; 1 is right, less is blurred.
+the lattice that is left: of the lattice spots of the noisy image's Fourier transform (power above
+12 times the mean around), the outer half, their amplitude over that in the noisy image, the noise
+taken off; 1 is right, less is blurred.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter, median_filter
+from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq
 
 from benchmarks.papers.experiment import (
     arguments,
     header,
+    lattice_spots,
     panel,
     row,
     save,
@@ -33,14 +34,11 @@ IMAGES = (
     "real_stem/sto_haadf_512",
     "repeats/stem_abf_5x512x256",
 )
-BEYOND = 12.0
 
 
 def outer_spots(image: np.ndarray):
     """Return which bins are the outer half of the lattice spots, and the noise's power there."""
-    power = np.abs(spectrum(image)) ** 2
-    around = median_filter(power, size=21, mode="wrap") / np.log(2)
-    spot = (power > BEYOND * around) & (power == maximum_filter(power, size=7))
+    spot, around = lattice_spots(image)
     axes = (np.fft.fftshift(np.fft.fftfreq(side)) for side in image.shape)
     radius = np.hypot(*np.meshgrid(*axes, indexing="ij"))
     return spot & (radius > np.median(radius[spot])), around
