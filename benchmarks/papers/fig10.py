@@ -40,8 +40,7 @@ from benchmarks.papers.experiment import (
     subplots,
 )
 from benchmarks.shared_data import shared
-from napari_lowdose import Noise2Noise, denoise, metrics
-from napari_lowdose.imaging.register import register_pair
+from napari_lowdose import Noise2Noise, denoise, metrics, register_pair
 
 PIXEL = 0.092024  # angstrom
 FINEST = 1.4  # 1/angstrom

@@ -2,8 +2,8 @@
 
     python -m benchmarks.papers.fig8 [--epochs 200] [--frames 48] [--figure DIR]
 
-The package's own beamsplitter movie (drawn, 24 frames/s), its two views cut at whole pixels, the
-known fraction of a pixel inside the loss.  Every frame is then denoised by itself.  PSNR against
+The package's own beamsplitter movie (drawn, 24 frames/s), split by `split_frame`, the fraction of
+a pixel inside the loss.  Every frame is then denoised by itself.  PSNR against
 the first view without noise, data_range its maximum less the camera's offset.  `change kept`: the
 regression of the change from one frame to the next on the true one; 1 is right, less is blurred
 by motion.  For comparison the mean of 5 frames about each.
@@ -23,25 +23,10 @@ from benchmarks.papers.experiment import (
     save,
     subplots,
 )
-from napari_lowdose import Noise2Noise, denoise, metrics, samples
+from napari_lowdose import Noise2Noise, denoise, metrics, samples, split_frame
 
 EVERY = 12  # frames: the paper's half a second
 PHOTONS = (12, 500)  # the sample's own, and the paper's darker; --photons 5000 is its other
-
-
-def views(splitter: samples.Beamsplitter, *movies: np.ndarray):
-    """Return first and second view of each movie, in place to a fraction of a pixel, and that."""
-    whole = [round(along) for along in splitter.shift]
-    fraction = tuple(a - b for a, b in zip(splitter.shift, whole, strict=True))
-    found = []
-    for movie in movies:
-        for (y0, y1, x0, x1), move in zip(
-            splitter.regions((192, 192)), ((0, 0), whole), strict=True
-        ):
-            # The views overlap inside a border of 4 pixels, the largest whole shift
-            dy, dx = move
-            found.append(movie[:, y0 + 4 + dy : y1 - 4 + dy, x0 + 4 + dx : x1 - 4 + dx])
-    return *(each.astype(np.float32) for each in found), fraction
 
 
 def change_kept(movie: np.ndarray, truth: np.ndarray) -> float:
@@ -58,12 +43,14 @@ def main() -> None:
     splitter = samples.Beamsplitter()
     header("photons", "movie", "PSNR dB, mean", "worst frame", "trained frames", "other frames",
            "change kept")  # fmt: skip
-    shown = []
+    shown, found = [], []
     for photons in given.photons:
         camera, clean = samples.beamsplitter_movie(given.frames, photons, splitter)
-        first, second, truth, _, fraction = views(splitter, camera, clean)
+        first, second, layout = split_frame(camera.astype(np.float32))
+        truth = layout.split(clean)[0]
+        found.append((photons, layout.shift))
         top = float(truth.max()) - splitter.offset
-        engine = Noise2Noise(preset="fast", epochs=given.epochs, every=EVERY, shift=fraction)
+        engine = Noise2Noise(preset="fast", epochs=given.epochs, every=EVERY, shift=layout.fraction)
         model = engine.train(first, second)
         movies = {
             "one view": first,
@@ -80,6 +67,8 @@ def main() -> None:
                 f"{psnr[trained].mean():.2f}", f"{psnr[~trained].mean():.2f}",
                 f"{change_kept(movie, truth):.3f}")  # fmt: skip
         shown.append((photons, truth, movies))
+    print(f"\nshift of the views: true {splitter.shift}; found", end="")
+    print(*(f" {dy:.3f}, {dx:.3f} ({photons:g} photons)" for photons, (dy, dx) in found), sep=";")
     if given.figure:
         draw(shown, given.figure)
 
