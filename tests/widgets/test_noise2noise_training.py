@@ -101,9 +101,11 @@ def test_the_viewer_is_closed_in_a_training(training, qtbot):
 
 def test_a_layer_is_deleted_in_a_training(training, qtbot):
     widget = training
+    widget.form.stop.choose("time", 3600)
     widget.train()
     qtbot.waitUntil(lambda: widget.viewer.layers[-1].name.endswith("(partial)"), timeout=60000)
     del widget.viewer.layers["scan, second"]
+    widget.stop()
     finish(qtbot, widget)
     assert widget.viewer.layers[-1].name == "scan Noise2Noise"
 

@@ -95,7 +95,8 @@ def _tile_shifts(
             y = slice(top * height // rows, (top + 1) * height // rows)
             x = slice(left * width // columns, (left + 1) * width // columns)
             tile = shift_fraction(first[:, y, x], second[:, y, x])
-            if max(tile.error) < WORST and max(map(abs, tile.shift)) < 4 * WORST:
+            sure = 0 < min(tile.error) and max(tile.error) < WORST
+            if sure and max(map(abs, tile.shift)) < 4 * WORST:
                 middle = ((y.start + y.stop - height) / 2, (x.start + x.stop - width) / 2)
                 found.append((middle, tile.shift, tile.error))
     table = np.array(found, float).reshape(-1, 3, 2)

@@ -179,7 +179,8 @@ class Noise2NoiseModel:
     def normalised(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Return a frame as the network takes it."""
         wide = frame.astype(np.result_type(frame.dtype, np.float32))
-        return ((wide - self.offset) / self.scale).astype(np.float32)
+        with np.errstate(over="ignore"):  # so far from those of the training: it is warned of
+            return ((wide - self.offset) / self.scale).astype(np.float32)
 
     def intensities(
         self, output: NDArray[np.float32], slope_intercept: tuple[float, float]
@@ -191,7 +192,8 @@ class Noise2NoiseModel:
             low, high = self.value_range
             width = high - low or 1.0
             slope, intercept = slope / width, (intercept - low) / width
-        return output * np.float32(slope) + np.float32(intercept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return output * np.float32(slope) + np.float32(intercept)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into a safetensors file; an existing one is replaced as a whole.
