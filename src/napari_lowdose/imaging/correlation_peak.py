@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 TAPER = 1 / 8  # of each side, over which the window rises from 0 to 1
 RING = 64  # least number of frequencies over which coherence is averaged
+FEWEST_CYCLES = 1.5  # per field: what is coarser may be light that does not move with the scene
 SIGNIFICANT = 3.0  # standard errors from which on a ring counts
 MOST_COHERENT = 0.98  # beyond, the ratio of signal to noise is known too badly to weigh with
+TINY = np.finfo(float).tiny
+ABOVE_NOISE = 0.2  # the least signal to noise of an octave that is asked whether the views agree
 UPSAMPLE = 4  # points per pixel at which the correlation is looked at before it is climbed
 REACH = 1.5  # px around the start in which its peak is looked for
 CLIMBS = 8  # times that it may be left towards a higher rim
@@ -86,11 +89,12 @@ def correlation_peak(
     for frames in (few, few, slice(None)):
         spectra = _spectra(first[frames], second[frames], shift)
         weight, _ = _weights(spectra, frequencies, shift)
-        shift = _peak(weight * spectra[0], frequencies, shift)
+        furthest = np.array(first.shape[-2:]) / 4
+        shift = np.clip(_peak(weight * spectra[0], frequencies, shift), -furthest, furthest)
     weight, coherent = _weights(spectra, frequencies, shift)
     turned = _turned(weight * spectra[0], frequencies, shift)
     count = frequencies[2]
-    likeness, gain = _likeness(spectra, weight, turned.real, frequencies)
+    likeness, gain = _likeness(spectra, frequencies, shift)
     # Where the phases are right the imaginary part is noise, which a window shares out.
     noise = np.sqrt((2 * _shared(first.shape[-2:]) * count * turned.imag**2).sum())
     whole = (_turned(spectra[0], frequencies, shift).real * count).sum()
@@ -187,7 +191,7 @@ def _weights(
     sides = (count.shape[0], frequencies[1].size * 2 - 2)
     turned = _turned(spectra[0], frequencies, shift).real
     common, *powers = (ring_means(s, rings, count) for s in (turned, *spectra[1:]))
-    both = np.maximum(np.sqrt(powers[0] * powers[1]), np.finfo(float).tiny)
+    both = np.maximum(np.sqrt(powers[0] * powers[1]), TINY)
     number = np.bincount(rings.ravel(), count.ravel()) / _shared(sides)
     chance = SIGNIFICANT / np.sqrt(np.maximum(number, 1))
     agreement = np.where(common > chance * both, common / both, 0.0)
@@ -195,7 +199,9 @@ def _weights(
     weight = np.sqrt(coherence) / (1 - coherence) / both
     total = weight.max() or 1.0
     signal = 2 * np.sqrt(coherence) / (1 + np.sqrt(coherence))  # of the mean of both views
-    return np.asarray((weight / total)[rings]), np.asarray(signal[rings])
+    down, along, _ = frequencies
+    scene = np.hypot(down * sides[0], along * sides[1]) >= FEWEST_CYCLES
+    return np.asarray((weight / total)[rings] * scene), np.asarray(signal[rings] * scene)
 
 
 def _peak(weighted: Array, frequencies: tuple[Array, Array, Array], start: Array) -> Array:
@@ -240,15 +246,35 @@ def _slope(
 
 
 def _likeness(
-    spectra: Spectra, weight: Array, turned: Array, frequencies: tuple[Array, Array, Array]
+    spectra: Spectra, frequencies: tuple[Array, Array, Array], shift: Array
 ) -> tuple[float, float]:
-    """Return the correlation of the scenes, noise apart, and the gain of the second view."""
+    """Return the correlation of the scenes, noise apart, and the gain of the second view.
+
+    The mean over octaves in which both views have structure of their own: two blobs may agree
+    in the coarsest, two views of one scene agree in all.
+    """
     down, along, count = frequencies
-    corners = (np.hypot(down, along) > 0.5) & (count > 0)  # noise is all there is
-    own = []
-    for power in spectra[1:]:
-        noise = (power * count)[corners].sum() / count[corners].sum()
-        own.append(float((weight * count * (power - noise)).sum()))
-    if min(own) <= 0:
+    radius = np.hypot(down, along)
+    corners = (radius > 0.5) & (count > 0)  # noise is all there is
+    noises = [(power * count)[corners].sum() / count[corners].sum() for power in spectra[1:]]
+    turned = _turned(spectra[0], frequencies, shift).real
+    agreements, trust, signals = [], [], np.zeros(2)
+    top = 0.5
+    while ((radius < top) & (count > 0)).sum() >= RING / 2:
+        octave = (radius < top) & (radius >= top / 2) & (count > 0)
+        if top / 2 * min(len(down), 2 * along.size) < 4:  # the coarsest are one
+            octave = (radius < top) & (count > 0)
+        number = count[octave].sum()
+        own = [
+            (power * count)[octave].sum() - noise * number
+            for power, noise in zip(spectra[1:], noises, strict=True)
+        ]
+        ratio = min(o / max(noise * number, TINY) for o, noise in zip(own, noises, strict=True))
+        if ratio > ABOVE_NOISE:
+            agreements.append((turned * count)[octave].sum() / np.sqrt(own[0] * own[1]))
+            trust.append(ratio**2 / (1 + ratio**2))
+            signals += own
+        top /= 2
+    if not agreements:
         return 0.0, 1.0
-    return float((turned * count).sum() / np.sqrt(own[0] * own[1])), float(np.sqrt(own[1] / own[0]))
+    return float(np.average(agreements, weights=trust)), float(np.sqrt(signals[1] / signals[0]))

@@ -84,7 +84,7 @@ def distortion(first: NDArray[Any], second: NDArray[Any]) -> Distortion | None:
 def _tile_shifts(
     first: NDArray[Any], second: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return the centres of the tiles from the middle, their shifts and errors, (N, 2) each."""
+    """Return where tiles tell a shift, from the middle, the shifts and errors, (N, 2) each."""
     from napari_lowdose.imaging.shift_fraction import shift_fraction
 
     height, width = first.shape[-2:]
@@ -97,7 +97,7 @@ def _tile_shifts(
             tile = shift_fraction(first[:, y, x], second[:, y, x])
             sure = 0 < min(tile.error) and max(tile.error) < WORST
             if sure and max(map(abs, tile.shift)) < 4 * WORST:
-                middle = ((y.start + y.stop - height) / 2, (x.start + x.stop - width) / 2)
+                middle = np.array([y.start - height / 2, x.start - width / 2]) + tile.centre
                 found.append((middle, tile.shift, tile.error))
     table = np.array(found, float).reshape(-1, 3, 2)
     return table[:, 0], table[:, 1], table[:, 2]

@@ -33,6 +33,8 @@ class ShiftEstimate:
     ----------
     shift, error : (float, float)
         (dy, dx) and one standard error of it, pixels.
+    centre : (float, float)
+        (y, x) of where the structure is that tells it: the shift there, if it differs.
     gain, offset : float
         The second view is about ``gain * first + offset``, in place.
     peak : CorrelationPeak
@@ -41,6 +43,7 @@ class ShiftEstimate:
 
     shift: tuple[float, float]
     error: tuple[float, float]
+    centre: tuple[float, float]
     gain: float
     offset: float
     peak: CorrelationPeak
@@ -74,16 +77,17 @@ def shift_fraction(
     some = slice(None, None, max(1, -(-first.size // MOST_PIXELS)))
     pair = first[some], second[some]
     cut = np.outer(*(window(side) for side in first.shape[-2:]))
-    shift, gain = np.array(peak.shift), peak.gain
-    error = np.full(2, np.inf)
-    for _ in range(ROUNDS):
+    shift, gain, offset = np.array(peak.shift), peak.gain, np.zeros(1)
+    error, centre = np.full(2, np.inf), np.array(first.shape[-2:]) / 2
+    for _ in range(ROUNDS if peak.smoothing.any() else 0):  # or nothing is common to both
         placed = _in_place(*pair, shift, gain, peak.smoothing)
         gain, offset, weight = _noise_weight(placed, cut)
-        step, error = _step(placed, weight, gain, offset, peak.smoothing)
+        step, error, centre = _step(placed, weight, gain, offset, peak.smoothing)
         shift = shift + np.clip(step, -0.5, 0.5)
     return ShiftEstimate(
         shift=(float(shift[0]), float(shift[1])),
         error=(float(error[0]), float(error[1])),
+        centre=(float(centre[0]), float(centre[1])),
         gain=float(gain),
         offset=float(np.mean(offset)),
         peak=peak,
@@ -116,12 +120,12 @@ def _noise_weight(placed: tuple[Array, Array, Array], cut: Array) -> tuple[float
     weight = np.broadcast_to(cut, level.shape)
     for _ in range(2):
         contrast = level - _mean(level, weight)
-        carried = (weight * contrast * first).sum()
-        gain = (weight * contrast * moved).sum() / carried if carried else 1.0
+        sums = [float((weight * contrast * view).sum()) for view in (first, moved)]
+        gain = sums[1] / sums[0] if min(sums) > 0 else 1.0
         offset = _mean(moved - gain * first, weight)
         squares = (moved - gain * first - offset) ** 2
         weight = cut / _variance(level, squares, cut)
-    return float(gain), offset, weight
+    return gain, offset, weight
 
 
 def _mean(values: Array, weight: Array) -> Array:
@@ -139,8 +143,12 @@ def _variance(level: Array, squares: Array, cut: Array) -> Array:
     levels = np.array([level[inside][part].mean() for part in groups])
     noise = np.array([squares[inside][part].mean() for part in groups])
     least = QUIETEST * max(noise.mean(), np.finfo(float).tiny)
-    slope, base = np.polyfit(levels, noise, 1, w=1 / np.maximum(noise, least))
-    return np.asarray(np.maximum(base + slope * level, least))
+    trust = 1 / np.maximum(noise, least) ** 2  # a variance is known to so many percent
+    middle = np.average(levels, weights=trust)
+    spread = (trust * (levels - middle) ** 2).sum()
+    slope = (trust * (levels - middle) * noise).sum() / spread if spread > 0 else 0.0
+    line = np.average(noise, weights=trust) + slope * (level - middle)
+    return np.asarray(np.maximum(line, least))
 
 
 def _step(
@@ -149,8 +157,8 @@ def _step(
     gain: float,
     offset: Array,
     smoothing: Array,
-) -> tuple[Array, Array]:
-    """Return how much further the shift is, and its standard error."""
+) -> tuple[Array, Array, Array]:
+    """Return how much further the shift is, its standard error, and where it is told."""
     first, moved, _ = placed
     signal = smoothing > LEAST_SIGNAL
     parts = [gain * (first - first.mean()), moved - moved.mean()]
@@ -171,11 +179,14 @@ def _step(
     )
     curvature = (curvature + curvature.T) / 2
     if np.linalg.eigvalsh(curvature)[0] <= 0:
-        return np.zeros(2), np.full(2, np.inf)
+        return np.zeros(2), np.full(2, np.inf), np.array(first.shape[-2:]) / 2
     inverse = np.linalg.inv(curvature)
     scatter = np.array([[(a * b).sum() for b in scores] for a in scores])
     step = -inverse @ np.array([score.sum() for score in scores])
-    return step, np.sqrt(np.diag(inverse @ scatter @ inverse))
+    told = (weight * (slopes[0] ** 2 + slopes[1] ** 2)).sum(0)
+    y, x = np.arange(told.shape[0]) + 0.5, np.arange(told.shape[1]) + 0.5
+    centre = np.array([(told.sum(1) * y).sum(), (told.sum(0) * x).sum()]) / told.sum()
+    return step, np.sqrt(np.diag(inverse @ scatter @ inverse)), centre
 
 
 def _gradient(views: Array, smoothing: Array) -> tuple[Array, Array]:

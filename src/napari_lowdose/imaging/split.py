@@ -25,9 +25,11 @@ AXES: tuple[Axis, Axis] = ("side by side", "above")
 SMALLEST = 48  # px, side of a view
 MOST_GAPS = 2  # dark strips that are tried as the gap, the widest first
 MOST_UNEQUAL = 3  # times as wide as the other, at most, a view may be
-SAME_SCENE = 0.75  # likeness from which on two views show the same scene
+SAME_SCENE = 0.9  # likeness from which on two views show the same scene
 COMPARED = 256  # px a side, at which layouts are compared
 COMPARED_FRAMES = 8
+PERHAPS = 0.6  # likeness from which on two rectangles that were drawn are believed
+FURTHEST = 1 / 3  # of a side: views displaced by more are no views of one scene
 A_GAP_COUNTS = 1.1  # times: two parts with a gap between are preferred by this much
 CORNER = 0.3  # px: what a rotation or magnification may displace the corners by
 
@@ -40,6 +42,7 @@ class _Guess:
     views: tuple[Region, Region]
     mirrored: Mirror
     gap: bool = False
+    drawn: bool = False
 
     def same_size(self) -> tuple[Region, Region]:
         """Return what both rectangles have in common in size, from their facing corners."""
@@ -92,7 +95,8 @@ def split_frame(
     Warns
     -----
     UserWarning
-        If one view is turned or enlarged against the other by more than the corners allow.
+        If one view is turned or enlarged against the other by more than 0.3 pixels at the
+        corners, or two rectangles resemble each other less than two views of one scene do.
 
     Examples
     --------
@@ -143,7 +147,8 @@ def _guesses(
             reversals = (mirrored,)
         elif mirrored != "auto":
             reversals = (along,) if mirrored else (None,)
-        guesses += [_Guess(axis, views, reversal, gap) for reversal in reversals]
+        drawn = not isinstance(layout, str)
+        guesses += [_Guess(axis, views, reversal, gap, drawn) for reversal in reversals]
     return guesses
 
 
@@ -219,8 +224,17 @@ def _agreement(frames: Frames, guess: _Guess) -> float:
 
     first, second = guess.cut(frames)
     by = -(-max(first.shape[-2:]) // COMPARED)
+    dy, dx = _furthest(guess)
+    reach = (-(-dy // by), -(-dx // by))
     first, second = (_uneven(binned(view, by)) for view in (first, second))
-    return float(overlap_correlation(first, second).max()) * (A_GAP_COUNTS if guess.gap else 1.0)
+    return float(overlap_correlation(first, second, reach).max()) * (
+        A_GAP_COUNTS if guess.gap else 1.0
+    )
+
+
+def _furthest(guess: _Guess) -> tuple[int, int]:
+    y0, y1, x0, x1 = guess.same_size()[0]
+    return int((y1 - y0) * FURTHEST), int((x1 - x0) * FURTHEST)
 
 
 def _uneven(views: Frames) -> Frames:
@@ -235,7 +249,7 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
     from napari_lowdose.imaging.distortion import distortion
     from napari_lowdose.imaging.shift_fraction import shift_fraction
 
-    coarse = registered(*guess.cut(frames))
+    coarse = registered(*guess.cut(frames), max_shift=_furthest(guess))
     if coarse is None:
         raise ValueError(_different(guess, None))
     shape = (frames.shape[-2], frames.shape[-1])
@@ -246,7 +260,7 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
         if min(first.shape[-2:]) < SMALLEST // 2:
             raise ValueError(_different(guess, None))
         likeness = correlation_peak(_uneven(first), _uneven(second), coarse.fraction).likeness
-        if likeness < SAME_SCENE:
+        if likeness < (PERHAPS if guess.drawn else SAME_SCENE):
             raise ValueError(_different(guess, likeness))
         found = shift_fraction(first, second, coarse.fraction)
         shift = whole + np.array(found.shift)
@@ -254,6 +268,13 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
         if (nearest == whole).all():
             break
         whole = nearest
+    if likeness < SAME_SCENE:
+        warnings.warn(
+            f"the two rectangles resemble each other only to {likeness:.2f} (1 is the same scene): "
+            "what only one of them shows will be lost.",
+            UserWarning,
+            stacklevel=3,
+        )
     return SplitLayout(
         axis=guess.axis,
         regions=exact.views,
