@@ -140,9 +140,7 @@ def test_stop_keeps_the_partial_result(docked, qtbot, image, gate):
     "error, says",
     [(RuntimeError("out of memory"), "not enough memory"), (ValueError("too small"), "too small")],
 )
-def test_an_error_is_one_sentence_and_loses_nothing(
-    docked, qtbot, image, error, says, monkeypatch
-):
+def test_an_error_is_one_sentence_and_loses_nothing(docked, qtbot, image, error, says, monkeypatch):
     def fail(stack):
         raise error
 
