@@ -132,7 +132,7 @@ def test_rectangles_that_were_drawn_are_believed_a_little_more(scene):
     rng = np.random.default_rng(1)
     spots = np.zeros((128, 128))
     spots[rng.integers(4, 124, 25), rng.integers(4, 124, 25)] = 1
-    frame[y0:y1, x0:x1] += 100 * gaussian_filter(spots, 2) * 8 * np.pi  # what only one view shows
+    frame[y0:y1, x0:x1] += 150 * gaussian_filter(spots, 2) * 8 * np.pi  # what only one view shows
     with pytest.raises(ValueError, match="resemble each other only"):
         split_frame(frame)
     with pytest.warns(UserWarning, match="resemble each other only"):

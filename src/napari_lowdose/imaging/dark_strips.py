@@ -13,6 +13,7 @@ SAME_LEVEL = 5.0  # standard errors up to which a column is as dark as the darke
 STRAY_LIGHT = 0.03  # of the light in the views, up to which a gap may differ from the darkest
 SMOOTH = 4.0  # standard errors up to which what neighbours share along a column is chance
 NARROWEST = 2  # px
+RIM = 0.1  # of the light in the views, that comes on at their rim at least
 EDGE = 5  # px beside a strip, that are lit
 TOO_MANY = 4  # strips inside: they are the scene's own, between its columns of atoms
 
@@ -60,19 +61,20 @@ def dark_strips(frame: NDArray[Any]) -> list[tuple[int, int]]:
         (a, b)
         for a, b in strips
         if b - a >= NARROWEST
-        and (a == 0 or _light_comes_on(frame[:, a:b], frame[:, max(0, a - EDGE) : a]))
-        and (b == width or _light_comes_on(frame[:, a:b], frame[:, b : b + EDGE]))
+        and (a == 0 or _light_comes_on(frame[:, a:b], frame[:, max(0, a - EDGE) : a], light))
+        and (b == width or _light_comes_on(frame[:, a:b], frame[:, b : b + EDGE], light))
     ]
     inside = [(a, b) for a, b in strips if a > 0 and b < width]
     return [strip for strip in strips if len(inside) <= TOO_MANY or strip not in inside]
 
 
-def _light_comes_on(dark: NDArray[Any], beside: NDArray[Any]) -> bool:
+def _light_comes_on(dark: NDArray[Any], beside: NDArray[Any], light: float) -> bool:
     """Return whether most rows are brighter beside the strip: the rim of a view, not of a cell."""
     brighter = beside.mean(1) - dark.mean()
     # The lower end of where the median may lie; in the dark it would be below nought.
     lowest = 50 - 50 * SAME_LEVEL / np.sqrt(len(brighter))
-    return bool(np.percentile(brighter, max(lowest, 5)) > 0)
+    sure = np.percentile(brighter, max(lowest, 5)) > 0
+    return bool(sure and np.median(brighter) > RIM * light)
 
 
 def lit(frame: NDArray[Any]) -> tuple[int, int]:

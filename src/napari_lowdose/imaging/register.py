@@ -129,8 +129,7 @@ def register_pair(
 
     Examples
     --------
-    >>> from napari_lowdose import samples
-    >>> from napari_lowdose.imaging.register import register_pair
+    >>> from napari_lowdose import register_pair, samples
     >>> first, second, truth = samples.nuclei_pair()
     >>> one, other, registration = register_pair(first[:-2, 3:], second[2:, :-3])
     >>> registration.whole

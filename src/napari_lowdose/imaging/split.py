@@ -100,8 +100,7 @@ def split_frame(
 
     Examples
     --------
-    >>> from napari_lowdose import samples
-    >>> from napari_lowdose.imaging.split import split_frame
+    >>> from napari_lowdose import samples, split_frame
     >>> frame, truth = samples.beamsplitter_frame()
     >>> first, second, layout = split_frame(frame)
     >>> layout.axis, layout.gap, layout.mirrored
