@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TAPER = 1 / 8  # of each side, over which the window rises from 0 to 1
 RING = 64  # least number of frequencies over which coherence is averaged
-FEWEST_CYCLES = 1.0  # per field: what is coarser may be light that does not move with the scene
+FEWEST_CYCLES = 1.5  # per field: what is coarser may be light that does not move with the scene
 SIGNIFICANT = 3.0  # standard errors from which on a ring counts
 MOST_COHERENT = 0.98  # beyond, the ratio of signal to noise is known too badly to weigh with
 TINY = np.finfo(float).tiny
