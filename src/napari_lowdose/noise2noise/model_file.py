@@ -23,6 +23,7 @@ VERSION = 1
 _LARGEST = 2**30  # bytes: no network of ours is a hundredth of it
 _DEEPEST, _WIDEST = 8, 8192  # levels, channels
 _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
+_SMALLEST = float(np.finfo(np.float32).tiny)  # a float32 divides by nothing smaller
 _FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
            "orientations")  # fmt: skip
 
@@ -104,8 +105,8 @@ def _model(about: dict[str, Any], weights: dict[str, Any]) -> Noise2NoiseModel:
             _number(record["exposures"][name])
     n_steps = _number(record.get("n_steps", 0))
     sensible = (
-        fields["scale"] > 0
-        and gain != 0
+        fields["scale"] >= _SMALLEST
+        and abs(gain) >= _SMALLEST
         and max(map(abs, fields["shift"])) <= 1
         and isinstance(match.error, float)
         and isinstance(fields["normalise"], bool)
