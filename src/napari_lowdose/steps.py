@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,22 +178,22 @@ def report(
     message : str
     """
     part = within(stage, start, end)
-    while True:
-        try:
-            fraction = next(part)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        yield Step(fraction=fraction, message=message)
+    return (yield from mapped(part, lambda done: Step(fraction=done, message=message)))
 
 
 def within(stage: Generator[float, None, T], start: float, end: float) -> Generator[float, None, T]:
     """Yield the fractions of a stage that is the part from `start` to `end` of a larger one."""
+    return (yield from mapped(stage, lambda done: start + done * (end - start)))
+
+
+def mapped(stage: Generator[A, None, T], change: Callable[[A], B]) -> Generator[B, None, T]:
+    """Yield what `change` makes of each value that a stage yields; return the stage's result."""
     while True:
         try:
-            fraction = next(stage)
+            value = next(stage)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
-        yield start + fraction * (end - start)
+        yield change(value)
 
 
 def drain(stage: Generator[Any, None, T]) -> T:

@@ -154,9 +154,8 @@ class Noise2NoiseModel:
             shapes = " and ".join(str(exposure.shape) for exposure in exposures)
             raise ValueError(f"a pair is two exposures of the same shape, these have {shapes}.")
         predictor = self._predictor()
-        shape = (image[0] if isinstance(image, tuple) else image).shape
         chosen = self.orientations
-        orientations = n_orientations(shape) if chosen == "auto" else chosen
+        orientations = n_orientations(exposures[0].shape) if chosen == "auto" else chosen
         part_of_movie = hasattr(exposures[0], "frame_names")  # which is warned of once
         told = _told.setdefault(self, set()) if part_of_movie else set()
 
@@ -186,12 +185,7 @@ class Noise2NoiseModel:
         self, output: NDArray[np.float32], slope_intercept: tuple[float, float]
     ) -> NDArray[np.float32]:
         """Return an output of the network in the units of the exposures, or 0 to 1."""
-        slope, intercept = slope_intercept
-        slope, intercept = slope * self.scale, intercept * self.scale + self.offset
-        if self.normalise:
-            low, high = self.value_range
-            width = high - low or 1.0
-            slope, intercept = slope / width, (intercept - low) / width
+        slope, intercept = self._in_units(slope_intercept)
         with np.errstate(over="ignore", invalid="ignore"):
             return output * np.float32(slope) + np.float32(intercept)
 
@@ -235,6 +229,16 @@ class Noise2NoiseModel:
 
         return load_model(path)
 
+    def _in_units(self, slope_intercept: tuple[float, float]) -> tuple[float, float]:
+        """Return slope and intercept that bring an output to what the person gets."""
+        slope, intercept = slope_intercept
+        slope, intercept = slope * self.scale, intercept * self.scale + self.offset
+        if self.normalise:
+            low, high = self.value_range
+            width = high - low or 1.0
+            slope, intercept = slope / width, (intercept - low) / width
+        return slope, intercept
+
     def _predictor(self) -> Any:
         """Return the network, built once: a lazy movie asks for every frame by itself."""
         from napari_lowdose.noise2noise.device import choose_device
@@ -260,8 +264,8 @@ class Noise2NoiseModel:
         if any(self.shift):
             r2 = _shifted_back(r2, self.shift)
         mean = (r1 + r2) / 2
-        slope = self.intensities(np.array([0, 1], np.float32), self.both)
-        disagreement = np.abs(r1 - r2) * (abs(slope[1] - slope[0]) / 2)
+        slope, _ = self._in_units(self.both)
+        disagreement = np.abs(r1 - r2) * np.float32(slope / 2)
         image = self.intensities(r1, self.one)
         if self.use == "both":
             image = self.intensities(mean, self.both)

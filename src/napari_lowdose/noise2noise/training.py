@@ -31,9 +31,12 @@ from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pai
 from napari_lowdose.noise2noise.training_record import training_record
 from napari_lowdose.noise2noise.training_step import TrainingStep
 from napari_lowdose.noise2noise.validation import Validation, Verdict
+from napari_lowdose.steps import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+    from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
 
@@ -65,10 +68,11 @@ def training_steps(
     start = engine.start
     normalisation = None if start is None else (start.offset, start.scale)
     pairs = training_pairs(first, second, engine.every, engine.seed, normalisation)
-    training = _Training(pairs, engine, preset_of(engine, device), device)
-    training.about = training_record(first, pairs, engine, training.preset, device)
+    preset = preset_of(engine, device)
+    about = training_record(first, pairs, engine, preset, device)
+    training = _Training(pairs, engine, preset, device, about)
     yield training.step_so_far("training")
-    yield from training.steps(begun, reserve, Preview(first, second, pairs, engine))
+    yield from training.steps(begun, reserve, Preview(first, second, engine))
 
 
 def warm_up() -> None:
@@ -84,15 +88,11 @@ def preset_of(engine: Noise2Noise, device: torch.device) -> Preset:
     name = engine.preset
     if name == "auto":
         name = "paper" if device.type == "cuda" else "fast"
-    preset = PRESETS[name] if engine.start is None else engine.start.architecture
-    wanted: dict[str, Any] = {
-        name: value
-        for name in ("batch_size", "crop_size", "learning_rate", "width")
-        if (value := getattr(engine, name)) is not None
-    }
-    if engine.start is not None:
-        wanted.pop("width", None)
-    return replace(preset, **wanted)
+    preset, free = PRESETS[name], ["batch_size", "crop_size", "learning_rate", "width"]
+    if engine.start is not None:  # whose width is what it is
+        preset, free = engine.start.architecture, free[:-1]
+    wanted: dict[str, Any] = {each: getattr(engine, each) for each in free}
+    return replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
 
 
 @dataclass
@@ -124,17 +124,21 @@ def _begin(engine: Noise2Noise, preset: Preset, device: torch.device) -> _State:
 
 
 class _Training:
-    """One network in training."""
-
-    about: dict[str, Any]
+    """One network in training; `about` is what its record says before the first step."""
 
     def __init__(
-        self, pairs: TrainingPairs, engine: Noise2Noise, preset: Preset, device: torch.device
+        self,
+        pairs: TrainingPairs,
+        engine: Noise2Noise,
+        preset: Preset,
+        device: torch.device,
+        about: dict[str, Any],
     ) -> None:
         n, _, height, width = pairs.exposures.shape
         fitting = min(preset.crop_size, height, width)
         self.crop_size = fitting - fitting % period(preset)
         self.pairs, self.engine, self.preset, self.device = pairs, engine, preset, device
+        self.about = about
         self.validation = Validation(pairs, preset, engine.shift, engine.use)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
         self.seen = torch.from_numpy(pairs.seen).to(device)
@@ -168,15 +172,9 @@ class _Training:
             now = time.perf_counter()
             fraction = 1.0 if ended else min(1.0, max(done / n_steps, spent / budget))
             if not ended and now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
-                predictor = self._predictor()
-                self.verdict = self.verdict or self.validation.judge(predictor)
-                self.best = self.best or self._model(self.verdict)
-                for image in preview.images(predictor, self.verdict):
-                    if image is None:
-                        yield self.step_so_far("training", fraction)
-                        continue
-                    step = self.step_so_far("training", fraction, self.verdict)
-                    yield replace(step, image=image, index=preview.index)
+                image = yield from self._picture(preview, fraction)
+                step = self.step_so_far("training", fraction, self.verdict)
+                yield replace(step, image=image, index=preview.index)
                 previewed = told = time.perf_counter()
                 cost = previewed - now
             elif judged or now - told > _SIGN_OF_LIFE:
@@ -185,6 +183,22 @@ class _Training:
                 told = time.perf_counter()
             if ended:
                 return
+
+    def _picture(
+        self, preview: Preview, fraction: float
+    ) -> Generator[TrainingStep, None, NDArray[np.float32]]:
+        """Yield signs of life, and return the preview of the network as it is."""
+        predictor = self._predictor()
+        self.verdict = self.verdict or self.validation.judge(predictor)
+        self.best = self.best or self._model(self.verdict)
+        model = replace(
+            self.best,
+            both=self.verdict.both,
+            one=self.verdict.one,
+            value_range=self._value_range(self.verdict),
+        )
+        work = preview.steps(predictor, model)
+        return (yield from mapped(work, lambda _: self.step_so_far("training", fraction)))
 
     def step_so_far(
         self,
@@ -278,17 +292,16 @@ class _Training:
     def _model(self, verdict: Verdict) -> Noise2NoiseModel:
         pairs, engine = self.pairs, self.engine
         epochs = self.state.step / self.steps_per_epoch
-        low, high = (value * pairs.scale + pairs.offset for value in verdict.value_range)
         return Noise2NoiseModel(
             architecture=self.preset,
             weights=numpy_weights(self.state.average.network),
             offset=pairs.offset,
             scale=pairs.scale,
             match=pairs.match,
+            shift=engine.shift,
             both=verdict.both,
             one=verdict.one,
-            value_range=(low, high),
-            shift=engine.shift,
+            value_range=self._value_range(verdict),
             record={
                 **self.about,
                 "n_steps": self.state.step,
@@ -301,6 +314,11 @@ class _Training:
             device=engine.device,
             state=copy.deepcopy(self.state),
         )
+
+    def _value_range(self, verdict: Verdict) -> tuple[float, float]:
+        low, high = verdict.value_range
+        scale, offset = self.pairs.scale, self.pairs.offset
+        return low * scale + offset, high * scale + offset
 
 
 def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
