@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.image_or_pair import image_or_pair
 from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
 from napari_lowdose.script import as_python as as_python
+from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +191,7 @@ def engine_record(engine: Engine) -> dict[str, Any]:
     return {
         "engine": type(engine).__name__,
         "parameters": {name: value for name, value in parameters.items() if _is_plain(value)},
-        "versions": _versions("napari-lowdose", "numpy", "scipy", "scikit-image", "torch"),
+        "versions": versions("napari-lowdose", "numpy", "scipy", "scikit-image", "torch"),
     }
 
 
@@ -201,13 +200,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, (str, int, float))
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # a source tree that was never installed
-            found[package] = "unknown"
-    return found

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_lowdose.noise2noise.device import describe
 from napari_lowdose.noise2noise.model import about_exposures
+from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
     import torch
@@ -42,13 +41,5 @@ def training_record(
         "gain_of_second": pairs.match.gain,
         "offset_of_second": pairs.match.offset,
         "continued_from": before,
-        "versions": {name: _version(name) for name in ("napari-lowdose", "torch", "numpy")}
-        | {"python": platform.python_version()},
+        "versions": versions("napari-lowdose", "torch", "numpy"),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a source tree that was never installed
-        return "unknown"
