@@ -52,24 +52,28 @@ def test_no_gui_and_no_torch_outside_the_widgets(name: str) -> None:
 
 
 # What each part may import of the others.  The engines never import each other.
-GROUND = {"imaging", "steps"}
+GROUND = {"imaging", "steps", "versions"}
 ENGINES = {"reucid", "noise2noise"}
 ALLOWED = {
     "steps": set(),
+    "versions": set(),
     "imaging": {"steps"},
     "metrics": {"imaging"},
     "samples": {"imaging"},
     **dict.fromkeys(ENGINES, GROUND),
     "image_or_pair": {"steps"},
+    "part_of_movie": {"image_or_pair", "steps"},
     "script": ENGINES | {"steps"},
-    "lazy": {"image_or_pair"} | ENGINES | GROUND,
+    "lazy": {"image_or_pair", "part_of_movie"} | ENGINES | GROUND,
     "denoise": {"image_or_pair", "lazy", "script"} | ENGINES | GROUND,
-    "streaming": {"denoise", "image_or_pair", "lazy"} | ENGINES | GROUND,
+    "streaming": {"denoise", "image_or_pair", "lazy", "part_of_movie"} | ENGINES | GROUND,
     "engine_options": set(),
     "output_files": {"imaging"},
-    "command_files": {"denoise", "output_files", "streaming"} | ENGINES | GROUND,
+    "command_files": {"denoise", "image_or_pair", "output_files", "streaming"} | ENGINES | GROUND,
     "cli": {"command_files", "engine_options"} | ENGINES | GROUND,
-    "widgets": {"denoise", "engine_options", "samples", "script", "streaming"} | ENGINES | GROUND,
+    "widgets": {"denoise", "engine_options", "image_or_pair", "samples", "script", "streaming"}
+    | ENGINES
+    | GROUND,
 }
 # Public names that are loaded lazily from the package itself, and where they live
 LAZY = {

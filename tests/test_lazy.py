@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_lowdose import Reucid, denoise
+from napari_lowdose import Noise2Noise, Reucid, denoise
 from napari_lowdose.steps import Step, over_frames
 
 
@@ -170,3 +171,14 @@ def test_a_killed_worker_costs_no_frame(client: Any, tmp_path: Path) -> None:
     clean = denoise(movie, Tenfold(str(tmp_path), die_once=True)).compute()
     assert (tmp_path / "died").exists()
     np.testing.assert_array_equal(clean, 10 * np.asarray(movie))
+
+
+def test_a_network_warns_of_a_movie_once_and_not_for_every_frame() -> None:
+    movie = crystal(3)
+    model = Noise2Noise(epochs=1, width=4).train(movie[0], movie[1])
+    brighter = da.from_array(movie + 1000, chunks=(1, -1, -1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        denoise(brighter, model).compute(scheduler="synchronous")
+    told = [str(warning.message) for warning in caught if "mean of" in str(warning.message)]
+    assert len(told) == 1

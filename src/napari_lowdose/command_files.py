@@ -214,11 +214,12 @@ def _run(
     images: list[ImageFile], engine: Engine, folder: Path | None, overwrite: bool
 ) -> Run | Stream:
     from napari_lowdose.denoise import Run
+    from napari_lowdose.image_or_pair import ImageOrPair
     from napari_lowdose.imaging.zarr_folder import attributes_like
     from napari_lowdose.streaming import Stream
 
     pixels = tuple(image.pixels for image in images)
-    given = pixels if len(pixels) == 2 else pixels[0]
+    given = ImageOrPair(pixels).given
     if folder is None:
         return Run(given, engine)
     attributes = attributes_like(images[0])

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.image_or_pair import ImageOrPair
 from napari_lowdose.noise2noise import Noise2NoiseModel
+from napari_lowdose.part_of_movie import PartOfMovie
 from napari_lowdose.steps import frame_name, one_frame
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.image_or_pair import ImageOrPair
     from napari_lowdose.steps import Engine, Step
 
 
@@ -113,9 +114,10 @@ class FrameWorker:
         return image
 
     def _steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
-        if self.leading:  # a movie of one frame: what is right for movies is right here
-            frames = tuple(frame[np.newaxis] for frame in frames)
-        return self.engine.steps(frames if len(frames) == 2 else frames[0])
+        parts: tuple[Any, ...] = frames
+        if self.leading:  # what is right for movies is right for one frame of them
+            parts = tuple(PartOfMovie(frame[np.newaxis], [0]) for frame in frames)
+        return self.engine.steps(ImageOrPair(parts).given)
 
 
 def _denoise_block(

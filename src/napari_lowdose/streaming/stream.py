@@ -15,11 +15,11 @@ from napari_lowdose.denoise import engine_record
 from napari_lowdose.image_or_pair import ImageOrPair, frame_index, image_or_pair
 from napari_lowdose.lazy import FrameWorker, settled
 from napari_lowdose.noise2noise import Noise2NoiseModel
+from napari_lowdose.part_of_movie import PartOfMovie
 from napari_lowdose.steps import Step
 from napari_lowdose.streaming.cluster import frames_on_cluster, open_client
 from napari_lowdose.streaming.finished_frames import FinishedFrames
 from napari_lowdose.streaming.identity import identity, input_hash
-from napari_lowdose.streaming.part_of_movie import PartOfMovie
 
 if TYPE_CHECKING:
     import os
@@ -305,7 +305,7 @@ def _here(engine: Engine, image: ImageOrPair, numbers: list[int]) -> Iterator[tu
     if image.leading:
         parts = tuple(PartOfMovie(exposure, numbers) for exposure in parts)
     final: Step | None = None
-    for step in engine.steps(parts if len(parts) == 2 else parts[0]):
+    for step in engine.steps(ImageOrPair(parts).given):
         k = step.index[0] if step.index else 0
         part = step.fraction * len(numbers) - k  # of this frame
         if step.image is not None:

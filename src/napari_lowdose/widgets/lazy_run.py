@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 
 from napari_lowdose.denoise import denoise
+from napari_lowdose.image_or_pair import ImageOrPair
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.result_layer import pixels_of
 
@@ -37,7 +38,7 @@ class LazyRun(LayerRun):
         super().__init__(layers, source, engine, name=name)
         sources = source if isinstance(source, tuple) else (source,)
         movies = tuple(_lazy(layer) for layer in sources)
-        clean = denoise(movies if len(movies) == 2 else movies[0], engine)
+        clean = denoise(ImageOrPair(movies).given, engine)
         self.run.finished = True
         self.result = self._add(clean, name, sources[0].contrast_limits)
         self.describe()

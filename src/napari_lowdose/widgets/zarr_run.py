@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.image_or_pair import ImageOrPair
 from napari_lowdose.streaming import Stream
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
@@ -54,8 +55,7 @@ class ZarrRun(LayerRun):
             "units": [str(each) for each in sources[0].units],
             "axes": "".join(str(label)[:1].upper() for label in sources[0].axis_labels),
         }
-        given = movies if len(movies) == 2 else movies[0]
-        self.run = Stream(given, engine, path, attributes=about)
+        self.run = Stream(ImageOrPair(movies).given, engine, path, attributes=about)
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the movie on disk as soon as there is a frame of it."""
