@@ -1,6 +1,6 @@
 """How long the user interface is deaf while a network is trained, and how soon Stop stops.
 
-Run on a screen, or under ``xvfb-run -a``: ``python benchmarks/noise2noise_responsiveness.py``.
+Run on a screen, or under ``xvfb-run -a``: ``python -m benchmarks.noise2noise_responsiveness``.
 A timer that should fire every 5 ms measures how much later it does; what is in the time that
 the preview needs for taking in and painting is counted apart.
 """
@@ -10,41 +10,13 @@ import time
 
 import napari
 import numpy as np
-from qtpy.QtCore import QTimer, qVersion
+from qtpy.QtCore import qVersion
 from qtpy.QtTest import QTest
 
+from benchmarks.event_loop import Stalls, crystal
 from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
 
-TICK = 0.005  # seconds
 SECONDS = 20
-
-
-class Stalls:
-    """When the timer fired, and how late."""
-
-    def __init__(self):
-        self.times, self.waits = [], []
-        self._last = time.perf_counter()
-        self._timer = QTimer()
-        self._timer.setInterval(round(1000 * TICK))
-        self._timer.timeout.connect(self._tick)
-        self._timer.start()
-
-    def _tick(self):
-        now = time.perf_counter()
-        self.times.append(now)
-        self.waits.append(now - self._last - TICK)
-        self._last = now
-
-    def stop(self):
-        self._timer.stop()
-        return np.array(self.times), np.array(self.waits)
-
-
-def crystal(side, seed):
-    y, x = np.mgrid[:side, :side]
-    truth = 2 + np.sin(x * 2 * np.pi / 16) * np.sin(y * 2 * np.pi / 16)
-    return np.random.default_rng(seed).poisson(5 * truth).astype(np.uint16)
 
 
 def wait(widget):

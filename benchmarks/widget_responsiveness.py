@@ -1,6 +1,6 @@
 """How long the user interface is deaf during a run, and how soon Stop stops.
 
-Run on a screen, or under ``xvfb-run -a``: ``python benchmarks/widget_responsiveness.py``.
+Run on a screen, or under ``xvfb-run -a``: ``python -m benchmarks.widget_responsiveness``.
 A timer that should fire every 5 ms measures the longest stall of the event loop, painting
 included.
 """
@@ -9,40 +9,11 @@ import time
 
 import napari
 import numpy as np
-from qtpy.QtCore import QTimer, qVersion
+from qtpy.QtCore import qVersion
 from qtpy.QtTest import QTest
 
+from benchmarks.event_loop import Stalls, crystal
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
-
-TICK = 0.005  # seconds
-
-
-class Stalls:
-    """The longest times between two ticks."""
-
-    def __init__(self):
-        self.waits = []
-        self._last = time.perf_counter()
-        self._timer = QTimer()
-        self._timer.setInterval(round(1000 * TICK))
-        self._timer.timeout.connect(self._tick)
-        self._timer.start()
-
-    def _tick(self):
-        now = time.perf_counter()
-        self.waits.append(now - self._last - TICK)
-        self._last = now
-
-    def stop(self):
-        self._timer.stop()
-        worst = sorted(self.waits)[::-1]
-        return worst[0], worst[len(worst) // 100]
-
-
-def crystal(side):
-    y, x = np.mgrid[:side, :side]
-    truth = 2 + np.sin(x * 2 * np.pi / 16) * np.sin(y * 2 * np.pi / 16)
-    return np.random.default_rng(0).poisson(5 * truth).astype(np.uint16)
 
 
 def wait(widget):
@@ -62,7 +33,8 @@ def measure(viewer, widget, image, n_stacks):
     widget.denoise()
     wait(widget)
     took = time.perf_counter() - begin
-    longest, percentile = stalls.stop()
+    worst = np.sort(stalls.stop()[1])[::-1]
+    longest, percentile = worst[0], worst[len(worst) // 100]
     widget.denoise()
     QTest.qWait(round(300 * took))
     begin = time.perf_counter()
