@@ -518,7 +518,7 @@ def test_the_form_says_what_the_engine_runs(docked_pair, qtbot, pair):
 
 def test_what_the_script_says_before_a_run(docked_pair, pair):
     widget = docked_pair(*pair)
-    widget.copy_as_python()
+    widget.copy_button.click()
     script = QApplication.clipboard().text()
     assert "save it as" in script and "Noise2Noise().train(first, second)" in script
     assert idle(widget)

@@ -329,7 +329,7 @@ def test_copy_as_python_makes_the_result_again(docked, qtbot, noisy, tmp_path, n
     finish(qtbot, widget)
     result = widget.viewer.layers[-1].data
     assert np.abs(result - chosen).max() > 1
-    widget.copy_as_python()
+    widget.copy_button.click()
     script = QApplication.clipboard().text()
     assert str(path) in script
     made = {}

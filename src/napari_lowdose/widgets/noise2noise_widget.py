@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
+from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.jobs import Job, JobRunner
 from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair
@@ -421,17 +422,6 @@ class Noise2NoiseWidget(DockArea):
         paths = [file_of(first)] if neighbours else [file_of(first), file_of(second)]
         return training_script(self.form.parameters(), paths, frame, neighbours)
 
-    def copy_as_python(self) -> None:
-        """Put `script()` on the clipboard."""
-        clipboard = QApplication.clipboard()
-        assert clipboard is not None  # there is an application: this is one of its widgets
-        try:
-            clipboard.setText(self.script())
-        except ValueError as error:
-            self.panel.tell(str(error))
-        else:
-            self.panel.end("The script is on the clipboard.")
-
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
@@ -454,9 +444,8 @@ class Noise2NoiseWidget(DockArea):
         self.network.failed.connect(self.panel.tell)
         self.network.apply_button.clicked.connect(self.apply)
         self.network.target.changed.connect(self._enable)
-        self.copy_button = QPushButton("Copy as Python")
-        self.copy_button.setToolTip("Copy the script that makes this result.")
-        self.copy_button.clicked.connect(self.copy_as_python)
+        tooltip = "Copy the script that makes this result."
+        self.copy_button = CopyButton(self.script, self.panel, tooltip)
         for part in (self.card, self.form, self.panel, self.plot, self.network, self.copy_button):
             self.parts.addWidget(part)
         self.parts.addStretch()

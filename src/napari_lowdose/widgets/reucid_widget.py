@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QApplication, QPushButton
 
+from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
@@ -120,17 +120,6 @@ class ReucidWidget(DockArea):
             () if layer is None or self.form.all_frames else frame_in_view(self.viewer.dims, layer)
         )
         return reucid_script(self.form.parameters(), file_of(layer), frame)
-
-    def copy_as_python(self) -> None:
-        """Put `script()` on the clipboard."""
-        clipboard = QApplication.clipboard()
-        assert clipboard is not None  # there is an application: this is one of its widgets
-        try:
-            clipboard.setText(self.script())
-        except ValueError as error:
-            self.panel.tell(in_words_of_form(str(error)))
-        else:
-            self.panel.end("The script is on the clipboard.")
 
     # ------------------------------------------------------------------ a run
 
@@ -316,11 +305,8 @@ class ReucidWidget(DockArea):
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
         self.gallery.setVisible(False)
-        self.copy_button = QPushButton("Copy as Python")
-        self.copy_button.setToolTip(
-            "Copy the script that makes this result, with the eigenpatches as kept now."
-        )
-        self.copy_button.clicked.connect(self.copy_as_python)
+        tooltip = "Copy the script that makes this result, with the eigenpatches as kept now."
+        self.copy_button = CopyButton(self.script, self.panel, tooltip, in_words_of_form)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.gallery, 1)
