@@ -61,7 +61,7 @@ ALLOWED = {
     "metrics": {"imaging"},
     "samples": {"imaging"},
     **dict.fromkeys(ENGINES, GROUND),
-    "image_or_pair": {"steps"},
+    "image_or_pair": {"imaging", "steps"},
     "part_of_movie": {"image_or_pair", "steps"},
     "script": ENGINES | {"steps"},
     "lazy": {"image_or_pair", "part_of_movie"} | ENGINES | GROUND,

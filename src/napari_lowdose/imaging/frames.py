@@ -34,8 +34,6 @@ def check_image(image: Any) -> None:
         )
     if 0 in image.shape:
         raise ValueError(f"the image is empty: its shape is {image.shape}.")
-    if np.ma.is_masked(image):
-        raise ValueError("the image has masked pixels: fill them in or crop them away first.")
     kind = image.dtype.kind
     if kind == "b":
         raise ValueError("the image is boolean (a mask): choose the image it was made from.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.imaging.sliceable import sliceable
 
@@ -79,6 +80,7 @@ class Registration:
         ValueError
             If their frames are of another size.
         """
+        first, second = as_image(first, "the first"), as_image(second, "the second")
         for movie in (first, second):
             if tuple(movie.shape[-2:]) != self.shape:
                 raise ValueError(
@@ -137,6 +139,8 @@ def register_pair(
     >>> one.shape == (first.shape[0] - 4, first.shape[1] - 6)
     True
     """
+    first = as_image(first, "the first exposure")
+    second = as_image(second, "the second exposure")
     check_image(first)
     check_image(second)
     if tuple(first.shape) != tuple(second.shape):

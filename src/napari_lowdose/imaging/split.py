@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.imaging.register import registered, some_frames
 from napari_lowdose.imaging.split_layout import SplitLayout, cut_out
@@ -109,6 +110,7 @@ def split_frame(
     >>> abs(dy - 1.3) < 0.1 and abs(dx + 2.6) < 0.1
     True
     """
+    frame = as_image(frame, "the frame")
     check_image(frame)
     if isinstance(layout, SplitLayout):
         return (*layout.split(frame), layout)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.steps import Step, over_frames, report
@@ -147,7 +148,8 @@ class Noise2NoiseModel:
         MemoryError
             If even small tiles need too much.
         """
-        exposures = image if isinstance(image, tuple) else (image,)
+        given = image if isinstance(image, tuple) else (image,)
+        exposures = tuple(as_image(exposure) for exposure in given)
         for exposure in exposures:
             check_image(exposure)
         if len(exposures) not in (1, 2) or len({exposure.shape for exposure in exposures}) > 1:
@@ -173,7 +175,7 @@ class Noise2NoiseModel:
             )  # fmt: skip
             yield Step(fraction=1.0, message="done", image=self.intensities(output, self.one))
 
-        yield from over_frames(image, frame_steps)
+        yield from over_frames(exposures, frame_steps)
 
     def normalised(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Return a frame as the network takes it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.noise2noise.model import n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.training_step import TrainingStep
@@ -245,8 +246,7 @@ def _as_pair(pair: Any) -> Pair:
             "Noise2Noise needs a pair, (first, second): two exposures of the same scene. For one "
             "image take Reucid, or a network that was trained before."
         )
-    first, second = (each if hasattr(each, "shape") else np.asarray(each) for each in pair)
-    return first, second
+    return as_image(pair[0], "the first exposure"), as_image(pair[1], "the second exposure")
 
 
 def _is_finite(value: object) -> bool:
