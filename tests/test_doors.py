@@ -70,7 +70,7 @@ def test_every_door_takes_every_array(
 def test_a_camera_frame_is_split_whatever_array_it_is(wrap: Callable[[np.ndarray], Any]) -> None:
     frame, _ = samples.beamsplitter_frame()
     *views, layout = lowdose.split_frame(frame)
-    *same, found = lowdose.split_frame(wrap(frame), layout)
+    *same, _ = lowdose.split_frame(wrap(frame), layout)
     for one, other in zip(same, views, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -78,7 +78,7 @@ def test_a_camera_frame_is_split_whatever_array_it_is(wrap: Callable[[np.ndarray
 @pytest.mark.parametrize("wrong", [None, "image.tif", 3, ENGINE, {"a": 1}])
 @pytest.mark.parametrize("name", [name for name in DOORS if name != "register_stack"])
 def test_every_door_refuses_what_is_no_image(name: str, wrong: Any) -> None:
-    with pytest.raises(ValueError, match="give|read its pixels|comes first") as caught:
+    with pytest.raises(ValueError, match=r"give|read its pixels|comes first") as caught:
         DOORS[name](wrong, wrong)
     assert "\n" not in str(caught.value)
 
