@@ -6,6 +6,9 @@ ImageJ, OME and plain TIFF are each written back as what they were.
 from __future__ import annotations
 
 import logging
+import math
+import stat
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from napari_lowdose.imaging import ome_xml
 from napari_lowdose.imaging.atomic import written_whole
 from napari_lowdose.imaging.tiff_description import Flavour, describe, with_records
+from napari_lowdose.imaging.tiff_frames import grey_levels, read_frames
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +28,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: First bytes of TIFF and BigTIFF, in either byte order.
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NO_DESCRIPTION = {"is_ome": False, "is_imagej": False, "is_shaped": False}
+_COLOUR = (
+    "This is a colour (RGB or indexed) image;"
+    " split it into channels and save the one to be denoised as greyscale."
+)
 # Beyond this an ImageJ TIFF has one directory and all pixels after it, as ImageJ itself does it.
 IMAGEJ_LIMIT = 2**32 - 2**25
 
@@ -91,32 +103,23 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     ('TYX', (0.25, 0.25), 'nm', 'imagej')
     """
     path = Path(path)
+    _refuse_other_content(path)
+    notes: list[str] = []
     with _broken_chains() as broken:
-        try:
-            file = tifffile.TiffFile(path)
-        except OSError:
-            raise
-        except Exception as error:  # tifffile raises anything at all on a damaged file
-            raise ValueError(f"This is not a TIFF that can be read ({error}).") from error
-        with file:
-            try:
-                series, page = file.series, file.pages.first
-            except Exception as error:
-                raise ValueError(f"This TIFF is damaged ({error}).") from error
-            if len(series) != 1:
-                raise ValueError(
-                    f"This TIFF holds {len(series)} separate images;"
-                    " save the one to be denoised as a file of its own."
-                )
-            axes = series[0].axes
-            _refuse_colours(page, axes, file.is_imagej)
-            if not axes.endswith("YX"):
-                raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
-            flavour, described = describe(file, axes)
-            pixels = _pixels(path, file)
-    if broken:
-        raise ValueError("This TIFF is cut off: frames at its end are missing.")
-    return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
+        for options in _interpretations(path, notes):
+            with _damage():
+                file = tifffile.TiffFile(path, **options)
+            with file:
+                if (image := _read(file, path, notes)) is not None:
+                    break
+        else:
+            raise ValueError(f"This TIFF is damaged: {'; '.join(notes)}.")
+        if broken:
+            n_read = len(file.pages)
+            raise ValueError(f"This TIFF is cut off: the frames after frame {n_read} are missing.")
+    for note in notes:
+        warnings.warn(f"the metadata of this TIFF are ignored: {note}.", UserWarning, stacklevel=2)
+    return image
 
 
 def write_tiff(
@@ -211,30 +214,114 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
             raise FileExistsError(f"{path} exists already; choose another output or overwrite it.")
 
 
-def _refuse_colours(page: Any, axes: str, is_imagej: bool) -> None:
-    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
-    grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
-    # ImageJ's lookup tables are for display; elsewhere the indices mean colours.
-    if "S" in axes or page.samplesperpixel > 1 or not (grey or (palette and is_imagej)):
-        raise ValueError(
-            "This is a colour (RGB or indexed) image;"
-            " split it into channels and save the one to be denoised as greyscale."
-        )
+def _refuse_other_content(path: Path) -> None:
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would hang
+        raise ValueError("This is not a regular file.")
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if not start:
+        raise ValueError("This file is empty; a TIFF was expected.")
+    if start not in TIFF_MAGIC:
+        raise ValueError("This is not a TIFF file, whatever its name says.")
 
 
-def _pixels(path: Path, file: tifffile.TiffFile) -> Any:
-    series = file.series[0]
+def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield arguments of TiffFile: with the file's own description, as a last resort without.
+
+    Adds to `notes` what is wrong with the description.
+    """
+    with _damage(), tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        if not page.imagewidth * page.imagelength:
+            raise ValueError("the image has no pixels")
+        text = page.description if file.is_ome else None
+    if text is None:
+        yield {}
+    else:
+        try:
+            yield {"omexml": ome_xml.of_this_file(text, path.name)}
+        except ome_xml.UnusableError as error:
+            notes.append(f"the OME-XML is unusable, {error}")
+    yield _NO_DESCRIPTION
+
+
+def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | None:
+    """Return the image; None, and a note, if the description of it is wrong."""
     try:
-        if series.dataoffset is not None:  # uncompressed, in one piece
-            return tifffile.memmap(path, mode="r")
-        if any(page is None or 0 in page.databytecounts for page in series.pages):
-            # tifffile fills these with zeros, which would look like data.
-            raise ValueError("some are missing")
-        return series.asarray()
-    except OSError:
+        series = file.series
+        complete = _describes_all(series, file, path)
+    except Exception as error:
+        notes.append(f"the description is wrong ({_reason(error)})")
+        return None
+    if not complete:
+        notes.append(f"the description does not fit the {len(file.pages)} frames in the file")
+        return None
+    if len(series) != 1:
+        raise ValueError(
+            f"This TIFF holds {len(series)} separate images;"
+            " save the one to be denoised as a file of its own."
+        )
+    page, axes = file.pages.first, series[0].axes
+    is_palette = _is_palette(page, axes, file.is_imagej)
+    if not axes.endswith("YX"):
+        raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
+    with _damage():
+        flavour, described = describe(file, axes)
+    pixels = read_frames(path, series[0])
+    if is_palette:
+        levels = grey_levels(page, pixels)
+        if levels is None:
+            raise ValueError(_COLOUR)
+        pixels = levels
+    if pixels.shape[:-2] != series[0].shape[:-2]:  # the end was never acquired
+        described["options"]["metadata"].pop("Labels", None)
+    return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
+
+
+def _describes_all(
+    series: list[tifffile.TiffPageSeries], file: tifffile.TiffFile, path: Path
+) -> bool:
+    """Whether no frame in the file goes unmentioned by its description.
+
+    Additional pages of another kind (a thumbnail, a pyramid) do not count.
+    """
+    if len(series) != 1 or not (file.is_ome or file.is_imagej or file.is_shaped):
+        return bool(series)
+    described = math.prod(series[0].shape) // series[0].keyframe.size
+    if len(file.pages) <= described:
+        return True
+    with tifffile.TiffFile(path, **_NO_DESCRIPTION) as raw:
+        alike = sum(page.hash == series[0].keyframe.hash for page in raw.pages)
+    return alike <= described
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what tifffile raises on a damaged file, which is anything at all, into a sentence."""
+    try:
+        yield
+    except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"The pixels of this TIFF cannot be read ({error}).") from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(f"This TIFF is damaged ({_reason(error)}).") from error
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
+    """Whether the pixels are indices into a palette; colours are refused."""
+    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+    grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
+    if "S" in axes or page.samplesperpixel > 1 or not (grey or palette):
+        raise ValueError(_COLOUR)
+    return palette and not is_imagej  # ImageJ's lookup tables are for display only
+
+
+_SIGNS = ("invalid page offset", "invalid offset to page", "corrupted tag list of page")
 
 
 class _BrokenChains(logging.Filter):
@@ -246,7 +333,7 @@ class _BrokenChains(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if "invalid page offset" not in message:
+        if not any(sign in message for sign in _SIGNS):
             return True
         self.found.append(message)
         return False
