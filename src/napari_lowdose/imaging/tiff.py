@@ -1,6 +1,6 @@
 """TIFF files in and out, with their axes, pixel size and what was done to them.
 
-ImageJ, OME and plain TIFF are each written back as what they were.
+ImageJ, OME and plain TIFF are each written back as what they were, if that can hold the result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import tifffile
 
 from napari_lowdose.imaging import ome_xml
 from napari_lowdose.imaging.atomic import written_whole
-from napari_lowdose.imaging.tiff_description import Flavour, describe, with_records
+from napari_lowdose.imaging.tiff_description import Flavour, describe
+from napari_lowdose.imaging.tiff_form import tiff_form
 from napari_lowdose.imaging.tiff_frames import grey_levels, read_frames
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _COLOUR = (
     "This is a colour (RGB or indexed) image;"
     " split it into channels and save the one to be denoised as greyscale."
 )
-# Beyond this an ImageJ TIFF has one directory and all pixels after it, as ImageJ itself does it.
-IMAGEJ_LIMIT = 2**32 - 2**25
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,7 +137,7 @@ def write_tiff(
     Parameters
     ----------
     path : path
-        An OME-TIFF should end in ``.ome.tif``.
+        A name that ends in ``.ome.tif`` makes it an OME-TIFF, whatever the input is.
     pixels : (..., Y, X) array
         Of the same shape as ``like.pixels``.
     like : ImageFile
@@ -152,7 +151,8 @@ def write_tiff(
     Raises
     ------
     ValueError
-        If `path` is the input, or the shapes differ.
+        If `path` is the input, the shapes differ, or `path` is named ``.ome.tif`` and OME has
+        no place for the axes.
     FileExistsError
         If `path` exists and `overwrite` is False.
     OSError
@@ -172,21 +172,12 @@ def write_tiff(
     check_target(path, like.source, overwrite=overwrite)
     if pixels.shape != like.pixels.shape:
         raise ValueError(f"The result is {pixels.shape}, the input {like.pixels.shape}.")
-    history = [*like.history, *([dict(record)] if record else [])]
-    options = dict(like.options)
-    metadata = options.get("metadata", {"axes": like.axes})
-    options["metadata"] = with_records(like.flavour, metadata, history)
-    options.setdefault("photometric", "minisblack")  # or (Y, X, 3) would be taken for colours
-    imagej = like.flavour == "imagej"
-    big = 4 * pixels.size > IMAGEJ_LIMIT
-    options["truncate"] = imagej and big
+    form = tiff_form(path, like, [*like.history, *([dict(record)] if record else [])])
     with (
         written_whole(path) as file,
-        tifffile.TiffWriter(
-            file, bigtiff=big and not imagej, imagej=imagej, ome=like.flavour == "ome"
-        ) as writer,
+        tifffile.TiffWriter(file, **form.writer) as writer,
     ):
-        writer.write(np.asarray(pixels, dtype=np.float32), **options)
+        writer.write(np.asarray(pixels, dtype=np.float32), **form.options)
 
 
 def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
