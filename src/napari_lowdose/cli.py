@@ -14,15 +14,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from napari_lowdose.command_files import (
-    PROGRAM,
-    UNSUITABLE,
-    denoise_files,
-    denoise_pair,
-    say,
-    sentence,
-    split_file,
-)
+from napari_lowdose.command_files import UNSUITABLE, denoise_files, denoise_pairs, split_file
+from napari_lowdose.command_messages import PROGRAM, say, sentence
 from napari_lowdose.engine_options import engine_from, engine_options
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.presets import PresetName
@@ -151,7 +144,7 @@ def _pair_command(engine: type[Any]) -> Callable[..., None]:
         if continue_ is not None:
             given["start"] = _network(continue_)
         built = _built(lambda: engine_from(engine, given, names), output)
-        _end(denoise_pair(first, second, output, built, overwrite, save_model))
+        _end(denoise_pairs(first, second, output, built, overwrite, save_model))
 
     command.__doc__ = inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0]
     return _with_options(command, engine_options(engine, ("preview", "start"), names))

@@ -211,9 +211,9 @@ def _refuse_other_content(path: Path) -> None:
     with open(path, "rb") as file:
         start = file.read(4)
     if not start:
-        raise ValueError("This file is empty; a TIFF was expected.")
+        raise ValueError("This file is empty, not a TIFF.")
     if start not in TIFF_MAGIC:
-        raise ValueError("This is not a TIFF file, whatever its name says.")
+        raise ValueError(f"This is not a TIFF file, whatever its name (it begins with {start!r}).")
 
 
 def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
