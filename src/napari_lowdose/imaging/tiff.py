@@ -5,9 +5,10 @@ ImageJ, OME and plain TIFF are each written back as what they were, if that can 
 
 from __future__ import annotations
 
-import logging
+import errno
 import math
 import stat
+import struct
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from napari_lowdose.imaging import ome_xml
 from napari_lowdose.imaging.atomic import written_whole
 from napari_lowdose.imaging.tiff_description import Flavour, describe
 from napari_lowdose.imaging.tiff_form import tiff_form
-from napari_lowdose.imaging.tiff_frames import grey_levels, read_frames
+from napari_lowdose.imaging.tiff_frames import frame_list, grey_levels, read_frames
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 #: First bytes of TIFF and BigTIFF, in either byte order.
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MOST_TAGS = 4096  # of a page
 _NO_DESCRIPTION = {"is_ome": False, "is_imagej": False, "is_shaped": False}
 _COLOUR = (
     "This is a colour (RGB or indexed) image;"
@@ -104,18 +106,15 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     path = Path(path)
     _refuse_other_content(path)
     notes: list[str] = []
-    with _broken_chains() as broken:
-        for options in _interpretations(path, notes):
-            with _damage():
-                file = tifffile.TiffFile(path, **options)
-            with file:
-                if (image := _read(file, path, notes)) is not None:
-                    break
-        else:
-            raise ValueError(f"This TIFF is damaged: {'; '.join(notes)}.")
-        if broken:
-            n_read = len(file.pages)
-            raise ValueError(f"This TIFF is cut off: the frames after frame {n_read} are missing.")
+    for options in _interpretations(path, notes):
+        with _damage():
+            file = tifffile.TiffFile(path, **options)
+        with file:
+            _refuse_broken_chain(file)
+            if (image := _read(file, path, notes)) is not None:
+                break
+    else:
+        raise ValueError(f"This TIFF is damaged: {'; '.join(notes)}.")
     for note in notes:
         warnings.warn(f"the metadata of this TIFF are ignored: {note}.", UserWarning, stacklevel=2)
     return image
@@ -236,6 +235,38 @@ def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     yield _NO_DESCRIPTION
 
 
+def _refuse_broken_chain(file: tifffile.TiffFile) -> None:
+    """Refuse a file where a page points to the next one, which is not there.
+
+    tifffile reads the pages before it, as if they were all.
+    """
+    if file.is_ndpi:  # its offsets have more bits than those of a TIFF
+        return
+    handle, form = file.filehandle, file.tiff
+    with _damage():
+        follows = file.pages.first.offset
+    offsets: set[int] = set()
+    while follows:
+        if follows in offsets:
+            raise ValueError("This TIFF is damaged: its frames point to each other in a circle.")
+        offsets.add(follows)
+        found = b""
+        if follows < handle.size:
+            handle.seek(follows)
+            found = handle.read(form.tagnosize)
+        if len(found) == form.tagnosize:
+            (n_tags,) = struct.unpack(form.tagnoformat, found)
+            if n_tags > _MOST_TAGS:
+                raise ValueError(f"This TIFF is damaged: frame {len(offsets)} cannot be found.")
+            handle.seek(follows + form.tagnosize + n_tags * form.tagsize)
+            found = handle.read(form.offsetsize)
+        if len(found) < form.offsetsize:
+            raise ValueError(
+                f"This TIFF is cut off: the frames from frame {len(offsets)} on are missing."
+            )
+        (follows,) = struct.unpack(form.offsetformat, found)
+
+
 def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | None:
     """Return the image; None, and a note, if the description of it is wrong."""
     try:
@@ -252,10 +283,14 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
             f"This TIFF holds {len(series)} separate images;"
             " save the one to be denoised as a file of its own."
         )
+    if series[0].kind in ("generic", "uniform"):
+        _refuse_pages_without_pixels(file)
     page, axes = file.pages.first, series[0].axes
     is_palette = _is_palette(page, axes, file.is_imagej)
     if not axes.endswith("YX"):
         raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
+    if series[0].keyframe.dtype is None:
+        raise ValueError("This TIFF is damaged: its pixels have an unknown format.")
     with _damage():
         flavour, described = describe(file, axes)
     pixels = read_frames(path, series[0])
@@ -267,6 +302,14 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
     if pixels.shape[:-2] != series[0].shape[:-2]:  # the end was never acquired
         described["options"]["metadata"].pop("Labels", None)
     return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
+
+
+def _refuse_pages_without_pixels(file: tifffile.TiffFile) -> None:
+    """Refuse a file with a page that tifffile leaves out, because its tags are lost."""
+    n_pages = len(file.pages)
+    for number, page in enumerate(file.pages):
+        if not page.dataoffsets or not page.shape:
+            raise ValueError(f"This TIFF is damaged: {frame_list([number], n_pages)} has no pixels.")
 
 
 def _describes_all(
@@ -294,13 +337,14 @@ def _damage() -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise ValueError(f"This TIFF is damaged ({_reason(error)}).") from error
 
 
 def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
@@ -310,32 +354,3 @@ def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
     if "S" in axes or page.samplesperpixel > 1 or not (grey or palette):
         raise ValueError(_COLOUR)
     return palette and not is_imagej  # ImageJ's lookup tables are for display only
-
-
-_SIGNS = ("invalid page offset", "invalid offset to page", "corrupted tag list of page")
-
-
-class _BrokenChains(logging.Filter):
-    """Catches what tifffile only logs: a file that ends before its last page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if not any(sign in message for sign in _SIGNS):
-            return True
-        self.found.append(message)
-        return False
-
-
-@contextmanager
-def _broken_chains() -> Iterator[list[str]]:
-    watch = _BrokenChains()
-    log = logging.getLogger("tifffile")
-    log.addFilter(watch)
-    try:
-        yield watch.found
-    finally:
-        log.removeFilter(watch)

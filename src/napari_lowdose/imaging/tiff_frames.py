@@ -52,9 +52,7 @@ def read_frames(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
         return _complete_part(series, sorted(missing), n_frames)
     if series.dataoffset is not None and series.dtype is not None:
         dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
-        return np.memmap(
-            path, dtype=dtype, mode="r", offset=series.dataoffset, shape=tuple(series.shape)
-        )
+        return np.memmap(path, dtype, "r", offset=series.dataoffset, shape=tuple(series.shape))
     _check_memory(math.prod(series.shape) * series.keyframe.dtype.itemsize)
     try:
         return np.asarray(series.asarray())
@@ -149,7 +147,11 @@ def _incomplete(series: tifffile.TiffPageSeries, n_frames: int) -> tuple[set[int
         k = number // per_page
         page = pages[k] if k < len(pages) else None
         frames = range(number, min(number + per_page, n_frames))
-        if page is None or not page.databytecounts or 0 in page.databytecounts:
+        if page is not None and not (page.dataoffsets and page.databytecounts):
+            raise ValueError(
+                f"This TIFF is damaged: {frame_list(frames, n_frames)} has no pixels."
+            )
+        if page is None or 0 in page.databytecounts:
             # tifffile fills these with zeros, which would look like data.
             missing.update(frames)
             continue
