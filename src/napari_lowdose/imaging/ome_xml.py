@@ -78,7 +78,15 @@ def of_this_file(text: str, name: str) -> str:
     UnusableError
         If it cannot be parsed, its sizes are wrong, or it does not describe this file.
     """
-    root = parse(text)
+    try:
+        root = parse(text)
+        _limit_to(root, name)
+        return ElementTree.tostring(root, encoding="unicode")
+    except RecursionError:
+        raise UnusableError("it is nested too deeply") from None
+
+
+def _limit_to(root: ElementTree.Element, name: str) -> None:
     images = root.findall("{*}Image")
     planes = {image: image.findall("{*}Pixels/{*}TiffData") for image in images}
     names_it = _recogniser(root, [data for each in planes.values() for data in each], name)
@@ -96,7 +104,6 @@ def of_this_file(text: str, name: str) -> str:
             _limit(pixels, sizes, ours)
     if images and not found:
         raise UnusableError("it describes other files")
-    return ElementTree.tostring(root, encoding="unicode")
 
 
 def length(text: str | None) -> float | None:

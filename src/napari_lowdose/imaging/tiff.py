@@ -291,15 +291,17 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
         raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
     if series[0].keyframe.dtype is None:
         raise ValueError("This TIFF is damaged: its pixels have an unknown format.")
-    with _damage():
-        flavour, described = describe(file, axes)
     pixels = read_frames(path, series[0])
+    if len(pixels) < series[0].shape[0] and len(pixels) == 1:  # an acquisition was aborted
+        pixels, axes = pixels[0], axes[1:]
     if is_palette:
         levels = grey_levels(page, pixels)
         if levels is None:
             raise ValueError(_COLOUR)
         pixels = levels
-    if pixels.shape[:-2] != series[0].shape[:-2]:  # the end was never acquired
+    with _damage():
+        flavour, described = describe(file, axes)
+    if pixels.ndim and pixels.shape[0] < series[0].shape[0]:
         described["options"]["metadata"].pop("Labels", None)
     return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
 
@@ -321,7 +323,10 @@ def _describes_all(
     """
     if len(series) != 1 or not (file.is_ome or file.is_imagej or file.is_shaped):
         return bool(series)
-    described = math.prod(series[0].shape) // series[0].keyframe.size
+    pages = list(series[0]._pages)
+    described = len({page.index for page in pages if page is not None})
+    if len(pages) == 1:  # of one frame, or of many that follow without a page of their own
+        described = math.prod(series[0].shape) // series[0].keyframe.size
     if len(file.pages) <= described:
         return True
     with tifffile.TiffFile(path, **_NO_DESCRIPTION) as raw:
