@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,6 +23,7 @@ from napari_lowdose.command_messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from napari_lowdose.denoise import Run
     from napari_lowdose.imaging.tiff import ImageFile

@@ -167,7 +167,9 @@ def _ask_plugins(path: Path) -> list[Any]:
     try:
         return list(read([str(path)], stack=False))
     except Exception as error:  # a plugin may raise anything
-        raise ValueError(f"No installed napari plugin could read this file ({_line(error)}).") from error
+        raise ValueError(
+            f"No installed napari plugin could read this file ({_line(error)})."
+        ) from error
 
 
 def _no_reader(path: Path) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: First bytes of TIFF and BigTIFF, in either byte order.
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MOST_TAGS = 4096  # of a page
-_NO_DESCRIPTION = {"is_ome": False, "is_imagej": False, "is_shaped": False}
+_NO_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
 _COLOUR = (
     "This is a colour (RGB or indexed) image;"
     " split it into channels and save the one to be denoised as greyscale."
@@ -311,7 +311,9 @@ def _refuse_pages_without_pixels(file: tifffile.TiffFile) -> None:
     n_pages = len(file.pages)
     for number, page in enumerate(file.pages):
         if not page.dataoffsets or not page.shape:
-            raise ValueError(f"This TIFF is damaged: {frame_list([number], n_pages)} has no pixels.")
+            raise ValueError(
+                f"This TIFF is damaged: {frame_list([number], n_pages)} has no pixels."
+            )
 
 
 def _describes_all(

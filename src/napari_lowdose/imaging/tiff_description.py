@@ -75,8 +75,8 @@ def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
     for name, text in pixels.attrib.items():
         if name in ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "TimeIncrement"):
             _keep_length(metadata, name, text, pixels.get(f"{name}Unit"))
-    if name := image.get("Name"):
-        metadata["Name"] = name
+    if title := image.get("Name"):
+        metadata["Name"] = title
     description, history = _take_records(image.findtext("{*}Description") or "")
     if description:
         metadata["Description"] = description
@@ -85,10 +85,10 @@ def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
     if shared := shared - {"ID", "SamplesPerPixel"}:
         metadata["Channel"] = {key: [c[key] for c in channels] for key in sorted(shared)}
     resolution, code = _resolution(file.pages.first)
-    sizes = [metadata.get(f"PhysicalSize{axis}") for axis in "YX"]
+    sizes = [length(metadata.get(f"PhysicalSize{axis}")) for axis in "YX"]
     known = None not in sizes
     return {
-        "pixel_size": tuple(map(float, sizes)) if known else None,
+        "pixel_size": tuple(sizes) if known else None,
         "unit": metadata.get("PhysicalSizeXUnit", "µm") if known else None,
         "options": _resolution_options(resolution, code) | {"metadata": metadata},
         "history": history,

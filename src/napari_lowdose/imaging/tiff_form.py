@@ -76,7 +76,8 @@ def tiff_form(path: Path, like: ImageFile, history: Sequence[dict[str, Any]] = (
     name = path.name.lower()
     named_ome = name.removesuffix(path.suffix.lower()).endswith(".ome")
     big_name = path.suffix.lower() in _BIG
-    wanted: Flavour = "ome" if named_ome or (big_name and like.flavour == "imagej") else like.flavour
+    as_ome = named_ome or (big_name and like.flavour == "imagej")
+    wanted: Flavour = "ome" if as_ome else like.flavour
     shape = like.pixels.shape
     big = 4 * math.prod(shape) > IMAGEJ_LIMIT
     reason = ""
@@ -129,9 +130,7 @@ def _candidates(wanted: Flavour, like: ImageFile) -> Iterator[tuple[Flavour, dic
 def _named(axes: str) -> str:
     """Return axes with a name of ImageJ and OME for each that has another one, or none."""
     free = [name for name in "TZC" if name not in axes]
-    return "".join(
-        axis if axis in "TZCYX" else (free.pop(0) if free else axis) for axis in axes
-    )
+    return "".join(axis if axis in "TZCYX" else (free.pop(0) if free else axis) for axis in axes)
 
 
 def _ome_metadata(like: ImageFile, texts: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import psutil
-import tifffile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import tifffile
     from numpy.typing import NDArray
 
 
@@ -53,7 +53,7 @@ def read_frames(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
     if series.dataoffset is not None and series.dtype is not None:
         dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
         return np.memmap(path, dtype, "r", offset=series.dataoffset, shape=tuple(series.shape))
-    _check_memory(math.prod(series.shape) * series.keyframe.dtype.itemsize)
+    _check_memory(series.nbytes)
     try:
         return np.asarray(series.asarray())
     except MemoryError:
@@ -131,7 +131,7 @@ def grey_levels(page: tifffile.TiffPage, pixels: NDArray[Any]) -> NDArray[Any] |
     return np.asarray(levels[np.minimum(pixels, brightest)])
 
 
-def _incomplete(series: tifffile.TiffPageSeries, n_frames: int) -> tuple[set[int], set[int]]:
+def _incomplete(series: Any, n_frames: int) -> tuple[set[int], set[int]]:
     """Return which frames are missing, and which lie beyond the end of the file."""
     missing: set[int] = set()
     cut_off: set[int] = set()
@@ -148,9 +148,7 @@ def _incomplete(series: tifffile.TiffPageSeries, n_frames: int) -> tuple[set[int
         page = pages[k] if k < len(pages) else None
         frames = range(number, min(number + per_page, n_frames))
         if page is not None and not (page.dataoffsets and page.databytecounts):
-            raise ValueError(
-                f"This TIFF is damaged: {frame_list(frames, n_frames)} has no pixels."
-            )
+            raise ValueError(f"This TIFF is damaged: {frame_list(frames, n_frames)} has no pixels.")
         if page is None or 0 in page.databytecounts:
             # tifffile fills these with zeros, which would look like data.
             missing.update(frames)
@@ -162,9 +160,7 @@ def _incomplete(series: tifffile.TiffPageSeries, n_frames: int) -> tuple[set[int
     return missing, cut_off
 
 
-def _complete_part(
-    series: tifffile.TiffPageSeries, missing: list[int], n_frames: int
-) -> NDArray[Any]:
+def _complete_part(series: Any, missing: list[int], n_frames: int) -> NDArray[Any]:
     """Return the leading part of a stack whose end was never acquired."""
     steps = series.shape[0] if n_frames > 1 else 1
     complete = missing[0] * steps // n_frames
@@ -199,9 +195,7 @@ def _check_memory(n_bytes: int) -> None:
         )
 
 
-def _raise_for_frame(
-    series: tifffile.TiffPageSeries, n_frames: int, error: Exception
-) -> NoReturn:
+def _raise_for_frame(series: Any, n_frames: int, error: Exception) -> NoReturn:
     """Raise an error that names the first frame that cannot be decoded."""
     for number, page in enumerate(series._pages):
         try:
