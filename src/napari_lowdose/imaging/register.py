@@ -10,6 +10,7 @@ import numpy as np
 from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.imaging.sliceable import sliceable
+from napari_lowdose.steps import frame_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -283,8 +284,11 @@ def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
     for movie in movies:
         frames = [np.asarray(movie[tuple(map(int, index))], np.float32) for index in indices]
         read.append(np.stack(frames))
-        if not np.isfinite(read[-1]).all():
+        bad = ~np.isfinite(read[-1]).all(axis=(1, 2))
+        if bad.any():
+            name = frame_name(int(chosen[bad.argmax()]), leading)
             raise ValueError(
-                "some pixels are NaN or infinite: fill them in or crop them away first."
+                f"{f'{name}: ' if name else ''}some pixels are NaN or infinite: fill them in or "
+                "crop them away first."
             )
     return tuple(read)
