@@ -157,10 +157,12 @@ def _one_result(
         say(f"{name}: {sentence(error, sources[0])}")
         return UNSUITABLE
     except KeyboardInterrupt:
-        kept = target.suffix == ZARR and target.exists()
+        from napari_lowdose.streaming import unfinished_folder
+
+        kept = unfinished_folder(target) if target.suffix == ZARR else None
         what = "nothing was written for it"
-        if kept:
-            what = f"the finished frames are in {target}, the same command goes on after them"
+        if kept is not None:
+            what = f"the finished frames are in {kept}, the same command goes on after them"
         say(f"{name}: stopped, {what}")
         return INTERRUPTED
     return 0
@@ -207,7 +209,8 @@ def _read(path: Path) -> ImageFile:
     from napari_lowdose.imaging.readers import read_image
     from napari_lowdose.imaging.zarr_folder import read_zarr
 
-    return read_zarr(path) if path.suffix == ZARR else read_image(path)
+    zarr = path.is_dir() or (path.suffix == ZARR and not path.is_file())
+    return read_zarr(path) if zarr else read_image(path)
 
 
 def _run(
@@ -215,9 +218,11 @@ def _run(
 ) -> Run | Stream:
     from napari_lowdose.denoise import Run
     from napari_lowdose.image_or_pair import ImageOrPair
-    from napari_lowdose.imaging.zarr_folder import attributes_like
+    from napari_lowdose.imaging.zarr_folder import attributes_like, in_order
     from napari_lowdose.streaming import Stream
 
+    if folder is not None:
+        images = [in_order(image) for image in images]
     pixels = tuple(image.pixels for image in images)
     given = ImageOrPair(pixels).given
     if folder is None:

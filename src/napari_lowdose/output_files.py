@@ -82,7 +82,9 @@ def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_folder_of_images(path: Path) -> bool:
-    return path.is_dir() and path.suffix != ZARR
+    from napari_lowdose.imaging.zarr_folder import is_zarr
+
+    return path.is_dir() and path.suffix != ZARR and not is_zarr(path)
 
 
 def _refuse_losses(pairs: list[tuple[Path, Path]], others: Sequence[Path]) -> None:

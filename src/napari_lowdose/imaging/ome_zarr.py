@@ -154,6 +154,24 @@ def metadata(
     return {"ome": {"version": VERSION, "multiscales": [image]}}
 
 
+def axis_names(attributes: Mapping[str, Any]) -> list[str] | None:
+    """Return the names of the axes in what `metadata` has made."""
+    found = multiscales(attributes)
+    return [axis["name"] for axis in found[0]["axes"]] if found else None
+
+
+def order_of_axes(axes: str) -> tuple[int, ...]:
+    """Return the axes, as indices, in the order that OME-Zarr asks for: time, channel, space.
+
+    Examples
+    --------
+    >>> order_of_axes("TZCYX")
+    (0, 2, 1, 3, 4)
+    """
+    ranks = {"T": 0, "Z": 2, "Y": 3, "X": 4}  # any other is a channel, or the like
+    return tuple(sorted(range(len(axes)), key=lambda k: ranks.get(axes[k], 1)))
+
+
 def multiscales(attributes: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Return the images that a group describes; None if it describes none.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from napari_lowdose.imaging.ome_zarr import (
     letters,
     multiscales,
     numbers,
+    order_of_axes,
     unit_symbol,
 )
 from napari_lowdose.imaging.tiff import ImageFile
@@ -108,6 +109,31 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
         units=units,
         **_as_tiff(named, pixel_size, unit),
     )
+
+
+def in_order(image: ImageFile) -> ImageFile:
+    """Return an image with its axes in the order of OME-Zarr; its pixels stay where they are.
+
+    Parameters
+    ----------
+    image : ImageFile
+
+    Returns
+    -------
+    ImageFile
+    """
+    order = order_of_axes(image.axes)
+    if order == tuple(range(len(order))) or not image.axes.endswith("YX"):
+        return image
+    changes: dict[str, Any] = {}
+    if isinstance(image, ZarrImage):
+        changes = {
+            name: tuple(values[k] for k in order)
+            for name in ("scale", "units")
+            if (values := getattr(image, name)) is not None
+        }
+    axes = "".join(image.axes[k] for k in order)
+    return replace(image, pixels=image.pixels.transpose(order), axes=axes, **changes)
 
 
 def attributes_like(image: ImageFile) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class ZarrFrames:
         import dask.array as da
 
         chunks = tuple(self._array.chunks[axis] for axis in self._order)
-        return da.from_array(self, chunks=chunks, name=False)
+        return da.from_array(self, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
 
     def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
         """Read a part of it: a whole number or a slice for each axis."""
@@ -66,7 +66,7 @@ class ZarrFrames:
                 f"{self._name(ranges)}the zarr array is damaged here, copy it again ({error})."
             ) from error
         squeezed = tuple(slice(None) if isinstance(k, slice) else 0 for k in index)
-        return block.transpose(self._order)[squeezed]  # type: ignore[no-any-return]
+        return block.transpose(self._order)[squeezed]
 
     def _refuse_missing(self, ranges: list[range]) -> None:
         root = getattr(self._array.store, "root", None)

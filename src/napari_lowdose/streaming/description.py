@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
+
+from napari_lowdose.imaging.ome_zarr import order_of_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,13 +59,20 @@ def _axes(axes: Any, ndim: int) -> str:
     if len(letters) != ndim or not letters.isalpha() or len(set(letters.upper())) != ndim:
         raise ValueError(
             f"axes takes a letter for each of the {ndim} axes, all different, for example "
-            f"{'TZCYX'[-ndim:]!r}, not {axes!r}."
+            f"{'TCZYX'[-ndim:]!r}, not {axes!r}."
         )
     letters = letters.upper()
     if set(letters[-2:]) & set("TC"):
         raise ValueError(
             f"The axes are {letters}, and rows and columns must come last: give the image with its "
             "axes in that order (np.moveaxis)."
+        )
+    if order_of_axes(letters) != tuple(range(ndim)):
+        warnings.warn(
+            f"OME-Zarr has its axes in the order T, C, Z, Y, X, and these are {letters}: other "
+            "programs may not open the result.",
+            UserWarning,
+            stacklevel=4,
         )
     return letters
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.ome_zarr import LEVEL, metadata
+from napari_lowdose.imaging.ome_zarr import LEVEL, axis_names, metadata
 from napari_lowdose.imaging.zarr_folder import KEY, is_array
 from napari_lowdose.streaming.frame_hashes import FrameHashes
 from napari_lowdose.streaming.swap import swap
@@ -135,6 +135,7 @@ class OutputFolder:
         _remove(self._beside)
         self._beside.mkdir()
         described = metadata(len(shape), *(attributes.get(k) for k in ("axes", "scale", "units")))
+        names = axis_names(described)
         try:
             if network is not None:
                 network.save(self._beside / NETWORK)
@@ -147,7 +148,7 @@ class OutputFolder:
                 chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),
                 dtype=np.float32,
                 fill_value=np.nan,
-                dimension_names=[*attributes["axes"].lower()] if "axes" in attributes else None,
+                dimension_names=names,
                 config={"write_empty_chunks": True},
                 attributes=dict(attributes),
             )
@@ -176,15 +177,17 @@ class OutputFolder:
         self._mark(finished=False)
 
     def finish(self, history: list[Any]) -> None:
-        """Mark the result as finished, and put it in its place."""
+        """Mark the result as finished, and give it its place."""
         for left in (self.folder / LEVEL).rglob("*.partial"):  # zarr's, of a run that was killed
             left.unlink(missing_ok=True)
         self._mark(finished=True, history=history)
+        self.take_place()
+
+    def take_place(self) -> None:
+        """Replace the earlier result, if the finished one is beside it."""
         if self.folder == self._beside:
             _keep_others(self.path, self._beside)
             self._replace()
-        else:
-            _remove(self._beside)  # of an attempt to replace it
 
     def discard(self) -> None:
         """Delete what was begun."""

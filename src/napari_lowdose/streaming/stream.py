@@ -141,6 +141,7 @@ class Stream:
         self._check_space(len(missing))
         if resumed and not missing and output.finished:
             self.model = self._kept_network() if output.has_network() else self._given_network()
+            output.take_place()  # a kill may have come between
             self._end()
             yield Step(fraction=1.0, message="every frame is there already")
             return
