@@ -379,7 +379,7 @@ def test_a_zarr_is_written_frame_by_frame(run, tmp_path):
     out = tmp_path / "out.zarr"
     done = run("doubler", path, "-o", out, "--warn")
     assert done.exit_code == 0
-    clean = zarr.open_array(out)
+    clean = zarr.open_array(out / "0")
     (record,) = clean.attrs["napari-lowdose"]["history"]
     assert (record["source"], record["warnings"]) == ("in.tif", ["some pixels look saturated."])
     np.testing.assert_array_equal(clean[:], 2 * tifffile.imread(path))
@@ -398,8 +398,8 @@ def test_a_zarr_is_an_image_too(run, tmp_path):
     twice, four = tmp_path / "2.zarr", tmp_path / "4.zarr"
     assert run("doubler", path, "-o", twice).exit_code == 0
     assert run("doubler", twice, "-o", four).exit_code == 0
-    np.testing.assert_array_equal(zarr.open_array(four)[:], 4 * tifffile.imread(path))
-    history = zarr.open_array(four).attrs["napari-lowdose"]["history"]
+    np.testing.assert_array_equal(zarr.open_array(four / "0")[:], 4 * tifffile.imread(path))
+    history = zarr.open_array(four / "0").attrs["napari-lowdose"]["history"]
     assert [record["engine"] for record in history] == ["Doubler", "Doubler"]
     done = run("doubler", twice, "-o", tmp_path / "4.tif")
     assert done.exit_code == 0, done.stderr

@@ -330,11 +330,11 @@ def _run_one(job: _Job) -> int:
     try:
         typer.echo(f"{job.name} -> {job.denoise()}")
     except KeyboardInterrupt:
+        from napari_lowdose.streaming import unfinished_folder
+
         kept = []
-        if job.streamed and job.target.exists():
-            kept.append(
-                f"the finished frames are in {job.target}, the same command goes on after them"
-            )
+        if job.streamed and (folder := unfinished_folder(job.target)) is not None:
+            kept.append(f"the finished frames are in {folder}, the same command goes on after them")
         kept += [f"the network so far is in {path}" for path in job.saved]
         say(f"{job.name}: stopped, {'; '.join(kept) or 'nothing was written for it'}")
         return INTERRUPTED
@@ -359,9 +359,11 @@ def _prepare_folders(jobs: list[_Job]) -> None:
 def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     from napari_lowdose.denoise import Run
     from napari_lowdose.image_or_pair import ImageOrPair
-    from napari_lowdose.imaging.zarr_folder import attributes_like
+    from napari_lowdose.imaging.zarr_folder import attributes_like, in_order
     from napari_lowdose.streaming import Stream
 
+    if job.streamed:
+        images = [in_order(image) for image in images]
     given = ImageOrPair(tuple(image.pixels for image in images)).given
     if not job.streamed:
         return Run(given, job.engine)

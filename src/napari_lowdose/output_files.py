@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_lowdose.imaging.readers import SUFFIXES, images_in, is_zarr
+from napari_lowdose.imaging.readers import SUFFIXES, images_in
+from napari_lowdose.imaging.zarr_folder import is_zarr
 from napari_lowdose.imaging.tiff_form import TIFF_SUFFIXES
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_folder_of_images(path: Path) -> bool:
-    return path.is_dir() and not is_zarr(path)
+    return path.is_dir() and path.suffix != ZARR and not is_zarr(path)
 
 
 def _refuse_losses(pairs: list[tuple[Path, Path]], others: Sequence[Path]) -> None:

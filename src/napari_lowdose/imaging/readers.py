@@ -11,6 +11,7 @@ import numpy as np
 from napari_lowdose.imaging.ome_xml import length
 from napari_lowdose.imaging.tiff import TIFF_MAGIC, ImageFile, read_tiff
 from napari_lowdose.imaging.tiff_form import TIFF_SUFFIXES
+from napari_lowdose.imaging.zarr_folder import is_zarr, read_zarr
 
 if TYPE_CHECKING:
     import os
@@ -48,9 +49,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     path = Path(path)
     if not path.exists() and any(character in path.name for character in "*?["):
         raise FileNotFoundError("No file matches this pattern.")
-    if is_zarr(path):
-        from napari_lowdose.imaging.zarr_folder import read_zarr
-
+    if is_zarr(path) or path.suffix == ".zarr":
         return read_zarr(path)
     mode = path.stat().st_mode  # missing or forbidden: the system says so
     if stat.S_ISDIR(mode):
@@ -69,19 +68,6 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
         raise ValueError(f"The image in this file cannot be used ({_line(error)}).") from error
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether `path` is a folder in zarr format, or is named ``.zarr`` like one.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> is_zarr(Path(tempfile.mkdtemp())), is_zarr(Path(tempfile.mkdtemp(suffix=".zarr")))
-    (False, True)
-    """
-    marks = ("zarr.json", ".zarray", ".zgroup")
-    return path.suffix == ".zarr" or any((path / mark).is_file() for mark in marks)
-
-
 def images_in(folder: Path) -> list[Path]:
     """Return the images directly in a folder, in alphabetical order, without hidden ones."""
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p))
@@ -89,7 +75,7 @@ def images_in(folder: Path) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     if path.is_dir():
-        return is_zarr(path)
+        return is_zarr(path) or path.suffix == ".zarr"
     if path.suffix.lower() in SUFFIXES:
         return path.is_file()
     try:
