@@ -46,6 +46,8 @@ def image_area(frame: NDArray[Any]) -> tuple[slice, slice]:
     (slice(0, 48, None), slice(0, 64, None))
     """
     whole = slice(0, frame.shape[0]), slice(0, frame.shape[1])
+    if min(frame.shape) < SMALLEST:
+        return whole
     rows, columns = whole
     # Within a border there may be an info bar, and beside it a border again.
     for _ in range(2):
