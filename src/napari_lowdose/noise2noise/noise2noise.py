@@ -65,6 +65,9 @@ class Noise2Noise:
     shift : (float, float)
         What lies at (y, x) in the first exposure lies at (y + dy, x + dx) in the second, in
         pixels.  At most 1: cut the rest away at whole pixels.
+    outliers : "remove" or "keep"
+        Cosmic rays, hot and dead pixels take no part in the training.  In the result they show
+        the scene that the network finds there, or stay as they are.
     preview : tuple of int
         Of a stack of pairs: which one the interim images show.
     start : Noise2NoiseModel, optional
@@ -110,10 +113,12 @@ class Noise2Noise:
     shift: tuple[float, float] = (0.0, 0.0)
     preview: tuple[int, ...] = ()
     start: Noise2NoiseModel | None = field(default=None, repr=False)
+    outliers: Literal["remove", "keep"] = "remove"
 
     def __post_init__(self) -> None:
         _one_of("preset", self.preset, ("auto", "fast", "paper"))
         _one_of("use", self.use, ("both", "first"))
+        _one_of("outliers", self.outliers, ("remove", "keep"))
         for name in ("epochs", "time_budget", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not (_is_finite(value) and value > 0):
