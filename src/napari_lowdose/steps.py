@@ -166,7 +166,7 @@ def one_frame(
     if not name:
         yield from frame_steps(*frames)
         return
-    if all(frame.size and frame.min() == frame.max() for frame in frames):
+    if all(is_constant(frame) for frame in frames):
         warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
         same = of_constant(*frames) if of_constant else np.asarray(frames[0], np.float32)
         yield Step(fraction=1.0, message=f"{name}: constant", image=same)
@@ -176,6 +176,20 @@ def one_frame(
             yield replace(step, message=f"{name}: {step.message}")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def is_constant(frame: NDArray[Any]) -> bool:
+    """Whether all pixels are equal, and a float32 result can hold them.
+
+    Examples
+    --------
+    >>> is_constant(np.zeros((4, 4))), is_constant(np.full((4, 4), np.inf))
+    (True, False)
+    """
+    if not frame.size or frame.dtype.kind not in "iuf":
+        return False
+    lowest = frame.min()
+    return bool(lowest == frame.max() and abs(float(lowest)) <= np.finfo(np.float32).max)
 
 
 def report(

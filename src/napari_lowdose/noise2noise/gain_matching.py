@@ -21,11 +21,19 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
     Sums = NDArray[np.float64]
 
-__all__ = ["GainMatch", "common_signal", "evenly_spread", "match_gain", "match_standardised"]
+__all__ = [
+    "GainMatch",
+    "common_signal",
+    "evenly_spread",
+    "match_gain",
+    "match_standardised",
+    "same_scene",
+]
 
 _RADII = (0, 1, 2, 4)  # rings of neighbours between these: 3 x 3, 5 x 5 and 9 x 9 pixels
 _BLOCKS = 8  # along each side of a frame: their scatter is the error
 _MAX_ERROR = 0.25  # relative: a gain known worse than that is not used
+_CHANCE = 5.0  # standard errors
 _UNITS = 1e3  # times the contrast: exposures in different units, where a gain of 1 is a bad guess
 _MAX_PIXELS = 2**22  # read: of a longer stack, frames evenly spread
 
@@ -200,6 +208,29 @@ def common_signal(first: Pixels, second: Pixels) -> float:
         deviation = float(across.std(ddof=1))
         found.append(float(across.mean()) / deviation * math.sqrt(across.size) if deviation else 0)
     return max(found)
+
+
+def same_scene(first: Pixels, second: Pixels) -> bool:
+    """Tell whether two small exposures show the same scene, where `common_signal` is too unsure.
+
+    What neighbours share across the exposures is beyond the chance of white noise, and at least
+    half of what they share within each.
+
+    Parameters
+    ----------
+    first, second : (Y, X) float32 array
+        Standardised.
+    """
+    border = _RADII[-1]
+    pixel = [frame[border:-border, border:-border] for frame in (first, second)]
+    for inner, outer in pairwise(_RADII):
+        ring = [_box(frame, outer, border) - _box(frame, inner, border) for frame in (first, second)]
+        within = [float(np.vdot(one, around)) for one, around in zip(pixel, ring, strict=True)]
+        across = float(np.vdot(pixel[0], ring[1]) + np.vdot(pixel[1], ring[0])) / 2
+        chance = math.sqrt(float(pixel[0].var() * ring[1].var()) * pixel[0].size)
+        if min(within) > 0 and across > max(_CHANCE * chance, math.sqrt(math.prod(within)) / 2):
+            return True
+    return False
 
 
 def evenly_spread(n: int, shape: tuple[int, ...]) -> list[int]:

@@ -14,7 +14,7 @@ from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
-from napari_lowdose.steps import Step, over_frames, report
+from napari_lowdose.steps import Step, is_constant, over_frames, report
 
 if TYPE_CHECKING:
     import os
@@ -177,14 +177,13 @@ class Noise2NoiseModel:
 
         def frame_steps(*exposures: NDArray[Any]) -> Iterator[Step]:
             nonlocal n_outliers
-            frames = NormalisedFrames.of(self, *exposures)
-            closed = in_movie and any(frames.sound.constant)
-            for exposure, constant in zip(exposures, frames.sound.constant, strict=True):
-                if not (closed and constant):
+            for exposure in exposures:
+                if not (in_movie and is_constant(exposure)):  # a shutter was closed
                     check_frame(exposure, SMALLEST_FRAME)
+            frames = NormalisedFrames.of(self, *exposures)
             n_outliers += frames.sound.n_outliers
             yield Step(fraction=0.0, message="applying the network")
-            if closed:
+            if any(frames.sound.constant):
                 yield from self._closed_steps(predictor, orientations, frames, told)
                 return
             self._warn_if_unlike(frames, told)

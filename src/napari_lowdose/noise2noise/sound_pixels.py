@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Area = tuple[slice, slice]
@@ -77,4 +80,13 @@ def sound_pixels(*frames: NDArray[Any]) -> SoundPixels:
 
 
 def _common_area(frames: tuple[NDArray[Any], ...]) -> Area:
-    return (slice(0, frames[0].shape[0]), slice(0, frames[0].shape[1]))
+    """Return what is image in all frames; the whole, where that would be too little."""
+    rows, columns = zip(*map(image_area, frames), strict=True)
+    area = (_common(rows), _common(columns))
+    if min(along.stop - along.start for along in area) < SMALLEST:
+        return slice(0, frames[0].shape[0]), slice(0, frames[0].shape[1])
+    return area
+
+
+def _common(lines: Sequence[slice]) -> slice:
+    return slice(max(each.start for each in lines), min(each.stop for each in lines))

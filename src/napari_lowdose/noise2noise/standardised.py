@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Standardised", "standardised"]
 
-_COARSE = 0.1  # of the standard deviation: larger steps of a 32-bit number lose the scene
+_COARSE = 0.03  # of the standard deviation: larger steps of a 32-bit number lose the scene
 
 
 class Standardised(NamedTuple):

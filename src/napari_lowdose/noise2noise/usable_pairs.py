@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.sound_pixels import SoundPixels
     from napari_lowdose.noise2noise.standardised import Standardised
 
-__all__ = ["FrameChoice", "UsablePairs", "usable_pairs"]
+__all__ = ["FrameChoice", "UsablePairs", "listed", "usable_pairs"]
 
 _NAMED = 5  # frames, of more only the number is told
 _COPY = 1e-6  # of the variance: two exposures that differ by less are one
@@ -88,19 +88,27 @@ class FrameChoice:
     def __str__(self) -> str:
         """Name the frames and why they are no use."""
         return ", ".join(
-            f"{self._names(sorted(numbers))} ({_REASONS[reason]})"
+            f"{listed(sorted(numbers), self.leading)} ({_REASONS[reason]})"
             for reason, numbers in self.left_out.items()
             if numbers
         )
 
-    def _names(self, numbers: list[int]) -> str:
-        n = math.prod(self.leading)
-        if len(numbers) == 1:
-            return frame_name(numbers[0], self.leading) or "the only frame"
-        if len(numbers) > _NAMED:
-            return f"{len(numbers)} of {n} frames"
-        *others, last = (str(number + 1) for number in numbers)
-        return f"frames {', '.join(others)} and {last} of {n}"
+
+def listed(numbers: list[int], leading: tuple[int, ...]) -> str:
+    """Return what some frames, counted from 0, are called for a person.
+
+    Examples
+    --------
+    >>> listed([1, 4], (6,))
+    'frames 2 and 5 of 6'
+    """
+    n = math.prod(leading)
+    if len(numbers) == 1:
+        return frame_name(numbers[0], leading) or "the frame"
+    if len(numbers) > _NAMED:
+        return f"{len(numbers)} of {n} frames"
+    *others, last = (str(number + 1) for number in numbers)
+    return f"frames {', '.join(others)} and {last} of {n}"
 
 
 def are_one(first: Standardised, second: Standardised) -> bool:
