@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.noise2noise.gain_matching import GainMatch
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
 from napari_lowdose.steps import Step, over_frames, report
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class Noise2NoiseModel:
         else 1.
     device : str
         "auto", "cpu", "cuda", "mps" ...
+    pixel_size : (float, float), optional
+        Height and width of a pixel in the training images; one number for both.
+    pixel_unit : str, optional
+        The unit of `pixel_size`, for example "nm".
     state : object
         What continuing the training exactly needs; not saved in the file.
 
@@ -117,6 +122,8 @@ class Noise2NoiseModel:
     normalise: bool = False
     orientations: Literal["auto", 1, 8] = "auto"
     device: str = "auto"
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str | None = None
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +131,9 @@ class Noise2NoiseModel:
             raise ValueError(f"use must be 'both' or 'first', not {self.use!r}.")
         if self.orientations not in ("auto", 1, 8):
             raise ValueError(f"orientations must be 'auto', 1 or 8, not {self.orientations!r}.")
+        size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
+        object.__setattr__(self, "pixel_size", size)
+        object.__setattr__(self, "pixel_unit", unit)
 
     def steps(self, image: Any | Pair) -> Iterator[Step]:
         """Denoise frames, or pairs of frames.
