@@ -14,6 +14,7 @@ from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
 from napari_lowdose.steps import Step, is_constant, over_frames, report
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class Noise2NoiseModel:
         finds there, or the pixels as they are.
     device : str
         "auto", "cpu", "cuda", "mps" ...
+    pixel_size : (float, float), optional
+        Height and width of a pixel in the training images; one number for both.
+    pixel_unit : str, optional
+        The unit of `pixel_size`, for example "nm".
     state : object
         What continuing the training exactly needs; not saved in the file.
 
@@ -128,6 +133,8 @@ class Noise2NoiseModel:
     levels: tuple[Level, ...] = ()
     outliers: Literal["remove", "keep"] = "remove"
     device: str = "auto"
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str | None = None
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -137,6 +144,9 @@ class Noise2NoiseModel:
             raise ValueError(f"orientations must be 'auto', 1 or 8, not {self.orientations!r}.")
         if self.outliers not in ("remove", "keep"):
             raise ValueError(f"outliers must be 'remove' or 'keep', not {self.outliers!r}.")
+        size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
+        object.__setattr__(self, "pixel_size", size)
+        object.__setattr__(self, "pixel_unit", unit)
 
     def steps(self, image: Any | Pair) -> Iterator[Step]:
         """Denoise frames, or pairs of frames.

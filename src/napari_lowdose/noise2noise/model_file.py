@@ -27,7 +27,8 @@ _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a float32 divides by nothing smaller
 _FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
            "orientations")  # fmt: skip
-_NEWER_FIELDS = ("levels", "outliers")  # which files of 0.1 do not have
+_ADDED = ("pixel_size", "pixel_unit")  # fields that files of version 0.1.0 do not have
+_FOR_PIXELS = ("levels", "outliers")  # nor these
 
 
 def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
@@ -38,7 +39,7 @@ def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
         "architecture": dataclasses.asdict(model.architecture),
         "match": dataclasses.asdict(model.match),
         "record": dict(model.record),
-        **{name: getattr(model, name) for name in (*_FIELDS, *_NEWER_FIELDS)},
+        **{name: getattr(model, name) for name in (*_FIELDS, *_ADDED, *_FOR_PIXELS)},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
     # (np.ascontiguousarray would give a single number an axis)
@@ -93,6 +94,7 @@ def _check_header(header: dict[str, str], path: Path) -> None:
 def _model(about: dict[str, Any], weights: dict[str, Any]) -> Noise2NoiseModel:
     """Return the model as described; raises one of `_UNREADABLE` where that makes no sense."""
     fields = {name: about[name] for name in _FIELDS}
+    fields |= {name: about.get(name) for name in _ADDED}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
     for name in ("both", "one", "value_range", "shift"):

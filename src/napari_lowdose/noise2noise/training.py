@@ -292,6 +292,8 @@ class _Training:
 
     def _model(self, verdict: Verdict) -> Noise2NoiseModel:
         pairs, engine = self.pairs, self.engine
+        # Of images that do not say, that of the network they continue
+        known = engine if engine.pixel_size is not None else engine.start or engine
         epochs = self.state.step / self.steps_per_epoch
         return Noise2NoiseModel(
             architecture=self.preset,
@@ -315,6 +317,8 @@ class _Training:
             use=engine.use,
             normalise=engine.normalise,
             device=engine.device,
+            pixel_size=known.pixel_size,
+            pixel_unit=known.pixel_unit,
             state=copy.deepcopy(self.state),
         )
 
