@@ -178,7 +178,7 @@ def test_of_a_movie_frames_all_over_it_are_read() -> None:
     second[20] = 3
     assert not kinds(check_pair(first, second))
     first[20] = np.nan
-    with pytest.raises(ValueError, match="In frame 21 of 27: Of the first exposure: .* NaN"):
+    with pytest.raises(ValueError, match=r"In frame 21 of 27: Of the first exposure: .* NaN"):
         refuse_bad_pair(first, second)
 
 
@@ -220,7 +220,7 @@ def test_a_frame_that_is_the_same_in_both_exposures_is_left_out_and_all_are_refu
 
 def test_a_movie_of_nothing_is_refused_in_a_sentence() -> None:
     black = np.zeros((3, 64, 64))
-    with pytest.raises(ValueError, match="no pair to train on: frames 1, 2 and 3 of 3 .*black"):
+    with pytest.raises(ValueError, match=r"no pair to train on: frames 1, 2 and 3 of 3 .*black"):
         refuse_bad_pair(black, black)
 
 

@@ -141,8 +141,7 @@ def match_gain(first: Any, second: Any) -> GainMatch:
         for k in evenly_spread(math.prod(leading), first.shape)
     )
     return match_standardised(
-        (standardised(np.asarray(first[at])), standardised(np.asarray(second[at])))
-        for at in chosen
+        (standardised(np.asarray(first[at])), standardised(np.asarray(second[at]))) for at in chosen
     )
 
 
@@ -224,7 +223,9 @@ def same_scene(first: Pixels, second: Pixels) -> bool:
     border = _RADII[-1]
     pixel = [frame[border:-border, border:-border] for frame in (first, second)]
     for inner, outer in pairwise(_RADII):
-        ring = [_box(frame, outer, border) - _box(frame, inner, border) for frame in (first, second)]
+        ring = [
+            _box(frame, outer, border) - _box(frame, inner, border) for frame in (first, second)
+        ]
         within = [float(np.vdot(one, around)) for one, around in zip(pixel, ring, strict=True)]
         across = float(np.vdot(pixel[0], ring[1]) + np.vdot(pixel[1], ring[0])) / 2
         chance = math.sqrt(float(pixel[0].var() * ring[1].var()) * pixel[0].size)

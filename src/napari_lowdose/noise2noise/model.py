@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_frame, check_image
-from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.noise2noise.brightness_levels import Level
     from napari_lowdose.noise2noise.presets import Preset
 
 SMALLEST_FRAME = 32

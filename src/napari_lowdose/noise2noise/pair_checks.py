@@ -114,7 +114,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     []
     >>> first = rng.poisson(scene)
     >>> print(check_pair(first, 2 * first)[0].message)
-    The two layers hold the same data: choose two exposures of the scene, or the network learns ...
+    The two exposures hold the same data: choose two exposures of the scene, or the network learns ...
     """
     if first.shape != second.shape:
         return [
@@ -125,7 +125,6 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
                 "shape",
             )
         ]
-    notes: dict[str, PairNote] = {}
     for name, exposure in (("first", first), ("second", second)):
         try:
             check_image(exposure)
@@ -136,12 +135,12 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     spread = [int(k) for k in np.linspace(0, n - 1, min(n, _LOOKED_AT)).round()]
     choice = FrameChoice(leading)
     found: dict[str, list[tuple[int, PairNote]]] = {}
-    looked_at = []
-    for k in [*spread, *(k for k in range(n) if k not in set(spread))]:
-        if k not in spread and looked_at:
+    looked_at: list[int] = []
+    for turn, k in enumerate([*spread, *sorted(set(range(n)) - set(spread))]):
+        if turn >= len(spread) and looked_at:
             break
         at = np.unravel_index(k, leading)
-        frames = tuple(np.asarray(exposure[at]) for exposure in (first, second))
+        frames = (np.asarray(first[at]), np.asarray(second[at]))
         try:
             for name, frame in zip(("first", "second"), frames, strict=True):
                 _refuse_pixels(name, frame, n > 1)
@@ -231,6 +230,8 @@ def _of_movie(
     frames = sorted({k for k, _ in found})
     if len(frames) == len(looked_at):
         return note
+    if note.kind == "different" and len(frames) <= len(looked_at) / 2:
+        note = replace(note, level="note")  # dark ones: they are left out of the training
     return replace(note, message=f"{note.message[:-1]} (seen in {listed(frames, leading)}).")
 
 

@@ -54,8 +54,10 @@ def training_record(
 def _about_exposures(pairs: TrainingPairs) -> dict[str, float]:
     """Return what the frames of the first exposure are like, for frames to be compared with."""
     if not pairs.levels:
-        return about_exposures(pairs.exposures[0, 0].astype(np.float64) * pairs.scale + pairs.offset)
+        return about_exposures(
+            pairs.exposures[0, 0].astype(np.float64) * pairs.scale + pairs.offset
+        )
     # Each in units of its own contrast, in which the dim ones are the noisier
-    found = [about_exposures(first) for first in pairs.exposures[:_MOST, 0]]
+    found = [about_exposures(each) for each in pairs.exposures[:_MOST, 0]]
     noise = [each["noise"] for each in found]
     return {"mean": 0.0, "std": 1.0, "noise": max(noise), "least_noise": min(noise)}

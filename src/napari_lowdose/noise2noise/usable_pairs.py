@@ -57,7 +57,7 @@ class FrameChoice:
         self.left_out.setdefault(reason, []).append(number)
 
     def is_usable(self, number: int, sound: SoundPixels) -> bool:
-        """Look at a pair of frames, and leave it out if it is constant, repeated or one frame twice.
+        """Look at a pair of frames, and leave it out if nothing can be learnt from it.
 
         Parameters
         ----------
@@ -254,10 +254,10 @@ def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:
 
 def _cut(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
     """Cut all to the image area that the pairs have in common, where that is large enough."""
-    area = tuple(
+    rows, columns = (
         slice(max(each[axis].start for each in areas), min(each[axis].stop for each in areas))
         for axis in (0, 1)
     )
-    if min(along.stop - along.start for along in area) >= SMALLEST:
-        pairs.exposures = pairs.exposures[..., *area]
-        pairs.sound = pairs.sound[..., *area]
+    if min(along.stop - along.start for along in (rows, columns)) >= SMALLEST:
+        pairs.exposures = pairs.exposures[..., rows, columns]
+        pairs.sound = pairs.sound[..., rows, columns]
