@@ -324,8 +324,10 @@ class Noise2NoiseModel:
         yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
 
     def _about_outliers(self, n: int) -> str:
-        left = "kept as they are" if self.outliers == "keep" else "filled from the result"
-        return f"{n} outliers (cosmic rays, hot or dead pixels) were {left}."
+        pixels = f"{n} outlier pixel{'s' if n > 1 else ''}, which neither scene nor noise explains,"
+        if self.outliers == "keep":
+            return f"{pixels} {'were' if n > 1 else 'was'} put back after."
+        return f"{pixels} {'were' if n > 1 else 'was'} removed (outliers='keep' keeps them)."
 
     def _warn_if_unlike(self, frames: NormalisedFrames, told: set[str]) -> None:
         """Warn once if a frame is not like those that the network was trained on."""

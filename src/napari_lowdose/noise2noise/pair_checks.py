@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_frame, check_image
+from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
     Agreement,
@@ -19,7 +19,7 @@ from napari_lowdose.noise2noise.pair_agreement import (
     cells,
     in_errors,
 )
-from napari_lowdose.noise2noise.sound_pixels import SMALLEST, sound_pixels
+from napari_lowdose.noise2noise.sound_pixels import COARSEST, SMALLEST, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
 from napari_lowdose.noise2noise.usable_pairs import FrameChoice, listed
 from napari_lowdose.steps import frame_name, is_constant
@@ -114,7 +114,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     []
     >>> first = rng.poisson(scene)
     >>> print(check_pair(first, 2 * first)[0].message)
-    The two exposures hold the same data: choose two exposures of the scene, or the network learns ...
+    The two exposures hold the same data: choose two exposures of the scene, or the network ...
     """
     if first.shape != second.shape:
         return [
@@ -200,11 +200,7 @@ def _refuse_pixels(name: str, frame: NDArray[Any], in_movie: bool) -> None:
     if in_movie and is_constant(frame):
         return
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said of the part that holds image, later
-            check_frame(frame, SMALLEST)
-        if coarse := standardised(frame).too_coarse:
-            raise ValueError(coarse)
+        check_pixels(frame, SMALLEST, COARSEST)
     except ValueError as error:
         raise ValueError(_of(name, error)) from error
 
@@ -243,7 +239,7 @@ def _check_frames(
     for name, frame in zip(("first", "second"), sound.frames, strict=True):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            check_frame(frame, SMALLEST)
+            warn_of_pixels(frame)
         for warning in caught:
             yield PairNote("warn", _of(name, warning.message), "pixels")
     standard = [standardised(frame) for frame in sound.frames]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SoundPixels", "sound_pixels"]
 
 SMALLEST = 32  # pixels: the least side of an exposure
+COARSEST = 1 / 64  # of the contrast: larger steps of 32-bit numbers are not worth a training
 
 
 @dataclass(frozen=True, eq=False)
