@@ -62,6 +62,7 @@ SaveModel = Annotated[
         help="Save the network as M, a .safetensors file; a folder for several pairs.",
     ),
 ]
+_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")  # --continue, and from the files
 Continue = Annotated[
     Path | None, typer.Option("--continue", metavar="M", help="Continue training the network in M.")
 ]
@@ -160,7 +161,7 @@ def _pair_command(engine: type[Any]) -> Callable[..., None]:
         _end(denoise_pairs(first, second, output, built, overwrite, save_model))
 
     command.__doc__ = inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0]
-    return _with_options(command, engine_options(engine, ("preview", "start"), names))
+    return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
 
 
 def apply(

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -238,10 +239,12 @@ class _Job:
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
         if not self.streamed and (note := tiff_form(self.target, images[0]).note):
             say(f"{self.name}: warning: {note}")
+        self.engine = _at_pixel_size(self.engine, images[0])
         run = _run(images, self)
         patches = PatchSummary()
         try:
             with warnings_in_lines(self.name) as warned:
+                _check_pixel_size(self.engine, images[0])
                 _with_progress(run, self.sources[0].name, patches)
         except (OSError, MemoryError):  # of a full disk, say: the training was not for nothing
             self._save_network(run.model, asked_for=self.network is not None)
@@ -354,6 +357,25 @@ def _prepare_folders(jobs: list[_Job]) -> None:
         check_writable(folder / "x")
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def _at_pixel_size(engine: Engine, image: ImageFile) -> Engine:
+    """Let a network that is trained on `image` remember its pixel size."""
+    from napari_lowdose.noise2noise import Noise2Noise
+
+    if not isinstance(engine, Noise2Noise):
+        return engine
+    return replace(engine, pixel_size=image.pixel_size, pixel_unit=image.unit)
+
+
+def _check_pixel_size(engine: Engine, image: ImageFile) -> None:
+    """Warn of a network that was trained at another pixel size."""
+    from napari_lowdose.noise2noise import Noise2NoiseModel, pixel_size_warning
+
+    if isinstance(engine, Noise2NoiseModel):
+        warning = pixel_size_warning(engine, image.pixel_size, image.unit)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
 
 
 def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
