@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_lowdose.imaging.readers import SUFFIXES, images_in
-from napari_lowdose.imaging.zarr_folder import is_zarr
 from napari_lowdose.imaging.tiff_form import TIFF_SUFFIXES
+from napari_lowdose.imaging.zarr_folder import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -238,9 +238,7 @@ def test_units_do_not_matter(scale: float) -> None:
 )
 def test_what_a_result_in_32_bits_cannot_hold_is_refused(offset: float, dtype: type) -> None:
     first, second = (image.astype(dtype) + dtype(offset) for image in pair("blobs", 10))
-    with pytest.raises(
-        ValueError, match="a 32-bit result cannot hold both"
-    ):
+    with pytest.raises(ValueError, match="a 32-bit result cannot hold both"):
         refuse_bad_pair(first, second)
 
 

@@ -23,8 +23,13 @@ from napari_lowdose.noise2noise.device import (
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import UNet, period
 from napari_lowdose.noise2noise.pearson_loss import pearson_loss
-from napari_lowdose.noise2noise.prediction import Predictor, build_network, numpy_weights
-from napari_lowdose.noise2noise.presets import PRESETS, Preset
+from napari_lowdose.noise2noise.prediction import (
+    Predictor,
+    build_network,
+    numpy_weights,
+    weight_shapes,
+)
+from napari_lowdose.noise2noise.presets import LARGEST, PRESETS, Preset
 from napari_lowdose.noise2noise.preview import Preview
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
@@ -93,7 +98,13 @@ def preset_of(engine: Noise2Noise, device: torch.device) -> Preset:
     if engine.start is not None:  # whose width is what it is
         preset, free = engine.start.architecture, free[:-1]
     wanted: dict[str, Any] = {each: getattr(engine, each) for each in free}
-    return replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
+    preset = replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
+    size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(preset).values())
+    if size > LARGEST:
+        raise ValueError(
+            f"width {preset.width} makes a network of {size / 2**30:.0f} GiB: choose a smaller one."
+        )
+    return preset
 
 
 @dataclass
