@@ -175,6 +175,47 @@ def registered(
     -------
     Registration or None
     """
+    from napari_lowdose.imaging.fixed_pattern import (
+        lines_matter,
+        lines_move,
+        share_pixels,
+        without_lines,
+        without_shared_pixels,
+    )
+
+    shape = (first.shape[-2], first.shape[-1])
+    found = None
+    if lines_matter(first, second):
+        views = without_lines(first), without_lines(second)
+        found = _estimate(*views, max_shift)
+        if found is not None and lines_move(first, second, found.shift):
+            found = None  # they are the scene's, and tell its shift too
+    else:
+        views = first, second
+    if found is None and not share_pixels(first, second):
+        views = first, second
+        found = _estimate(*views, max_shift)
+    elif share_pixels(*views):
+        found = _estimate(*without_shared_pixels(*views), max_shift)
+    return None if found is None else _registration(found, shape)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What `registered` found: a shift that was cut at whole pixels, and the estimate there."""
+
+    cut_away: NDArray[Any]
+    estimate: ShiftEstimate
+
+    @property
+    def shift(self) -> Shift:
+        dy, dx = self.cut_away + np.array(self.estimate.shift)
+        return float(dy), float(dx)
+
+
+def _estimate(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> _Found | None:
     from napari_lowdose.imaging.shift_fraction import shift_fraction
 
     shape = (first.shape[-2], first.shape[-1])
@@ -190,24 +231,22 @@ def registered(
         whole = whole + np.rint(found.shift).astype(int)
     if not found.peak.certainty > CERTAIN or not np.isfinite(found.error).all():
         return None
-    return _registration(found, whole, shape)
+    return _Found(whole, found)
 
 
-def _registration(
-    found: ShiftEstimate, cut_away: NDArray[Any], shape: tuple[int, int]
-) -> Registration:
-    shift = cut_away + np.array(found.shift)
+def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
+    shift, estimate = np.array(found.shift), found.estimate
     whole = np.rint(shift).astype(int)
     fraction = shift - whole
     return Registration(
         shift=(float(shift[0]), float(shift[1])),
-        shift_error=found.error,
+        shift_error=estimate.error,
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
-        correlation=found.peak.correlation,
-        likeness=found.peak.likeness,
-        gain=found.gain,
-        offset=found.offset,
+        correlation=estimate.peak.correlation,
+        likeness=estimate.peak.likeness,
+        gain=estimate.gain,
+        offset=estimate.offset,
         shape=shape,
     )
 

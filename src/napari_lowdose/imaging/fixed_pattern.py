@@ -1,0 +1,171 @@
+"""What is fixed to the sensor and not to the scene: the pixels' own offsets, rows and columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Views = NDArray[np.float32]
+
+BLOCKS = 8  # along each side: their scatter is the error of what pixels share
+SURE = 5.0  # standard errors
+LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
+APART = 0.5  # px: a smaller shift does not show whether lines move with the scene
+
+
+def share_pixels(first: Views, second: Views) -> bool:
+    """Return whether two views share a pattern of single pixels that does not move.
+
+    The covariance of the two in place, above what a cubic through that of 1, 2 and 3 pixels beside
+    says: a scene is smooth over a pixel.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+        As the sensor gave them.
+
+    Returns
+    -------
+    bool
+    """
+    one, other = (view - view.mean((-2, -1), keepdims=True) for view in (first, second))
+    covariance = []
+    for lag in range(4):
+        near, far = slice(0, one.shape[-1] - lag), slice(lag, None)
+        products = [
+            np.einsum("t...,t...->...", one[..., near], other[..., far])[:, : one.shape[-1] - 3],
+            np.einsum("t...,t...->...", one[..., far], other[..., near])[:, : one.shape[-1] - 3],
+        ]
+        covariance.append(sum(_block_means(product) for product in products))
+        near, far = slice(0, one.shape[-2] - lag), slice(lag, None)
+        products = [
+            np.einsum("t...,t...->...", one[:, near], other[:, far])[: one.shape[-2] - 3],
+            np.einsum("t...,t...->...", one[:, far], other[:, near])[: one.shape[-2] - 3],
+        ]
+        covariance[-1] = covariance[-1] + sum(_block_means(product) for product in products)
+    spike = covariance[0] - 3 * covariance[1] + 3 * covariance[2] - covariance[3]
+    error = spike.std(ddof=1) / np.sqrt(spike.size)
+    return bool(spike.mean() > SURE * error > 0)
+
+
+def _block_means(image: Array) -> Array:
+    """Return the means over blocks, one row of them."""
+    rows, columns = (np.linspace(0, side, BLOCKS + 1).astype(int) for side in image.shape)
+    sums = np.add.reduceat(np.add.reduceat(image, rows[:-1], 0), columns[:-1], 1, dtype=float)
+    return np.asarray(sums / np.outer(np.diff(rows), np.diff(columns))).ravel()
+
+
+def without_shared_pixels(first: Views, second: Views) -> tuple[Views, Views]:
+    """Return two views of which no pixel of the sensor is in both.
+
+    As on a chessboard: of the first the white pixels, of the second the black ones, and the other
+    way round as further frames.  What is left out is the mean of its four neighbours.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+
+    Returns
+    -------
+    first, second : (2 T, Y, X) float32 array
+    """
+    white = (np.add.outer(*map(np.arange, first.shape[-2:])) % 2).astype(bool)
+    around = [_mean_of_neighbours(view) for view in (first, second)]
+    return (
+        np.concatenate([np.where(white, first, around[0]), np.where(white, around[0], first)]),
+        np.concatenate([np.where(white, around[1], second), np.where(white, second, around[1])]),
+    )
+
+
+def _mean_of_neighbours(views: Views) -> Views:
+    from scipy.ndimage import correlate
+
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+    return np.stack([correlate(view, cross, mode="mirror") for view in views])
+
+
+def without_lines(views: Views) -> Views:
+    """Take off what is the same all along a row or a column.
+
+    Parameters
+    ----------
+    views : (..., Y, X) array
+
+    Returns
+    -------
+    (..., Y, X) array
+        Without its mean.
+    """
+    rows, columns = views.mean(-1, keepdims=True), views.mean(-2, keepdims=True)
+    return np.asarray(views - rows - columns + views.mean((-2, -1), keepdims=True))
+
+
+def lines_matter(first: Views, second: Views) -> bool:
+    """Return whether much of the structure is the same all along rows or columns.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+
+    Returns
+    -------
+    bool
+    """
+    for view in (first.mean(0), second.mean(0)):
+        left = without_lines(view)
+        # What neighbours share is structure; what they do not is noise.
+        structure = max(float((left[1:] * left[:-1]).mean(dtype=float)), 0.0)
+        structure = min(structure, max(float((left[:, 1:] * left[:, :-1]).mean(dtype=float)), 0.0))
+        noise = float((left**2).mean(dtype=float)) - structure
+        lines = sum(
+            max(float(view.mean(axis).var()) - noise / view.shape[axis], 0.0) for axis in (0, 1)
+        )
+        if lines > LINES_SHARE * (lines + structure):
+            return True
+    return False
+
+
+def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool:
+    """Return whether rows and columns lie where the scene does, and not where they were.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+    shift : (float, float)
+        (dy, dx) of the scene in the second view, pixels.
+
+    Returns
+    -------
+    bool
+        False where the shift is too small to say.
+    """
+    with_scene = in_place = 0.0
+    for axis, by in zip((-1, -2), shift, strict=True):
+        if abs(by) < APART:
+            continue
+        profiles = [view.mean(0).mean(axis) for view in (first, second)]
+        with_scene += _covariance(*profiles, by)
+        in_place += _covariance(*profiles, 0.0)
+    return with_scene > in_place
+
+
+def _covariance(first: Array, second: Array, shift: float) -> float:
+    """Return the covariance of two profiles, steps between neighbours, the second moved back."""
+    places = np.arange(len(first), dtype=float)
+    inside = (places + shift >= 0) & (places + shift <= len(first) - 1)
+    moved = np.interp(places[inside] + shift, places, second)
+    return float(np.mean(np.diff(first[inside]) * np.diff(moved)))
+
+
+__all__ = [
+    "lines_matter",
+    "lines_move",
+    "share_pixels",
+    "without_lines",
+    "without_shared_pixels",
+]
