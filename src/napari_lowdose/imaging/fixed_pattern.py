@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 BLOCKS = 8  # along each side: their scatter is the error of what pixels share
 SURE = 5.0  # standard errors
 LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
-APART = 0.5  # px: a smaller shift does not show whether lines move with the scene
+IN_PLACE = 0.8  # of the covariance at the scene's shift: lines that move have less in place
+CONSTANT = 0.05  # of the typical contrast along a row: a row that has less shows nothing
+MOST_CONSTANT = 0.5  # of all rows: else the scene is empty
 
 
 def share_pixels(first: Views, second: Views) -> bool:
@@ -105,8 +107,8 @@ def without_lines(views: Views) -> Views:
     return np.asarray(views - rows - columns + views.mean((-2, -1), keepdims=True))
 
 
-def lines_matter(first: Views, second: Views) -> bool:
-    """Return whether much of the structure is the same all along rows or columns.
+def fixed_lines(first: Views, second: Views) -> bool:
+    """Return whether much of the structure is the same all along rows or columns, line by line.
 
     Parameters
     ----------
@@ -115,19 +117,28 @@ def lines_matter(first: Views, second: Views) -> bool:
     Returns
     -------
     bool
+        It may be the sensor's, or the scene's: `lines_move` tells.
     """
+    return bool(any(_lines_matter(first, second)))
+
+
+def _lines_matter(first: Views, second: Views) -> tuple[bool, bool]:
+    """Return whether rows, and columns, matter."""
+    matter = [False, False]
     for view in (first.mean(0), second.mean(0)):
         left = without_lines(view)
         # What neighbours share is structure; what they do not is noise.
-        structure = max(float((left[1:] * left[:-1]).mean(dtype=float)), 0.0)
-        structure = min(structure, max(float((left[:, 1:] * left[:, :-1]).mean(dtype=float)), 0.0))
+        shared = [float((a * b).mean(dtype=float)) for a, b in _neighbours(left)]
+        structure = max(min(shared), 0.0)
         noise = float((left**2).mean(dtype=float)) - structure
-        lines = sum(
-            max(float(view.mean(axis).var()) - noise / view.shape[axis], 0.0) for axis in (0, 1)
-        )
-        if lines > LINES_SHARE * (lines + structure):
-            return True
-    return False
+        for axis, profile in enumerate((view.mean(1), view.mean(0))):
+            lines = float(profile.var()) - noise / view.shape[1 - axis]
+            matter[axis] |= lines > LINES_SHARE * (lines + structure)
+    return matter[0], matter[1]
+
+
+def _neighbours(image: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    return (image[1:], image[:-1]), (image[:, 1:], image[:, :-1])
 
 
 def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool:
@@ -144,28 +155,63 @@ def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool:
     bool
         False where the shift is too small to say.
     """
-    with_scene = in_place = 0.0
-    for axis, by in zip((-1, -2), shift, strict=True):
-        if abs(by) < APART:
-            continue
-        profiles = [view.mean(0).mean(axis) for view in (first, second)]
-        with_scene += _covariance(*profiles, by)
-        in_place += _covariance(*profiles, 0.0)
-    return with_scene > in_place
+    for axis, matters in enumerate(_lines_matter(first, second)):
+        one, other = (view.mean((0, 2 - axis)) for view in (first, second))
+        if matters and not (
+            _follows(one, other, shift[axis]) and _follows(np.diff(one), np.diff(other), shift[axis])
+        ):
+            return False
+    return True
 
 
-def _covariance(first: Array, second: Array, shift: float) -> float:
-    """Return the covariance of two profiles, steps between neighbours, the second moved back."""
+def _follows(first: Array, second: Array, shift: float) -> bool:
+    """Return whether two profiles agree better at a shift than in place."""
     places = np.arange(len(first), dtype=float)
     inside = (places + shift >= 0) & (places + shift <= len(first) - 1)
-    moved = np.interp(places[inside] + shift, places, second)
-    return float(np.mean(np.diff(first[inside]) * np.diff(moved)))
+    one = first[inside]
+    there, here = (
+        np.cov(one, other)[0, 1]
+        for other in (np.interp(places[inside] + shift, places, second), second[inside])
+    )
+    return bool(here < IN_PLACE * there)
+
+
+def without_constant_lines(views: Views) -> Views:
+    """Fill rows and columns that are constant, dead or saturated, from those beside them.
+
+    Parameters
+    ----------
+    views : (T, Y, X) float32 array
+
+    Returns
+    -------
+    (T, Y, X) float32 array
+        The same where there are none, or so many that it must be the scene.
+    """
+    for _ in (0, 1):
+        views = _without_constant_rows(views).transpose(0, 2, 1)
+    return views
+
+
+def _without_constant_rows(views: Views) -> Views:
+    contrast = views.std(axis=(0, 2))
+    constant = contrast < CONSTANT * np.median(contrast)
+    if not 0 < constant.sum() < MOST_CONSTANT * len(constant):
+        return views
+    alive, at = np.flatnonzero(~constant), np.flatnonzero(constant)
+    after = np.clip(np.searchsorted(alive, at), 1, len(alive) - 1)
+    before, after = alive[after - 1], alive[after]
+    share = np.clip((at - before) / (after - before), 0, 1).astype(np.float32)[:, None]
+    filled = views.copy()
+    filled[:, at] = (1 - share) * views[:, before] + share * views[:, after]
+    return filled
 
 
 __all__ = [
-    "lines_matter",
+    "fixed_lines",
     "lines_move",
     "share_pixels",
+    "without_constant_lines",
     "without_lines",
     "without_shared_pixels",
 ]

@@ -13,6 +13,7 @@ from napari_lowdose.imaging.sliceable import sliceable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_lowdose.imaging.parts import Repeat
     from napari_lowdose.imaging.shift_fraction import ShiftEstimate
 
 Shift = tuple[float, float]
@@ -23,6 +24,28 @@ SMALLEST = 24  # px: a smaller field says nothing about shifts
 LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
 CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
 SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
+
+
+NOTHING_IN_COMMON = (
+    "the two exposures show nothing in common above the noise: they cannot be registered; give "
+    "exposures of the same scene, or more frames of them."
+)
+
+
+class NotRegisteredError(ValueError):
+    """Two exposures cannot be brought into register.
+
+    Parameters
+    ----------
+    kind : {"different", "parts", "turned", "reversed"}
+        Nothing is common to them; their parts are displaced by different shifts; one is mirrored
+        or rotated, or its contrast reversed.
+    message : str
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -37,7 +60,7 @@ class Registration:
     shift : (float, float)
         (dy, dx), pixels.
     shift_error : (float, float)
-        One standard error of it.
+        One standard error of it, and by how much parts of the image differ in it.
     whole : (int, int)
         What `cut` takes away, by cutting at whole pixels.
     fraction : (float, float)
@@ -152,18 +175,13 @@ def register_pair(
         )
     one, other = some_frames(first, second)
     registration = registered(one, other, max_shift)
-    if registration is None:
-        raise ValueError(
-            "the two exposures show nothing in common above the noise: they cannot be registered; "
-            "give exposures of the same scene, or more frames of them."
-        )
     return (*registration.cut(first, second), registration)
 
 
 def registered(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None = None
-) -> Registration | None:
-    """Return how far the scene is displaced, or None if nothing is common to both.
+) -> Registration:
+    """Return how far the scene is displaced.
 
     Parameters
     ----------
@@ -173,10 +191,15 @@ def registered(
 
     Returns
     -------
-    Registration or None
+    Registration
+
+    Raises
+    ------
+    NotRegisteredError
+        If nothing is common to both, or parts of them are displaced by different shifts.
     """
     from napari_lowdose.imaging.fixed_pattern import (
-        lines_matter,
+        fixed_lines,
         lines_move,
         share_pixels,
         without_lines,
@@ -184,20 +207,51 @@ def registered(
     )
 
     shape = (first.shape[-2], first.shape[-1])
+    whole = views = _scene_only(first, second)
     found = None
-    if lines_matter(first, second):
-        views = without_lines(first), without_lines(second)
+    if fixed_lines(*whole):
+        views = without_lines(whole[0]), without_lines(whole[1])
         found = _estimate(*views, max_shift)
-        if found is not None and lines_move(first, second, found.shift):
+        if found is not None and lines_move(*whole, found.shift):
             found = None  # they are the scene's, and tell its shift too
-    else:
-        views = first, second
-    if found is None and not share_pixels(first, second):
-        views = first, second
-        found = _estimate(*views, max_shift)
-    elif share_pixels(*views):
+        if found is None:
+            views = whole
+    if share_pixels(*views):
         found = _estimate(*without_shared_pixels(*views), max_shift)
-    return None if found is None else _registration(found, shape)
+    elif found is None:
+        found = _estimate(*views, max_shift)
+    if found is None:
+        raise NotRegisteredError("different", NOTHING_IN_COMMON)
+    if found.repeat.differs is not None:
+        dy, dx = found.repeat.differs
+        raise NotRegisteredError(
+            "parts",
+            f"the shift differs between parts of the image, by {abs(dy):.1f} px down and "
+            f"{abs(dx):.1f} px along the rows: something is fixed to the sensor, or the scene is "
+            "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
+        )
+    return _registration(found, shape)
+
+
+def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the part that holds image in both, without outliers and dead lines."""
+    from napari_lowdose.imaging.fixed_pattern import without_constant_lines
+    from napari_lowdose.imaging.image_area import image_area
+    from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+
+    areas = [image_area(view.mean(0)) for view in (first, second)]
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(*areas, strict=True)
+    )
+    if min(rows.stop - rows.start, columns.stop - columns.start) >= SMALLEST:
+        first, second = first[:, rows, columns], second[:, rows, columns]
+    one, other = (
+        without_constant_lines(
+            np.stack([replace_outliers(frame, find_outliers(frame)) for frame in view])
+        )
+        for view in (first, second)
+    )
+    return one, other
 
 
 @dataclass(frozen=True)
@@ -206,6 +260,7 @@ class _Found:
 
     cut_away: NDArray[Any]
     estimate: ShiftEstimate
+    repeat: Repeat
 
     @property
     def shift(self) -> Shift:
@@ -216,6 +271,7 @@ class _Found:
 def _estimate(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
 ) -> _Found | None:
+    from napari_lowdose.imaging.parts import repeats
     from napari_lowdose.imaging.shift_fraction import shift_fraction
 
     shape = (first.shape[-2], first.shape[-1])
@@ -231,7 +287,7 @@ def _estimate(
         whole = whole + np.rint(found.shift).astype(int)
     if not found.peak.certainty > CERTAIN or not np.isfinite(found.error).all():
         return None
-    return _Found(whole, found)
+    return _Found(whole, found, repeats(*fields, found.shift))
 
 
 def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
@@ -240,7 +296,10 @@ def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
     fraction = shift - whole
     return Registration(
         shift=(float(shift[0]), float(shift[1])),
-        shift_error=estimate.error,
+        shift_error=(
+            float(np.hypot(estimate.error[0], found.repeat.scatter[0])),
+            float(np.hypot(estimate.error[1], found.repeat.scatter[1])),
+        ),
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
         correlation=estimate.peak.correlation,

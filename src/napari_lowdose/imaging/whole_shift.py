@@ -85,13 +85,10 @@ def overlap_correlation(
     ]
     products: Any = 0
     energies = [np.zeros(sides), np.zeros(sides)]
-    passed = _scene_filter(sides, _signal(first) * _signal(second))
-    for frames in zip(first, second, strict=True):
-        spectra = []
-        for frame, energy in zip(frames, energies, strict=True):
-            band = _scene_band(np.asarray(frame, np.float32), passed)
+    for bands in zip(*scene_bands(first, second), strict=True):
+        for band, energy in zip(bands, energies, strict=True):
             energy += band**2
-            spectra.append(fft.rfft2(band, padded))
+        spectra = [fft.rfft2(band, padded) for band in bands]
         products = products + spectra[0].conj() * spectra[1]
     correlation = fft.irfft2(products, padded)
     lags = [np.arange(-far, far + 1) for far in reach]
@@ -101,6 +98,25 @@ def overlap_correlation(
     power = _overlap_energy(energies[0], *lags) * _overlap_energy(energies[1], *opposite)
     share = np.outer(*common) / np.prod(sides)
     return np.asarray(correlation * np.sqrt(share / np.maximum(power, np.finfo(float).tiny)))
+
+
+def scene_bands(first: Views, second: Views) -> tuple[Views, Views]:
+    """Return two views without noise and background, as rich in contrast all over.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) array
+
+    Returns
+    -------
+    first, second : (T, Y, X) float32 array
+    """
+    passed = _scene_filter(first.shape[-2:], _signal(first) * _signal(second))
+    one, other = (
+        np.stack([_scene_band(np.asarray(frame, np.float32), passed) for frame in view])
+        for view in (first, second)
+    )
+    return one, other
 
 
 def binned(views: Views, by: int) -> Views:
@@ -137,7 +153,7 @@ def _signal(views: Views) -> NDArray[np.float64]:
     return np.asarray(np.clip(1 - noise / np.maximum(means, np.finfo(float).tiny), 0, 1))
 
 
-def _scene_filter(sides: tuple[int, int], signal: NDArray[np.float64]) -> NDArray[np.float32]:
+def _scene_filter(sides: tuple[int, ...], signal: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the transfer, over the cosines of a frame, that leaves scene: no noise, no light."""
     down, along = (np.arange(side) / (2 * side) for side in sides)
     square = down[:, None] ** 2 + along**2
