@@ -22,6 +22,7 @@ STRONGER = 1.5  # times the correlation at the shift itself
 SAME = 3.0  # standard errors up to which a part agrees with the whole
 SURELY = 5.0  # standard errors from which on it does not
 FAR = 1.5  # px: parts that differ by less have their scatter in the error
+DOUBTFUL = 0.3  # px: if parts differ by more, the halves are asked
 FRAMES = 8  # that are looked at
 
 
@@ -36,10 +37,13 @@ class Repeat:
     differs : (float, float) or None
         The difference of the part that is furthest from the whole, where at least half of the
         parts that know a shift know another one.
+    doubtful : bool
+        Whether one part may have decided alone.
     """
 
     scatter: Shift
     differs: Shift | None
+    doubtful: bool
 
 
 def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
@@ -76,7 +80,8 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
     if far and 2 * len(far) >= len(known) + len(others):
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
-    return Repeat((float(scatter[0]), float(scatter[1])), differs)
+    doubtful = differs is not None or max(scatter) > DOUBTFUL
+    return Repeat((float(scatter[0]), float(scatter[1])), differs, doubtful)
 
 
 def _quarters(sides: tuple[int, ...]) -> list[Any]:

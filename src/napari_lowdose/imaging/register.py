@@ -26,6 +26,15 @@ CERTAIN = 6.0  # standard errors of the common signal, or chance may have made t
 SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
 
 
+ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, or inverted
+AGREED = 4.0  # standard errors up to which two halves agree
+WORST = 2.0  # px: a shift that is not known to this is none
+TURNED = (
+    "the second exposure looks {}: turn it back, or choose two exposures of the same orientation."
+)
+REVERSED = (
+    "the second exposure shows the scene with its contrast reversed: invert one of the two."
+)
 NOTHING_IN_COMMON = (
     "the two exposures show nothing in common above the noise: they cannot be registered; give "
     "exposures of the same scene, or more frames of them."
@@ -217,12 +226,16 @@ def registered(
         if found is None:
             views = whole
     if share_pixels(*views):
-        found = _estimate(*without_shared_pixels(*views), max_shift)
-    elif found is None:
-        found = _estimate(*views, max_shift)
+        views = without_shared_pixels(*views)
+        found = None
+    found = found or _estimate(*views, max_shift)
+    if found is None or found.repeat.doubtful:
+        found = _of_one_half(*views, max_shift) or found
+    if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
+        _refuse_if_turned(*whole)
     if found is None:
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
-    if found.repeat.differs is not None:
+    if found.repeat.differs:
         dy, dx = found.repeat.differs
         raise NotRegisteredError(
             "parts",
@@ -231,6 +244,40 @@ def registered(
             "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
         )
     return _registration(found, shape)
+
+
+def _refuse_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
+    """Refuse a second exposure that agrees much better when it is turned back, or inverted."""
+    from napari_lowdose.imaging.orientation import looks
+
+    words = looks(first, second)
+    if words == "reversed in contrast":
+        raise NotRegisteredError("reversed", REVERSED)
+    if words is not None:
+        raise NotRegisteredError("turned", TURNED.format(words))
+
+
+def _of_one_half(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> _Found | None:
+    """Return the shift that two halves of the field agree on, if what misleads is in the others."""
+    middle, centre = (side // 2 for side in first.shape[-2:])
+    halves = (np.s_[:, :middle], np.s_[:, middle:], np.s_[:, :, :centre], np.s_[:, :, centre:])
+    sure = []
+    for half in halves:
+        if min(first[half].shape[-2:]) < 2 * SMALLEST:
+            return None
+        found = _estimate(first[half], second[half], max_shift)
+        if found is not None and not found.repeat.doubtful:
+            sure.append(found)
+    if len(sure) < 2:
+        return None
+    best = min(sure, key=lambda found: float(np.hypot(*found.estimate.error)))
+    for found in sure:
+        error = np.hypot(found.estimate.error, best.estimate.error)
+        if (np.abs(np.subtract(found.shift, best.shift)) > AGREED * error).any():
+            return None
+    return best
 
 
 def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -285,7 +332,7 @@ def _estimate(
         if max(map(abs, found.shift)) <= SETTLED:
             break
         whole = whole + np.rint(found.shift).astype(int)
-    if not found.peak.certainty > CERTAIN or not np.isfinite(found.error).all():
+    if not found.peak.certainty > CERTAIN or not max(found.error) < WORST:
         return None
     return _Found(whole, found, repeats(*fields, found.shift))
 
