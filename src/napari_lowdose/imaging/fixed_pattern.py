@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BLOCKS = 8  # along each side: their scatter is the error of what pixels share
 SURE = 5.0  # standard errors
 LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
-IN_PLACE = 0.8  # of the covariance at the scene's shift: lines that move have less in place
+NEARLY = 0.85  # of the correlation: too little difference to tell which of two places is right
 CONSTANT = 0.05  # of the typical contrast along a row: a row that has less shows nothing
 MOST_CONSTANT = 0.5  # of all rows: else the scene is empty
 
@@ -141,8 +141,8 @@ def _neighbours(image: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]
     return (image[1:], image[:-1]), (image[:, 1:], image[:, :-1])
 
 
-def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool:
-    """Return whether rows and columns lie where the scene does, and not where they were.
+def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool | None:
+    """Return whether rows and columns lie where the scene does, or where they were.
 
     Parameters
     ----------
@@ -152,28 +152,51 @@ def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool:
 
     Returns
     -------
-    bool
-        False where the shift is too small to say.
+    bool or None
+        None where the two cannot be told apart.
     """
+    answers: list[bool | None] = []
     for axis, matters in enumerate(_lines_matter(first, second)):
-        one, other = (view.mean((0, 2 - axis)) for view in (first, second))
-        if matters and not (
-            _follows(one, other, shift[axis]) and _follows(np.diff(one), np.diff(other), shift[axis])
-        ):
-            return False
-    return True
+        if matters:
+            one, other = (view.mean((0, 2 - axis)) for view in (first, second))
+            for profiles in ((one, other), (np.diff(one), np.diff(other))):
+                answers.append(_follows(*profiles, shift[axis]))
+    if False in answers:
+        return False
+    return True if any(answers) else None
 
 
-def _follows(first: Array, second: Array, shift: float) -> bool:
+def _follows(first: Array, second: Array, shift: float) -> bool | None:
     """Return whether two profiles agree better at a shift than in place."""
     places = np.arange(len(first), dtype=float)
     inside = (places + shift >= 0) & (places + shift <= len(first) - 1)
     one = first[inside]
     there, here = (
-        np.cov(one, other)[0, 1]
+        float(np.corrcoef(one, other)[0, 1]) if one.std() * other.std() > 0 else 0.0
         for other in (np.interp(places[inside] + shift, places, second), second[inside])
     )
-    return bool(here < IN_PLACE * there)
+    if max(there, here) * np.sqrt(len(one)) < SURE or min(there, here) > NEARLY * max(there, here):
+        return None
+    return there > here
+
+
+def without_slopes(views: Views) -> Views:
+    """Take off the slopes of uneven light down and along the rows; the mean stays.
+
+    Parameters
+    ----------
+    views : (T, Y, X) float32 array
+
+    Returns
+    -------
+    (T, Y, X) float32 array
+    """
+    height, width = views.shape[-2:]
+    for ramp in (np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]):
+        unit = (ramp / np.sqrt((ramp**2).sum() * height * width / ramp.size)).astype(np.float32)
+        slope = np.einsum("tyx,yx->t", views, np.broadcast_to(unit, views.shape[-2:]))
+        views = views - slope[:, None, None] * unit
+    return views
 
 
 def without_constant_lines(views: Views) -> Views:
@@ -214,4 +237,5 @@ __all__ = [
     "without_constant_lines",
     "without_lines",
     "without_shared_pixels",
+    "without_slopes",
 ]

@@ -23,6 +23,8 @@ SAME = 3.0  # standard errors up to which a part agrees with the whole
 SURELY = 5.0  # standard errors from which on it does not
 FAR = 1.5  # px: parts that differ by less have their scatter in the error
 DOUBTFUL = 0.3  # px: if parts differ by more, the halves are asked
+OPPOSITE = 0.2  # of the power of a difference: what moved has as much of it with the other sign
+MOST_PARTS = 0.75  # of the quarters
 FRAMES = 8  # that are looked at
 
 
@@ -71,7 +73,8 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
         elif (elsewhere := _elsewhere(one, other, shift)) is not None:
             others.append(elsewhere)
     excess = [
-        np.where(np.abs(away) > SAME * error, away**2 - error**2, 0.0) for away, error in known
+        np.maximum(away**2 - error**2, 0.0) * (np.abs(away) > SAME * error).any()
+        for away, error in known
     ]
     far = [away for away, error in known if (np.abs(away) > np.maximum(FAR, SURELY * error)).any()]
     far += others
@@ -112,3 +115,63 @@ def _elsewhere(first: Views, second: Views, shift: Shift) -> NDArray[np.float64]
     highest = float(surface.max())
     beyond_doubt = highest > ELSEWHERE * typical and highest > STRONGER * here
     return away if beyond_doubt and np.abs(away).max() > FAR else None
+
+
+def moved_beneath(first: Views, second: Views, shift: Shift, gain: float) -> Shift | None:
+    """Return by how much a scene moved under a pattern that stands still and was taken for it.
+
+    What moved is in the difference of the two with both signs: the autocorrelation of the
+    difference is negative at the shift, and so it is on most quarters.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+    shift : (float, float)
+        (dy, dx) of the pattern, less than a pixel or so.
+    gain : float
+        Of the second view.
+
+    Returns
+    -------
+    (float, float) or None
+        (dy, dx) or its opposite, whole pixels.
+    """
+    from scipy import fft
+    from scipy.ndimage import fourier_shift
+
+    some = slice(None, None, max(1, -(-len(first) // FRAMES)))
+    turn = fourier_shift(np.ones((1, *_half(first.shape))), (0, *np.negative(shift)), first.shape[-1])
+    back = fft.irfft2(fft.rfft2(second[some]) * turn.astype(np.complex64), first.shape[-2:])
+    difference = back - np.float32(gain) * first[some]
+    furthest = _negative(difference)
+    if furthest is None:
+        return None
+    parts = [_negative(difference[part]) for part in _quarters(first.shape[-2:])]
+    agree = [
+        part is not None
+        and min(np.abs(np.add(part, sign * np.array(furthest))).max() for sign in (1, -1)) <= FAR
+        for part in parts
+    ]
+    return furthest if sum(agree) >= MOST_PARTS * max(1, len(parts)) else None
+
+
+def _half(shape: tuple[int, ...]) -> tuple[int, int]:
+    return shape[-2], shape[-1] // 2 + 1
+
+
+def _negative(difference: Views) -> Shift | None:
+    """Return where the autocorrelation is negative beyond doubt, from no shift."""
+    from scipy import fft
+
+    from napari_lowdose.imaging.whole_shift import scene_bands
+
+    band = scene_bands(difference, difference)[0]
+    sides = band.shape[-2:]
+    cut = np.outer(*(window(side) for side in sides)).astype(np.float32)
+    surface = fft.irfft2((np.abs(fft.rfft2(cut * band)) ** 2).sum(0), sides)
+    lowest = -float(surface.min())
+    if lowest < max(ELSEWHERE * float(np.median(np.abs(surface))), OPPOSITE * surface[0, 0]):
+        return None
+    place = np.array(np.unravel_index(np.argmin(surface), surface.shape))
+    place = np.where(place > np.array(sides) // 2, place - np.array(sides), place)
+    return float(place[0]), float(place[1])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari_lowdose.imaging.parts import Repeat
     from napari_lowdose.imaging.shift_fraction import ShiftEstimate
 
+    _Pair = tuple[NDArray[Any], NDArray[Any]]
+
 Shift = tuple[float, float]
 
 FRAMES = 64  # of a movie that are looked at
@@ -28,6 +30,7 @@ SETTLED = 0.6  # px: a shift further than this from what was cut away is cut aga
 
 ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, or inverted
 AGREED = 4.0  # standard errors up to which two halves agree
+STILL = 1.0  # px: what is displaced by less may be fixed to the sensor
 WORST = 2.0  # px: a shift that is not known to this is none
 TURNED = (
     "the second exposure looks {}: turn it back, or choose two exposures of the same orientation."
@@ -209,7 +212,6 @@ def registered(
     """
     from napari_lowdose.imaging.fixed_pattern import (
         fixed_lines,
-        lines_move,
         share_pixels,
         without_lines,
         without_shared_pixels,
@@ -217,18 +219,13 @@ def registered(
 
     shape = (first.shape[-2], first.shape[-1])
     whole = views = _scene_only(first, second)
-    found = None
     if fixed_lines(*whole):
         views = without_lines(whole[0]), without_lines(whole[1])
-        found = _estimate(*views, max_shift)
-        if found is not None and lines_move(*whole, found.shift):
-            found = None  # they are the scene's, and tell its shift too
-        if found is None:
+        if _lines_are_the_scenes(whole, views, max_shift):
             views = whole
     if share_pixels(*views):
         views = without_shared_pixels(*views)
-        found = None
-    found = found or _estimate(*views, max_shift)
+    found = _estimate(*views, max_shift)
     if found is None or found.repeat.doubtful:
         found = _of_one_half(*views, max_shift) or found
     if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
@@ -243,7 +240,47 @@ def registered(
             f"{abs(dx):.1f} px along the rows: something is fixed to the sensor, or the scene is "
             "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
         )
+    _refuse_if_moved_beneath(*views, found)
     return _registration(found, shape)
+
+
+def _lines_are_the_scenes(whole: _Pair, without: _Pair, max_shift: tuple[int, int] | None) -> bool:
+    """Return whether rows and columns move with the scene, and so tell its shift too."""
+    from napari_lowdose.imaging.fixed_pattern import lines_move
+
+    found = _estimate(*without, max_shift)
+    if found is None:
+        return True
+    move = lines_move(*whole, found.shift)
+    if move is not None:
+        return move
+    other = _estimate(*whole, max_shift)
+    return (
+        other is not None
+        and max(other.estimate.error) < max(found.estimate.error)
+        and _agree(found, other)
+    )
+
+
+def _agree(one: _Found, other: _Found) -> bool:
+    error = np.hypot(one.estimate.error, other.estimate.error)
+    return bool((np.abs(np.subtract(one.shift, other.shift)) <= AGREED * error).all())
+
+
+def _refuse_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: _Found) -> None:
+    """Refuse what stands still on the sensor, if a scene moves beneath it."""
+    from napari_lowdose.imaging.parts import moved_beneath
+
+    if max(map(abs, found.shift)) > STILL:
+        return
+    moved = moved_beneath(first, second, found.shift, found.estimate.gain)
+    if moved is not None:
+        raise NotRegisteredError(
+            "parts",
+            f"what the two exposures share stands still, while a scene beneath it moved by about "
+            f"{abs(moved[0]):.0f} px down or up and {abs(moved[1]):.0f} px along the rows: "
+            "subtract the pattern of the sensor (a dark frame, or the mean of many) first.",
+        )
 
 
 def _refuse_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
@@ -273,16 +310,12 @@ def _of_one_half(
     if len(sure) < 2:
         return None
     best = min(sure, key=lambda found: float(np.hypot(*found.estimate.error)))
-    for found in sure:
-        error = np.hypot(found.estimate.error, best.estimate.error)
-        if (np.abs(np.subtract(found.shift, best.shift)) > AGREED * error).any():
-            return None
-    return best
+    return best if all(_agree(found, best) for found in sure) else None
 
 
 def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the part that holds image in both, without outliers and dead lines."""
-    from napari_lowdose.imaging.fixed_pattern import without_constant_lines
+    from napari_lowdose.imaging.fixed_pattern import without_constant_lines, without_slopes
     from napari_lowdose.imaging.image_area import image_area
     from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
 
@@ -293,8 +326,10 @@ def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any]
     if min(rows.stop - rows.start, columns.stop - columns.start) >= SMALLEST:
         first, second = first[:, rows, columns], second[:, rows, columns]
     one, other = (
-        without_constant_lines(
-            np.stack([replace_outliers(frame, find_outliers(frame)) for frame in view])
+        without_slopes(
+            without_constant_lines(
+                np.stack([replace_outliers(frame, find_outliers(frame)) for frame in view])
+            )
         )
         for view in (first, second)
     )
