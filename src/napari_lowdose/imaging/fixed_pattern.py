@@ -16,6 +16,7 @@ BLOCKS = 8  # along each side: their scatter is the error of what pixels share
 SURE = 5.0  # standard errors
 LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
 NEARLY = 0.85  # of the correlation: too little difference to tell which of two places is right
+STEEP = 0.5  # of the variance: what is left without slopes that are worth taking off
 CONSTANT = 0.05  # of the typical contrast along a row: a row that has less shows nothing
 MOST_CONSTANT = 0.5  # of all rows: else the scene is empty
 
@@ -181,7 +182,7 @@ def _follows(first: Array, second: Array, shift: float) -> bool | None:
 
 
 def without_slopes(views: Views) -> Views:
-    """Take off the slopes of uneven light down and along the rows; the mean stays.
+    """Take off the slopes of very uneven light down and along the rows; the mean stays.
 
     Parameters
     ----------
@@ -190,13 +191,15 @@ def without_slopes(views: Views) -> Views:
     Returns
     -------
     (T, Y, X) float32 array
+        The same where the slopes are less than all the rest: they may be the scene's.
     """
     height, width = views.shape[-2:]
+    level = views
     for ramp in (np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]):
         unit = (ramp / np.sqrt((ramp**2).sum() * height * width / ramp.size)).astype(np.float32)
         slope = np.einsum("tyx,yx->t", views, np.broadcast_to(unit, views.shape[-2:]))
-        views = views - slope[:, None, None] * unit
-    return views
+        level = level - slope[:, None, None] * unit
+    return level if level.var() < STEEP * views.var() else views
 
 
 def without_constant_lines(views: Views) -> Views:

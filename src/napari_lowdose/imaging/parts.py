@@ -22,7 +22,6 @@ STRONGER = 1.5  # times the correlation at the shift itself
 SAME = 3.0  # standard errors up to which a part agrees with the whole
 SURELY = 5.0  # standard errors from which on it does not
 FAR = 1.5  # px: parts that differ by less have their scatter in the error
-DOUBTFUL = 0.3  # px: if parts differ by more, the halves are asked
 OPPOSITE = 0.2  # of the power of a difference: what moved has as much of it with the other sign
 MOST_PARTS = 0.75  # of the quarters
 FRAMES = 8  # that are looked at
@@ -39,13 +38,10 @@ class Repeat:
     differs : (float, float) or None
         The difference of the part that is furthest from the whole, where at least half of the
         parts that know a shift know another one.
-    doubtful : bool
-        Whether one part may have decided alone.
     """
 
     scatter: Shift
     differs: Shift | None
-    doubtful: bool
 
 
 def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
@@ -83,8 +79,7 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
     if far and 2 * len(far) >= len(known) + len(others):
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
-    doubtful = differs is not None or max(scatter) > DOUBTFUL
-    return Repeat((float(scatter[0]), float(scatter[1])), differs, doubtful)
+    return Repeat((float(scatter[0]), float(scatter[1])), differs)
 
 
 def _quarters(sides: tuple[int, ...]) -> list[Any]:

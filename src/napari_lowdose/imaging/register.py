@@ -30,6 +30,8 @@ SETTLED = 0.6  # px: a shift further than this from what was cut away is cut aga
 
 ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, or inverted
 AGREED = 4.0  # standard errors up to which two halves agree
+DOUBTFUL = 0.3  # px: where the parts of an image differ by more, its halves are asked
+DOUBT_ERRORS = 4.0  # standard errors, likewise
 STILL = 1.0  # px: what is displaced by less may be fixed to the sensor
 WORST = 2.0  # px: a shift that is not known to this is none
 TURNED = (
@@ -226,7 +228,7 @@ def registered(
     if share_pixels(*views):
         views = without_shared_pixels(*views)
     found = _estimate(*views, max_shift)
-    if found is None or found.repeat.doubtful:
+    if found is None or found.doubtful:
         found = _of_one_half(*views, max_shift) or found
     if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
         _refuse_if_turned(*whole)
@@ -305,7 +307,7 @@ def _of_one_half(
         if min(first[half].shape[-2:]) < 2 * SMALLEST:
             return None
         found = _estimate(first[half], second[half], max_shift)
-        if found is not None and not found.repeat.doubtful:
+        if found is not None and not found.doubtful:
             sure.append(found)
     if len(sure) < 2:
         return None
@@ -349,6 +351,17 @@ class _Found:
         dy, dx = self.cut_away + np.array(self.estimate.shift)
         return float(dy), float(dx)
 
+    @property
+    def error(self) -> Shift:
+        dy, dx = np.hypot(self.estimate.error, self.repeat.scatter)
+        return float(dy), float(dx)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether one part of the image may have decided alone."""
+        least = max(DOUBTFUL, DOUBT_ERRORS * max(self.estimate.error))
+        return self.repeat.differs is not None or max(self.repeat.scatter) > least
+
 
 def _estimate(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
@@ -378,10 +391,7 @@ def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
     fraction = shift - whole
     return Registration(
         shift=(float(shift[0]), float(shift[1])),
-        shift_error=(
-            float(np.hypot(estimate.error[0], found.repeat.scatter[0])),
-            float(np.hypot(estimate.error[1], found.repeat.scatter[1])),
-        ),
+        shift_error=found.error,
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
         correlation=estimate.peak.correlation,
