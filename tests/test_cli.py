@@ -529,6 +529,30 @@ def test_train_keep_continue_and_apply(tmp_path):
     assert done.exit_code == 2 and "same data" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_network_of_another_pixel_size_is_warned_of(tmp_path):
+    from napari_lowdose import Noise2NoiseModel
+
+    def run(*arguments):
+        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+    first, second = pair_files(tmp_path)  # 0.25 nm
+    network = tmp_path / "m.safetensors"
+    done = run(
+        "pair", first, second, "-o", tmp_path / "o.tif", "--epochs", 1, "--save-model", network
+    )
+    assert done.exit_code == 0, done.stderr
+    model = Noise2NoiseModel.load(network)
+    assert (model.pixel_size, model.pixel_unit) == ((0.25, 0.25), "nm")
+    done = run("apply", network, first, "-o", tmp_path / "same.tif")
+    assert (done.exit_code, done.stderr) == (0, "")
+    coarse = image_file(tmp_path / "coarse.tif", resolution=(1, 1))
+    done = run("apply", network, coarse, "-o", tmp_path / "other.tif")
+    assert done.exit_code == 0
+    assert "trained at a pixel size of 0.25 nm, and this image has 1 nm" in done.stderr
+    (record,) = read_tiff(tmp_path / "other.tif").history
+    assert "pixel size" in record["warnings"][0]
+
+
 # -------------------------------------------------------------- in its own process
 
 

@@ -59,6 +59,7 @@ SaveModel = Annotated[
     Path | None,
     typer.Option("--save-model", metavar="M", help="Keep the network in M, a .safetensors."),
 ]
+_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")  # --continue, and from the files
 Continue = Annotated[
     Path | None, typer.Option("--continue", metavar="M", help="Train the network in M further.")
 ]
@@ -154,7 +155,7 @@ def _pair_command(engine: type[Any]) -> Callable[..., None]:
         _end(denoise_pair(first, second, output, built, overwrite, save_model))
 
     command.__doc__ = inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0]
-    return _with_options(command, engine_options(engine, ("preview", "start"), names))
+    return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
 
 
 def apply(

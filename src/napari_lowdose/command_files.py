@@ -183,10 +183,12 @@ def _denoise(
             check_target(target, source, overwrite=overwrite)
     begun = time.perf_counter()
     images = [_read(source) for source in sources]
+    engine = _at_pixel_size(engine, images[0])
     run = _run(images, engine, target if streamed else None, overwrite)
     told = _Told()
     try:
         with _engine_warnings(" + ".join(map(str, sources))) as warned:
+            _check_pixel_size(engine, images[0])
             _with_progress(run, sources[0].name, told)
     finally:  # a training that is interrupted has a network, too
         if save_model is not None and run.model is not None:
@@ -208,6 +210,25 @@ def _read(path: Path) -> ImageFile:
     from napari_lowdose.imaging.zarr_folder import read_zarr
 
     return read_zarr(path) if path.suffix == ZARR else read_image(path)
+
+
+def _at_pixel_size(engine: Engine, image: ImageFile) -> Engine:
+    """Let a network that is trained on `image` remember its pixel size."""
+    from napari_lowdose.noise2noise import Noise2Noise
+
+    if not isinstance(engine, Noise2Noise):
+        return engine
+    return replace(engine, pixel_size=image.pixel_size, pixel_unit=image.unit)
+
+
+def _check_pixel_size(engine: Engine, image: ImageFile) -> None:
+    """Warn of a network that was trained at another pixel size."""
+    from napari_lowdose.noise2noise import Noise2NoiseModel, pixel_size_warning
+
+    if isinstance(engine, Noise2NoiseModel):
+        warning = pixel_size_warning(engine, image.pixel_size, image.unit)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
 
 
 def _run(

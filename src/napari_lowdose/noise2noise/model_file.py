@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.imaging.atomic import written_whole
+from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.presets import Preset
@@ -26,6 +27,8 @@ _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a float32 divides by nothing smaller
 _FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
            "orientations")  # fmt: skip
+_ADDED = ("pixel_size", "pixel_unit")  # fields that files of version 0.1.0 do not have
+_FOR_PIXELS = ("levels", "outliers")  # nor these
 
 
 def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
@@ -36,7 +39,7 @@ def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
         "architecture": dataclasses.asdict(model.architecture),
         "match": dataclasses.asdict(model.match),
         "record": dict(model.record),
-        **{name: getattr(model, name) for name in _FIELDS},
+        **{name: getattr(model, name) for name in (*_FIELDS, *_ADDED, *_FOR_PIXELS)},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
     # (np.ascontiguousarray would give a single number an axis)
@@ -91,11 +94,17 @@ def _check_header(header: dict[str, str], path: Path) -> None:
 def _model(about: dict[str, Any], weights: dict[str, Any]) -> Noise2NoiseModel:
     """Return the model as described; raises one of `_UNREADABLE` where that makes no sense."""
     fields = {name: about[name] for name in _FIELDS}
+    fields |= {name: about.get(name) for name in _ADDED}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
     for name in ("both", "one", "value_range", "shift"):
         low, high = fields[name]
         fields[name] = (_number(low), _number(high))
+    fields["levels"] = tuple(
+        Level(*map(_number, (contrast, gain, offset)))
+        for contrast, gain, offset in about.get("levels", ())
+    )
+    fields["outliers"] = about.get("outliers", "remove")
     match = GainMatch(**about["match"])
     gain = _number(match.gain)
     _number(match.offset)
@@ -107,6 +116,7 @@ def _model(about: dict[str, Any], weights: dict[str, Any]) -> Noise2NoiseModel:
     sensible = (
         fields["scale"] >= _SMALLEST
         and abs(gain) >= _SMALLEST
+        and all(one.contrast > 0 and abs(one.gain) >= _SMALLEST for one in fields["levels"])
         and max(map(abs, fields["shift"])) <= 1
         and isinstance(match.error, float)
         and isinstance(fields["normalise"], bool)

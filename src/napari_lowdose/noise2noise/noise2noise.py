@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from napari_lowdose.noise2noise.model import n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep
 
 if TYPE_CHECKING:
@@ -65,8 +67,16 @@ class Noise2Noise:
     shift : (float, float)
         What lies at (y, x) in the first exposure lies at (y + dy, x + dx) in the second, in
         pixels.  At most 1: cut the rest away at whole pixels.
+    outliers : "remove" or "keep"
+        Cosmic rays, hot and dead pixels take no part in the training.  In the result they show
+        the scene that the network finds there, or stay as they are.
     preview : tuple of int
         Of a stack of pairs: which one the interim images show.
+    pixel_size : float or (float, float), optional
+        Height and width of a pixel, kept with the network: it fits images of about this
+        pixel size only.
+    pixel_unit : str, optional
+        The unit of `pixel_size`, for example "nm".
     start : Noise2NoiseModel, optional
         A network to train further; `preset` and `width` are then its own.
 
@@ -109,11 +119,15 @@ class Noise2Noise:
     width: int | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     preview: tuple[int, ...] = ()
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
+    outliers: Literal["remove", "keep"] = "remove"
 
     def __post_init__(self) -> None:
         _one_of("preset", self.preset, ("auto", "fast", "paper"))
         _one_of("use", self.use, ("both", "first"))
+        _one_of("outliers", self.outliers, ("remove", "keep"))
         for name in ("epochs", "time_budget", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not (_is_finite(value) and value > 0):
@@ -142,6 +156,9 @@ class Noise2Noise:
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         object.__setattr__(self, "preview", tuple(map(int, preview)))
+        size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
+        object.__setattr__(self, "pixel_size", size)
+        object.__setattr__(self, "pixel_unit", unit)
 
     def steps(self, pair: Pair) -> Iterator[Step]:
         """Train a network on a pair, and denoise the pair with it.
@@ -234,6 +251,10 @@ class Noise2Noise:
             fraction=0.0, message="looking at the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
         refuse_bad_pair(first, second, self.shift)
+        if self.start is not None:
+            warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
+            if warning is not None:
+                warnings.warn(warning, UserWarning, stacklevel=3)
         from napari_lowdose.noise2noise.training import training_steps
 
         yield from training_steps(first, second, self, begun, reserve)

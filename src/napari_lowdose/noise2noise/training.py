@@ -67,7 +67,8 @@ def training_steps(
     device = choose_device(engine.device)
     start = engine.start
     normalisation = None if start is None else (start.offset, start.scale)
-    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation)
+    by_frame = None if start is None else bool(start.levels)
+    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation, by_frame)
     preset = preset_of(engine, device)
     about = training_record(first, pairs, engine, preset, device)
     training = _Training(pairs, engine, preset, device, about)
@@ -291,6 +292,8 @@ class _Training:
 
     def _model(self, verdict: Verdict) -> Noise2NoiseModel:
         pairs, engine = self.pairs, self.engine
+        # Of images that do not say, that of the network they continue
+        known = engine if engine.pixel_size is not None else engine.start or engine
         epochs = self.state.step / self.steps_per_epoch
         return Noise2NoiseModel(
             architecture=self.preset,
@@ -298,6 +301,8 @@ class _Training:
             offset=pairs.offset,
             scale=pairs.scale,
             match=pairs.match,
+            levels=pairs.levels,
+            outliers=engine.outliers,
             shift=engine.shift,
             both=verdict.both,
             one=verdict.one,
@@ -312,6 +317,8 @@ class _Training:
             use=engine.use,
             normalise=engine.normalise,
             device=engine.device,
+            pixel_size=known.pixel_size,
+            pixel_unit=known.pixel_unit,
             state=copy.deepcopy(self.state),
         )
 
