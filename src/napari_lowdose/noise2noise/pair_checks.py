@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.imaging.register import NotRegisteredError
+
     Frame = NDArray[np.float32]
     Blocks = NDArray[np.float64]
 
@@ -61,7 +63,7 @@ class PairNote:
         Training would be useless; the result may mislead; worth knowing.
     message : str
     kind : str
-        "shape", "unusable", "same", "frames", "different", "reversed", "shift", "moved",
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
         "common noise", "correlated noise", "pixels", "gain" or "noise".
     shift : (float, float), optional
         For "shift": how far the second is displaced against the first, pixels.
@@ -95,9 +97,9 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     -----
     - Same: one is the other times a gain plus an offset, to a millionth of its variance.
     - Frames: some of a movie are black, constant, repeated, or the same in both exposures.
-    - Shift: the peak of the cross-correlation, less a smooth background, by a
-      parabola along each axis; told if what the noise does to the correlation
-      cannot explain it.
+    - Shift: as `register_pair` finds it, which is refused if it differs between the quarters of
+      the frame; told if its error cannot explain it.
+    - Turned, reversed: the second is mirrored, rotated, or its contrast reversed.
     - Common noise: the cross-covariance of the two at lag 0 above what lags of 1,
       2 and 3 pixels predict; a pattern of the sensor, or an exposure in both.
       Detail of a single pixel in the scene looks the same.
@@ -245,6 +247,9 @@ def _check_frames(
     standard = [standardised(frame) for frame in sound.frames]
     one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)
+    if agreed.trouble is not None:
+        yield _of_trouble(agreed.trouble)
+        return
     if agreed.found is None:
         small = min(one.shape) < _SMALL
         if not small or not same_scene(*aligned(one, two, shift)):
@@ -260,14 +265,6 @@ def _check_frames(
             return
         agreed = Agreement(shift)
     assert agreed.found is not None
-    if agreed.reversed:
-        yield PairNote(
-            "warn",
-            "The second exposure shows the scene with its contrast reversed: invert one of the "
-            "two.",
-            "reversed",
-        )
-        return
     if agreed.off:
         yield PairNote(
             "warn",
@@ -279,6 +276,13 @@ def _check_frames(
     one, two = aligned(one, two, agreed.found)
     if min(one.shape) >= SMALLEST // 2:
         yield from _check_noise(one, two, standard[1].deviation / standard[0].deviation)
+
+
+def _of_trouble(error: NotRegisteredError) -> PairNote:
+    """Say why two exposures cannot be registered."""
+    kinds = {"parts": "moved", "turned": "turned", "reversed": "reversed"}
+    message = str(error)
+    return PairNote("warn", message[0].upper() + message[1:], kinds[error.kind])
 
 
 def _directions(shift: tuple[float, float]) -> str:
