@@ -29,7 +29,6 @@ from napari_lowdose.steps import (
     Step,
     drain,
     on_one_blas_thread,
-    one_blas_thread,
     over_frames,
     report,
     spread_over,
@@ -191,10 +190,32 @@ class Reucid:
         ValueError
             If none of the frames can be denoised.
         """
+        return drain(self.settle_steps(*frames))
+
+    def settle_steps(self, *frames: NDArray[Any]) -> Generator[Step, None, Reucid]:
+        """Do what `settle` does, step by step.
+
+        Parameters
+        ----------
+        *frames : (Y, X) array
+
+        Yields
+        ------
+        Step
+
+        Returns
+        -------
+        Reucid
+        """
         if isinstance(self.patch_size, int):
             return self
-        with one_blas_thread():
-            p, wide = drain(self._patch_size(images_of(frames), 1.0))
+        found: list[tuple[int, bool]] = []
+
+        def search() -> Iterator[Step]:
+            found.append((yield from self._patch_size(images_of(frames), 1.0)))
+
+        yield from on_one_blas_thread(search())
+        p, wide = found[0]
         n_components = self.n_components * (WIDTHS if wide else 1)
         return replace(self, patch_size=p, n_components=n_components)
 

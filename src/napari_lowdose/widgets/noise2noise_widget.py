@@ -14,7 +14,7 @@ from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair
+from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair, why_not_in_view
 from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.lazy_run import LazyRun
@@ -242,6 +242,9 @@ class Noise2NoiseWidget(DockArea):
             return
         assert first is not None and second is not None  # else it is unsuitable
         view = frame_in_view(self.viewer.dims, first) if self._is_stack() else ()
+        if why := why_not_in_view(self.viewer.dims, first, self.form.all_frames):
+            self.panel.refuse(why)
+            return
         if self._neighbours():
             view = (min(view[0], len(pixels_of(first)) - 2), *view[1:])
         try:
@@ -298,6 +301,9 @@ class Noise2NoiseWidget(DockArea):
         first, last = sources[0], sources[-1]
         assert first is not None and last is not None  # else they are unsuitable
         extent = self.network.extent.currentData() if pixels_of(first).ndim > 2 else "all"
+        if why := why_not_in_view(self.viewer.dims, first, extent != "current"):
+            self.panel.refuse(why)
+            return
         name = f"{common_name(first.name, last.name)} denoised"
         source: Any = first if target is not None else pair
         if extent == "lazy":
