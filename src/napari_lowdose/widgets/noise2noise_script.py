@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 NOT_SAVED = "network.safetensors"
+SHOW = """
+if __name__ == "__main__":
+    import napari
+
+    viewer = napari.Viewer()
+    viewer.add_image({before})
+    viewer.add_image(clean)
+    napari.run()
+"""
 
 
 def training_script(
@@ -24,8 +33,10 @@ def training_script(
     neighbours: bool = False,
     model: Noise2NoiseModel | None = None,
     start_path: str | None = None,
+    name: str = "denoised",
+    model_path: str | None = None,
 ) -> str:
-    """Return a script that trains the network again, and denoises with it.
+    """Return a script that trains the network again, denoises with it, saves and shows.
 
     Parameters
     ----------
@@ -40,6 +51,10 @@ def training_script(
         What the training led to: however it was ended, the script ends it there.
     start_path : str, optional
         File of the network that was trained further, where it came from a file.
+    name : str
+        Of the result, for its file.
+    model_path : str, optional
+        File of the network that was trained, if it was saved: the script does not write there.
 
     Returns
     -------
@@ -66,16 +81,28 @@ def training_script(
     else:
         read, train, apply = ["first", "second"], "first, second", "(first{0}, second{0})"
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
+    trained = f"model = Noise2Noise({parameters}).train({train})\n"
+    if model_path is None:
+        trained += f"model.save({_file_name(name, '.safetensors')!r})\n"
+    else:
+        trained += f"# It is saved already: model = Noise2NoiseModel.load({model_path!r})\n"
+        names = [*names[:1], "Noise2NoiseModel", *names[-1:]]
     return (
         _reading(read, paths, names)
         + before
-        + f"model = Noise2Noise({parameters}).train({train})\n"
+        + trained
         + f"clean = denoise({apply.format(at)}, model)\n"
+        + _saving(name, read[0] + at)
     )
 
 
-def applying_script(model_path: str | None, paths: Sequence[str | None], frame: Index = ()) -> str:
-    """Return a script that applies a saved network.
+def applying_script(
+    model_path: str | None,
+    paths: Sequence[str | None],
+    frame: Index = (),
+    name: str = "denoised",
+) -> str:
+    """Return a script that applies a saved network, saves the result and shows it.
 
     Parameters
     ----------
@@ -85,6 +112,8 @@ def applying_script(model_path: str | None, paths: Sequence[str | None], frame: 
         File of the image, or of both exposures.
     frame : tuple of int
         Which frame was denoised; empty for all.
+    name : str
+        Of the result, for its file.
     """
     read = ["image"] if len(paths) == 1 else ["first", "second"]
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
@@ -95,7 +124,18 @@ def applying_script(model_path: str | None, paths: Sequence[str | None], frame: 
         + _reading(read, paths, ["Noise2NoiseModel", "denoise"])
         + f"model = Noise2NoiseModel.load({model_path or NOT_SAVED!r})\n"
         + f"clean = denoise({applied}, model)\n"
+        + _saving(name, read[0] + at)
     )
+
+
+def _saving(name: str, before: str) -> str:
+    """Return the lines that save `clean`, and show it over what it was made of."""
+    return f"tifffile.imwrite({_file_name(name, '.tif')!r}, clean)\n" + SHOW.format(before=before)
+
+
+def _file_name(name: str, ending: str) -> str:
+    safe = "".join(c if c.isalnum() or c in " -_+" else "_" for c in name).strip(" _")
+    return f"{safe or 'denoised'}{ending}"
 
 
 def _reading(variables: list[str], paths: Sequence[str | None], names: list[str]) -> str:
@@ -103,7 +143,7 @@ def _reading(variables: list[str], paths: Sequence[str | None], names: list[str]
     files = [path or f"{name}.tif" for name, path in zip(variables, paths, strict=True)]
     tiff = [file.lower().endswith((".tif", ".tiff")) for file in files]
     lines: list[Any] = [
-        "import tifffile\n" if any(tiff) else "",
+        "import tifffile\n",
         f"from napari_lowdose import {', '.join(names)}\n",
         "" if all(tiff) else "from napari_lowdose.imaging.readers import read_image\n",
         "\n",
