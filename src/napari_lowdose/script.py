@@ -63,7 +63,7 @@ def as_python(
     if trained is not None:
         engine = with_epochs_reached(engine, trained)
     pixels = "".join(f"{name} = {_reader(each)}\n" for name, each in zip(names, paths, strict=True))
-    engines, expression = _expression(engine, network)
+    engines, made = expression(engine, network)
     given = f"({', '.join(names)})" if pair else names[0]
     tiff = any(each.lower().endswith(_TIFF) for each in paths)
     other = any(not each.lower().endswith(_TIFF) for each in paths)
@@ -71,7 +71,7 @@ def as_python(
         f"{'import tifffile' if tiff else ''}\n".lstrip()
         + f"from napari_lowdose import {', '.join(engines)}, denoise\n"
         + "from napari_lowdose.imaging.readers import read_image\n" * other
-        + f"\n{pixels}clean = denoise({given}, {expression})\n"
+        + f"\n{pixels}clean = denoise({given}, {made})\n"
     )
 
 
@@ -108,8 +108,20 @@ def _reader(path: str) -> str:
     return f"tifffile.imread({path!r})" if tiff else f"read_image({path!r}).pixels"
 
 
-def _expression(engine: Any, network: str) -> tuple[list[str], str]:
-    """Return the names to import, and what makes the engine."""
+def expression(engine: Any, network: str = NETWORK) -> tuple[list[str], str]:
+    """Return the names to import, and the expression that makes the engine.
+
+    Parameters
+    ----------
+    engine : Engine
+    network : str
+        File of a network: the one that `engine` is, or that training started from.
+
+    Returns
+    -------
+    names : list of str
+    expression : str
+    """
     name = type(engine).__name__
     if hasattr(engine, "load"):  # a network: all it was told is in its file
         return [name], f"{name}.load({network!r})"

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.widgets.run_panel import text_label
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,6 +50,7 @@ class EigenpatchGallery(QWidget):
         self._chosen: Sequence[StackStep] = ()
         self._items: list[QListWidgetItem] = []
         self._clickable = False
+        self.title = text_label()
         self.caption = QLabel()
         self.caption.setToolTip("Click on an eigenpatch to keep or to drop it, in every stack.")
         self.stack_combo = QComboBox()
@@ -70,12 +73,24 @@ class EigenpatchGallery(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.title)
         layout.addLayout(top)
         layout.addWidget(self.scree)
         layout.addWidget(self.tiles, 1)
 
-    def show_stacks(self, stacks: Sequence[StackStep], chosen: Sequence[StackStep]) -> None:
-        """Show the eigenpatches of `stacks`, and where they differ from what was `chosen`."""
+    def show_stacks(
+        self, stacks: Sequence[StackStep], chosen: Sequence[StackStep], of: str = ""
+    ) -> None:
+        """Show the eigenpatches of `stacks`, and where they differ from what was `chosen`.
+
+        Parameters
+        ----------
+        stacks, chosen : sequence of StackStep
+        of : str
+            The result that a click changes.
+        """
+        self.title.setText(f"Eigenpatches of {of}")
+        self.title.setVisible(bool(of))
         self._stacks, self._chosen = stacks, chosen
         if self.stack_combo.count() != len(stacks):
             seen = max(self.stack_combo.currentIndex(), 0)

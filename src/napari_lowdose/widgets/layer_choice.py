@@ -80,12 +80,63 @@ def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
 
 
 def frame_in_view(dims: Dims, layer: Image) -> tuple[int, ...]:
-    """Return which frame of `layer` is in view: its index along each leading axis."""
+    """Return which frame of `layer` is in view, or is nearest to what is: its index."""
     shape = _shape(layer)[:-2]
-    position = layer.world_to_data(dims.point)
+    position = _position(dims, layer)
     return tuple(
-        int(np.clip(round(float(at)), 0, n - 1)) for at, n in zip(position, shape, strict=False)
+        int(np.clip(np.round(at), 0, n - 1)) for at, n in zip(position, shape, strict=True)
     )
+
+
+def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
+    """Return why what the canvas shows of `layer` cannot be denoised, in one sentence.
+
+    Parameters
+    ----------
+    dims : Dims
+    layer : Image
+    all_frames : bool
+        Whether all frames are meant, or the one in view.
+
+    Returns
+    -------
+    str
+        Empty where the last two axes of the layer are on the canvas, whichever of them is
+        vertical: they are its frames.
+    """
+    ndim = len(_shape(layer))
+    if ndim < 3:
+        return ""
+    name = f"'{layer.name}'"
+    if dims.ndisplay == 3:
+        if all_frames:
+            return ""
+        return f"{name} is shown in 3D: switch to 2D to choose a frame of it, or take all frames."
+    offset = dims.ndim - ndim
+    shown = sorted([axis - offset for axis in dims.order if axis >= offset][-2:])
+    if shown != [ndim - 2, ndim - 1]:
+        one, other = shown
+        return (
+            f"{name} is seen along another axis: on the canvas are its axes {one} and {other}, and "
+            f"its frames are axes {ndim - 2} and {ndim - 1}. Roll the dimensions back, or, where a "
+            f"frame is what you see, add it again as "
+            f"np.moveaxis(layer.data, ({one}, {other}), (-2, -1))."
+        )
+    if all_frames:
+        return ""
+    position = _position(dims, layer)
+    inside = all(0 <= np.round(at) < n for at, n in zip(position, _shape(layer)[:-2], strict=True))
+    return "" if inside else f"{name} has no frame at this position of the sliders: move them."
+
+
+def _position(dims: Dims, layer: Image) -> list[float]:
+    """Return where the sliders are along the leading axes of `layer`, in its pixels.
+
+    As napari has it, which cuts a layer that is rotated out of the canvas as if it were not.
+    """
+    n_leading = len(_shape(layer)) - 2
+    point = [*dims.point[-n_leading - 2 : -2], 0.0, 0.0]
+    return [float(at) for at in layer.world_to_data(point)[:n_leading]]
 
 
 def _images(layers: LayerList) -> list[Image]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 
 from napari_lowdose.denoise import Run
@@ -18,11 +19,11 @@ from napari_lowdose.widgets.result_layer import (
     residual,
     residual_limits,
 )
+from napari_lowdose.widgets.snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from napari.components import LayerList
     from numpy.typing import NDArray
 
@@ -33,8 +34,9 @@ class LayerRun:
     """A run whose result appears as a layer at the first interim image, and refines.
 
     Every run makes a layer of its own, so no earlier result is ever lost.  Until the run is
-    finished its layer is marked as partial, whatever may happen to the run.  It works on the
-    pixels that the input layer had at the start: the input may be changed or removed.
+    finished its layer is marked as partial, whatever may happen to the run.  It works on a
+    `snapshot` of the input, which may be changed or removed meanwhile: of what is small the
+    pixels at the start, of large or lazy stacks each frame as it is when its turn comes.
 
     Parameters
     ----------
@@ -44,11 +46,14 @@ class LayerRun:
         The input layer, or the two of a pair.
     engine : Engine
     frame : tuple of int, optional
-        Which frame of a stack of frames to denoise; all of them by default.
+        Which frame of a stack of frames to denoise; all of them by default.  Its result is shown
+        at its place in the stack, and nowhere else.
     with_residual : bool
         Add a layer of input (of a pair: the first) minus result at the end.
     name : str, optional
         Of the result; by default made of the input's and the engine's.
+    pixels : tuple of (..., Y, X) arrays, optional
+        What to work on, one for each input layer; by default a snapshot of them.
 
     Attributes
     ----------
@@ -65,9 +70,12 @@ class LayerRun:
         frame: tuple[int, ...] = (),
         with_residual: bool = False,
         name: str | None = None,
+        pixels: tuple[Any, ...] | None = None,
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
-        images = tuple(pixels_of(each)[frame] if frame else pixels_of(each) for each in sources)
+        given = pixels or tuple(pixels_of(each) for each in sources)
+        parts = tuple(each[frame] if frame else each for each in given)
+        images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = Run(images if isinstance(source, tuple) else images[0], engine)
         self.frame = frame
         self.paths = tuple(file_of(each) for each in sources)
@@ -77,8 +85,10 @@ class LayerRun:
         self._source_names = [each.name for each in sources]
         self._with_residual = with_residual
         self._limits = (0.0, 1.0)
-        self._input = images[0]
-        self._placement = placement(sources[0], self._input.ndim)
+        # The residual is subtracted when it is shown: of what is lazy from the data themselves.
+        self._input = images[0] if isinstance(images[0], np.ndarray) else parts[0]
+        corner = (*map(float, frame), 0.0, 0.0)
+        self._placement = placement(sources[0], sources[0].ndim, corner)
         where = f" {list(frame)}" if frame else ""
         self._name = name or f"{sources[0].name}{where} {type(engine).__name__.upper()}"
 
@@ -103,7 +113,7 @@ class LayerRun:
             self.result = self._add(data, self._name + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
-            self.result.data = newest
+            self.result.data = self._in_place(newest)
         else:  # the run writes its frames into the array that the layer already has
             self.result.refresh()
         self.describe()
@@ -128,9 +138,9 @@ class LayerRun:
         self.run.image[index] = image
         if self.result is None or self.result_removed:
             return
-        self.result.data = image if self._one_frame else self.run.image
+        self.result.data = self._in_place(image) if self._one_frame else self.run.image
         if self.residual is not None and self.residual in self._layers:
-            self.residual.data = residual(self._input, self.run.image)
+            self.residual.data = self._in_place(residual(self._input, self.run.image))
 
     def describe(self, **changes: Any) -> None:
         """Write what was done, with `changes`, into the metadata of the result layer."""
@@ -150,9 +160,13 @@ class LayerRun:
     def _one_frame(self) -> bool:
         return bool(self._input.ndim == 2)
 
+    def _in_place(self, data: Any) -> Any:
+        """Return one frame of a stack as a stack of one frame, which is shown at its place only."""
+        return data[(np.newaxis,) * len(self.frame)]
+
     def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
         arguments = {"contrast_limits": limits, **self._placement, **options}
-        layer = Image(data, name=name, multiscale=False, **arguments)
+        layer = Image(self._in_place(data), name=name, multiscale=False, **arguments)
         mark_as_result(layer)
         self._layers.append(layer)
         return layer

@@ -35,9 +35,9 @@ class LazyRun(LayerRun):
     def __init__(
         self, layers: LayerList, source: Image | tuple[Image, Image], engine: Engine, name: str
     ) -> None:
-        super().__init__(layers, source, engine, name=name)
         sources = source if isinstance(source, tuple) else (source,)
         movies = tuple(_lazy(layer) for layer in sources)
+        super().__init__(layers, source, engine, name=name, pixels=movies)
         clean = denoise(ImageOrPair(movies).given, engine)
         self.run.finished = True
         self.result = self._add(clean, name, sources[0].contrast_limits)

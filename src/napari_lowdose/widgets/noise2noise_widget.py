@@ -14,7 +14,7 @@ from napari_lowdose.widgets.chosen_pair import ChosenPair
 from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view
+from napari_lowdose.widgets.layer_choice import frame_in_view, why_not_in_view
 from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.layer_pixel_size import layer_pixel_size, pixel_size_note
 from napari_lowdose.widgets.layer_run import LayerRun
@@ -26,6 +26,7 @@ from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
 from napari_lowdose.widgets.noise2noise_script import applying_script, training_script
 from napari_lowdose.widgets.pair_card import PairCard
 from napari_lowdose.widgets.pair_run import PairRun, common_name
+from napari_lowdose.widgets.python_script import Axes
 from napari_lowdose.widgets.result_layer import pixels_of
 from napari_lowdose.widgets.run_panel import duration
 from napari_lowdose.widgets.suitable import ONE_LAYER, denoised_again, why_unsuitable
@@ -167,6 +168,9 @@ class Noise2NoiseWidget(DockArea):
             return
         assert first is not None and second is not None  # else it is unsuitable
         self._asked_for = None
+        if why := why_not_in_view(self.viewer.dims, first, self.form.all_frames):
+            self.panel.refuse(why)
+            return
         view = self.pair.frame()
         size, unit = layer_pixel_size(first)
         try:
@@ -228,8 +232,14 @@ class Noise2NoiseWidget(DockArea):
         first, last = sources[0], sources[-1]
         assert first is not None and last is not None  # else they are unsuitable
         extent = self.network.extent.currentData() if pixels_of(first).ndim > 2 else "all"
+        if why := why_not_in_view(self.viewer.dims, first, extent != "current"):
+            self.panel.refuse(why)
+            return
         name = f"{common_name(first.name, last.name)} denoised"
-        warnings = [pixel_size_note(self.model, first), *map(denoised_again, dict.fromkeys((first, last)))]
+        warnings = [
+            pixel_size_note(self.model, first),
+            *map(denoised_again, dict.fromkeys((first, last))),
+        ]
         source: Any = first if target is not None else pair
         if extent == "lazy":
             self.panel.start()
@@ -375,15 +385,21 @@ class Noise2NoiseWidget(DockArea):
             return self._shown.script()
         run = self._shown
         if run is not None:
-            name = run.result.name if run.result is not None else ""
-            return applying_script(file_of_network(run.run.engine), run.paths, run.frame, name)
+            name = "" if run.result is None else run.result.name
+            path = file_of_network(run.run.engine)
+            return applying_script(path, run.paths, run.frame, name, Axes.of(run.result))
         first, second = self.pair.layers
         frame = () if self.form.all_frames else self.pair.frame()
         neighbours = self.pair.neighbours()
         paths = [file_of(first)] if neighbours else [file_of(first), file_of(second)]
         name = "" if first is None or second is None else common_name(first.name, second.name)
         return training_script(
-            self.form.parameters(), paths, frame, neighbours, name=f"{name} Noise2Noise"
+            self.form.parameters(),
+            paths,
+            frame,
+            neighbours,
+            name=f"{name} Noise2Noise",
+            axes=Axes.of(first),
         )
 
     # ---------------------------------------------------------------- the parts

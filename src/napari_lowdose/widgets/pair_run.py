@@ -16,7 +16,9 @@ from napari_lowdose.denoise import engine_record
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.noise2noise_script import NOT_SAVED, training_script
+from napari_lowdose.widgets.python_script import Axes
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
+from napari_lowdose.widgets.snapshot import snapshot
 from napari_lowdose.widgets.trained_network import file_of_network
 
 if TYPE_CHECKING:
@@ -124,9 +126,11 @@ class PairRun(LayerRun):
     ) -> None:
         self.neighbours = first is second
         self.scene = common_name(first.name, second.name)
-        pair = (pixels_of(first), pixels_of(second))
+        movie = snapshot(pixels_of(first))
+        pair = (movie, movie if self.neighbours else snapshot(pixels_of(second)))
+        pixels = pair[:1] if self.neighbours else pair
         if self.neighbours:
-            pair = (pair[0][:-1], pair[1][1:])
+            pair = (movie[:-1], movie[1:])
         self.training = TrainThenApply(engine, pair)
         super().__init__(
             layers,
@@ -135,10 +139,12 @@ class PairRun(LayerRun):
             frame,
             with_residual,
             name=f"{self.scene}{_where(frame)} Noise2Noise",
+            pixels=pixels,
         )
         self._start = start
         self._sources = (first, second)
         self._trained_data = (first.data, second.data)
+        self._axes = Axes.of(first)
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
         self.gain: tuple[float, float] | None = None
@@ -225,6 +231,7 @@ class PairRun(LayerRun):
             path,
             self._name,
             file_of_network(self.model),
+            self._axes,
         )
 
     def _goes_on_from(self, start: TrainedNetwork) -> bool:
@@ -246,7 +253,7 @@ class PairRun(LayerRun):
         if self.result is None or self.result_removed or before == (0.0, 1.0):
             return
         if tuple(self.result.contrast_limits) == before:
-            image = np.asarray(self.result.data)[self._any_frame()]
+            image = self.run.image[self._any_frame()]
             if not np.isnan(image).any():
                 self._limits = contrast_limits(image)
                 self.result.contrast_limits_range = (float(image.min()), float(image.max()))

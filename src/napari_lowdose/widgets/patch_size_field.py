@@ -22,7 +22,8 @@ class PatchSizeField(QWidget):
     """How the patch size is chosen, beside its value in pixels.
 
     The value is filled in with the estimated PSF width, marked by '≈'; to edit it is to fix
-    it.  For a wide patch it is the width that the engine would make of the estimate.
+    it.  For a wide patch it is the width that the engine would make of the estimate.  Where it is
+    known what "auto" comes to, which is so for stacks of frames, that is shown without '≈'.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ class PatchSizeField(QWidget):
         layout.addWidget(self.pixels)
         self.estimate: int | None = None
         """The estimated PSF width, pixels."""
+        self.automatic: int | None = None
+        """What "auto" comes to, pixels; None where it is not known."""
         self.mode.currentIndexChanged.connect(self._show)
         self.pixels.valueChanged.connect(self._edited)
         self._show()
@@ -64,9 +67,15 @@ class PatchSizeField(QWidget):
         mode = None if isinstance(patch_size, int) else patch_size
         self.mode.setCurrentIndex(self.mode.findData(mode))
 
-    def set_estimate(self, psf_width: int | None) -> None:
-        """Fill in the estimated PSF width, pixels; None while there is none."""
-        self.estimate = psf_width
+    def set_estimate(self, psf_width: int | None, automatic: int | None = None) -> None:
+        """Fill in the estimated PSF width, and what "auto" comes to, pixels.
+
+        Parameters
+        ----------
+        psf_width, automatic : int or None
+            None while they are not known.
+        """
+        self.estimate, self.automatic = psf_width, automatic
         self._show()
 
     def _show(self) -> None:
@@ -74,9 +83,11 @@ class PatchSizeField(QWidget):
         fixed = mode is None
         wide = wide_patch(psf)
         self.pixels.blockSignals(True)
-        self.pixels.setPrefix("" if fixed else "≈ ")
+        known = mode == "auto" and self.automatic is not None
+        self.pixels.setPrefix("" if fixed or known else "≈ ")
         if not fixed or self.pixels.value() == self.pixels.minimum():
-            self.pixels.setValue(wide if mode == "wide" and psf else psf)
+            found = {"wide": wide if psf else 0, "auto": self.automatic or psf}
+            self.pixels.setValue(found.get(mode, psf))
         # Without an estimate there is the tooltip of the whole field.
         self.pixels.setToolTip(f"PSF width ≈ {psf} px; wide uses {wide} px" if psf else "")
         self.pixels.blockSignals(False)

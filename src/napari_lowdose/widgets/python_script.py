@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_lowdose.denoise import as_python
+from napari_lowdose.script import expression
+from napari_lowdose.widgets.layer_file import TIFF, axis_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari.layers import Image
+
     from napari_lowdose.reucid import Reucid, StackStep
+    from napari_lowdose.widgets.stack_patch_sizes import StackPatchSizes
 
 Index = tuple[int, ...]
 NO_FILE = "# The layer is not the whole of one file: save it as image.tif first.\n"
+# Axes in the order that ImageJ wants
+IMAGEJ = ("YX", "TYX", "ZYX", "CYX", "TZYX", "TCYX", "ZCYX", "TZCYX")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the axes of a layer are, and how long a pixel is along them.
+
+    Attributes
+    ----------
+    names : str
+        One letter an axis, as TIFF has them: "TYX".
+    scale : tuple of float
+    unit : str
+        Of the last axis; empty for pixels.
+    """
+
+    names: str = "YX"
+    scale: tuple[float, ...] = (1.0, 1.0)
+    unit: str = ""
+
+    @classmethod
+    def of(cls, layer: Image | None) -> Axes:
+        """Return the axes of `layer`; those that nobody has named are times."""
+        if layer is None:
+            return cls()
+        leading = [name[:1].upper() for name in axis_names(layer)[:-2]]
+        if len(set(leading)) < len(leading) or not set(leading) <= set("TZC"):
+            leading = list("TZC"[: len(leading)]) if len(leading) < 4 else ["Q"] * len(leading)
+        unit = f"{layer.units[-1]:~}".replace("µ", "u")  # as ImageJ writes micrometres
+        scale = tuple(float(length) for length in layer.scale)
+        return cls("".join(leading) + "YX", scale, "" if unit in ("px", "pixel") else unit)
+
+    def frame(self) -> Axes:
+        """Return those of one frame."""
+        return replace(self, names=self.names[-2:], scale=self.scale[-2:])
+
+    @property
+    def has_size(self) -> bool:
+        """Whether a pixel has another size than 1 pixel."""
+        return any(length != 1 for length in self.scale)
 
 
 def reucid_script(
@@ -24,8 +69,10 @@ def reucid_script(
     frame: Index = (),
     stacks: Mapping[Index, Sequence[StackStep]] | None = None,
     toggled: Sequence[Index] = (),
+    sizes: StackPatchSizes | None = None,
+    axes: Axes = Axes(),
 ) -> str:
-    """Return a script that makes the result again.
+    """Return a script that makes the result again, saves it, and says how to look at it.
 
     Parameters
     ----------
@@ -39,6 +86,10 @@ def reucid_script(
         The patch stacks, with the eigenpatches that are kept now.
     toggled : sequence of tuple of int
         Frames where a person changed which eigenpatches are kept.
+    sizes : StackPatchSizes, optional
+        The patch sizes that the stack decided.
+    axes : Axes
+        Of the input layer.
 
     Returns
     -------
@@ -49,18 +100,79 @@ def reucid_script(
     used = {each[0].n_stacks for each in stacks.values() if each}
     if len(used) == 1:  # how much memory was free is not the same on the next machine
         engine = replace(engine, n_stacks=used.pop())
-    whole = () in toggled
-    script = as_python(kept_by_hand(engine, stacks[()]) if whole else engine, path or "image.tif")
-    if path is None:
-        script = NO_FILE + script
-    if frame:
-        script = script.replace("\nclean =", f"\nimage = image[{_indices(frame)}]\nclean =")
-    for index in toggled:
-        if index:
-            by_hand = kept_by_hand(engine, stacks[index])
-            where = f"[{_indices(index)}]"
-            script += f"clean{where} = denoise(image{where}, {by_hand!r})\n"
-    return script
+
+    def engine_at(index: Index) -> Reucid:
+        return engine if sizes is None else sizes.settle(engine, index)
+
+    if () in toggled:
+        lines = [_denoise((), kept_by_hand(engine_at(frame), stacks[()]))]
+    elif sizes is None or frame or not sizes.channel_axes:
+        lines = [_denoise((), engine_at(frame))]
+    else:
+        lines = ["clean = np.empty(image.shape, np.float32)\n"]
+        for group in sizes.found:
+            at = dict(zip(sizes.channel_axes, group, strict=True))
+            where = [at.get(axis) for axis in range(max(at) + 1)]
+            lines.append(_denoise(where, engine_at(tuple(i or 0 for i in where))))
+    lines += [
+        _denoise(index, kept_by_hand(engine_at(index), stacks[index])) for index in toggled if index
+    ]
+    numpy = any("np." in line for line in lines)
+    tiff = path is None or path.lower().endswith(TIFF)
+    read = "tifffile.imread(source)" if tiff else "read_image(source).pixels"
+    axes = axes.frame() if frame else axes
+    cut = f"[{_indices(frame)}]" if frame else ""
+    suffix = f" {'-'.join(map(str, frame))}" if frame else ""
+    return (
+        (NO_FILE if path is None else "")
+        + "from pathlib import Path\n\n"
+        + "import numpy as np\n" * numpy
+        + "import tifffile\n"
+        + "from napari_lowdose import Reucid, denoise\n"
+        + ("" if tiff else "from napari_lowdose.imaging.readers import read_image\n")
+        + f"\nsource = Path({path or 'image.tif'!r})\n"
+        + f'target = source.with_name(f"{{source.stem}}{suffix} REUCID.tif")\n'
+        + "if target.exists():\n"
+        + '    raise SystemExit(f"{target} exists already: choose another target.")\n\n'
+        + f"image = {read}{cut}\n"
+        + "".join(lines)
+        + saving("target", "clean", axes)
+        + looking(["image", "clean"], axes)
+    )
+
+
+def saving(target: str, image: str, axes: Axes) -> str:
+    """Return the line that saves the array `image` as TIFF, with its axes and pixel size.
+
+    Examples
+    --------
+    >>> print(saving("target", "clean", Axes("TYX", (1.0, 0.5, 0.5), "nm")))
+    tifffile.imwrite(
+        target, clean, imagej=True, photometric='minisblack',
+        metadata={'axes': 'TYX', 'unit': 'nm'}, resolution=(2.0, 2.0),
+    )
+    <BLANKLINE>
+    """
+    metadata = {"axes": axes.names} | ({"unit": axes.unit} if axes.unit else {})
+    imagej = "imagej=True, " if axes.names in IMAGEJ else ""
+    height, width = (1 / abs(length) for length in axes.scale[-2:])
+    resolution = f" resolution=({width:.7}, {height:.7})," if axes.has_size else ""
+    return (
+        f"tifffile.imwrite(\n    {target}, {image}, {imagej}photometric='minisblack',\n"
+        f"    metadata={metadata!r},{resolution}\n)\n"
+    )
+
+
+def looking(images: Sequence[str], axes: Axes) -> str:
+    """Return comments that say how to look at arrays in napari."""
+    scale = f", scale={axes.scale}" if axes.has_size else ""
+    return (
+        "\n# To compare them in napari:\n"
+        "# import napari\n"
+        "# viewer = napari.Viewer()\n"
+        + "".join(f'# viewer.add_image({each}, name="{each}"{scale})\n' for each in images)
+        + "# napari.run()\n"
+    )
 
 
 def kept_by_hand(engine: Reucid, stacks: Sequence[StackStep]) -> Reucid:
@@ -73,5 +185,10 @@ def kept_by_hand(engine: Reucid, stacks: Sequence[StackStep]) -> Reucid:
     return replace(engine, n_stacks=stacks[0].n_stacks, keep=kept)
 
 
-def _indices(index: Index) -> str:
-    return ", ".join(str(i) for i in index)
+def _denoise(index: Sequence[int | None], engine: Reucid) -> str:
+    where = f"[{_indices(index)}]" if index else ""
+    return f"clean{where} = denoise(image{where}, {expression(engine)[1]})\n"
+
+
+def _indices(index: Sequence[int | None]) -> str:
+    return ", ".join(":" if i is None else str(i) for i in index)

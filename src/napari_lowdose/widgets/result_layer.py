@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from napari.utils.transforms import Affine
+from napari.utils.transforms import CompositeAffine
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -50,16 +50,17 @@ def pixels_of(layer: Image) -> Any:
     return data if isinstance(data, np.ndarray) else da.asarray(data)
 
 
-def placement(layer: Image, ndim: int, corner: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
+def placement(layer: Image, ndim: int, corner: tuple[float, ...] = (0.0, 0.0)) -> dict[str, Any]:
     """Return the arguments of `add_image` that lay a result over `layer`.
 
     Parameters
     ----------
     layer : Image
     ndim : int
-        Dimensions of the result: those of the layer, or 2 for one frame of it.
-    corner : (float, float)
-        Where in a frame of the layer the first pixel of the result lies, (y, x) in pixels.
+        Dimensions of the result: those of the layer, or 2 for what lies on every frame.
+    corner : tuple of float
+        Where in the layer the first pixel of the result lies, in pixels: (y, x), or the index of
+        a frame before them.
 
     Returns
     -------
@@ -67,7 +68,9 @@ def placement(layer: Image, ndim: int, corner: tuple[float, float] = (0.0, 0.0))
         scale, translate, rotate, shear, affine, units, axis_labels and colormap.
     """
     axes = list(range(layer.ndim - ndim, layer.ndim))
-    own = Affine(
+    # As the layer has them: to take them out of one matrix would turn a flipped axis (a negative
+    # scale) into a rotation.
+    own = CompositeAffine(
         scale=layer.scale,
         translate=layer.translate,
         rotate=layer.rotate,
@@ -76,10 +79,9 @@ def placement(layer: Image, ndim: int, corner: tuple[float, float] = (0.0, 0.0))
     ).set_slice(axes)
     return {
         "scale": own.scale,
-        "translate": own(np.array([0.0] * (ndim - 2) + list(corner))),
+        "translate": own(np.array([0.0] * (ndim - len(corner)) + [float(at) for at in corner])),
         "rotate": own.rotate,
-        # For a layer without shear napari gives n zeros, and takes n (n - 1) / 2 only.
-        "shear": own.shear if np.any(own.shear) else None,
+        "shear": own.shear,
         "affine": layer.affine.set_slice(axes).affine_matrix,
         "units": tuple(layer.units[axis] for axis in axes),
         "axis_labels": tuple(layer.axis_labels[axis] for axis in axes),

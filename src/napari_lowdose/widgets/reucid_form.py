@@ -29,6 +29,11 @@ STACKS_HELP = (
     "quickest, and the result is practically the same. Automatic: as few as fit into the "
     "memory.</qt>"
 )
+FRAMES_HELP = (
+    "<qt>Of a stack of frames: the one that is shown, or all. The frames of a movie have one patch "
+    "size, which several of them decide; channels have their own. The current frame is denoised "
+    "as it would be among all.</qt>"
+)
 LABELS = {
     "patch_size": "patch size",
     "n_stacks": "stacks",
@@ -84,7 +89,7 @@ class ReucidForm(ParameterForm):
             for name, text in parameter_help(Reucid).items()
         }
         self.add("image", self.layer_combo.native, "The image layer to denoise.")
-        self.add("frames", self.frames, "Of a stack of frames: the one that is shown, or all.")
+        self.add("frames", self.frames, FRAMES_HELP)
         self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
         self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
         self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
@@ -130,6 +135,13 @@ class ReucidForm(ParameterForm):
         self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.seed.setValue(engine.seed)
+
+    def recall(self, engine: Reucid, stacks_chosen: bool, all_frames: bool, residual: bool) -> None:
+        """Fill in the form as it was when a run was started."""
+        self.set_parameters(engine)
+        self.stacks_chosen = stacks_chosen
+        self.frames.setCurrentIndex(self.frames.findData(all_frames))
+        self.with_residual.setChecked(residual)
 
     def show_frames(self, shown: bool) -> None:
         """Offer the choice of frames, or hide it."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.denoise import engine_record
 from napari_lowdose.reucid import StackStep
 from napari_lowdose.steps import Step
+from napari_lowdose.widgets.layer_choice import frame_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.python_script import Index, reucid_script
+from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
+from napari_lowdose.widgets.snapshot import KEPT
+from napari_lowdose.widgets.stack_patch_sizes import of_stack
 from napari_lowdose.widgets.toggle_eigenpatch import toggle_eigenpatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from napari.components import Dims, LayerList
+    from napari.layers import Image
+
     from napari_lowdose.reucid import Reucid
+    from napari_lowdose.widgets.stack_patch_sizes import StackPatchSizes
 
 WIDE_PATCHES = (
     "Wide patches average over more repeats, and may weaken what occurs once (a vacancy, a "
@@ -27,24 +36,85 @@ WIDE_PATCHES = (
 class ReucidRun(LayerRun):
     """A `LayerRun` that remembers each frame's eigenpatches.
 
+    Parameters
+    ----------
+    layers : LayerList
+    source : Image
+    engine : Reucid
+    frame : tuple of int, optional
+        Which frame of a stack of frames to denoise; all of them by default.  It gets the patch
+        size that it would get among all of them.
+    with_residual : bool
+    sizes : StackPatchSizes, optional
+        The patch sizes that a stack decides, where they are known.
+
     Attributes
     ----------
+    engine : Reucid
+        As it was run.
+    asked : Reucid
+        As a person asked for it: a default number of stacks that does not suit is not insisted on.
+    stacks_chosen : bool
+        Whether a person has set the number of stacks.
     stacks : dict from frame index to list of StackStep
         As kept now.  The key of a single frame is ``()``.
     chosen : dict from frame index to list of StackStep
         As the engine chose.
     notes : list of str
         What a person should know about the result: the engine's warnings, and wide patches.
+    status : str
+        How the run ended.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        layers: LayerList,
+        source: Image,
+        engine: Reucid,
+        frame: Index = (),
+        with_residual: bool = False,
+        sizes: StackPatchSizes | None = None,
+    ) -> None:
+        self._of_stack = of_stack(engine, source, frame, sizes)
+        where = f" {list(frame)}" if frame else ""
+        super().__init__(
+            layers,
+            source,
+            self._of_stack or engine,
+            frame,
+            with_residual,
+            name=f"{source.name}{where} {type(engine).__name__.upper()}",
+        )
+        self.engine = engine
         self.stacks: dict[Index, list[StackStep]] = {}
         self.chosen: dict[Index, list[StackStep]] = {}
         self.notes: list[str] = []
+        self.status = ""
+        self.asked, self.stacks_chosen = engine, True
+        self.with_residual = with_residual
+        self._source = weakref.ref(source)
+        self._axes = Axes.of(source)
+
+    @property
+    def source(self) -> Image | None:
+        """The input layer, as long as it is there."""
+        return self._source()
+
+    @property
+    def sizes(self) -> StackPatchSizes | None:
+        """The patch sizes that the stack decided; None for a single image."""
+        return None if self._of_stack is None else self._of_stack.sizes
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory is needed to make the result again from other eigenpatches, about."""
+        stacks = [stack for frame in self.stacks.values() for stack in frame]
+        return min(int(self.run.input.nbytes), KEPT) + sum(s.eigenpatches.nbytes for s in stacks)
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest interim image, and remember the eigenpatches."""
+        if self.sizes is not None and (note := self.sizes.note()):
+            self.note(note)
         for step in steps:
             if isinstance(step, StackStep):
                 if step.wide:
@@ -59,8 +129,11 @@ class ReucidRun(LayerRun):
         if text not in self.notes:
             self.notes.append(text)
 
-    def frame_near(self, index: Index) -> Index | None:
-        """Return `index` if its eigenpatches are known, else the frame finished last."""
+    def frame_near(self, dims: Dims) -> Index | None:
+        """Return whose eigenpatches to show: those of the frame in view, or finished last."""
+        if self.result is None:
+            return None
+        index = () if self._one_frame else frame_in_view(dims, self.result)
         if index in self.stacks or not self.stacks:
             return index if index in self.stacks else None
         return next(reversed(self.stacks))
@@ -91,6 +164,10 @@ class ReucidRun(LayerRun):
         ]
         self.describe(**({"kept_by_hand": by_hand} if by_hand else {}))
 
+    def describe(self, **changes: Any) -> None:
+        """Write what was done into the metadata of the result layer."""
+        super().describe(**(engine_record(self.engine) | changes))
+
     def summary(self) -> str:
         """Return what was done, in a few words."""
         stacks = [stack for frame in self.stacks.values() for stack in frame]
@@ -108,13 +185,15 @@ class ReucidRun(LayerRun):
 
     def script(self) -> str:
         """Return the Python script that makes the result as it is now."""
-        return reucid_script(self.engine, self.path, self.frame, self.stacks, self._toggled())
-
-    @property
-    def engine(self) -> Reucid:
-        """The engine as it was run."""
-        engine: Reucid = self.run.engine  # type: ignore[assignment]
-        return engine
+        return reucid_script(
+            self.engine,
+            self.path,
+            self.frame,
+            self.stacks,
+            self._toggled(),
+            self.sizes,
+            self._axes,
+        )
 
     def _toggled(self) -> list[Index]:
         return [

@@ -9,28 +9,43 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
+from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_layer
+from napari_lowdose.widgets.kept_runs import KeptRuns
+from napari_lowdose.widgets.layer_choice import (
+    frame_in_view,
+    most_likely_layer,
+    why_not_in_view,
+)
 from napari_lowdose.widgets.layer_file import file_of
-from napari_lowdose.widgets.psf_width_job import PsfWidthStep, psf_width_steps
-from napari_lowdose.widgets.python_script import reucid_script
-from napari_lowdose.widgets.result_layer import is_result, pixels_of
+from napari_lowdose.widgets.patch_size_job import (
+    KnownPatchSizes,
+    PatchSizesStep,
+    PsfWidthStep,
+    is_stack,
+)
+from napari_lowdose.widgets.python_script import Axes, reucid_script
+from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
 from napari_lowdose.widgets.reucid_run import ReucidRun
 from napari_lowdose.widgets.run_panel import RunPanel, duration
-from napari_lowdose.widgets.suitable import why_unsuitable
+from napari_lowdose.widgets.suitable import denoised_again, why_unsuitable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
 
-    from napari_lowdose.reucid import Reucid
     from napari_lowdose.steps import Step
     from napari_lowdose.widgets.python_script import Index
+
+NOT_KEPT = (
+    "The eigenpatches of '{}' are not kept: it was made by another widget or in another session, "
+    "or too many results came after it. Denoise again to choose among them."
+)
 
 
 class ReucidWidget(DockArea):
@@ -44,13 +59,19 @@ class ReucidWidget(DockArea):
     Attributes
     ----------
     current : ReucidRun or None
-        The run whose eigenpatches are shown.
+        The run whose eigenpatches are shown: that of the selected result.
+    kept : KeptRuns
+        What can be selected.
+    patch_sizes : KnownPatchSizes
+        Of the chosen layer, if it is a stack of frames.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
         self.current: ReucidRun | None = None
+        self.kept = KeptRuns()
+        self.patch_sizes = KnownPatchSizes()
         self._running: ReucidRun | None = None
         self._started = 0.0
         self._layer: Image | None = None
@@ -89,15 +110,23 @@ class ReucidWidget(DockArea):
         except ValueError as error:
             self.panel.refuse(in_words_of_form(str(error)))
             return
+        if why := why_not_in_view(self.viewer.dims, layer, self.form.all_frames):
+            self.panel.refuse(why)
+            return
         frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
         with_residual = self.form.with_residual.isChecked()
+        asked, stacks_chosen = engine, self.form.stacks_chosen
+        sizes = self.patch_sizes.of(layer, engine)
+
+        def make_run(engine: Reucid) -> ReucidRun:
+            run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual, sizes)
+            run.asked, run.stacks_chosen = asked, stacks_chosen
+            return run
+
         self._started = time.perf_counter()
         self.panel.start()
-        self._start(
-            lambda engine: ReucidRun(self.viewer.layers, layer, engine, frame, with_residual),
-            engine,
-            self.form.stacks_chosen,
-        )
+        self.panel.warn(denoised_again(layer))
+        self._start(make_run, engine, stacks_chosen)
 
     def stop(self) -> None:
         """Stop the run, and keep what it has reached as a partial result."""
@@ -115,11 +144,12 @@ class ReucidWidget(DockArea):
         """
         if self.current is not None:
             return self.current.script()
-        layer = self.form.layer
-        frame = (
-            () if layer is None or self.form.all_frames else frame_in_view(self.viewer.dims, layer)
-        )
-        return reucid_script(self.form.parameters(), file_of(layer), frame)
+        layer, engine = self.form.layer, self.form.parameters()
+        if layer is None:
+            return reucid_script(engine, None)
+        frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
+        sizes = self.patch_sizes.of(layer, engine)
+        return reucid_script(engine, file_of(layer), frame, sizes=sizes, axes=Axes.of(layer))
 
     # ------------------------------------------------------------------ a run
 
@@ -147,11 +177,14 @@ class ReucidWidget(DockArea):
 
     def _advanced(self, run: ReucidRun, steps: list[Step]) -> None:
         self.panel.advance(steps[-1])
-        known = len(run.notes)
+        known, before = len(run.notes), run.result
         run.show(steps)
         if run.stacks and not run.result_removed:
-            self.current = run
-            self._show_eigenpatches()
+            if before is None:  # from now on the selected layer decides
+                self.current = run
+                self.kept.add(run)
+            if run is self.current:
+                self._show_eigenpatches()
             if len(run.notes) > known:
                 self._tell_notes(run)
 
@@ -179,28 +212,32 @@ class ReucidWidget(DockArea):
             took = duration(time.perf_counter() - self._started)
             self.panel.progress.setValue(self.panel.progress.maximum())
             self.panel.end(f"Done in {took}: {run.summary()}.")
+        run.status = self.panel.status.text()
+        if run.result is not None and not run.result_removed:
+            self.kept.add(run)
+        if run.source is not None:
+            self.patch_sizes.remember(run.source, run.asked, run.sizes)
         self._enable()
 
     # ------------------------------------------------------------ eigenpatches
 
     def _show_eigenpatches(self, event: Any = None) -> None:
-        index = self._shown_index()
-        shown = self.current is not None and index is not None
-        if self.current is not None and index is not None:
-            self.gallery.show_stacks(self.current.stacks[index], self.current.chosen[index])
+        run, index = self.current, self._shown_index()
+        shown = run is not None and run.result is not None and index is not None
+        if run is not None and run.result is not None and index is not None:
+            of = f"'{run.result.name}'" + (f", frame {list(index)}" if index else "")
+            self.gallery.show_stacks(run.stacks[index], run.chosen[index], of)
         self.gallery.setVisible(shown)
 
     def _shown_index(self) -> Index | None:
         """Return whose eigenpatches to show: those of the frame in view if they are known."""
-        run = self.current
-        if run is None or run.result is None:
-            return None
-        return run.frame_near(frame_in_view(self.viewer.dims, run.result))
+        return None if self.current is None else self.current.frame_near(self.viewer.dims)
 
     def _toggle(self, stack: int, number: int) -> None:
         index = self._shown_index()
-        if self.current is None or index is None:
+        if self.current is None or self.current.result is None or index is None:
             return
+        self.current.result.visible = True  # or the click would change what nobody sees
         try:
             self.current.toggle(index, stack, number)
         except ValueError as error:
@@ -226,6 +263,7 @@ class ReucidWidget(DockArea):
 
     def _rebuilt(self, run: ReucidRun, steps: list[Step]) -> None:
         last = steps[-1]
+        run.status = last.message
         if run is self.current and self._running is None:
             self.panel.end(last.message)
         if last.image is not None:
@@ -240,11 +278,39 @@ class ReucidWidget(DockArea):
     # -------------------------------------------------------------- the layers
 
     def _active_changed(self, event: Any = None) -> None:
-        """Choose the layer that is clicked on in the layer list, unless we made it."""
+        """Follow the layer list: choose the image that is clicked on, or recall the result."""
         active = self.viewer.layers.selection.active
-        offered = isinstance(active, Image) and active in self.form.layer_combo.choices
-        if self._running is None and offered and not is_result(active):
-            self.form.layer_combo.value = active
+        if not isinstance(active, Image):
+            return
+        run = self.kept.of(active)
+        if run is not None:
+            self._recall(run)
+        elif is_result(active):
+            self.current = None
+            if self._running is None and active.metadata.get(METADATA_KEY, {}).get("finished"):
+                self.panel.clear()
+                self.panel.tell(NOT_KEPT.format(active.name))
+        else:
+            if self._running is None and active in self.form.layer_combo.choices:
+                self.form.layer_combo.value = active
+            if self.current is None or self.current.source is not active:
+                self.current = self.kept.newest_of(active)
+        self._show_eigenpatches()
+
+    def _recall(self, run: ReucidRun) -> None:
+        """Show the eigenpatches, the parameters and the outcome of an earlier run again."""
+        if run is self.current:
+            return
+        self.current = run
+        if self._running is not None:
+            return
+        if run.source in self.form.layer_combo.choices:
+            self.form.layer_combo.value = run.source
+        if isinstance(run.asked, Reucid):
+            self.form.recall(run.asked, run.stacks_chosen, not run.frame, run.with_residual)
+        self.panel.clear()
+        self.panel.end(run.status)
+        self._tell_notes(run)
 
     def _layer_chosen(self, event: Any = None) -> None:
         layer = self.form.layer
@@ -262,13 +328,18 @@ class ReucidWidget(DockArea):
         self._enable()
 
     def _data_changed(self, event: Any = None) -> None:
+        self.patch_sizes.forget()
         self.form.patch_size.set_estimate(None)
+        self._ask_estimate()
+
+    def _ask_estimate(self, event: Any = None) -> None:
         self._estimate_due = True
         self._estimate_later.start()
 
     def _layer_removed(self, event: Any = None) -> None:
         if self._running is not None and self._running.result_removed:
             self.stop()
+        self.kept.forget_removed()
         if self.current is not None and self.current.result_removed:
             self.current = None
             self._show_eigenpatches()
@@ -276,19 +347,41 @@ class ReucidWidget(DockArea):
                 self.panel.clear()
 
     def _estimate(self) -> None:
-        """Fill in the PSF width; if a run is under way, after it."""
+        """Fill in the PSF width, and the patch size of a stack; if a run is under way, after it."""
         layer = self.form.layer
         if not self._estimate_due or self.runner.busy or layer is None or why_unsuitable(layer):
             return
         self._estimate_due = False
-        job = Job(psf_width_steps(pixels_of(layer)[frame_in_view(self.viewer.dims, layer)]))
+        job = Job(self.patch_sizes.steps(layer, self.viewer.dims, self._engine()))
         job.advanced.connect(functools.partial(self._estimated, layer))
-        job.ended.connect(self._tell_failure)
+        job.ended.connect(self._estimate_ended)
         self.runner.start(job)
 
-    def _estimated(self, layer: Image, steps: list[PsfWidthStep]) -> None:
-        if layer is self.form.layer:
-            self.form.patch_size.set_estimate(steps[-1].psf_width)
+    def _engine(self) -> Reucid:
+        try:
+            return self.form.parameters()
+        except ValueError:  # told when it is to be run
+            return Reucid()
+
+    def _estimated(self, layer: Image, steps: list[Step]) -> None:
+        for step in steps:
+            if isinstance(step, PsfWidthStep) and layer is self.form.layer:
+                self.form.patch_size.set_estimate(step.psf_width)
+            elif isinstance(step, PatchSizesStep):
+                self.patch_sizes.remember(layer, step.engine, step.sizes)
+        self._show_patch_size()
+
+    def _estimate_ended(self, job: Job) -> None:
+        if job.outcome == "stopped":  # by a run, and it stays due until after that
+            self._estimate_due = True
+        self._tell_failure(job)
+
+    def _show_patch_size(self, event: Any = None) -> None:
+        """Show what the frame in view gets in its stack, which may differ between channels."""
+        layer, engine = self.form.layer, self._engine()
+        if layer is not None and is_stack(layer, engine):
+            frame = frame_in_view(self.viewer.dims, layer)
+            self.form.patch_size.set_estimate(*self.patch_sizes.widths(layer, engine, frame))
 
     def _tell_failure(self, job: Job) -> None:
         if job.outcome == "failed":
@@ -299,6 +392,7 @@ class ReucidWidget(DockArea):
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
         self.form.layer_combo.changed.connect(self._layer_chosen)
+        self.form.scan_noise.currentIndexChanged.connect(self._ask_estimate)
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
@@ -323,6 +417,7 @@ class ReucidWidget(DockArea):
             (self.viewer.layers.events.removed, self._layer_removed),
             (self.viewer.layers.selection.events.active, self._active_changed),
             (self.viewer.dims.events.current_step, self._show_eigenpatches),
+            (self.viewer.dims.events.current_step, self._show_patch_size),
         )
 
         def let_go() -> None:

@@ -47,9 +47,9 @@ class ZarrRun(LayerRun):
         path: str,
         name: str,
     ) -> None:
-        super().__init__(layers, source, engine, name=name)
         sources = source if isinstance(source, tuple) else (source,)
         movies = tuple(pixels_of(each) for each in sources)
+        super().__init__(layers, source, engine, name=name, pixels=movies)
         about = {
             "scale": [float(each) for each in sources[0].scale],
             "units": [str(each) for each in sources[0].units],

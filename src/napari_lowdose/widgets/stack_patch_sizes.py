@@ -1,0 +1,235 @@
+"""One patch size for the frames of a movie, and one for each channel."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_lowdose.image_or_pair import frame_index
+from napari_lowdose.reucid import Reucid, StackStep
+from napari_lowdose.reucid.patch_size import WIDTHS
+from napari_lowdose.steps import Step, frame_name, mapped, one_frame
+from napari_lowdose.widgets.layer_file import axis_names, channel_axis
+from napari_lowdose.widgets.result_layer import pixels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from napari.layers import Image
+
+Index = tuple[int, ...]
+
+SAMPLED = 5  # frames of a movie that decide its patch size
+EVERY = 16  # pixels: of two frames every so many tell whether a stack has changed
+# A short stack whose PSF widths differ by more than this factor looks like channels.
+FEW, UNLIKE = 6, 2.0
+SEARCH = 0.3  # the fraction of the work that finding the patch size is, about
+
+
+class PatchSize(NamedTuple):
+    """Width of a patch in pixels, and whether it is a wide one."""
+
+    width: int
+    wide: bool
+
+
+@dataclass(frozen=True)
+class StackPatchSizes:
+    """Which patch size each frame of a stack gets.
+
+    Attributes
+    ----------
+    found : mapping from index along `channel_axes` to PatchSize
+        Of a movie one, for ``()``.  None where no frame can be denoised.
+    channel_axes : tuple of int
+        The leading axes along which the patch size differs.
+    guessed : bool
+        Whether the channels were recognised by how unlike their PSF widths are.
+    """
+
+    found: Mapping[Index, PatchSize | None]
+    channel_axes: tuple[int, ...] = ()
+    guessed: bool = False
+
+    def at(self, index: Index) -> PatchSize | None:
+        """Return the patch size of the frame `index`."""
+        return self.found[tuple(index[axis] for axis in self.channel_axes)]
+
+    def settle(self, engine: Reucid, index: Index) -> Reucid:
+        """Return `engine` with the patch size of the frame `index`."""
+        size = self.at(index)
+        if size is None:
+            return engine
+        n_components = engine.n_components * (WIDTHS if size.wide else 1)
+        return replace(engine, patch_size=size.width, n_components=n_components)
+
+    def note(self) -> str:
+        """Return what a person should know of it; mostly nothing."""
+        if not self.guessed:
+            return ""
+        sizes = [str(size.width) for size in self.found.values() if size is not None]
+        return (
+            f"The frames suit patches of {', '.join(sizes[:-1])} and {sizes[-1]} px, as channels "
+            "do: each has its own. For frames of a movie fix the patch size."
+        )
+
+
+def fingerprint(stack: Any) -> int:
+    """Return a number that changes as a stack in memory is changed in place, most likely."""
+    if not isinstance(stack, np.ndarray):
+        return 0
+    ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, EVERY))]
+    return zlib.crc32(np.ascontiguousarray(ends[..., ::EVERY, :]).data)
+
+
+def find_patch_sizes(
+    engine: Reucid, stack: Any, channel_axis: int | None = None, may_guess: bool = True
+) -> Generator[Step, None, StackPatchSizes]:
+    """Decide the patch size of every frame of a stack.
+
+    Parameters
+    ----------
+    engine : Reucid
+    stack : (..., Y, X) array
+        Some of its frames are read.
+    channel_axis : int, optional
+        The leading axis whose frames are channels.
+    may_guess : bool
+        Whether a short stack may be taken for channels: not where its axis has a name.
+
+    Yields
+    ------
+    Step
+        After each frame that was looked at.
+
+    Returns
+    -------
+    StackPatchSizes
+    """
+    leading = tuple(stack.shape[:-2])
+    axes = () if channel_axis is None else (channel_axis,)
+    few = may_guess and not axes and len(leading) == 1 and leading[0] <= FEW
+    groups: dict[Index, list[Index]] = {}
+    for number in range(prod(leading)):
+        index = frame_index(number, leading)
+        groups.setdefault(tuple(index[axis] for axis in axes), []).append(index)
+    chosen = {group: _spread(indices, FEW if few else SAMPLED) for group, indices in groups.items()}
+    total, done = sum(map(len, chosen.values())), 0
+    each: dict[Index, PatchSize] = {}
+    found: dict[Index, PatchSize | None] = {}
+    for group, indices in chosen.items():
+        for index in indices:
+            if (size := _patch_size(engine, stack, index)) is not None:
+                each[index] = size
+            done += 1
+            yield Step(fraction=done / total, message="patch size")
+        found[group] = _middle([each[index] for index in indices if index in each])
+    widths = [size.width / (WIDTHS if size.wide else 1) for size in each.values()]
+    if few and len(each) == leading[0] > 1 and max(widths) > UNLIKE * min(widths):
+        return StackPatchSizes(each, (0,), guessed=True)
+    return StackPatchSizes(found, axes)
+
+
+def _spread(indices: list[Index], most: int) -> list[Index]:
+    positions = np.linspace(0, len(indices) - 1, min(most, len(indices)))
+    return [indices[int(at)] for at in positions.round()]
+
+
+def _patch_size(engine: Reucid, stack: Any, index: Index) -> PatchSize | None:
+    """Return what one frame decides; None for a frame that cannot be denoised."""
+    frame = np.asarray(stack[index])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are given where a frame is denoised
+        try:
+            settled = engine.settle(frame)
+        except ValueError:  # so is this
+            return None
+    return PatchSize(int(settled.patch_size), settled.n_components > engine.n_components)
+
+
+def _middle(sizes: list[PatchSize]) -> PatchSize | None:
+    """Return the median."""
+    return sorted(sizes)[(len(sizes) - 1) // 2] if sizes else None
+
+
+@dataclass(eq=False)
+class StackReucid:
+    """REUCID on a stack or one frame of it, with the patch size that the stack decides.
+
+    Parameters
+    ----------
+    engine : Reucid
+    stack : (..., Y, X) array
+        The whole stack, of which `steps` may be given one frame.
+    frame : tuple of int
+        Which frame that is; empty for the whole stack.
+    channel_axis, may_guess
+        As for `find_patch_sizes`.
+    sizes : StackPatchSizes, optional
+        Where they are known; found, and kept here, by default.
+    """
+
+    engine: Reucid
+    stack: Any = field(repr=False)
+    frame: Index = ()
+    channel_axis: int | None = None
+    may_guess: bool = True
+    sizes: StackPatchSizes | None = None
+
+    takes = "image"
+
+    def steps(self, image: Any) -> Iterator[Step]:
+        """Denoise `image`: the whole stack, or its frame `frame`."""
+        begun = 0.0
+        if self.sizes is None:
+            stack = self.stack if self.frame else image
+            begun = SEARCH
+            search = find_patch_sizes(self.engine, stack, self.channel_axis, self.may_guess)
+            self.sizes = yield from mapped(
+                search, lambda step: replace(step, fraction=SEARCH * step.fraction)
+            )
+        for step in self._denoise(image, self.sizes):
+            yield replace(step, fraction=begun + (1 - begun) * step.fraction)
+
+    def _denoise(self, image: Any, sizes: StackPatchSizes) -> Iterator[Step]:
+        if self.frame or not sizes.channel_axes:
+            for step in sizes.settle(self.engine, self.frame).steps(image):
+                yield _say_if_wide(step, sizes.at(self.frame))
+            return
+        leading = tuple(image.shape[:-2])
+        n_frames = prod(leading)
+        for number in range(n_frames):
+            index = frame_index(number, leading)
+            settled, frame = sizes.settle(self.engine, index), np.asarray(image[index])
+            for step in one_frame((frame,), frame_name(number, leading), settled.steps):
+                said = _say_if_wide(step, sizes.at(index))
+                yield replace(said, index=index, fraction=(number + step.fraction) / n_frames)
+
+
+def _say_if_wide(step: Step, size: PatchSize | None) -> Step:
+    if isinstance(step, StackStep) and size is not None and size.wide:
+        return replace(step, wide=True)
+    return step
+
+
+def of_stack(
+    engine: Reucid, layer: Image, frame: Index = (), sizes: StackPatchSizes | None = None
+) -> StackReucid | None:
+    """Return what denoises a stack of frames; None where the frames have nothing to decide."""
+    stack = pixels_of(layer)
+    if stack.ndim < 3 or not isinstance(engine, Reucid) or isinstance(engine.patch_size, int):
+        return None
+    names = axis_names(layer)
+    return StackReucid(
+        engine,
+        stack,
+        frame,
+        channel_axis(names),
+        may_guess=not any(names[:-2]),
+        sizes=sizes,
+    )
