@@ -131,7 +131,7 @@ class ChosenPair(QObject):
             layer.events.data.connect(self.data_changed)
         self.layers = pair
         if pair[0] is not None and pair[1] is not None:
-            self.form.shift.value = known_shift(*pair)  # type: ignore[arg-type]
+            self.form.shift.value = known_shift(*pair)
         self.data_changed()
         self.chosen.emit()
 

@@ -171,12 +171,10 @@ class PairRun(LayerRun):
 
     def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
         """Whether the two layers are the pair of this run, with the data that they had."""
-        return all(
-            layer is source and source.data is data
-            for layer, source, data in zip(
-                (first, second), self._sources, self._trained_data, strict=True
-            )
-        )
+        if first is not self._sources[0] or second is not self._sources[1]:
+            return False
+        now = (each.data for each in self._sources)
+        return all(map(operator.is_, now, self._trained_data))
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest image, and remember the network and what the steps tell of it."""

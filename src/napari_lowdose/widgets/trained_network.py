@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from napari_lowdose.noise2noise import Noise2NoiseModel
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari.layers import Image
 
-    from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.widgets.pair_run import PairRun
 
 _SAME = 1e-3  # of what is told of the exposures: rounding, and no other image
@@ -27,14 +28,15 @@ def remember_file(model: Noise2NoiseModel, path: str) -> None:
     _files[model] = path
 
 
-def file_of_network(model: Noise2NoiseModel | None) -> str | None:
+def file_of_network(model: object) -> str | None:
     """Return the file that holds `model`; None if it was never saved, or is gone.
 
     Parameters
     ----------
-    model : Noise2NoiseModel or None
+    model : Noise2NoiseModel
+        Or any other engine, which has none.
     """
-    path = None if model is None else _files.get(model)
+    path = _files.get(model) if isinstance(model, Noise2NoiseModel) else None
     return path if path is not None and Path(path).is_file() else None
 
 
