@@ -64,9 +64,9 @@ class Engine(Protocol):
     ``takes``
         A class attribute, "image" (the default), "pair" or "either": what `steps` is given, an
         array (..., Y, X), or a tuple of two of the same shape.
-    ``settle(frame)``
-        Returns the engine with everything decided that the first frame of a movie decides for
-        all, so that its frames can be denoised one by one, anywhere.
+    ``settle(*frames)``
+        Returns the engine with everything decided that a few frames of a movie (`spread_over`)
+        decide for all, so that its frames can be denoised one by one, anywhere.
     """
 
     def steps(self, image: Any) -> Iterator[Step]:
@@ -112,6 +112,28 @@ def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Itera
             name = exposures[0].frame_names[number]
         for step in one_frame(frames, name, frame_steps):
             yield replace(step, index=index, fraction=(number + step.fraction) / n_frames)
+
+
+def spread_over(leading: tuple[int, ...], most: int = 5) -> list[tuple[int, ...]]:
+    """Return the indices of a few frames of a stack, the first and the last among them.
+
+    They stand for the whole movie where one decision is made for all of its frames.
+
+    Parameters
+    ----------
+    leading : tuple of int
+        Shape of the stack without rows and columns.
+    most : int
+        How many, at most.
+
+    Examples
+    --------
+    >>> spread_over((9,))
+    [(0,), (2,), (4,), (6,), (8,)]
+    """
+    n_frames = math.prod(leading)
+    numbers = np.linspace(0, n_frames - 1, min(most, n_frames)).astype(int)
+    return [tuple(map(int, np.unravel_index(number, leading))) for number in numbers]
 
 
 def frame_name(number: int, leading: tuple[int, ...]) -> str:

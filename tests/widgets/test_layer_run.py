@@ -7,6 +7,9 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_lowdose.steps import Step
+from napari_lowdose.widgets.lazy_run import LazyRun
+
 from .conftest import FakeEngine, idle
 
 
@@ -35,12 +38,12 @@ def test_the_residual_of_a_lazy_movie_reads_nothing_until_it_is_shown(docked, qt
     assert len(reads) == (3 if all_frames else 1)  # by the engine
     widget.gallery.toggled.emit(0, 2)
     qtbot.waitUntil(lambda: idle(widget), timeout=20000)
-    assert len(reads) == (4 if all_frames else 2)  # by the rebuilding
+    assert len(reads) == (3 if all_frames else 1)  # the run has kept what it read
     _, result, residual = widget.viewer.layers
     assert not residual.visible
     low, high = residual.contrast_limits
     assert low == -high < 0
-    image = movie if all_frames else movie[0]
+    image = movie if all_frames else movie[:1]
     np.testing.assert_allclose(np.asarray(residual.data), image - result.data)
 
 
@@ -76,3 +79,24 @@ def test_the_residual_of_a_partial_result_is_partial(docked, qtbot):
         "input FAKEENGINE (partial)",
         "input FAKEENGINE residual (partial)",
     ]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_is_denoised_as_it_is_shown_has_contrast_of_its_own(make_napari_viewer, lazy):
+    class Smooth(FakeEngine):
+        def _frame_steps(self, frame):
+            calm = (frame * np.float32(0.01) + 100).astype(np.float32)
+            yield Step(fraction=1, message="", image=calm)
+
+    movie = np.random.default_rng(0).normal(100, 30, (4, 32, 40)).astype(np.float32)
+    viewer = make_napari_viewer()
+    data = da.from_array(movie, chunks=(1, 32, 40)) if lazy else movie
+    layer = viewer.add_image(data, contrast_limits=(0, 300))
+    result = LazyRun(viewer.layers, layer, Smooth(), "clean").result
+    low, high = result.contrast_limits
+    shown = np.asarray(result.data[viewer.dims.current_step[0]])
+    assert high - low < 1.5 * np.ptp(shown) < 10  # not 300
+    assert low <= np.percentile(shown, 1) < np.percentile(shown, 99) <= high
+    result.contrast_limits = (99, 103)
+    viewer.dims.set_current_step(0, 3)
+    assert tuple(result.contrast_limits) == (99, 103)  # set once: then they are the person's

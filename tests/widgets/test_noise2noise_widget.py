@@ -337,11 +337,12 @@ def test_the_frame_in_view_is_previewed_and_denoised(docked_pair, qtbot, movies,
     widget.train()
     qtbot.waitUntil(lambda: len(widget.viewer.layers) == 3)
     result = widget.viewer.layers[-1]
-    np.testing.assert_allclose(result.data, movies[0][2] * 0.91, rtol=1e-5)
+    np.testing.assert_allclose(result.data[0], movies[0][2] * 0.91, rtol=1e-5)
     gate.open.set()
     finish(qtbot, widget)
-    np.testing.assert_allclose(result.data, (movies[0][2] / 2 + movies[1][2] / 2), rtol=1e-5)
-    np.testing.assert_allclose(result.scale, (2, 2))
+    np.testing.assert_allclose(result.data[0], (movies[0][2] / 2 + movies[1][2] / 2), rtol=1e-5)
+    np.testing.assert_allclose(result.scale, (10, 2, 2))
+    np.testing.assert_allclose(result.data_to_world((0, 0, 0)), (20, 0, 0))
     assert "denoise((first[2], second[2]), model)" in widget.script()
 
 
@@ -390,7 +391,7 @@ def test_the_network_is_applied_to_a_movie(trained, qtbot, movies, extent, lazy)
     finish(qtbot, trained)
     result = trained.viewer.layers[-1]
     assert "movie" in result.name and "denoised" in result.name
-    expected = movies[0][1] / 2 if extent == "current" else movies[0] / 2
+    expected = movies[0][1:2] / 2 if extent == "current" else movies[0] / 2
     np.testing.assert_allclose(np.asarray(result.data), expected)
     assert isinstance(result.data, np.ndarray) == (extent != "lazy")
     json.dumps(result.metadata["napari-lowdose"])

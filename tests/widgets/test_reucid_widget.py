@@ -108,8 +108,10 @@ def test_a_stack_of_frames(docked, qtbot, all_frames, lazy):
     widget.denoise()
     finish(qtbot, widget)
     result = widget.viewer.layers[1]
-    np.testing.assert_allclose(result.data, movie / 2 if all_frames else movie[1] / 2)
-    np.testing.assert_allclose(result.scale, (10, 2, 2) if all_frames else (2, 2))
+    np.testing.assert_allclose(result.data, movie / 2 if all_frames else movie[1:2] / 2)
+    np.testing.assert_allclose(result.scale, (10, 2, 2))
+    first = result.data_to_world((0, 0, 0))
+    np.testing.assert_allclose(first, (0, 0, 0) if all_frames else (10, 0, 0))
 
 
 def test_multiscale_uses_the_full_resolution(docked, qtbot, image):

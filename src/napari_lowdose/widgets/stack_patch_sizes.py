@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
 import zlib
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -13,7 +13,7 @@ import numpy as np
 from napari_lowdose.image_or_pair import frame_index
 from napari_lowdose.reucid import Reucid, StackStep
 from napari_lowdose.reucid.patch_size import WIDTHS
-from napari_lowdose.steps import Step, frame_name, mapped, one_frame
+from napari_lowdose.steps import Step, frame_name, mapped, one_frame, spread_over
 from napari_lowdose.widgets.layer_file import axis_names, channel_axis
 from napari_lowdose.widgets.result_layer import pixels_of
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from napari.layers import Image
+    from numpy.typing import NDArray
 
 Index = tuple[int, ...]
 
-SAMPLED = 5  # frames of a movie that decide its patch size
 EVERY = 16  # pixels: of two frames every so many tell whether a stack has changed
 # A short stack whose PSF widths differ by more than this factor looks like channels.
 FEW, UNLIKE = 6, 2.0
@@ -113,48 +113,56 @@ def find_patch_sizes(
     """
     leading = tuple(stack.shape[:-2])
     axes = () if channel_axis is None else (channel_axis,)
-    few = may_guess and not axes and len(leading) == 1 and leading[0] <= FEW
-    groups: dict[Index, list[Index]] = {}
-    for number in range(prod(leading)):
-        index = frame_index(number, leading)
-        groups.setdefault(tuple(index[axis] for axis in axes), []).append(index)
-    chosen = {group: _spread(indices, FEW if few else SAMPLED) for group, indices in groups.items()}
-    total, done = sum(map(len, chosen.values())), 0
-    each: dict[Index, PatchSize] = {}
+    guessed = False
+    if may_guess and not axes and len(leading) == 1 and 1 < leading[0] <= FEW:
+        guessed = yield from _look_like_channels(engine, stack)
+        axes = (0,) if guessed else ()
+    groups = list(np.ndindex(tuple(leading[axis] for axis in axes)))
     found: dict[Index, PatchSize | None] = {}
-    for group, indices in chosen.items():
-        for index in indices:
-            if (size := _patch_size(engine, stack, index)) is not None:
-                each[index] = size
-            done += 1
-            yield Step(fraction=done / total, message="patch size")
-        found[group] = _middle([each[index] for index in indices if index in each])
-    widths = [size.width / (WIDTHS if size.wide else 1) for size in each.values()]
-    if few and len(each) == leading[0] > 1 and max(widths) > UNLIKE * min(widths):
-        return StackPatchSizes(each, (0,), guessed=True)
-    return StackPatchSizes(found, axes)
+    for number, group in enumerate(groups):
+        frames = [np.asarray(stack[index]) for index in _some_of(leading, axes, group)]
+        yield Step(fraction=number / len(groups), message="patch size")
+        found[group] = yield from mapped(
+            _patch_size(engine, frames), functools.partial(_as_part, number, len(groups))
+        )
+    return StackPatchSizes(found, axes, guessed)
 
 
-def _spread(indices: list[Index], most: int) -> list[Index]:
-    positions = np.linspace(0, len(indices) - 1, min(most, len(indices)))
-    return [indices[int(at)] for at in positions.round()]
+def _as_part(number: int, of: int, step: Step) -> Step:
+    return replace(step, fraction=(number + step.fraction) / of)
 
 
-def _patch_size(engine: Reucid, stack: Any, index: Index) -> PatchSize | None:
-    """Return what one frame decides; None for a frame that cannot be denoised."""
-    frame = np.asarray(stack[index])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are given where a frame is denoised
-        try:
-            settled = engine.settle(frame)
-        except ValueError:  # so is this
-            return None
+def _some_of(leading: Index, axes: Index, group: Index) -> list[Index]:
+    """Return the indices of a few frames that are at `group` along `axes`."""
+    at = dict(zip(axes, group, strict=True))
+    others = tuple(n for axis, n in enumerate(leading) if axis not in at)
+    indices = []
+    for one in spread_over(others):
+        rest = iter(one)
+        indices.append(tuple(at[a] if a in at else next(rest) for a in range(len(leading))))
+    return indices
+
+
+def _look_like_channels(engine: Reucid, stack: Any) -> Generator[Step, None, bool]:
+    """Whether the PSF widths of the frames are so unlike that they are no movie."""
+    widths = []
+    for frame in stack:
+        size = yield from _patch_size(replace(engine, patch_size="psf"), [np.asarray(frame)])
+        if size is None:
+            return False
+        widths.append(size.width)
+    return max(widths) > UNLIKE * min(widths)
+
+
+def _patch_size(
+    engine: Reucid, frames: list[NDArray[Any]]
+) -> Generator[Step, None, PatchSize | None]:
+    """Find what some frames decide; None if none of them can be denoised."""
+    try:
+        settled = yield from engine.settle_steps(*frames)
+    except ValueError:  # told where the frame is denoised
+        return None
     return PatchSize(int(settled.patch_size), settled.n_components > engine.n_components)
-
-
-def _middle(sizes: list[PatchSize]) -> PatchSize | None:
-    """Return the median."""
-    return sorted(sizes)[(len(sizes) - 1) // 2] if sizes else None
 
 
 @dataclass(eq=False)
