@@ -51,6 +51,7 @@ _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # of the noise's variance
 _COMMON_BESIDE_SCENE = 0.03  # of the scene's variance: less is detail, in exposures without noise
 _MOVED = 0.15  # correlation of the difference's blocks
 _UNLIKE = 2.0  # times as much light, or noise
+_SMOOTH = 100.0  # times as much noise: the other is no exposure of the same kind
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class PairNote:
     message : str
     kind : str
         "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "common noise", "correlated noise", "pixels", "gain" or "noise".
+        "common noise", "correlated noise", "pixels", "gain", "noise" or
+        "smooth".
     shift : (float, float), optional
         For "shift": how far the second is displaced against the first, pixels.
     """
@@ -332,6 +334,15 @@ def _check_noise(one: Frame, two: Frame, contrast: float) -> Iterator[PairNote]:
     if not 1 / (1 + _UNLIKE) <= share <= _UNLIKE / (1 + _UNLIKE):
         worse = "first" if share > 0.5 else "second"
         ratio = max(share, 1 - share) / max(min(share, 1 - share), 1e-3)
+        if ratio > _SMOOTH:
+            better = "second" if share > 0.5 else "first"
+            yield PairNote(
+                "warn",
+                f"The {better} exposure has hardly any noise beside the {worse} one: it looks "
+                "denoised already, or averaged; choose two raw exposures.",
+                "smooth",
+            )
+            return
         yield PairNote(
             "note",
             f"The {worse} exposure has {ratio:.2g} times the noise variance of the other: the mean "

@@ -171,7 +171,7 @@ class _Training:
         if self.engine.start is not None:  # to end with nothing worse than this
             self._judge()
         told = time.perf_counter()
-        previewed, cost = told - _PREVIEW / 2, 0.0
+        previewed, cost, pause = told - _PREVIEW / 2, 0.0, _PREVIEW
         while True:
             self._advance()
             done = self.state.step - self.first_step
@@ -183,12 +183,15 @@ class _Training:
                 self._judge()
             now = time.perf_counter()
             fraction = 1.0 if ended else min(1.0, max(done / n_steps, spent / budget))
-            if not ended and now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
+            if not ended and now - previewed > pause:
+                first = cost == 0
                 image = yield from self._picture(preview, fraction)
                 step = self.step_so_far("training", fraction, self.verdict)
                 yield replace(step, image=image, index=preview.index)
                 previewed = told = time.perf_counter()
                 cost = previewed - now
+                # The first pass is cold: what it took is no measure of the next
+                pause = _PREVIEW if first else max(_PREVIEW, cost / _PREVIEW_SHARE)
             elif judged or now - told > _SIGN_OF_LIFE:
                 verdict = self.verdict if judged else None
                 yield self.step_so_far("training", fraction, verdict, ended)
