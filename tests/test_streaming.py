@@ -294,6 +294,6 @@ def test_napari_opens_it_lazily(path: Path) -> None:
     import npe2
 
     npe2.PluginManager.instance().discover()
-    ((data, *_),) = npe2.read([str(path)], stack=False, plugin_name="napari")
+    (((data,), *_),) = npe2.read([str(path)], stack=False, plugin_name="napari")  # one resolution
     assert isinstance(data, da.Array)
     np.testing.assert_array_equal(data[1], 2 * numbered(3)[1])

@@ -18,6 +18,7 @@ import zarr
 from dask.delayed import delayed
 
 from napari_lowdose import Noise2Noise, Reucid, Stream, denoise, denoise_to_zarr
+from napari_lowdose.imaging.sliceable import sliceable
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
 from napari_lowdose.streaming.input_files import in_each_other
@@ -405,13 +406,24 @@ def test_folders_that_were_made_for_nothing_are_removed(path: Path) -> None:
     assert not list(path.parent.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["zarr", "dask", "computed"])
+@pytest.mark.parametrize("damage", [b"?", None])
+def test_a_frame_of_a_zarr_array_that_is_damaged_is_named(path: Path, damage: bytes | None) -> None:
+    source = path.with_name("in.zarr")
+    movie = zarr.create_array(source, data=MOVIE, chunks=(1, 5, 6))
+    file = source / "c" / "2" / "0" / "0"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    with pytest.raises(ValueError, match=r"^frame 3 of 4: the (zarr array is damaged|chunk)"):
+        denoise_to_zarr(movie, Counting(), path)
+    with pytest.raises(ValueError, match=r"^frame 3 of 4: the (zarr array is damaged|chunk)"):
+        np.asarray(sliceable(movie)[2])
+
+
+@pytest.mark.parametrize("kind", ["dask", "computed"])
 def test_a_frame_that_cannot_be_read_is_named(path: Path, kind: str) -> None:
     source = path.with_name("in.zarr")
-    movie: Any = zarr.create_array(source, data=MOVIE, chunks=(1, 5, 6))
+    zarr.create_array(source, data=MOVIE, chunks=(1, 5, 6))
     (source / "c" / "2" / "0" / "0").write_bytes(b"?")
-    if kind != "zarr":
-        movie = da.from_zarr(source)
+    movie = da.from_zarr(source)
     if kind == "computed":
         movie = movie + 1
     with pytest.raises(ValueError, match=r"^frame 3 of 4: the input cannot be read"):
