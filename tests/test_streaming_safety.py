@@ -157,6 +157,17 @@ def test_the_old_result_is_there_until_the_new_one_is_whole(old: Path) -> None:
     assert [each.name for each in old.parent.iterdir()] == [old.name]
 
 
+def test_a_result_behind_a_link_is_replaced_where_it_is(old: Path) -> None:
+    link = old.with_name("link.zarr")
+    real = old.parent / "disk" / "real.zarr"
+    real.parent.mkdir()
+    old.rename(real)
+    link.symlink_to(real)
+    clean = denoise_to_zarr(MOVIE, Counting(), link, overwrite=True)
+    np.testing.assert_array_equal(clean[:], TWICE)
+    assert link.is_symlink() and [each.name for each in real.parent.iterdir()] == [real.name]
+
+
 def test_overwriting_is_gone_on_with(old: Path) -> None:
     engine = Counting()
     stopped_after(Stream(MOVIE, engine, old, overwrite=True), 2)

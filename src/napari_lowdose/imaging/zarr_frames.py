@@ -67,7 +67,7 @@ class ZarrFrames:
         left = [slice(None)] * (self.ndim - len(index) + (... in index))
         at = index.index(...) if ... in index else len(index)
         index = (*index[:at], *left, *index[at + 1 :])
-        parts = [slice(k, k + 1) if isinstance(k, (int, np.integer)) else k for k in index]
+        parts = [_as_slice(k, n) for k, n in zip(index, self.shape, strict=True)]
         ranges = [range(*k.indices(n)) for k, n in zip(parts, self.shape, strict=True)]
         stored = [slice(None)] * self.ndim
         for axis, part in zip(self._order, parts, strict=True):
@@ -115,3 +115,11 @@ class ZarrFrames:
         if first != last:
             name = name.replace("frame ", f"frames {first + 1} to ")
         return f"{name}: "
+
+
+def _as_slice(part: Any, n: int) -> slice:
+    if isinstance(part, slice):
+        return part
+    if not -n <= part < n:
+        raise IndexError(f"index {part} is out of bounds for an axis of {n}")
+    return slice(part % n, part % n + 1)

@@ -309,7 +309,7 @@ def _link(source: str | Path, target: str | Path) -> None:
     Path(target).unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:  # not on this file system
+    except (OSError, NotImplementedError):  # not on this system
         shutil.copy2(source, target, follow_symlinks=False)
 
 
