@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from napari_lowdose import Noise2Noise, Reucid, Stream, denoise, denoise_to_zarr
 from napari_lowdose.imaging.sliceable import sliceable
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
+from napari_lowdose.streaming.frame_hashes import FrameHashes
 from napari_lowdose.streaming.input_files import in_each_other
 from tests.test_streaming import Counting, numbered, stopped_after
 from tests.test_streaming_killed import content
@@ -408,6 +410,27 @@ def test_a_full_disk_is_said_at_once(path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(OSError, match=r"needs up to .* GB left"):
             denoise_to_zarr(MOVIE, engine, path)
     assert engine.seen == [] and not list(path.parent.iterdir())
+
+
+def test_a_disk_that_is_full_in_the_end_costs_no_frame(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Counting()
+    add = FrameHashes.add
+
+    def full(self: FrameHashes, number: int, *rest: Any) -> None:
+        if number == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(self, number, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameHashes, "add", full)
+        with pytest.raises(
+            OSError, match=r"No space left on device\): those that are finished stay"
+        ):
+            denoise_to_zarr(MOVIE, engine, path)
+    np.testing.assert_array_equal(denoise_to_zarr(MOVIE, engine, path)[:], TWICE)
+    assert engine.seen == [0, 1, 2, 2, 3]
 
 
 def test_folders_that_were_made_for_nothing_are_removed(path: Path) -> None:
