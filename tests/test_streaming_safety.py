@@ -401,6 +401,12 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot be written"):
         denoise_to_zarr(MOVIE, engine, tmp_path / "file" / "clean.zarr")
     assert engine.seen == [] and (tmp_path / "file").read_text() == "precious"
+    if Path("/proc/self").exists():
+        with pytest.raises(OSError, match="cannot be written"):
+            denoise_to_zarr(MOVIE, engine, "/proc/clean.zarr")
+    for place in ("/", "s3://bucket/clean.zarr"):
+        with pytest.raises(ValueError, match="no folder on this computer"):
+            denoise_to_zarr(MOVIE, engine, place)
 
 
 def test_a_full_disk_is_said_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

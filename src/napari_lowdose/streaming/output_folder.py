@@ -55,6 +55,8 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self._given = path
+        if not path.resolve().name or ":/" in path.as_posix()[2:]:
+            raise ValueError(f"{path} is no folder on this computer: name a new one, OUT.zarr.")
         self.path = self.folder = path.resolve()
         self._beside = self.path.with_name(self.path.name + _BESIDE)
         self._old = self.path.with_name(self.path.name + _OLD)
