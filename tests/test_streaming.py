@@ -280,6 +280,10 @@ def test_with_a_client_open_frames_are_denoised_on_the_cluster(path: Path) -> No
     ):
         stopped_after(Stream(lazy, engine, path), 5)
         clean = denoise_to_zarr(lazy, engine, path)
+        stored = zarr.create_array(path.with_name("in.zarr"), data=movie, chunks=(1, 5, 6))
+        (path.with_name("in.zarr") / "c" / "2" / "0" / "0").write_bytes(b"?")
+        with pytest.raises(ValueError, match=r"^frame 3 of 12: the input cannot be read"):
+            denoise_to_zarr(da.from_zarr(stored), engine, path.with_name("damaged.zarr"))
     assert engine.seen == []  # nothing was done here
     expected = 2 * movie
     expected[4] = 7
@@ -294,6 +298,6 @@ def test_napari_opens_it_lazily(path: Path) -> None:
     import npe2
 
     npe2.PluginManager.instance().discover()
-    ((data, *_),) = npe2.read([str(path)], stack=False, plugin_name="napari")
+    (((data,), *_),) = npe2.read([str(path)], stack=False, plugin_name="napari")  # one resolution
     assert isinstance(data, da.Array)
     np.testing.assert_array_equal(data[1], 2 * numbered(3)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,8 +19,10 @@ import zarr
 from dask.delayed import delayed
 
 from napari_lowdose import Noise2Noise, Reucid, Stream, denoise, denoise_to_zarr
+from napari_lowdose.imaging.sliceable import sliceable
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
+from napari_lowdose.streaming.frame_hashes import FrameHashes
 from napari_lowdose.streaming.input_files import in_each_other
 from tests.test_streaming import Counting, numbered, stopped_after
 from tests.test_streaming_killed import content
@@ -154,6 +157,17 @@ def test_the_old_result_is_there_until_the_new_one_is_whole(old: Path) -> None:
     np.testing.assert_array_equal(array_in(old)[:], TWICE)
     np.testing.assert_array_equal(stream.image[:], TWICE)
     assert [each.name for each in old.parent.iterdir()] == [old.name]
+
+
+def test_a_result_behind_a_link_is_replaced_where_it_is(old: Path) -> None:
+    link = old.with_name("link.zarr")
+    real = old.parent / "disk" / "real.zarr"
+    real.parent.mkdir()
+    old.rename(real)
+    link.symlink_to(real)
+    clean = denoise_to_zarr(MOVIE, Counting(), link, overwrite=True)
+    np.testing.assert_array_equal(clean[:], TWICE)
+    assert link.is_symlink() and [each.name for each in real.parent.iterdir()] == [real.name]
 
 
 def test_overwriting_is_gone_on_with(old: Path) -> None:
@@ -387,6 +401,12 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot be written"):
         denoise_to_zarr(MOVIE, engine, tmp_path / "file" / "clean.zarr")
     assert engine.seen == [] and (tmp_path / "file").read_text() == "precious"
+    if Path("/proc/self").exists():
+        with pytest.raises(OSError, match="cannot be written"):
+            denoise_to_zarr(MOVIE, engine, "/proc/clean.zarr")
+    for place in ("/", "s3://bucket/clean.zarr"):
+        with pytest.raises(ValueError, match="no folder on this computer"):
+            denoise_to_zarr(MOVIE, engine, place)
 
 
 def test_a_full_disk_is_said_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,6 +418,27 @@ def test_a_full_disk_is_said_at_once(path: Path, monkeypatch: pytest.MonkeyPatch
     assert engine.seen == [] and not list(path.parent.iterdir())
 
 
+def test_a_disk_that_is_full_in_the_end_costs_no_frame(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Counting()
+    add = FrameHashes.add
+
+    def full(self: FrameHashes, number: int, *rest: Any) -> None:
+        if number == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(self, number, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameHashes, "add", full)
+        with pytest.raises(
+            OSError, match=r"No space left on device\): those that are finished stay"
+        ):
+            denoise_to_zarr(MOVIE, engine, path)
+    np.testing.assert_array_equal(denoise_to_zarr(MOVIE, engine, path)[:], TWICE)
+    assert engine.seen == [0, 1, 2, 2, 3]
+
+
 def test_folders_that_were_made_for_nothing_are_removed(path: Path) -> None:
     target = path.with_name("new") / "newer" / "clean.zarr"
     with pytest.raises(ValueError, match="nothing to see"):
@@ -405,13 +446,24 @@ def test_folders_that_were_made_for_nothing_are_removed(path: Path) -> None:
     assert not list(path.parent.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["zarr", "dask", "computed"])
+@pytest.mark.parametrize("damage", [b"?", None])
+def test_a_frame_of_a_zarr_array_that_is_damaged_is_named(path: Path, damage: bytes | None) -> None:
+    source = path.with_name("in.zarr")
+    movie = zarr.create_array(source, data=MOVIE, chunks=(1, 5, 6))
+    file = source / "c" / "2" / "0" / "0"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    with pytest.raises(ValueError, match=r"^frame 3 of 4: the (zarr array is damaged|chunk)"):
+        denoise_to_zarr(movie, Counting(), path)
+    with pytest.raises(ValueError, match=r"^frame 3 of 4: the (zarr array is damaged|chunk)"):
+        np.asarray(sliceable(movie)[2])
+
+
+@pytest.mark.parametrize("kind", ["dask", "computed"])
 def test_a_frame_that_cannot_be_read_is_named(path: Path, kind: str) -> None:
     source = path.with_name("in.zarr")
-    movie: Any = zarr.create_array(source, data=MOVIE, chunks=(1, 5, 6))
+    zarr.create_array(source, data=MOVIE, chunks=(1, 5, 6))
     (source / "c" / "2" / "0" / "0").write_bytes(b"?")
-    if kind != "zarr":
-        movie = da.from_zarr(source)
+    movie = da.from_zarr(source)
     if kind == "computed":
         movie = movie + 1
     with pytest.raises(ValueError, match=r"^frame 3 of 4: the input cannot be read"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.image_or_pair import ImageOrPair
+from napari_lowdose.imaging.sliceable import sliceable
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.part_of_movie import PartOfMovie
 from napari_lowdose.steps import frame_name, one_frame, spread_over
@@ -44,7 +45,8 @@ def denoise_lazily(image: ImageOrPair, engine: Engine) -> Any:
 
     n_leading = len(image.leading)
     whole_frames = (*(1,) * n_leading, -1, -1)
-    exposures = [da.asarray(exposure).rechunk(whole_frames) for exposure in image.exposures]
+    lazy = [da.asarray(sliceable(exposure)) for exposure in image.exposures]
+    exposures = [exposure.rechunk(whole_frames) for exposure in lazy]
     worker = FrameWorker(settled(trained(engine, image), image), image.leading)
     # A node of its own in the graph: it goes to every process once, and not along with each frame
     node = delayed(worker, traverse=False)

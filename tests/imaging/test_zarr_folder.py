@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from napari_lowdose import cli, denoise_to_zarr
 from napari_lowdose.imaging.tiff import read_tiff, write_tiff
 from napari_lowdose.imaging.zarr_folder import attributes_like, read_zarr
+from napari_lowdose.imaging.zarr_frames import checked
 from tests.test_cli import Doubler
 from tests.test_streaming import Counting
 
@@ -264,6 +265,19 @@ def test_a_damaged_chunk_is_named(
         assert done.exit_code == 2 and done.stderr.count("\n") == 1
         assert "in.zarr: frame 2 of 3: the" in done.stderr
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [(), 1, -1, (2,), (..., slice(3, 9)), (1, ..., 3), (slice(None, None, 2), 0), (0, 1, 2)],
+)
+def test_a_checked_array_is_cut_like_any_other(path: Path, index: Any) -> None:
+    options = {"chunks": (1, 8, 9), "shards": (2, 16, 18)}
+    array = checked(zarr.create_array(path, data=MOVIE, **options))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(array[index], MOVIE[index])
+    np.testing.assert_array_equal(np.asarray(array), MOVIE)
+    with pytest.raises(IndexError):
+        array[3]
 
 
 def test_frames_that_share_a_chunk_are_named_together(path: Path) -> None:

@@ -30,4 +30,9 @@ def sliceable(movie: Any) -> Any:
         return movie
     import dask.array as da
 
+    from napari_lowdose.imaging.zarr_frames import ZarrFrames, checked
+
+    movie = checked(movie)
+    if isinstance(movie, ZarrFrames):
+        return movie.lazy()
     return da.asarray(movie)  # type: ignore[no-untyped-call]

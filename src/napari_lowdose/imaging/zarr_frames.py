@@ -18,6 +18,12 @@ class DamagedFrame(ValueError):
     """A frame that cannot be read; the message names it."""
 
 
+def checked(array: Any) -> Any:
+    """Return a zarr array in a folder as `ZarrFrames`; anything else as it is."""
+    in_folder = hasattr(array, "store_path") and hasattr(array.store, "root")
+    return ZarrFrames(array) if in_folder and array.ndim >= 2 else array
+
+
 class ZarrFrames:
     """A zarr array whose axes are in another order; nothing of it is read before it is used.
 
@@ -28,7 +34,7 @@ class ZarrFrames:
     ----------
     array : zarr.Array
         In a folder.
-    order : sequence of int
+    order : sequence of int, optional
         The axes of the array in the order that they are to have here; rows and columns last.
 
     Raises
@@ -37,8 +43,9 @@ class ZarrFrames:
         On reading what is missing or cannot be decoded.
     """
 
-    def __init__(self, array: Any, order: tuple[int, ...]) -> None:
-        self._array, self._order = array, order
+    def __init__(self, array: Any, order: tuple[int, ...] | None = None) -> None:
+        self._array = array
+        self._order = order = order or tuple(range(array.ndim))
         self.ndim = array.ndim
         self.dtype = array.dtype
         self.shape = tuple(array.shape[axis] for axis in order)
@@ -50,9 +57,17 @@ class ZarrFrames:
         chunks = tuple(self._array.chunks[axis] for axis in self._order)
         return da.from_array(self, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
 
-    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
-        """Read a part of it: a whole number or a slice for each axis."""
-        parts = [slice(k, k + 1) if isinstance(k, (int, np.integer)) else k for k in index]
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read all of it."""
+        return np.asarray(self[()], dtype)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Read a part of it, cut by whole numbers and slices."""
+        index = index if isinstance(index, tuple) else (index,)
+        left = [slice(None)] * (self.ndim - len(index) + (... in index))
+        at = index.index(...) if ... in index else len(index)
+        index = (*index[:at], *left, *index[at + 1 :])
+        parts = [_as_slice(k, n) for k, n in zip(index, self.shape, strict=True)]
         ranges = [range(*k.indices(n)) for k, n in zip(parts, self.shape, strict=True)]
         stored = [slice(None)] * self.ndim
         for axis, part in zip(self._order, parts, strict=True):
@@ -100,3 +115,11 @@ class ZarrFrames:
         if first != last:
             name = name.replace("frame ", f"frames {first + 1} to ")
         return f"{name}: "
+
+
+def _as_slice(part: Any, n: int) -> slice:
+    if isinstance(part, slice):
+        return part
+    if not -n <= part < n:
+        raise IndexError(f"index {part} is out of bounds for an axis of {n}")
+    return slice(part % n, part % n + 1)

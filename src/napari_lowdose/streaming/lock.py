@@ -36,6 +36,7 @@ def only_stream_into(path: Path) -> Iterator[None]:
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        name.touch()  # says why it cannot be, which the lock does not
         lock.acquire()
     except Timeout:
         raise BlockingIOError(

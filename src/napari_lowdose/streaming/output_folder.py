@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ import numpy as np
 
 from napari_lowdose.imaging.ome_zarr import LEVEL, axis_names, metadata
 from napari_lowdose.imaging.zarr_folder import KEY, is_array
-from napari_lowdose.streaming.frame_hashes import FrameHashes
+from napari_lowdose.streaming.frame_hashes import FrameHash, FrameHashes, hash_of
 from napari_lowdose.streaming.swap import swap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise import Noise2NoiseModel
 
@@ -52,6 +55,8 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self._given = path
+        if not path.resolve().name or ":/" in path.as_posix()[2:]:
+            raise ValueError(f"{path} is no folder on this computer: name a new one, OUT.zarr.")
         self.path = self.folder = path.resolve()
         self._beside = self.path.with_name(self.path.name + _BESIDE)
         self._old = self.path.with_name(self.path.name + _OLD)
@@ -159,6 +164,34 @@ class OutputFolder:
         if _is_nothing(self.path):
             self._put_in_place()
 
+    def write(
+        self, number: int, index: tuple[int, ...], image: NDArray[np.float32], made_from: str
+    ) -> None:
+        """Write a frame, and then what tells that it is written.
+
+        Parameters
+        ----------
+        number : int
+        index : tuple of int
+            Of the frame along the leading axes.
+        image : (Y, X) array
+        made_from : str
+            The hash of the input.
+
+        Raises
+        ------
+        OSError
+            If the disk is full, or the like.
+        """
+        try:
+            self.array[index] = image
+            self.hashes.add(number, FrameHash(made_from, hash_of(image)))
+        except OSError as error:
+            raise OSError(
+                f"A frame cannot be written into {self.folder} ({error.strerror or error}): those "
+                "that are finished stay, the same again goes on after them."
+            ) from error
+
     @property
     def finished(self) -> bool:
         """Whether the result says that it is."""
@@ -235,9 +268,8 @@ class OutputFolder:
     def _replace(self) -> None:
         """Give the new result the name of the old one, which is deleted."""
         try:
-            if swap(self._beside, self.path):
-                self._beside.rename(self._old)
-            else:
+            swapped = swap(self._beside, self.path)
+            if not swapped:
                 self.path.rename(self._old)
                 try:
                     self._beside.rename(self.path)
@@ -250,7 +282,10 @@ class OutputFolder:
                 f"{self._beside}."
             ) from error
         self._moved(self.path)
-        _remove(self._old)
+        with suppress(OSError):  # the next stream tries again
+            if swapped:
+                self._beside.rename(self._old)
+            _remove(self._old)
 
     def _moved(self, folder: Path) -> None:
         import zarr
@@ -309,7 +344,7 @@ def _link(source: str | Path, target: str | Path) -> None:
     Path(target).unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:  # not on this file system
+    except (OSError, NotImplementedError):  # not on this system
         shutil.copy2(source, target, follow_symlinks=False)
 
 

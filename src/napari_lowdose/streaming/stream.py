@@ -15,12 +15,13 @@ from napari_lowdose.denoise import engine_record
 from napari_lowdose.image_or_pair import ImageOrPair, frame_index, image_or_pair
 from napari_lowdose.imaging.ome_zarr import LEVEL
 from napari_lowdose.imaging.zarr_folder import KEY, check_order
+from napari_lowdose.imaging.zarr_frames import checked
 from napari_lowdose.lazy import FrameWorker, settled
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.steps import Step
 from napari_lowdose.streaming.cluster import frames_on_cluster, open_client
 from napari_lowdose.streaming.description import described
-from napari_lowdose.streaming.frame_hashes import FrameHash, HashedMovie, hash_of, together
+from napari_lowdose.streaming.frame_hashes import HashedMovie, hash_of, together
 from napari_lowdose.streaming.identity import identity
 from napari_lowdose.streaming.input_files import in_each_other
 from napari_lowdose.streaming.lock import only_stream_into
@@ -80,9 +81,10 @@ class Stream:
         overwrite: bool = False,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        self.input = image_or_pair(image, engine)
-        for exposure in self.input.exposures:
+        given = image_or_pair(image, engine)
+        for exposure in given.exposures:
             check_order(exposure)
+        self.input = ImageOrPair(tuple(map(checked, given.exposures)))
         self.engine = engine
         self.path = Path(path)
         self.model: Noise2NoiseModel | None = None
@@ -107,7 +109,7 @@ class Stream:
         self.finished, self._input_hash = False, None
         if any(in_each_other(exposure, self.path) for exposure in self.input.exposures):
             raise ValueError("The result would replace the input; choose another output.")
-        with only_stream_into(self.path.resolve()):
+        with only_stream_into(self._output.path):
             start, begun = None, time.perf_counter()
             for step in self._steps():
                 start = step.fraction if start is None else start  # what a run before this one did
@@ -167,8 +169,7 @@ class Stream:
                 part = step.fraction
                 if step.image is not None:  # the frame is finished
                     index = frame_index(number, self.input.leading)
-                    output.array[index] = step.image
-                    output.hashes.add(number, FrameHash(made_from, hash_of(step.image)))
+                    output.write(number, index, step.image, made_from)
                     there.add(number)
                     step, part = dataclasses.replace(step, index=index), 0.0
                 done = (len(there) + part) / n
@@ -270,7 +271,7 @@ class Stream:
     def _check_space(self, frames: int) -> None:
         """Raise if the disk has not enough space for so many frames more."""
         needed = frames * math.prod(self.input.shape[-2:]) * np.dtype(np.float32).itemsize
-        free = shutil.disk_usage(self.path.resolve().parent).free
+        free = shutil.disk_usage(self._output.path.parent).free
         if needed > free:
             raise OSError(
                 f"The result needs up to {needed / 1e9:.3g} GB, and {self.path.parent} has "
