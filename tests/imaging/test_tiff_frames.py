@@ -113,7 +113,7 @@ def test_frames_beyond_the_end_of_a_stack_with_one_page_are_named(tmp_path, opti
         start = file.pages.first.dataoffsets[0]
         assert len(file.pages) == 1
     path.write_bytes(path.read_bytes()[: start + 2 * NOISE[0].nbytes + 5])
-    with pytest.raises(ValueError, match="cut off: .* frames 3 to 4 of 4"):
+    with pytest.raises(ValueError, match=r"cut off: .* frames 3 to 4 of 4"):
         read_tiff(path)
 
 
