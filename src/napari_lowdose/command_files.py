@@ -316,8 +316,8 @@ class _Job:
 
     def _say_moved(self, what: str, error: OSError | None, found: Path) -> None:
         self.lost = True
-        reason = "" if error is None else f" ({sentence(error)})"
-        say(f"{self.name}: the {what} is in {found}, not where it was wanted{reason}")
+        reason = "" if error is None else f", not where it was wanted ({sentence(error)})"
+        say(f"{self.name}: the {what} is in {found}{reason}")
 
 
 def _run_all(jobs: list[_Job]) -> int:

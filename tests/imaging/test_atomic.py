@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from napari_lowdose.imaging.atomic import written_whole
+from napari_lowdose.imaging import atomic
+from napari_lowdose.imaging.atomic import check_writable, written_whole
 
 
 def test_the_file_appears_only_when_it_is_complete(tmp_path):
@@ -54,3 +55,39 @@ def test_a_very_long_name(tmp_path):
     with written_whole(path) as file:
         file.write(b"x")
     assert path.exists()
+
+
+# ---------------------------------------------------------------- before anything is written
+
+
+def test_a_file_that_can_be_written_leaves_nothing_behind(tmp_path):
+    check_writable(tmp_path / "out.tif", 1000)
+    check_writable(tmp_path / "not" / "there" / "out.tif", 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_into(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "the temporary file")
+
+    monkeypatch.setattr(atomic, "open", refuse, raising=False)
+    with pytest.raises(PermissionError, match=r"Cannot write into .*: Permission denied") as error:
+        check_writable(tmp_path / "out.tif")
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_bytes(b"precious")
+    with pytest.raises(OSError, match="Cannot write into"):
+        check_writable(tmp_path / "file" / "out.tif")
+    assert (tmp_path / "file").read_bytes() == b"precious"
+
+
+def test_too_long_a_name(tmp_path):
+    with pytest.raises(OSError, match="too long"):
+        check_writable(tmp_path / ("n" * 300))
+
+
+def test_too_little_space_is_told_with_sizes(tmp_path):
+    with pytest.raises(OSError, match=r"needs 1024\.0 TiB, and [\d.]+ [KMGT]iB are free"):
+        check_writable(tmp_path / "out.tif", 2**50)

@@ -1,6 +1,7 @@
 """Other formats come in through napari's reader plugins."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from npe2 import DynamicPlugin
+from PIL import Image
 
-from napari_lowdose.imaging.readers import read_image
+from napari_lowdose.imaging.readers import images_in, read_image
 from napari_lowdose.imaging.tiff import read_tiff, write_tiff
 
 FORMATS = Path(__file__).parents[3] / "shared" / "data" / "formats"
@@ -117,6 +120,101 @@ def test_tiffs_need_no_plugin_machinery(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ------------------------------------------------------------- by content, not by name
+
+
+@pytest.mark.parametrize("name", ["scan.dat", "scan", "scan.TIF", "scan.btf", "Aufnahme 1 µm.tiff"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_a_tiff_of_any_name(tmp_path, name, bigtiff):
+    tifffile.imwrite(tmp_path / name, COUNTS, bigtiff=bigtiff)
+    np.testing.assert_array_equal(read_image(tmp_path / name).pixels, COUNTS)
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.tif", "image"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_png_of_any_name(tmp_path, name, dtype):
+    Image.fromarray(COUNTS.astype(dtype)).save(tmp_path / name, format="PNG")
+    image = read_image(tmp_path / name)
+    np.testing.assert_array_equal(image.pixels, COUNTS.astype(dtype))
+    write_tiff(tmp_path / "out.tif", image.pixels, image)
+    np.testing.assert_array_equal(read_tiff(tmp_path / "out.tif").pixels, COUNTS.astype(dtype))
+
+
+def test_a_png_with_a_grey_palette_and_one_in_colour(tmp_path):
+    picture = Image.fromarray(COUNTS.astype(np.uint8), mode="P")
+    picture.putpalette(np.repeat(np.arange(256)[::-1], 3).astype(np.uint8).tobytes())
+    picture.save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png").pixels, 255 - COUNTS)
+    Image.fromarray(np.zeros((12, 10, 3), np.uint8)).save(tmp_path / "colour.tif", format="PNG")
+    with pytest.raises(ValueError, match="colour"):
+        read_image(tmp_path / "colour.tif")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"Time\tIntensity\n", b"\x89PNG\r\n\x1a\nbroken", b"II*\0"]
+)
+def test_what_is_called_tif_and_is_none_gets_a_sentence(tmp_path, content):
+    path = tmp_path / "notes.tif"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"not a TIFF|cannot be read|damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".dm3", ".dm4", ".emd", ".ser", ".mrc", ".png", ".gif", ""])
+def test_noise_of_any_name_gets_a_sentence(tmp_path, suffix):
+    path = tmp_path / f"noise{suffix}"
+    path.write_bytes(np.random.default_rng(0).bytes(3000))
+    with pytest.raises(ValueError) as refused:
+        read_image(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on Windows")
+def test_a_named_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_image(tmp_path / "pipe.tif")
+    assert images_in(tmp_path) == []
+
+
+def test_folders(tmp_path):
+    with pytest.raises(ValueError, match="folder without an image"):
+        read_image(tmp_path)
+    zarr.create_array(tmp_path / "a.zarr", data=COUNTS)
+    zarr.create_array(tmp_path / "b", data=COUNTS)
+    for name in ("a.zarr", "b"):
+        np.testing.assert_array_equal(read_image(tmp_path / name).pixels, COUNTS)
+    for name in ("c.tif", "d.dat", ".hidden.tif"):
+        tifffile.imwrite(tmp_path / name, COUNTS)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "more").mkdir()
+    assert [path.name for path in images_in(tmp_path)] == ["a.zarr", "b", "c.tif", "d.dat"]
+
+
+def test_a_pattern_that_matches_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No file matches"):
+        read_image(tmp_path / "*.tif")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale": ("a", "b"), "units": "nm"},
+        {"scale": (np.nan, 1), "units": "nm"},
+        {"scale": (np.inf, 1), "units": "nm"},
+        {"scale": (0, 1), "units": "nm"},
+        {"scale": 3, "units": "nm"},
+        {"scale": (1, 1), "units": []},
+        {"scale": (1, 1), "metadata": {"axes": 5}},
+        {"scale": (1, 1), "metadata": 5},
+    ],
+)
+def test_options_of_a_wrong_form_are_no_pixel_size(plugin, options):
+    image = read_image(plugin((COUNTS.tolist(), options, "image")))
+    assert image.pixel_size is image.unit is None
+    np.testing.assert_array_equal(image.pixels, COUNTS)
 
 
 @rosettasciio

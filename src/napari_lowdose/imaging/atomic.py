@@ -88,15 +88,13 @@ def check_writable(path: str | os.PathLike[str], n_bytes: int = 0) -> None:
             temporary.mkdir()
             temporary.rmdir()
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}, cannot write into", str(folder)) from error
+        reason = f"Cannot write into {folder}: {error.strerror}"
+        raise OSError(error.errno, reason) from error
     # What is replaced stays until the new one is there
     free = shutil.disk_usage(path if exists else folder).free
     if n_bytes > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"The result needs {_size(n_bytes)}, and there are {_size(free)} left in",
-            str(folder),
-        )
+        needs = f"The result needs {_size(n_bytes)}, and {_size(free)} are free in {folder}"
+        raise OSError(errno.ENOSPC, needs)
 
 
 def _temporary(folder: Path) -> Path:

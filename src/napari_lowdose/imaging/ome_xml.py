@@ -102,6 +102,9 @@ def _limit_to(root: ElementTree.Element, name: str) -> None:
         _check_planes(ours, math.prod(sizes.values()))
         if len(ours) < len(planes[image]):
             _limit(pixels, sizes, ours)
+        for data in ours:  # under whatever name the file goes now
+            for uuid in data.findall("{*}UUID"):
+                data.remove(uuid)
     if images and not found:
         raise UnusableError("it describes other files")
 

@@ -185,7 +185,8 @@ def _pixel_size(options: Mapping[str, Any]) -> tuple[tuple[float, float], str] |
     if units is None:  # RosettaSciIO's reader leaves them where the file's axes are described
         metadata = options.get("metadata")
         axes = metadata.get("axes") if isinstance(metadata, dict) else None
-        units = [axis.get("units") for axis in axes or [] if isinstance(axis, dict)]
+        described = axes if isinstance(axes, (list, tuple)) else ()
+        units = [axis.get("units") for axis in described if isinstance(axis, dict)]
     unit = units if isinstance(units, str) else next(reversed(list(units or ())), None)
     known = unit is not None and str(unit) not in ("", "pixel", "px", "<undefined>")
     if height is None or width is None or not known:

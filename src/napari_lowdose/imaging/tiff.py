@@ -283,6 +283,9 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
             f"This TIFF holds {len(series)} separate images;"
             " save the one to be denoised as a file of its own."
         )
+    if file.is_imagej and series[0].kind != "imagej":
+        _refuse_cut_off_imagej(file)
+        notes.append("ImageJ's description does not fit the frames in the file")
     if series[0].kind in ("generic", "uniform"):
         _refuse_pages_without_pixels(file)
     page, axes = file.pages.first, series[0].axes
@@ -304,6 +307,18 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
     if pixels.ndim and pixels.shape[0] < series[0].shape[0]:
         described["options"]["metadata"].pop("Labels", None)
     return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
+
+
+def _refuse_cut_off_imagej(file: tifffile.TiffFile) -> None:
+    """Refuse a cut off stack with one page for all frames; tifffile reads the first of them."""
+    page: Any = file.pages.first
+    n_frames = (file.imagej_metadata or {}).get("images", 1)
+    if not isinstance(n_frames, int) or len(file.pages) > 1 or not page.is_final:
+        return
+    start, end = page.dataoffsets[0], file.filehandle.size
+    if page.offset < start and start + page.nbytes < end < start + n_frames * page.nbytes:
+        lost = frame_list(range((end - start) // page.nbytes, n_frames), n_frames)
+        raise ValueError(f"This TIFF is cut off: the file ends before the end of {lost}.")
 
 
 def _refuse_pages_without_pixels(file: tifffile.TiffFile) -> None:
