@@ -401,11 +401,12 @@ def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
 def _with_progress(run: Run | Stream, name: str, patches: PatchSummary) -> None:
     from tqdm import tqdm
 
-    layout = "{desc}: {percentage:3.0f}% |{bar}| {remaining} left{postfix}"
+    layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     step: Any
     with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
-            bar.set_postfix_str(step.message, refresh=False)
+            told_now = ", ".join(filter(None, [step.time_left, step.message]))
+            bar.set_postfix_str(told_now, refresh=False)
             bar.update(step.fraction - bar.n)
             if hasattr(step, "kept"):  # a patch stack is finished
                 patches.add(step)

@@ -82,7 +82,7 @@ def warnings_in_lines(name: str) -> Iterator[list[str]]:
 
 def training_summary(model: Noise2NoiseModel) -> list[str]:
     """Return for how long a network was trained, and its gain."""
-    summary = [f"{model.record['epochs']:.3g} epochs"]
+    summary = [how_far(model.record["epochs"], model.record["n_steps"])]
     if gain := model.record.get("gain_db"):
         from napari_lowdose.noise2noise.gain_interval import GainInterval
 

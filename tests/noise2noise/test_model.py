@@ -209,18 +209,19 @@ def test_a_closed_shutter_is_no_reason_to_stop(model: Noise2NoiseModel, pair: Kn
 
 
 def test_a_result_that_is_not_finite_is_refused(model: Noise2NoiseModel, pair: KnownPair) -> None:
-    """By its weights, and by an image far from those of the training."""
-    weights = {name: np.full_like(w, 1e30) for name, w in model.weights.items()}
-    damaged = replace(model, weights=weights)
+    """Finite weights can be too large for any image; the frame is named."""
+    weights = {name: np.full(w.shape, 1e30).astype(w.dtype) for name, w in model.weights.items()
+               if w.dtype == np.float32}  # fmt: skip
+    damaged = replace(model, weights={**model.weights, **weights})
     for given in (pair.first, (pair.first, pair.second)):
-        with pytest.raises(ValueError, match="result of the network is not finite"):
+        with pytest.raises(ValueError, match=r"^the result of the network is not finite"):
             denoise(given, damaged)
-    movie = np.stack([pair.first, 1e37 * pair.first.astype(np.float64)])
+    movie = np.stack([np.full_like(pair.first, 3), pair.first])
     with (
+        pytest.warns(UserWarning, match="constant"),
         pytest.raises(ValueError, match="frame 2 of 2: the result of the network is not finite"),
-        pytest.warns(UserWarning),
     ):
-        denoise(movie, model)
+        denoise(movie, damaged)
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,9 @@ class Noise2Noise:
     epochs : float, optional
         Train for so many epochs.
     time_budget : float, optional
-        Train and denoise within so many seconds.  Without either, training ends when the loss
-        on held-out tiles no longer falls, or after 2000 steps (paper: 300 epochs).
+        Train and denoise within so many seconds.  Without either, training ends when the
+        held-out tiles promise less than 0.1 dB from more of it, at the latest after 2000 steps
+        (paper: 300 epochs).
     use : "both" or "first"
         The result is the mean of the network applied to either exposure, which gains about
         2 dB, or to the first alone, which is right where the two are not the same instant.
@@ -257,7 +258,7 @@ class Noise2Noise:
             fraction=0.0, message="looking at the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
         refuse_bad_pair(first, second, self.shift)
-        if self.start is not None:
+        if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
                 warnings.warn(warning, UserWarning, stacklevel=3)

@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 from napari_lowdose.noise2noise import Noise2NoiseModel
 
+from napari_lowdose.noise2noise.training_step import how_far
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -70,7 +72,7 @@ class TrainedNetwork:
         epochs = self.model.record.get("epochs")
         if epochs is None:
             return self.name
-        return f"{self.name}, {epochs:.0f} epoch{'s' * (round(epochs) != 1)}"
+        return f"{self.name}, {how_far(epochs, self.model.record.get('n_steps', 0))}"
 
     @property
     def file_name(self) -> str:
