@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
@@ -21,19 +21,24 @@ STRIPES = 5.0  # times the power, from which on the columns differ
 
 
 def neighbours_share_noise(
-    residual: NDArray[np.float32], eigenpatches: NDArray[np.float32]
+    image: NDArray[np.float32],
+    canvas: NDArray[np.float32],
+    terrain: NDArray[np.int32],
+    eigenpatches: NDArray[np.float32],
 ) -> bool:
     """Return whether neighbouring pixels have noise in common, everywhere in the image.
 
     Parameters
     ----------
-    residual : (m, n) float32 array
-        What was taken away: the image less the result.
+    image : (m, n) float32 array
+        What was denoised.
+    canvas, terrain : (m, n) float32 and int32 arrays
+        Their ratio is the result; what the image has more was taken away.
     eigenpatches : (k, p, p) float32 array
         The kept ones.  They take their part of white noise too, so that what is left of it is
         correlated; that is known, and does not count.
     """
-    residual = _middle(residual)
+    residual = _middle(image) - (_middle(canvas) / _middle(terrain)).astype(np.float32)
     if min(residual.shape) <= 2 * BLOCK:
         return False
     p = eigenpatches.shape[-1]
@@ -88,7 +93,7 @@ def warn_of_column_noise(image: NDArray[np.float32]) -> None:
         )
 
 
-def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _middle(image: NDArray[Any]) -> NDArray[Any]:
     y, x = (max(0, (n - PART) // 2) for n in image.shape)
     return image[y : y + PART, x : x + PART]
 
@@ -96,4 +101,4 @@ def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
 def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = (n // BLOCK for n in image.shape)
     blocks = image.reshape(height, BLOCK, width, BLOCK)
-    return blocks.mean(axis=(1, 3))
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)

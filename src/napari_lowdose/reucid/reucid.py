@@ -242,7 +242,7 @@ class Reucid:
             terrain += patch_terrain(in_stack, p)
             yield Step(fraction=end, message=f"{name}: terrain")
             if stack == d - 1 and self.keep is None:
-                if neighbours_share_noise(image - canvas / terrain, first_patches):
+                if neighbours_share_noise(image, canvas, terrain, first_patches):
                     warn_of_shared_noise()
                 else:
                     warn_of_choice(first_utilities)
