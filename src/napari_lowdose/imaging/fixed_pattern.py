@@ -202,12 +202,14 @@ def without_slopes(views: Views) -> Views:
     return level if level.var() < STEEP * views.var() else views
 
 
-def without_constant_lines(views: Views) -> Views:
+def without_constant_lines(views: Views, *, bright: bool = False) -> Views:
     """Fill rows and columns that are constant, dead or saturated, from those beside them.
 
     Parameters
     ----------
     views : (T, Y, X) float32 array
+    bright : bool
+        Only those that are brighter than the rest: a gap between two views is dark.
 
     Returns
     -------
@@ -215,13 +217,16 @@ def without_constant_lines(views: Views) -> Views:
         The same where there are none, or so many that it must be the scene.
     """
     for _ in (0, 1):
-        views = _without_constant_rows(views).transpose(0, 2, 1)
+        views = _without_constant_rows(views, bright).transpose(0, 2, 1)
     return views
 
 
-def _without_constant_rows(views: Views) -> Views:
+def _without_constant_rows(views: Views, bright: bool) -> Views:
     contrast = views.std(axis=(0, 2))
     constant = contrast < CONSTANT * np.median(contrast)
+    if bright:
+        levels = views.mean(axis=(0, 2))
+        constant &= levels > np.median(levels)
     if not 0 < constant.sum() < MOST_CONSTANT * len(constant):
         return views
     alive, at = np.flatnonzero(~constant), np.flatnonzero(constant)

@@ -22,7 +22,8 @@ STRONGER = 1.5  # times the correlation at the shift itself
 SAME = 3.0  # standard errors up to which a part agrees with the whole
 SURELY = 5.0  # standard errors from which on it does not
 FAR = 1.5  # px: parts that differ by less have their scatter in the error
-OPPOSITE = 0.2  # of the power of a difference: what moved has as much of it with the other sign
+OPPOSITE = 0.3  # of the power of a difference: what moved has as much of it with the other sign
+CLEARLY = 3  # px: a smaller shift leaves the same as a blur that changes
 MOST_PARTS = 0.75  # of the quarters
 FRAMES = 8  # that are looked at
 
@@ -38,10 +39,13 @@ class Repeat:
     differs : (float, float) or None
         The difference of the part that is furthest from the whole, where at least half of the
         parts that know a shift know another one.
+    asked : bool
+        False where the field is too small for parts.
     """
 
     scatter: Shift
     differs: Shift | None
+    asked: bool = True
 
 
 def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
@@ -60,7 +64,8 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
     """
     some = slice(None, None, max(1, -(-len(first) // FRAMES)))
     known, others = [], []
-    for part in _quarters(first.shape[-2:]):
+    parts = _quarters(first.shape[-2:])
+    for part in parts:
         one, other = first[some][part], second[some][part]
         peak = correlation_peak(one, other, shift, rounds=1)
         difference = np.subtract(peak.shift, shift)
@@ -79,7 +84,7 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
     if far and 2 * len(far) >= len(known) + len(others):
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
-    return Repeat((float(scatter[0]), float(scatter[1])), differs)
+    return Repeat((float(scatter[0]), float(scatter[1])), differs, asked=bool(parts))
 
 
 def _quarters(sides: tuple[int, ...]) -> list[Any]:
@@ -169,4 +174,4 @@ def _negative(difference: Views) -> Shift | None:
         return None
     place = np.array(np.unravel_index(np.argmin(surface), surface.shape))
     place = np.where(place > np.array(sides) // 2, place - np.array(sides), place)
-    return float(place[0]), float(place[1])
+    return (float(place[0]), float(place[1])) if np.abs(place).max() >= CLEARLY else None

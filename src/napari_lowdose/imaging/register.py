@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from napari_lowdose.imaging.sliceable import sliceable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_lowdose.imaging.correlation_peak import CorrelationPeak
     from napari_lowdose.imaging.parts import Repeat
     from napari_lowdose.imaging.shift_fraction import ShiftEstimate
 
@@ -32,6 +34,7 @@ ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, 
 AGREED = 4.0  # standard errors up to which two halves agree
 DOUBTFUL = 0.3  # px: where the parts of an image differ by more, its halves are asked
 DOUBT_ERRORS = 4.0  # standard errors, likewise
+UNCHECKED = 3.0  # times the error of a field too small for its parts to be asked
 STILL = 1.0  # px: what is displaced by less may be fixed to the sensor
 WORST = 2.0  # px: a shift that is not known to this is none
 TURNED = (
@@ -158,7 +161,13 @@ def register_pair(
     ------
     ValueError
         If the two are of different shape, smaller than 24 pixels, or nothing is common to them
-        that chance would not make.
+        that chance would not make; if the second looks mirrored, rotated or reversed in contrast;
+        or if parts of the image are displaced by different shifts.
+
+    Warns
+    -----
+    UserWarning
+        If one exposure holds the noise of the other, as the mean of both does.
 
     References
     ----------
@@ -189,7 +198,21 @@ def register_pair(
         )
     one, other = some_frames(first, second)
     registration = registered(one, other, max_shift)
+    _warn_if_dependent(*registration.cut(one, other))
     return (*registration.cut(first, second), registration)
+
+
+def _warn_if_dependent(first: NDArray[Any], second: NDArray[Any]) -> None:
+    from napari_lowdose.imaging.dependent import made_of_the_other
+
+    made = made_of_the_other(first[0], second[0])
+    if made is not None:
+        warnings.warn(
+            f"the {made} exposure holds the noise of the other, as the mean or sum of both does: "
+            "they are no pair to train on.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def registered(
@@ -218,6 +241,7 @@ def registered(
         without_lines,
         without_shared_pixels,
     )
+    from napari_lowdose.imaging.orientation import contrast_reversed
 
     shape = (first.shape[-2], first.shape[-1])
     whole = views = _scene_only(first, second)
@@ -232,6 +256,8 @@ def registered(
         found = _of_one_half(*views, max_shift) or found
     if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
         _refuse_if_turned(*whole)
+    elif max(map(abs, found.shift)) > STILL and contrast_reversed(*whole):
+        raise NotRegisteredError("reversed", REVERSED)
     if found is None:
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
     if found.repeat.differs:
@@ -250,23 +276,19 @@ def _lines_are_the_scenes(whole: _Pair, without: _Pair, max_shift: tuple[int, in
     """Return whether rows and columns move with the scene, and so tell its shift too."""
     from napari_lowdose.imaging.fixed_pattern import lines_move
 
-    found = _estimate(*without, max_shift)
+    found = _place(*without, max_shift)
     if found is None:
         return True
     move = lines_move(*whole, found.shift)
     if move is not None:
         return move
-    other = _estimate(*whole, max_shift)
-    return (
-        other is not None
-        and max(other.estimate.error) < max(found.estimate.error)
-        and _agree(found, other)
-    )
+    other = _place(*whole, max_shift)
+    return other is not None and max(other.error) < max(found.error) and _agree(found, other)
 
 
-def _agree(one: _Found, other: _Found) -> bool:
-    error = np.hypot(one.estimate.error, other.estimate.error)
-    return bool((np.abs(np.subtract(one.shift, other.shift)) <= AGREED * error).all())
+def _agree(one: _Place | _Found, other: _Place | _Found) -> bool:
+    apart = np.abs(np.subtract(one.shift, other.shift))
+    return bool((apart <= AGREED * np.hypot(one.error, other.error)).all())
 
 
 def _refuse_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: _Found) -> None:
@@ -354,7 +376,8 @@ class _Found:
     @property
     def error(self) -> Shift:
         dy, dx = np.hypot(self.estimate.error, self.repeat.scatter)
-        return float(dy), float(dx)
+        unknown = 1.0 if self.repeat.asked else UNCHECKED
+        return float(unknown * dy), float(unknown * dx)
 
     @property
     def doubtful(self) -> bool:
@@ -363,11 +386,29 @@ class _Found:
         return self.repeat.differs is not None or max(self.repeat.scatter) > least
 
 
-def _estimate(
+@dataclass(frozen=True)
+class _Place:
+    """A shift in whole pixels, cut away, and the peak of the correlation there."""
+
+    cut_away: NDArray[Any]
+    peak: CorrelationPeak
+    fields: _Pair
+
+    @property
+    def shift(self) -> Shift:
+        dy, dx = self.cut_away + np.array(self.peak.shift)
+        return float(dy), float(dx)
+
+    @property
+    def error(self) -> Shift:
+        return self.peak.error
+
+
+def _place(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
-) -> _Found | None:
-    from napari_lowdose.imaging.parts import repeats
-    from napari_lowdose.imaging.shift_fraction import shift_fraction
+) -> _Place | None:
+    """Find the shift to a fraction of a pixel, or none if nothing is common to both."""
+    from napari_lowdose.imaging.correlation_peak import correlation_peak
 
     shape = (first.shape[-2], first.shape[-1])
     whole = np.array(_coarse(first, second, max_shift))
@@ -376,13 +417,27 @@ def _estimate(
         fields = first[(..., *one)], second[(..., *other)]
         if min(fields[0].shape[-2:]) < SMALLEST:
             return None
-        found = shift_fraction(*fields)
-        if max(map(abs, found.shift)) <= SETTLED:
+        peak = correlation_peak(*fields)
+        if max(map(abs, peak.shift)) <= SETTLED:
             break
-        whole = whole + np.rint(found.shift).astype(int)
+        whole = whole + np.rint(peak.shift).astype(int)
+    return _Place(whole, peak, fields) if peak.certainty > CERTAIN else None
+
+
+def _estimate(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> _Found | None:
+    """Find the shift as well as the noise allows, and whether the parts of the field agree."""
+    from napari_lowdose.imaging.parts import repeats
+    from napari_lowdose.imaging.shift_fraction import shift_fraction
+
+    place = _place(first, second, max_shift)
+    if place is None:
+        return None
+    found = shift_fraction(*place.fields, peak=place.peak)
     if not found.peak.certainty > CERTAIN or not max(found.error) < WORST:
         return None
-    return _Found(whole, found, repeats(*fields, found.shift))
+    return _Found(place.cut_away, found, repeats(*place.fields, found.shift))
 
 
 def _registration(found: _Found, shape: tuple[int, int]) -> Registration:

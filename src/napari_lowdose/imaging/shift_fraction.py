@@ -51,7 +51,10 @@ class ShiftEstimate:
 
 
 def shift_fraction(
-    first: Views, second: Views, start: tuple[float, float] = (0.0, 0.0)
+    first: Views,
+    second: Views,
+    start: tuple[float, float] = (0.0, 0.0),
+    peak: CorrelationPeak | None = None,
 ) -> ShiftEstimate:
     """Return the shift at which the difference between two views is nothing but noise.
 
@@ -67,6 +70,8 @@ def shift_fraction(
         Frames of the same geometry.
     start : (float, float)
         As for `correlation_peak`.
+    peak : CorrelationPeak, optional
+        If it is known already.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def shift_fraction(
         Its error is that of the sum of the differences, each pixel's as large as it is found:
         what moved between the views adds to it too.
     """
-    peak = correlation_peak(first, second, start)
+    peak = peak or correlation_peak(first, second, start)
     some = slice(None, None, max(1, -(-first.size // MOST_PIXELS)))
     views = _Views.of(first[some], second[some], peak.smoothing)
     cut = np.outer(*(window(side) for side in first.shape[-2:])).astype(np.float32)

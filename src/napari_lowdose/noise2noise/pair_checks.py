@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.dependent import made_of_the_other
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
@@ -64,7 +65,7 @@ class PairNote:
     message : str
     kind : str
         "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "common noise", "correlated noise", "pixels", "gain" or "noise".
+        "dependent", "common noise", "correlated noise", "pixels", "gain" or "noise".
     shift : (float, float), optional
         For "shift": how far the second is displaced against the first, pixels.
     """
@@ -100,6 +101,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     - Shift: as `register_pair` finds it, which is refused if it differs between the quarters of
       the frame; told if its error cannot explain it.
     - Turned, reversed: the second is mirrored, rotated, or its contrast reversed.
+    - Dependent: one holds the noise of the other and none of its own, as the mean of both does.
     - Common noise: the cross-covariance of the two at lag 0 above what lags of 1,
       2 and 3 pixels predict; a pattern of the sensor, or an exposure in both.
       Detail of a single pixel in the scene looks the same.
@@ -331,6 +333,15 @@ def _check_noise(one: Frame, two: Frame, contrast: float) -> Iterator[PairNote]:
     difference -= difference.mean(dtype=np.float64)
     power = float(np.square(difference, dtype=np.float64).mean())
     if power == 0:
+        return
+    if made := made_of_the_other(one, two):
+        other = "first" if made == "second" else "second"
+        yield PairNote(
+            "refuse",
+            f"The {made} exposure holds the noise of the {other}, as the mean or sum of both does: "
+            "choose two exposures that were taken independently.",
+            "dependent",
+        )
         return
     share = _first_share(one, two)
     if not 1 / (1 + _UNLIKE) <= share <= _UNLIKE / (1 + _UNLIKE):
