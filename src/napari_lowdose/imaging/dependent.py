@@ -1,4 +1,4 @@
-"""Is the noise of two exposures independent, or is one made of the other?"""
+"""Whether the noise of two exposures is independent, or one is made of the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 FINEST = 0.5  # cycles per pixel from which on, towards the corners, noise is all there is
 COHERENT = 0.5  # of the finest detail: that of one exposure and the mean of two is 0.7
-NONE_OF_ITS_OWN = 0.15  # of its finest detail, at most, is only in the one that is made of the other
+NONE_OF_ITS_OWN = (
+    0.15  # of its finest detail, at most, is only in the one that is made of the other
+)
 SOME_OF_ITS_OWN = 0.3  # at least, only in the other: else it is a pattern, or the scene, in both
 SURE = 5.0  # standard errors
 

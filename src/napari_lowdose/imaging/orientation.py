@@ -1,4 +1,4 @@
-"""Is the second exposure mirrored, rotated, or its contrast reversed?"""
+"""Whether the second exposure is mirrored, rotated, or its contrast reversed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a shift repeat on the quarters of a field?  What is fixed to the sensor, or moves, shows."""
+"""Whether a shift repeats on the quarters of a field: what is fixed to the sensor does not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.correlation_peak import correlation_peak, window
+from napari_lowdose.imaging.correlation_peak import correlation_peak, fourier_grid, window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,11 +137,11 @@ def moved_beneath(first: Views, second: Views, shift: Shift, gain: float) -> Shi
         (dy, dx) or its opposite, whole pixels.
     """
     from scipy import fft
-    from scipy.ndimage import fourier_shift
 
     some = slice(None, None, max(1, -(-len(first) // FRAMES)))
-    turn = fourier_shift(np.ones((1, *_half(first.shape))), (0, *np.negative(shift)), first.shape[-1])
-    back = fft.irfft2(fft.rfft2(second[some]) * turn.astype(np.complex64), first.shape[-2:])
+    down, along, _ = fourier_grid(first.shape[-2:])
+    turn = np.exp(2j * np.pi * (shift[0] * down + shift[1] * along)).astype(np.complex64)
+    back = fft.irfft2(fft.rfft2(second[some]) * turn, first.shape[-2:])
     difference = back - np.float32(gain) * first[some]
     furthest = _negative(difference)
     if furthest is None:
@@ -153,10 +153,6 @@ def moved_beneath(first: Views, second: Views, shift: Shift, gain: float) -> Shi
         for part in parts
     ]
     return furthest if sum(agree) >= MOST_PARTS * max(1, len(parts)) else None
-
-
-def _half(shape: tuple[int, ...]) -> tuple[int, int]:
-    return shape[-2], shape[-1] // 2 + 1
 
 
 def _negative(difference: Views) -> Shift | None:

@@ -40,9 +40,7 @@ WORST = 2.0  # px: a shift that is not known to this is none
 TURNED = (
     "the second exposure looks {}: turn it back, or choose two exposures of the same orientation."
 )
-REVERSED = (
-    "the second exposure shows the scene with its contrast reversed: invert one of the two."
-)
+REVERSED = "the second exposure shows the scene with its contrast reversed: invert one of the two."
 NOTHING_IN_COMMON = (
     "the two exposures show nothing in common above the noise: they cannot be registered; give "
     "exposures of the same scene, or more frames of them."
@@ -130,7 +128,7 @@ class Registration:
 
 
 def register_pair(
-    first: Any, second: Any, *, max_shift: tuple[int, int] | None = None
+    first: Any, second: Any, *, max_shift: int | tuple[int, int] | None = None
 ) -> tuple[Any, Any, Registration]:
     """Cut two exposures of one scene to the field that both show.
 
@@ -147,9 +145,9 @@ def register_pair(
     first, second : (..., Y, X) arrays
         Leading axes are frames of the same geometry, which are taken together: at most 64 of
         them are looked at, and of what is lazy (dask, zarr) no others are read.
-    max_shift : (int, int), optional
-        The largest shift (dy, dx) that is looked for, pixels.  By default all that leave a third
-        of each side in common.
+    max_shift : int or (int, int), optional
+        The largest shift (dy, dx) that is looked for, whole pixels; one number for both.  By
+        default all that leave a third of each side in common.
 
     Returns
     -------
@@ -196,10 +194,29 @@ def register_pair(
             f"exposures of {shape[0]} x {shape[1]} pixels are too small to be registered: at "
             f"least {SMALLEST} x {SMALLEST} are needed."
         )
+    reach = None if max_shift is None else _whole_pixels(max_shift)
     one, other = some_frames(first, second)
-    registration = registered(one, other, max_shift)
+    registration = registered(one, other, reach)
     _warn_if_dependent(*registration.cut(one, other))
     return (*registration.cut(first, second), registration)
+
+
+def _whole_pixels(max_shift: Any) -> tuple[int, int]:
+    """Return the largest shift along both axes, from one number or two."""
+    try:
+        given = np.asarray(max_shift)
+        both = np.broadcast_to(given.astype(float), (2,))
+        good = given.dtype.kind in "iuf" and all(
+            0 <= each == np.rint(each) < 2**31 for each in both
+        )
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            "max_shift is one whole number of pixels, or two (dy, dx), of 0 or more, or None, not "
+            f"{max_shift!r}."
+        )
+    return int(both[0]), int(both[1])
 
 
 def _warn_if_dependent(first: NDArray[Any], second: NDArray[Any]) -> None:
@@ -261,13 +278,7 @@ def registered(
     if found is None:
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
     if found.repeat.differs:
-        dy, dx = found.repeat.differs
-        raise NotRegisteredError(
-            "parts",
-            f"the shift differs between parts of the image, by {abs(dy):.1f} px down and "
-            f"{abs(dx):.1f} px along the rows: something is fixed to the sensor, or the scene is "
-            "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
-        )
+        raise _parts_differ(found.repeat.differs)
     _refuse_if_moved_beneath(*views, found)
     return _registration(found, shape)
 
@@ -321,7 +332,12 @@ def _refuse_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
 def _of_one_half(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
 ) -> _Found | None:
-    """Return the shift that two halves of the field agree on, if what misleads is in the others."""
+    """Return the shift that two halves of the field agree on, if what misleads is in the others.
+
+    Raises an error if two halves know different shifts.
+    """
+    from napari_lowdose.imaging.parts import FAR
+
     middle, centre = (side // 2 for side in first.shape[-2:])
     halves = (np.s_[:, :middle], np.s_[:, middle:], np.s_[:, :, :centre], np.s_[:, :, centre:])
     sure = []
@@ -334,7 +350,20 @@ def _of_one_half(
     if len(sure) < 2:
         return None
     best = min(sure, key=lambda found: float(np.hypot(*found.estimate.error)))
+    apart = [np.subtract(found.shift, best.shift) for found in sure]
+    furthest = max(apart, key=lambda each: float(np.abs(each).max()))
+    if np.abs(furthest).max() > FAR:
+        raise _parts_differ(furthest)
     return best if all(_agree(found, best) for found in sure) else None
+
+
+def _parts_differ(by: Any) -> NotRegisteredError:
+    return NotRegisteredError(
+        "parts",
+        f"the shift differs between parts of the image, by {abs(by[0]):.1f} px down and "
+        f"{abs(by[1]):.1f} px along the rows: something is fixed to the sensor, or the scene is "
+        "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
+    )
 
 
 def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

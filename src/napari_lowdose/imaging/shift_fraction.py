@@ -194,9 +194,7 @@ def _variance(level: Array, squares: Array, cut: Array) -> Array:
     return np.asarray(np.maximum(line, least))
 
 
-def _step(
-    placed: _Views, weight: Array, gain: float, offset: Array
-) -> tuple[Array, Array, Array]:
+def _step(placed: _Views, weight: Array, gain: float, offset: Array) -> tuple[Array, Array, Array]:
     """Return how much further the shift is, its standard error, and where it is told."""
     signal = placed.smoothing > LEAST_SIGNAL
     smooth = placed.gradients(gain, placed.smoothing)
@@ -208,10 +206,7 @@ def _step(
     one, other = ([weight * slope for slope in view] for view in smooth)
     curvature = np.array(
         [
-            [
-                (np.vdot(one[a], sharp[1][b]) + np.vdot(other[a], sharp[0][b])) / 2
-                for b in (0, 1)
-            ]
+            [(np.vdot(one[a], sharp[1][b]) + np.vdot(other[a], sharp[0][b])) / 2 for b in (0, 1)]
             for a in (0, 1)
         ]
     ).astype(float)

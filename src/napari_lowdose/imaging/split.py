@@ -132,8 +132,8 @@ def _sound(frames: Frames) -> Frames:
     from napari_lowdose.imaging.fixed_pattern import without_constant_lines
     from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
 
-    sound = [replace_outliers(frame, find_outliers(frame)) for frame in frames]
-    return without_constant_lines(np.stack(sound), bright=True)
+    frames = without_constant_lines(frames, bright=True)
+    return np.stack([replace_outliers(frame, find_outliers(frame)) for frame in frames])
 
 
 def _guesses(
