@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COMPARED = 256  # px a side, at most
 STRONGER = 1.3  # times: that much better must another orientation agree
 REVERSED = 1.15  # times, likewise: the dark between the columns of a lattice is fainter than they
-SURELY = 5.0  # times the typical correlation by chance
+SURELY = 10.0  # times the typical correlation by chance, where nothing else is known
 FRAMES = 4
 # How the second exposure looks: quarter turns counter-clockwise, and then mirrored or not.
 ORIENTATIONS = {
@@ -36,7 +36,7 @@ def contrast_reversed(first: Views, second: Views) -> bool:
     Parameters
     ----------
     first, second : (T, Y, X) array
-        Of one shape.
+        Of one shape, with something in common beyond doubt.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def contrast_reversed(first: Views, second: Views) -> bool:
 
 
 def _is_reversed(surface: NDArray[np.float64]) -> bool:
-    return bool(-surface.min() > max(REVERSED * float(surface.max()), _by_chance(surface)))
+    return bool(-surface.min() > REVERSED * surface.max())
 
 
 def looks(first: Views, second: Views) -> str | None:
@@ -81,7 +81,7 @@ def looks(first: Views, second: Views) -> str | None:
     if one.shape == other.shape:
         surface = overlap_correlation(one, other)
         best = STRONGER * float(surface.max())
-        if _is_reversed(surface):
+        if _is_reversed(surface) and -surface.min() > _by_chance(surface):
             best, words = max(best, -float(surface.min())), "reversed in contrast"
     square, turned = one[:, :side, :side], other[:, :side, :side]
     for (quarters, mirrored), name in ORIENTATIONS.items():

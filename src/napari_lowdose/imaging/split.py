@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.imaging.register import NotRegisteredError, registered, some_frames
+from napari_lowdose.imaging.register import registered, some_frames
+from napari_lowdose.imaging.scene_shift import NotRegisteredError
 from napari_lowdose.imaging.split_layout import SplitLayout, cut_out
 
 if TYPE_CHECKING:
@@ -307,9 +308,9 @@ def _registered(
     try:
         return registered(first, second, max_shift)
     except NotRegisteredError as error:
-        if error.kind == "different":
-            raise ValueError(_different(guess, None)) from error
-        raise
+        if error.kind == "parts":
+            raise
+        raise ValueError(_different(guess, None)) from error
 
 
 def _common(guess: _Guess, whole: tuple[int, int]) -> tuple[Region, Region]:

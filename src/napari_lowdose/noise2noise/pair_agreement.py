@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.register import SMALLEST, NotRegisteredError, registered
+from napari_lowdose.imaging.scene_shift import SMALLEST, NotRegisteredError, scene_shift
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def agreement(one: Frame, two: Frame, said: tuple[float, float]) -> Agreement:
     whole = tuple(slice(0, n) for n in pair[0].shape)
     for field in [middle] if middle == whole else [middle, whole]:
         try:
-            registration = registered(pair[0][field][None], pair[1][field][None], reach)
+            scene = scene_shift(pair[0][field][None], pair[1][field][None], reach)
             break
         except NotRegisteredError as error:
             trouble = error
@@ -71,9 +71,9 @@ def agreement(one: Frame, two: Frame, said: tuple[float, float]) -> Agreement:
         if trouble.kind == "different":
             return Agreement(said if _coarse_agreement(*pair) > _SURE else None)
         return Agreement(None, trouble=trouble)
-    found = (here[0] + registration.shift[0], here[1] + registration.shift[1])
+    found = (here[0] + scene.shift[0], here[1] + scene.shift[1])
     distance = math.hypot(found[0] - said[0], found[1] - said[1])
-    if distance < _SURE * math.hypot(*registration.shift_error):
+    if distance < _SURE * math.hypot(*scene.error):
         return Agreement(said)
     return Agreement(found, off=distance > _LEAST_SHIFT)
 

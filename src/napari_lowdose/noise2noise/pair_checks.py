@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.register import NotRegisteredError
+    from napari_lowdose.imaging.scene_shift import NotRegisteredError
 
     Frame = NDArray[np.float32]
     Blocks = NDArray[np.float64]
@@ -288,7 +288,8 @@ def _of_trouble(error: NotRegisteredError) -> PairNote:
     """Say why two exposures cannot be registered."""
     kinds = {"parts": "moved", "turned": "turned", "reversed": "reversed"}
     message = str(error)
-    return PairNote("warn", message[0].upper() + message[1:], kinds[error.kind])
+    level: Literal["refuse", "warn"] = "refuse" if error.kind == "turned" else "warn"
+    return PairNote(level, message[0].upper() + message[1:], kinds[error.kind])
 
 
 def _directions(shift: tuple[float, float]) -> str:
