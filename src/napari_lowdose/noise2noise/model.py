@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_frame, check_image
+from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
@@ -189,8 +189,11 @@ class Noise2NoiseModel:
             nonlocal n_outliers
             for exposure in exposures:
                 if not (in_movie and is_constant(exposure)):  # a shutter was closed
-                    check_frame(exposure, SMALLEST_FRAME)
+                    check_pixels(exposure, SMALLEST_FRAME)
             frames = NormalisedFrames.of(self, *exposures)
+            for part in frames.sound.frames:
+                if not is_constant(part):
+                    warn_of_pixels(part)
             n_outliers += frames.sound.n_outliers
             yield Step(fraction=0.0, message="applying the network")
             if any(frames.sound.constant):
