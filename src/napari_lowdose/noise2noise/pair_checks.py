@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
+from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
     Agreement,
@@ -19,10 +19,9 @@ from napari_lowdose.noise2noise.pair_agreement import (
     cells,
     in_errors,
 )
-from napari_lowdose.noise2noise.sound_pixels import COARSEST, SMALLEST, sound_pixels
+from napari_lowdose.noise2noise.sound_pixels import SMALLEST, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
-from napari_lowdose.noise2noise.usable_pairs import FrameChoice, listed
-from napari_lowdose.steps import frame_name, is_constant
+from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,10 +142,9 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
         frames = (np.asarray(first[at]), np.asarray(second[at]))
         try:
             for name, frame in zip(("first", "second"), frames, strict=True):
-                _refuse_pixels(name, frame, n > 1)
+                check_exposure(name, frame, k, leading)
         except ValueError as error:
-            where = f"In {frame_name(k, leading)}: " if n > 1 else ""
-            return [PairNote("refuse", f"{where}{error}", "unusable")]
+            return [PairNote("refuse", str(error), "unusable")]
         if not choice.is_usable(k, sound_pixels(*frames)):
             continue
         looked_at.append(k)
@@ -193,16 +191,6 @@ _GRAVITY = {"refuse": 0, "warn": 1, "note": 2}
 def _of(name: str, sentence: object) -> str:
     """Say of which exposure a sentence about an image is."""
     return f"Of the {name} exposure: {sentence}"
-
-
-def _refuse_pixels(name: str, frame: NDArray[Any], in_movie: bool) -> None:
-    """Raise if a frame cannot be used; in a movie a constant one is left out."""
-    if in_movie and is_constant(frame):
-        return
-    try:
-        check_pixels(frame, SMALLEST, COARSEST)
-    except ValueError as error:
-        raise ValueError(_of(name, error)) from error
 
 
 def _no_frame(choice: FrameChoice, n: int) -> PairNote:
