@@ -178,7 +178,7 @@ def test_of_a_movie_frames_all_over_it_are_read() -> None:
     second[20] = 3
     assert not kinds(check_pair(first, second))
     first[20] = np.nan
-    with pytest.raises(ValueError, match="first exposure has NaN .* in frame 21 of 27"):
+    with pytest.raises(ValueError, match=r"first exposure has NaN .* in frame 21 of 27"):
         refuse_bad_pair(first, second)
 
 

@@ -76,7 +76,7 @@ def test_what_is_done_with_outliers_survives_the_file(
 @pytest.mark.parametrize("make", [lambda **k: Noise2Noise(**k), replace])
 def test_outliers_is_remove_or_keep(make: object, model: Noise2NoiseModel) -> None:
     given = (model,) if make is replace else ()
-    with pytest.raises(ValueError, match="outliers must be .*'keep'"):
+    with pytest.raises(ValueError, match=r"outliers must be .*'keep'"):
         make(*given, outliers="fill")  # type: ignore[operator]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.dependent import made_of_the_other
 from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from napari_lowdose.imaging.register import NotRegisteredError
 
     Frame = NDArray[np.float32]
     Blocks = NDArray[np.float64]
@@ -60,8 +63,8 @@ class PairNote:
         Training would be useless; the result may mislead; worth knowing.
     message : str
     kind : str
-        "shape", "unusable", "same", "frames", "different", "reversed", "shift", "moved",
-        "common noise", "correlated noise", "pixels", "gain" or "noise".
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
+        "dependent", "common noise", "correlated noise", "pixels", "gain" or "noise".
     shift : (float, float), optional
         For "shift": how far the second is displaced against the first, pixels.
     """
@@ -94,9 +97,10 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     -----
     - Same: one is the other times a gain plus an offset, to a millionth of its variance.
     - Frames: some of a movie are black, constant, repeated, or the same in both exposures.
-    - Shift: the peak of the cross-correlation, less a smooth background, by a
-      parabola along each axis; told if what the noise does to the correlation
-      cannot explain it.
+    - Shift: as `register_pair` finds it, which is refused if it differs between the quarters of
+      the frame; told if its error cannot explain it.
+    - Turned, reversed: the second is mirrored, rotated, or its contrast reversed.
+    - Dependent: one holds the noise of the other and none of its own, as the mean of both does.
     - Common noise: the cross-covariance of the two at lag 0 above what lags of 1,
       2 and 3 pixels predict; a pattern of the sensor, or an exposure in both.
       Detail of a single pixel in the scene looks the same.
@@ -233,6 +237,9 @@ def _check_frames(
     standard = [standardised(frame) for frame in sound.frames]
     one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)
+    if agreed.trouble is not None:
+        yield _of_trouble(agreed.trouble)
+        return
     if agreed.found is None:
         small = min(one.shape) < _SMALL
         if not small or not same_scene(*aligned(one, two, shift)):
@@ -248,14 +255,6 @@ def _check_frames(
             return
         agreed = Agreement(shift)
     assert agreed.found is not None
-    if agreed.reversed:
-        yield PairNote(
-            "warn",
-            "The second exposure shows the scene with its contrast reversed: invert one of the "
-            "two.",
-            "reversed",
-        )
-        return
     if agreed.off:
         yield PairNote(
             "warn",
@@ -267,6 +266,13 @@ def _check_frames(
     one, two = aligned(one, two, agreed.found)
     if min(one.shape) >= SMALLEST // 2:
         yield from _check_noise(one, two, standard[1].deviation / standard[0].deviation)
+
+
+def _of_trouble(error: NotRegisteredError) -> PairNote:
+    """Say why two exposures cannot be registered."""
+    kinds = {"parts": "moved", "turned": "turned", "reversed": "reversed"}
+    message = str(error)
+    return PairNote("warn", message[0].upper() + message[1:], kinds[error.kind])
 
 
 def _directions(shift: tuple[float, float]) -> str:
@@ -311,6 +317,15 @@ def _check_noise(one: Frame, two: Frame, contrast: float) -> Iterator[PairNote]:
     difference -= difference.mean(dtype=np.float64)
     power = float(np.square(difference, dtype=np.float64).mean())
     if power == 0:
+        return
+    if made := made_of_the_other(one, two):
+        other = "first" if made == "second" else "second"
+        yield PairNote(
+            "refuse",
+            f"The {made} exposure holds the noise of the {other}, as the mean or sum of both does: "
+            "choose two exposures that were taken independently.",
+            "dependent",
+        )
         return
     share = _first_share(one, two)
     if not 1 / (1 + _UNLIKE) <= share <= _UNLIKE / (1 + _UNLIKE):
