@@ -250,11 +250,12 @@ def _run(
 def _with_progress(run: Run | Stream, name: str, told: _Told) -> None:
     from tqdm import tqdm
 
-    layout = "{desc}: {percentage:3.0f}% |{bar}| {remaining} left{postfix}"
+    layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     step: Any
     with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
-            bar.set_postfix_str(step.message, refresh=False)
+            told_now = ", ".join(filter(None, [step.time_left, step.message]))
+            bar.set_postfix_str(told_now, refresh=False)
             bar.update(step.fraction - bar.n)
             if hasattr(step, "kept"):  # a patch stack is finished
                 told.add(step)
@@ -264,7 +265,9 @@ def _training(model: Noise2NoiseModel | None, engine: Engine) -> list[str]:
     """Tell how far a network was trained in this run, and what it gains."""
     if model is None or model is engine:
         return []
-    told = [f"{model.record['epochs']:.3g} epochs"]
+    from napari_lowdose.noise2noise.training_step import how_far
+
+    told = [how_far(model.record["epochs"], model.record["n_steps"])]
     if gain := model.record.get("gain_db"):
         from napari_lowdose.noise2noise.gain_interval import GainInterval
 

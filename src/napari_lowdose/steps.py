@@ -51,9 +51,30 @@ class Step:
     image: NDArray[np.float32] | None = None
     index: tuple[int, ...] = ()
 
+    @property
+    def time_left(self) -> str:
+        """The estimated time to the end for a person, "3 min left"; empty while unknown."""
+        return "" if self.seconds_left is None else f"{duration(self.seconds_left)} left"
+
     def record(self) -> dict[str, Any]:
         """Return what this step did, as JSON-ready values; empty if nothing worth keeping."""
         return {}
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a person.
+
+    Examples
+    --------
+    >>> duration(0.4), duration(42.3), duration(80), duration(8000)
+    ('1 s', '42 s', '1 min 20 s', '2 h 13 min')
+    """
+    whole = max(round(seconds), 1)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Engine(Protocol):

@@ -250,6 +250,62 @@ def test_no_plateau_where_a_number_of_epochs_is_asked_for(
     assert step.n_steps == 3000
 
 
+@pytest.mark.usefixtures("no_learning", "clock")
+def test_a_rising_curve_is_followed_and_the_time_left_is_a_range(
+    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """The loss falls as 1 / n: training ends where 0.1 dB more is not to be had."""
+    seen: list[int] = []
+    monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
+    judge = Validation.judge
+
+    def falling(self: Validation, predictor: object) -> Verdict:
+        loss = 0.2 + 0.4 / max(training_now.state.step, 1)
+        return Verdict(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (17.0, 23.0))
+
+    begin = _Training.__init__
+    training_now: Any = None
+
+    def remember(self: _Training, *args: Any) -> None:
+        nonlocal training_now
+        training_now = self
+        begin(self, *args)
+
+    monkeypatch.setattr(_Training, "__init__", remember)
+    monkeypatch.setattr(Validation, "judge", falling)
+    assert judge is not Validation.judge
+    steps = list(replace(quick, epochs=None).training_steps(pair.first, pair.second))
+    assert 300 < steps[-1].n_steps < 1500
+    ends = clock.now
+    at = 0.0
+    for step in steps:
+        if step.n_steps <= 25:  # nothing to compare with yet
+            assert step.seconds_left is None
+            assert step.fraction == 0
+            assert step.time_left == ""
+        if step.seconds_range is not None and 100 < step.n_steps < 300:
+            seen.append(step.n_steps)
+            at = STEP * step.n_steps
+            least, most = step.seconds_range
+            assert least < 1.5 * (ends - at)
+            assert most > 0.7 * (ends - at)
+            assert " to " in step.time_left
+    assert seen
+    fractions = [step.fraction for step in steps]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+@pytest.mark.usefixtures("clock")
+def test_less_than_an_epoch_is_told_in_steps(quick: Noise2Noise) -> None:
+    stack = np.stack([known_pair(64, seed=seed).first for seed in range(8)])
+    other = np.stack([known_pair(64, seed=seed).second for seed in range(8)])
+    engine = replace(quick, crop_size=32, epochs=0.5)
+    messages = [step.message for step in engine.training_steps(stack, other)]
+    assert "training: step 8" in messages[-1]
+    assert last(engine.training_steps(stack, other)).trained == "8 steps"
+
+
 # On the way
 
 
@@ -308,6 +364,27 @@ def test_who_stops_early_keeps_what_was_reached(pair: KnownPair, quick: Noise2No
     assert pair.gain(run.image) > 6
     assert run.model.record["n_steps"] > 0
     assert not run.finished
+
+
+def test_a_training_that_diverges_at_once_is_a_sentence(
+    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, [math.nan])
+    with pytest.raises(ValueError, match="training diverged: choose a lower learning rate"):
+        list(replace(quick, epochs=1).training_steps(pair.first, pair.second))
+
+
+@pytest.mark.usefixtures("no_learning")
+def test_a_training_that_diverges_keeps_what_was_good(
+    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, [0.5, 0.4, math.nan])
+    with pytest.warns(UserWarning, match="training diverged after 75 steps: the best network"):
+        step = last(replace(quick, epochs=1000).training_steps(pair.first, pair.second))
+    assert step.last
+    assert step.n_steps == 75
+    assert step.model.record["validation_loss"] == 0.4
+    assert step.model.record["n_steps"] == 50
 
 
 @pytest.mark.usefixtures("clock", "no_learning")

@@ -10,15 +10,16 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_frame, check_image
+from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.noise2noise.parameters import device_name, flag, is_finite, one_of
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
 from napari_lowdose.steps import Step, is_constant, over_frames, report
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -91,8 +92,8 @@ class Noise2NoiseModel:
     outliers : "remove" or "keep"
         What the result shows at cosmic rays, hot and dead pixels: the scene that the network
         finds there, or the pixels as they are.
-    device : str
-        "auto", "cpu", "cuda", "mps" ...
+    device : str or torch.device
+        "auto" (or None), "cpu", "cuda", "mps" ...
     pixel_size : (float, float), optional
         Height and width of a pixel in the training images; one number for both.
     pixel_unit : str, optional
@@ -138,12 +139,11 @@ class Noise2NoiseModel:
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.use not in ("both", "first"):
-            raise ValueError(f"use must be 'both' or 'first', not {self.use!r}.")
-        if self.orientations not in ("auto", 1, 8):
-            raise ValueError(f"orientations must be 'auto', 1 or 8, not {self.orientations!r}.")
-        if self.outliers not in ("remove", "keep"):
-            raise ValueError(f"outliers must be 'remove' or 'keep', not {self.outliers!r}.")
+        object.__setattr__(self, "use", one_of("use", self.use, ("both", "first")))
+        object.__setattr__(self, "normalise", flag("normalise", self.normalise))
+        object.__setattr__(self, "device", device_name(self.device))
+        object.__setattr__(self, "orientations", _orientations(self.orientations))
+        object.__setattr__(self, "outliers", one_of("outliers", self.outliers, ("remove", "keep")))
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
@@ -166,7 +166,7 @@ class Noise2NoiseModel:
         Raises
         ------
         ValueError
-            If a frame cannot be denoised as it is.
+            If a frame cannot be denoised as it is, or its result is not finite.
         MemoryError
             If even small tiles need too much.
         """
@@ -189,8 +189,11 @@ class Noise2NoiseModel:
             nonlocal n_outliers
             for exposure in exposures:
                 if not (in_movie and is_constant(exposure)):  # a shutter was closed
-                    check_frame(exposure, SMALLEST_FRAME)
+                    check_pixels(exposure, SMALLEST_FRAME)
             frames = NormalisedFrames.of(self, *exposures)
+            for part in frames.sound.frames:
+                if not is_constant(part):
+                    warn_of_pixels(part)
             n_outliers += frames.sound.n_outliers
             yield Step(fraction=0.0, message="applying the network")
             if any(frames.sound.constant):
@@ -205,7 +208,7 @@ class Noise2NoiseModel:
             )
             yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
 
-        yield from over_frames(image, frame_steps, self.of_constant)
+        yield from over_frames(image, _finite_only(frame_steps), self.of_constant)
         if n_outliers and "outliers" not in told:
             told.add("outliers")
             warnings.warn(self._about_outliers(n_outliers), UserWarning, stacklevel=2)
@@ -324,8 +327,10 @@ class Noise2NoiseModel:
         yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
 
     def _about_outliers(self, n: int) -> str:
-        left = "kept as they are" if self.outliers == "keep" else "filled from the result"
-        return f"{n} outliers (cosmic rays, hot or dead pixels) were {left}."
+        pixels = f"{n} outlier pixel{'s' if n > 1 else ''}, which neither scene nor noise explains,"
+        if self.outliers == "keep":
+            return f"{pixels} {'were' if n > 1 else 'was'} put back after."
+        return f"{pixels} {'were' if n > 1 else 'was'} removed (outliers='keep' keeps them)."
 
     def _warn_if_unlike(self, frames: NormalisedFrames, told: set[str]) -> None:
         """Warn once if a frame is not like those that the network was trained on."""
@@ -334,6 +339,31 @@ class Noise2NoiseModel:
             if kind not in told:
                 told.add(kind)
                 warnings.warn(sentence, UserWarning, stacklevel=3)
+
+
+def _orientations(value: Any) -> Literal["auto", 1, 8]:
+    """Return the number as an int: 8.0 means 8, True means nothing."""
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    if is_finite(value) and value in (1, 8):
+        return 8 if value == 8 else 1
+    raise ValueError(f"orientations must be 'auto', 1 or 8, not {value!r:.100}.")
+
+
+def _finite_only(frame_steps: Callable[..., Iterator[Step]]) -> Callable[..., Iterator[Step]]:
+    """Refuse a result with NaN or infinity in it, instead of handing it on."""
+
+    def checked(*exposures: NDArray[Any]) -> Iterator[Step]:
+        for step in frame_steps(*exposures):
+            if step.image is not None and not np.isfinite(step.image).all():
+                raise ValueError(
+                    "the result of the network is not finite: its intensities are far from those "
+                    "of the training images, or the network is damaged. Train a network on images "
+                    "of this kind."
+                )
+            yield step
+
+    return checked
 
 
 def n_orientations(shape: tuple[int, ...]) -> int:

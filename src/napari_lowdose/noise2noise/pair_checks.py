@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_lowdose.imaging.dependent import made_of_the_other
-from napari_lowdose.imaging.frames import check_frame, check_image
+from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
     Agreement,
@@ -22,8 +22,7 @@ from napari_lowdose.noise2noise.pair_agreement import (
 )
 from napari_lowdose.noise2noise.sound_pixels import SMALLEST, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
-from napari_lowdose.noise2noise.usable_pairs import FrameChoice, listed
-from napari_lowdose.steps import frame_name, is_constant
+from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +117,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     []
     >>> first = rng.poisson(scene)
     >>> print(check_pair(first, 2 * first)[0].message)
-    The two exposures hold the same data: choose two exposures of the scene, or the network learns ...
+    The two exposures hold the same data: choose two exposures of the scene, or the network ...
     """
     if first.shape != second.shape:
         return [
@@ -147,10 +146,9 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
         frames = (np.asarray(first[at]), np.asarray(second[at]))
         try:
             for name, frame in zip(("first", "second"), frames, strict=True):
-                _refuse_pixels(name, frame, n > 1)
+                check_exposure(name, frame, k, leading)
         except ValueError as error:
-            where = f"In {frame_name(k, leading)}: " if n > 1 else ""
-            return [PairNote("refuse", f"{where}{error}", "unusable")]
+            return [PairNote("refuse", str(error), "unusable")]
         if not choice.is_usable(k, sound_pixels(*frames)):
             continue
         looked_at.append(k)
@@ -199,20 +197,6 @@ def _of(name: str, sentence: object) -> str:
     return f"Of the {name} exposure: {sentence}"
 
 
-def _refuse_pixels(name: str, frame: NDArray[Any], in_movie: bool) -> None:
-    """Raise if a frame cannot be used; in a movie a constant one is left out."""
-    if in_movie and is_constant(frame):
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said of the part that holds image, later
-            check_frame(frame, SMALLEST)
-        if coarse := standardised(frame).too_coarse:
-            raise ValueError(coarse)
-    except ValueError as error:
-        raise ValueError(_of(name, error)) from error
-
-
 def _no_frame(choice: FrameChoice, n: int) -> PairNote:
     """Refuse a pair, or a movie of pairs, of which no frame can be used."""
     if set(choice.left_out) == {"same"}:
@@ -247,7 +231,7 @@ def _check_frames(
     for name, frame in zip(("first", "second"), sound.frames, strict=True):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            check_frame(frame, SMALLEST)
+            warn_of_pixels(frame)
         for warning in caught:
             yield PairNote("warn", _of(name, warning.message), "pixels")
     standard = [standardised(frame) for frame in sound.frames]

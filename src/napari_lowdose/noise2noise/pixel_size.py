@@ -40,8 +40,9 @@ def pixel_size_warning(model: Noise2NoiseModel, pixel_size: Any, unit: Any) -> s
     Returns
     -------
     str or None
-        A sentence if the two differ by a factor of 1.25 or more.  None if they agree, or if
-        either of them is unknown.
+        A sentence if the two differ by a factor of 1.25 or more, or if the network does not
+        know the pixel size of its training images.  None if they agree, or if the pixel size
+        of the image is unknown.
 
     Examples
     --------
@@ -52,8 +53,15 @@ def pixel_size_warning(model: Noise2NoiseModel, pixel_size: Any, unit: Any) -> s
     this network was trained at a pixel size of 0.1 nm, and this image has 0.4 nm:
     """
     trained, here = _lengths(model.pixel_size), _lengths(pixel_size)
+    if here is None or unit is None or _key(unit) in _NO_UNIT:
+        return None
+    if trained is None:
+        return (
+            f"this image has a pixel size of {_in_words(here, str(unit))}, and the network does "
+            "not know the one it was trained at: it fits images of about the same pixel size only."
+        )
     factor = _conversion(unit, model.pixel_unit)
-    if trained is None or here is None or factor is None:
+    if factor is None:
         return None
     here = (here[0] * factor, here[1] * factor)
     ratios = [max(a / b, b / a) for a, b in zip(here, trained, strict=True)]

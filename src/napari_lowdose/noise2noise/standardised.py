@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Standardised", "standardised"]
 
-_COARSE = 0.03  # of the standard deviation: larger steps of a 32-bit number lose the scene
-
 
 class Standardised(NamedTuple):
     """A frame with a mean of 0 and a standard deviation of 1.
@@ -30,19 +28,6 @@ class Standardised(NamedTuple):
     image: NDArray[np.float32]
     mean: float
     deviation: float
-
-    @property
-    def too_coarse(self) -> str:
-        """Why a 32-bit result cannot hold the frame; empty if it can."""
-        peak = abs(self.mean) + self.deviation * float(np.abs(self.image).max())
-        limit = float(np.finfo(np.float32).max)
-        step = float(np.spacing(np.float32(min(peak, limit))))
-        if not self.deviation or step <= _COARSE * self.deviation:
-            return ""
-        return (
-            f"the pixels vary by {self.deviation:.2g} about {self.mean:.6g}, where 32-bit numbers "
-            f"have steps of {step:.2g}: subtract the offset first, in 64 bits (float64)."
-        )
 
 
 def standardised(frame: NDArray[Any]) -> Standardised:

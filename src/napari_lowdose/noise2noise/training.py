@@ -6,6 +6,7 @@ import copy
 import math
 import threading
 import time
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,14 @@ from napari_lowdose.noise2noise.device import (
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import UNet, period
 from napari_lowdose.noise2noise.pearson_loss import pearson_loss
-from napari_lowdose.noise2noise.prediction import Predictor, build_network, numpy_weights
-from napari_lowdose.noise2noise.presets import PRESETS, Preset
+from napari_lowdose.noise2noise.plateau import LearningCurve
+from napari_lowdose.noise2noise.prediction import (
+    Predictor,
+    build_network,
+    numpy_weights,
+    weight_shapes,
+)
+from napari_lowdose.noise2noise.presets import LARGEST, PRESETS, Preset
 from napari_lowdose.noise2noise.preview import Preview
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
@@ -43,9 +50,7 @@ if TYPE_CHECKING:
 _SIGN_OF_LIFE = 0.25  # seconds between steps, at most
 _PREVIEW = 1.5  # seconds between previews, at least
 _PREVIEW_SHARE = 0.08  # of the time that goes into previews, at most
-_PATIENCE = 1 / 3  # of all steps so far without a better validation loss: a plateau
 _NEVER = 2**62  # steps
-_SOONEST = 300  # steps before a plateau is believed
 _BORDER = 3  # pixels, where the cubic spline feels the border of a crop
 _seeding = threading.Lock()  # torch's own source of chance is the whole process's
 
@@ -93,7 +98,36 @@ def preset_of(engine: Noise2Noise, device: torch.device) -> Preset:
     if engine.start is not None:  # whose width is what it is
         preset, free = engine.start.architecture, free[:-1]
     wanted: dict[str, Any] = {each: getattr(engine, each) for each in free}
-    return replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
+    preset = replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
+    size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(preset).values())
+    if size > LARGEST:
+        raise ValueError(
+            f"width {preset.width} makes a network of {size / 2**30:.0f} GiB: choose a smaller one."
+        )
+    return preset
+
+
+class _Pace:
+    """How long training has taken, and how long the steps ahead will."""
+
+    def __init__(self, begun: float, first_step: float, budget: float) -> None:
+        self._begun, self._first_step, self._budget = begun, first_step, budget
+        self.still_to_come = 0.0  # seconds, after the last step
+
+    def over(self) -> bool:
+        """Whether the time budget is used up."""
+        return time.perf_counter() - self._begun + self.still_to_come > self._budget
+
+    def seconds_left(self, n_steps: int, done: int, now: float) -> float:
+        """Return the time that the steps up to `n_steps` take, and what comes after them."""
+        each = (now - self._first_step) / done
+        left = max(0, n_steps - done) * each + self.still_to_come
+        return max(0.0, min(left, self._budget - (now - self._begun)))
+
+    def fraction(self, now: float, left: float) -> float:
+        """Return how much of the training is done if so many seconds are left."""
+        spent = now - self._begun
+        return min(spent / (spent + left), 0.99) if spent + left > 0 else 0.0
 
 
 @dataclass
@@ -149,44 +183,67 @@ class _Training:
         self.first_step = self.state.step
         self.best: Noise2NoiseModel | None = None
         self.verdict: Verdict | None = None  # the last one
-        self.best_loss, self.best_step = math.inf, self.state.step
+        self.best_loss = math.inf
+        self.diverged = False
+        self.by_quality = engine.epochs is None and engine.time_budget is None
+        self.n_steps = self._n_steps()
+        self.curve = LearningCurve(self.first_step + self.n_steps)
         self.losses: list[torch.Tensor] = []  # since the last TrainingStep
         self.loss = math.nan
 
     def steps(self, begun: float, reserve: float, preview: Preview) -> Iterator[TrainingStep]:
-        """Train until epochs, time or patience are used up."""
-        n_steps = self._n_steps()
-        budget = self.engine.time_budget or math.inf
+        """Train until epochs or time are used up, or until more of it promises too little."""
         if self.engine.start is not None:  # to end with nothing worse than this
             self._judge()
         told = time.perf_counter()
-        previewed, cost = told - _PREVIEW / 2, 0.0
+        pace = _Pace(begun, told, self.engine.time_budget or math.inf)
+        previewed, cost, fraction = told - _PREVIEW / 2, 0.0, 0.0
         while True:
             self._advance()
             done = self.state.step - self.first_step
-            spent = time.perf_counter() - begun + cost + reserve * preview.pass_seconds
-            ended = done >= n_steps or spent > budget or self._plateau()
+            pace.still_to_come = cost + reserve * preview.pass_seconds
+            used_up = done >= self.n_steps or pace.over()
             # At steps that no clock decides: what is kept is the same on every machine
-            judged = ended or self.state.step % _judge_every(self.state.step) == 0
+            judged = used_up or self.state.step % _judge_every(self.state.step) == 0
             if judged:
                 self._judge()
+            ended = used_up or self.diverged or (judged and self.by_quality and self.curve.flat)
             now = time.perf_counter()
-            fraction = 1.0 if ended else min(1.0, max(done / n_steps, spent / budget))
+            left = (0.0, 0.0, 0.0) if ended else self._seconds_left(pace, done, now)
+            if left is not None:  # that it takes longer than thought takes nothing back
+                fraction = max(fraction, 1.0 if ended else pace.fraction(now, left[1]))
             if not ended and now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
-                image = yield from self._picture(preview, fraction)
-                step = self.step_so_far("training", fraction, self.verdict)
-                yield replace(step, image=image, index=preview.index)
+                image = yield from self._picture(preview, fraction, left)
+                step = self.step_so_far("training", fraction, self.verdict, left=left)
+                if np.isfinite(image).all():  # else training has diverged, as will be noticed
+                    step = replace(step, image=image, index=preview.index)
+                yield step
                 previewed = told = time.perf_counter()
                 cost = previewed - now
-            elif judged or now - told > _SIGN_OF_LIFE:
+            elif judged or ended or now - told > _SIGN_OF_LIFE:
                 verdict = self.verdict if judged else None
-                yield self.step_so_far("training", fraction, verdict, ended)
+                yield self.step_so_far("training", fraction, verdict, ended, left)
                 told = time.perf_counter()
             if ended:
                 return
 
+    def _seconds_left(
+        self, pace: _Pace, done: int, now: float
+    ) -> tuple[float, float, float] | None:
+        """Return the least, the expected and the greatest time left; None while unknown."""
+        if not self.by_quality:
+            seconds = pace.seconds_left(self.n_steps, done, now)
+            return seconds, seconds, seconds
+        end = self.curve.end()
+        if end is None:
+            return None
+        least, expected, most = (
+            pace.seconds_left(step - self.first_step, done, now) for step in end
+        )
+        return least, expected, most
+
     def _picture(
-        self, preview: Preview, fraction: float
+        self, preview: Preview, fraction: float, left: tuple[float, float, float] | None
     ) -> Generator[TrainingStep, None, NDArray[np.float32]]:
         """Yield signs of life, and return the preview of the network as it is."""
         predictor = self._predictor()
@@ -199,7 +256,9 @@ class _Training:
             value_range=self._value_range(self.verdict),
         )
         work = preview.steps(predictor, model)
-        return (yield from mapped(work, lambda _: self.step_so_far("training", fraction)))
+        return (
+            yield from mapped(work, lambda _: self.step_so_far("training", fraction, left=left))
+        )
 
     def step_so_far(
         self,
@@ -207,15 +266,19 @@ class _Training:
         fraction: float = 0.0,
         verdict: Verdict | None = None,
         last: bool = False,
+        left: tuple[float, float, float] | None = None,
     ) -> TrainingStep:
         """Return how far training has come."""
         if self.losses:
             self.loss = float(torch.stack(self.losses).mean())
             self.losses.clear()
         epoch = self.state.step / self.steps_per_epoch
+        so_far = f"epoch {epoch:.0f}" if epoch >= 1 else f"step {self.state.step}"
         return TrainingStep(
             fraction=fraction,
-            message=f"{message}: epoch {epoch:.0f}" if self.state.step else message,
+            message=f"{message}: {so_far}" if self.state.step else message,
+            seconds_left=None if left is None else left[1],
+            seconds_range=(left[0], left[2]) if left is not None and left[0] < left[2] else None,
             epoch=epoch,
             n_steps=self.state.step,
             loss=self.loss,
@@ -233,13 +296,6 @@ class _Training:
         if self.engine.time_budget is not None:
             return _NEVER
         return max(self.preset.epochs * self.steps_per_epoch, self.preset.steps)
-
-    def _plateau(self) -> bool:
-        """Whether the validation loss no longer falls, and nothing else is to end training."""
-        if self.engine.epochs is not None or self.engine.time_budget is not None:
-            return False
-        step = self.state.step
-        return step > _SOONEST and step - self.best_step > _PATIENCE * step
 
     def _advance(self) -> None:
         """Take one step of the optimiser."""
@@ -279,12 +335,23 @@ class _Training:
 
     def _judge(self) -> None:
         """Ask the held-out tiles, and keep the network if it is the best so far."""
-        verdict = self.verdict = self.validation.judge(self._predictor())
-        if math.isnan(verdict.loss):
-            raise ValueError("training diverged: choose a lower learning rate.")
+        verdict = self.validation.judge(self._predictor())
+        if not math.isfinite(verdict.loss):
+            if self.best is None:
+                raise ValueError("training diverged: choose a lower learning rate.")
+            self.diverged = True
+            warnings.warn(
+                f"training diverged after {self.state.step} steps: the best network before that "
+                "is kept. Choose a lower learning rate.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return
+        self.verdict = verdict
+        self.curve.add(self.state.step, verdict.loss, verdict.gain)
         better = verdict.loss < self.best_loss
         if better:
-            self.best_loss, self.best_step = verdict.loss, self.state.step
+            self.best_loss = verdict.loss
         if better or self.best is None:
             self.best = self._model(verdict)
         else:  # an older network is kept, but training goes on from here

@@ -115,6 +115,13 @@ def training_pairs(
     pairs = usable_pairs(first, second, every)
     if pairs.choice:
         warnings.warn(f"Left out of the training: {pairs.choice}.", UserWarning, stacklevel=2)
+    if n := pairs.n_outliers:
+        warnings.warn(
+            f"{n} outlier pixel{'s' if n > 1 else ''}, which neither scene nor noise explains, "
+            f"{'were' if n > 1 else 'was'} left out of the training.",
+            UserWarning,
+            stacklevel=2,
+        )
     means, deviations = pairs.means[:, 0], pairs.deviations[:, 0]
     if frame_by_frame is None:
         frame_by_frame = normalisation is None and differ_in_brightness(means, deviations)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.frames import check_pixels
 from napari_lowdose.noise2noise.gain_matching import common_signal
-from napari_lowdose.noise2noise.sound_pixels import SMALLEST, sound_pixels
+from napari_lowdose.noise2noise.sound_pixels import COARSEST, SMALLEST, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
-from napari_lowdose.steps import frame_name
+from napari_lowdose.steps import frame_name, is_constant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.sound_pixels import SoundPixels
     from napari_lowdose.noise2noise.standardised import Standardised
 
-__all__ = ["FrameChoice", "UsablePairs", "listed", "usable_pairs"]
+__all__ = ["FrameChoice", "UsablePairs", "check_exposure", "listed", "usable_pairs"]
 
 _NAMED = 5  # frames, of more only the number is told
 _COPY = 1e-6  # of the variance: two exposures that differ by less are one
@@ -206,19 +207,13 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
         index = np.unravel_index(number, leading)
         frames = [np.asarray(exposure[index]) for exposure in (first, second)]
         for name, frame in zip(("first", "second"), frames, strict=True):
-            if not np.isfinite(frame).all():
-                raise ValueError(
-                    f"the {name} exposure has NaN or infinite pixels{_of(number, leading)}: fill "
-                    "them in or crop them away first."
-                )
+            check_exposure(name, frame, number, leading)
         sound = sound_pixels(*frames)
         if not pairs.choice.is_usable(number, sound):
             continue
         at = len(numbers)
         for which, frame in enumerate(sound.frames):
-            image, mean, deviation = standard = standardised(frame)
-            if standard.too_coarse:
-                raise ValueError(f"{standard.too_coarse[:-1]}{_of(number, leading)}.")
+            image, mean, deviation = standardised(frame)
             pairs.exposures[at, which][sound.area] = image
             pairs.means[at, which], pairs.deviations[at, which] = mean, deviation
         pairs.sound[at][sound.area] = ~np.logical_or(*sound.outliers)
@@ -233,9 +228,34 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
     return pairs
 
 
-def _of(number: int, leading: tuple[int, ...]) -> str:
+def check_exposure(
+    exposure: str, frame: NDArray[Any], number: int, leading: tuple[int, ...]
+) -> None:
+    """Raise if a frame cannot be used, and say which; in a movie a constant one may be.
+
+    Parameters
+    ----------
+    exposure : str
+        "first" or "second".
+    frame : (Y, X) array
+    number : int
+        Counted from 0 over the leading axes.
+    leading : tuple of int
+    """
     name = frame_name(number, leading)
-    return f" in {name}" if name else ""
+    if name and not np.isfinite(frame).all():
+        raise ValueError(
+            f"the {exposure} exposure has NaN or infinite pixels in {name}: fill them in or crop "
+            "them away first."
+        )
+    if name and is_constant(frame):
+        return
+    try:
+        check_pixels(frame, SMALLEST, COARSEST)
+    except ValueError as error:
+        if not name:
+            raise ValueError(f"Of the {exposure} exposure: {error}") from error
+        raise ValueError(f"in the {exposure} exposure, {name}: {error}") from error
 
 
 def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:

@@ -369,7 +369,7 @@ class Noise2NoiseWidget(DockArea):
         else:
             took = duration(time.perf_counter() - self._started)
             self.panel.progress.setValue(self.panel.progress.maximum())
-            told = f": {run.last.epoch:.0f} epochs" if isinstance(run, PairRun) and run.last else ""
+            told = f": {run.last.trained}" if isinstance(run, PairRun) and run.last else ""
             self.panel.end(f"Done in {took}{told}.")
         self._enable()
 

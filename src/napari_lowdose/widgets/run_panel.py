@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_lowdose.steps import duration as duration
+
 if TYPE_CHECKING:
     from napari_lowdose.steps import Step
 
@@ -76,8 +78,7 @@ class RunPanel(QWidget):
         self.progress.setValue(round(1000 * step.fraction))
         if self.stopping:  # the step that was being computed, and perhaps some before
             return
-        left = "" if step.seconds_left is None else f" · {duration(step.seconds_left)} left"
-        self.status.setText(step.message + left)
+        self.status.setText(" · ".join(filter(None, [step.message, step.time_left])))
 
     def stop(self) -> None:
         """Show that the run will end after the step that is being computed."""
@@ -104,22 +105,6 @@ class RunPanel(QWidget):
         """Enable what can be pressed: Stop in a run; the start outside one, if `ready`."""
         self.start_button.setEnabled(ready and not running)
         self.stop_button.setEnabled(running)
-
-
-def duration(seconds: float) -> str:
-    """Return a time for a person.
-
-    Examples
-    --------
-    >>> duration(0.4), duration(42.3), duration(80), duration(8000)
-    ('1 s', '42 s', '1 min 20 s', '2 h 13 min')
-    """
-    whole = max(round(seconds), 1)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def text_label() -> QLabel:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_lowdose.noise2noise.training_step import how_far
+
 if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.widgets.pair_run import PairRun
@@ -36,7 +38,7 @@ class TrainedNetwork:
         epochs = self.model.record.get("epochs")
         if epochs is None:
             return self.name
-        return f"{self.name}, {epochs:.0f} epoch{'s' * (round(epochs) != 1)}"
+        return f"{self.name}, {how_far(epochs, self.model.record.get('n_steps', 0))}"
 
     @property
     def file_name(self) -> str:
