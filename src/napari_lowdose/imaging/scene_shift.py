@@ -141,6 +141,8 @@ def scene_shift(
     if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
         _refuse_if_turned(*whole)
     if found is None:
+        if _place(whole[0], -whole[1], max_shift) is not None:
+            raise NotRegisteredError("reversed", REVERSED)
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
     if found.repeat.differs:
         raise _parts_differ(found.repeat.differs)
