@@ -16,7 +16,7 @@ BLOCKS = 8  # along each side: their scatter is the error of what pixels share
 SURE = 5.0  # standard errors
 LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
 NEARLY = 0.85  # of the correlation: too little difference to tell which of two places is right
-STEEP = 0.5  # of the variance: what is left without slopes that are worth taking off
+STEEP = 0.1  # of the variance: what is left without slopes that are worth taking off
 CONSTANT = 0.05  # of the typical contrast along a row: a row that has less shows nothing
 MOST_CONSTANT = 0.5  # of all rows: else the scene is empty
 

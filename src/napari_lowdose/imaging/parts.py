@@ -39,13 +39,17 @@ class Repeat:
     differs : (float, float) or None
         The difference of the part that is furthest from the whole, where at least half of the
         parts that know a shift know another one.
+    error : float
+        How well the quarters know their own shifts, root mean square, pixels; infinite if none
+        does.
     asked : bool
         False where the field is too small for parts.
     """
 
     scatter: Shift
     differs: Shift | None
-    asked: bool = True
+    error: float
+    asked: bool
 
 
 def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
@@ -84,7 +88,13 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
     if far and 2 * len(far) >= len(known) + len(others):
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
-    return Repeat((float(scatter[0]), float(scatter[1])), differs, asked=bool(parts))
+    errors = [float((error**2).mean()) for _, error in known]
+    return Repeat(
+        scatter=(float(scatter[0]), float(scatter[1])),
+        differs=differs,
+        error=float(np.sqrt(np.mean(errors))) if known else np.inf,
+        asked=bool(parts),
+    )
 
 
 def _quarters(sides: tuple[int, ...]) -> list[Any]:

@@ -89,7 +89,8 @@ class SceneShift:
     @property
     def doubtful(self) -> bool:
         """Whether one part of the image may have decided alone."""
-        least = max(DOUBTFUL, DOUBT_ERRORS * max(self.estimate.error))
+        surely = DOUBT_ERRORS * min(max(self.estimate.error), self.repeat.error)
+        least = max(DOUBTFUL, surely)
         return self.repeat.differs is not None or max(self.repeat.scatter) > least
 
 
@@ -141,7 +142,7 @@ def scene_shift(
     if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
         _refuse_if_turned(*whole)
     if found is None:
-        if _place(whole[0], -whole[1], max_shift) is not None:
+        if _place(views[0], -views[1], max_shift) is not None:
             raise NotRegisteredError("reversed", REVERSED)
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
     if found.repeat.differs:
