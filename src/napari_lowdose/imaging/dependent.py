@@ -38,7 +38,8 @@ def made_of_the_other(first: NDArray[Any], second: NDArray[Any]) -> str | None:
     Examples
     --------
     >>> import numpy as np
-    >>> one, other = np.random.default_rng(0).poisson(20, (2, 64, 64))
+    >>> scene = 20 + 10 * np.sin(np.arange(64) / 5)
+    >>> one, other = np.random.default_rng(0).poisson(scene, (2, 64, 64))
     >>> made_of_the_other(one, (one + other) / 2)
     'second'
     >>> made_of_the_other(one, other) is None

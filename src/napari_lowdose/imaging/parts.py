@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SMALLEST = 32  # px, side of a part that is asked
 CERTAIN = 6.0  # standard errors of the common signal of a part that knows its shift
+KNOWN = 0.5  # px to which it knows it
 ELSEWHERE = 8.0  # times the typical correlation by chance, of a peak that is elsewhere
 STRONGER = 1.5  # times the correlation at the shift itself
 SAME = 3.0  # standard errors up to which a part agrees with the whole
@@ -73,7 +74,7 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
         one, other = first[some][part], second[some][part]
         peak = correlation_peak(one, other, shift, rounds=1)
         difference = np.subtract(peak.shift, shift)
-        if peak.certainty > CERTAIN and np.isfinite(peak.error).all():
+        if peak.certainty > CERTAIN and max(peak.error) < KNOWN:
             known.append((difference, np.array(peak.error)))
         elif (elsewhere := _elsewhere(one, other, shift)) is not None:
             others.append(elsewhere)

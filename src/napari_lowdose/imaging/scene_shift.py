@@ -204,7 +204,7 @@ def _of_one_half(
 
     Raises an error if two halves know different shifts.
     """
-    from napari_lowdose.imaging.parts import FAR
+    from napari_lowdose.imaging.parts import FAR, KNOWN
 
     middle, centre = (side // 2 for side in first.shape[-2:])
     halves = (np.s_[:, :middle], np.s_[:, middle:], np.s_[:, :, :centre], np.s_[:, :, centre:])
@@ -213,7 +213,7 @@ def _of_one_half(
         if min(first[half].shape[-2:]) < 2 * SMALLEST:
             return None
         found = _estimate(first[half], second[half], max_shift)
-        if found is not None and not found.doubtful:
+        if found is not None and not found.doubtful and max(found.estimate.error) < KNOWN:
             sure.append(found)
     if len(sure) < 2:
         return None
