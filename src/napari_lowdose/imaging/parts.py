@@ -74,26 +74,27 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
         one, other = first[some][part], second[some][part]
         peak = correlation_peak(one, other, shift, rounds=1)
         difference = np.subtract(peak.shift, shift)
-        if peak.certainty > CERTAIN and max(peak.error) < KNOWN:
+        if peak.certainty > CERTAIN and np.isfinite(peak.error).all():
             known.append((difference, np.array(peak.error)))
         elif (elsewhere := _elsewhere(one, other, shift)) is not None:
             others.append(elsewhere)
+    well = [(away, error) for away, error in known if error.max() < KNOWN]
     excess = [
         np.maximum(away**2 - error**2, 0.0) * (np.abs(away) > SAME * error).any()
-        for away, error in known
+        for away, error in well
     ]
     far = [away for away, error in known if (np.abs(away) > np.maximum(FAR, SURELY * error)).any()]
     far += others
-    scatter = np.sqrt(np.mean(excess, axis=0)) if known else np.zeros(2)
+    scatter = np.sqrt(np.mean(excess, axis=0)) if well else np.zeros(2)
     differs = None
     if far and 2 * len(far) >= len(known) + len(others):
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
-    errors = [float((error**2).mean()) for _, error in known]
+    errors = [float((error**2).mean()) for _, error in well]
     return Repeat(
         scatter=(float(scatter[0]), float(scatter[1])),
         differs=differs,
-        error=float(np.sqrt(np.mean(errors))) if known else np.inf,
+        error=float(np.sqrt(np.mean(errors))) if well else np.inf,
         asked=bool(parts),
     )
 
