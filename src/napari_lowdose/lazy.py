@@ -14,7 +14,7 @@ import numpy as np
 from napari_lowdose.image_or_pair import ImageOrPair
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.part_of_movie import PartOfMovie
-from napari_lowdose.steps import frame_name, one_frame
+from napari_lowdose.steps import frame_name, one_frame, spread_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,18 +66,24 @@ def trained(engine: Any, image: ImageOrPair) -> Engine:
 
 
 def settled(engine: Any, image: ImageOrPair) -> Engine:
-    """Return the engine with all decided that the first frame decides for the others.
+    """Return the engine with all decided that a few frames decide for the whole movie.
 
     Parameters
     ----------
     engine : Engine
     image : ImageOrPair
-        Its first frame is read if that is needed; where it is constant, the next.
+        A few of its frames are read if that is needed; where none of them will do, the first
+        that is not constant.
     """
     if isinstance(engine, Noise2NoiseModel):
         return replace(engine, state=None)  # what only further training needs stays here
     if not hasattr(engine, "settle") or not image.leading:
         return engine  # type: ignore[no-any-return]
+    try:
+        few = (image.frames(index)[0] for index in spread_over(image.leading))
+        return engine.settle(*few)  # type: ignore[no-any-return]
+    except ValueError:
+        pass
     for number, index in enumerate(np.ndindex(image.leading)):
         frames = image.frames(index)
         if all(frame.min() == frame.max() for frame in frames):
@@ -108,7 +114,9 @@ class FrameWorker:
         """Denoise the frame `index`; errors name it."""
         number = int(np.ravel_multi_index(index, self.leading)) if index else 0
         image = None
-        for step in one_frame(frames, frame_name(number, self.leading), self._steps):
+        of_constant = getattr(self.engine, "of_constant", None)
+        name = frame_name(number, self.leading)
+        for step in one_frame(frames, name, self._steps, of_constant):
             image = step.image if step.image is not None else image
         assert image is not None  # an engine's last step has one
         return image

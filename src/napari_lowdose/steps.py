@@ -85,9 +85,9 @@ class Engine(Protocol):
     ``takes``
         A class attribute, "image" (the default), "pair" or "either": what `steps` is given, an
         array (..., Y, X), or a tuple of two of the same shape.
-    ``settle(frame)``
-        Returns the engine with everything decided that the first frame of a movie decides for
-        all, so that its frames can be denoised one by one, anywhere.
+    ``settle(*frames)``
+        Returns the engine with everything decided that a few frames of a movie (`spread_over`)
+        decide for all, so that its frames can be denoised one by one, anywhere.
     """
 
     def steps(self, image: Any) -> Iterator[Step]:
@@ -95,7 +95,11 @@ class Engine(Protocol):
         ...
 
 
-def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Iterator[Step]:
+def over_frames(
+    image: Any,
+    frame_steps: Callable[..., Iterator[Step]],
+    of_constant: Callable[..., NDArray[np.float32]] | None = None,
+) -> Iterator[Step]:
     """Run `frame_steps` on each frame over the last two axes of `image`.
 
     Frames are read one at a time, so that a lazy array (dask, zarr) never has to
@@ -107,6 +111,10 @@ def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Itera
         What has an attribute `frame_names`, one for each frame, is a part of a larger movie.
     frame_steps : callable
         Takes one (Y, X) frame, or the two of a pair, and yields its steps.
+
+    of_constant : callable, optional
+        Takes a constant frame, or the two of a pair, and returns it in the units of the result;
+        by default it is left as it is.
 
     Yields
     ------
@@ -131,8 +139,30 @@ def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Itera
         name = frame_name(number, leading)
         if hasattr(exposures[0], "frame_names"):
             name = exposures[0].frame_names[number]
-        for step in one_frame(frames, name, frame_steps):
+        for step in one_frame(frames, name, frame_steps, of_constant):
             yield replace(step, index=index, fraction=(number + step.fraction) / n_frames)
+
+
+def spread_over(leading: tuple[int, ...], most: int = 5) -> list[tuple[int, ...]]:
+    """Return the indices of a few frames of a stack, the first and the last among them.
+
+    They stand for the whole movie where one decision is made for all of its frames.
+
+    Parameters
+    ----------
+    leading : tuple of int
+        Shape of the stack without rows and columns.
+    most : int
+        How many, at most.
+
+    Examples
+    --------
+    >>> spread_over((9,))
+    [(0,), (2,), (4,), (6,), (8,)]
+    """
+    n_frames = math.prod(leading)
+    numbers = np.linspace(0, n_frames - 1, min(most, n_frames)).astype(int)
+    return [tuple(map(int, np.unravel_index(number, leading))) for number in numbers]
 
 
 def frame_name(number: int, leading: tuple[int, ...]) -> str:
@@ -142,7 +172,10 @@ def frame_name(number: int, leading: tuple[int, ...]) -> str:
 
 
 def one_frame(
-    frames: tuple[NDArray[Any], ...], name: str, frame_steps: Callable[..., Iterator[Step]]
+    frames: tuple[NDArray[Any], ...],
+    name: str,
+    frame_steps: Callable[..., Iterator[Step]],
+    of_constant: Callable[..., NDArray[np.float32]] | None = None,
 ) -> Iterator[Step]:
     """Run `frame_steps` on one frame of a stack, and say in messages and errors which it is.
 
@@ -154,6 +187,9 @@ def one_frame(
         From `frame_name`.  Where it is empty nothing is added and nothing caught.
     frame_steps : callable
         Takes `frames` and yields their steps.
+
+    of_constant : callable, optional
+        As in `over_frames`.
 
     Yields
     ------
@@ -173,9 +209,9 @@ def one_frame(
     if not name:
         yield from frame_steps(*frames)
         return
-    if all(frame.size and frame.min() == frame.max() for frame in frames):
+    if all(is_constant(frame) for frame in frames):
         warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
-        same = np.asarray(np.mean(frames, axis=0), np.float32)
+        same = of_constant(*frames) if of_constant else np.asarray(frames[0], np.float32)
         yield Step(fraction=1.0, message=f"{name}: constant", image=same)
         return
     try:
@@ -183,6 +219,20 @@ def one_frame(
             yield replace(step, message=f"{name}: {step.message}")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def is_constant(frame: NDArray[Any]) -> bool:
+    """Whether all pixels are equal, and a float32 result can hold them.
+
+    Examples
+    --------
+    >>> is_constant(np.zeros((4, 4))), is_constant(np.full((4, 4), np.inf))
+    (True, False)
+    """
+    if not frame.size or frame.dtype.kind not in "iuf":
+        return False
+    lowest = frame.min()
+    return bool(lowest == frame.max() and abs(float(lowest)) <= np.finfo(np.float32).max)
 
 
 def report(

@@ -1,5 +1,6 @@
 """Bad pairs are caught, and good ones left alone; on simulated and on real exposures."""
 
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from scipy.ndimage import shift as interpolated
 
 from benchmarks.scenes import Image, lattice, scattered
 from napari_lowdose.imaging.noise_model import simulate_pair
+from napari_lowdose.imaging.register import register_pair
 from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair, refuse_bad_pair
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -54,6 +56,7 @@ def test_the_same_data_twice_is_refused(second: Callable[[Image], Image]) -> Non
         first, _ = pair(name)
         (note,) = check_pair(first, second(first))
         assert (note.level, note.kind) == ("refuse", "same")
+        assert note.message.startswith("The two exposures hold the same data")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,41 @@ def test_contrast_reversed() -> None:
     assert kinds(check_pair(first, -second)) == {"reversed"}
 
 
+@pytest.mark.parametrize("name", ["lattice", "blobs", "one cell"])
+@pytest.mark.parametrize("photons", [3, 100])
+def test_an_exposure_that_is_made_of_both_is_refused(name: str, photons: float) -> None:
+    first, second = pair(name, photons)
+    for other in ((first + second) / 2, first + second):
+        (note,) = (note for note in check_pair(first, other) if note.level == "refuse")
+        assert note.kind == "dependent"
+        assert "second exposure holds the noise of the first" in note.message
+        (note,) = (note for note in check_pair(other, first) if note.level == "refuse")
+        assert "first exposure holds the noise of the second" in note.message
+    # A longer exposure is no mean of both.
+    _, longer = simulate_pair(SCENES[name], photons=30 * photons, seed=1)
+    assert "dependent" not in kinds(check_pair(first, longer))
+
+
+def test_a_mirrored_partner_is_refused() -> None:
+    first, second = pair("blobs", 10)
+    for turned, words in ((second[:, ::-1], "mirrored"), (second.T, "transposed")):
+        (note,) = check_pair(first, turned)
+        assert (note.level, note.kind) == ("refuse", "turned")
+        assert words in note.message
+
+
+def test_the_card_and_register_agree() -> None:
+    scene = 10 * SCENES["blobs"]
+    first, _ = simulate_pair(scene)
+    _, second = simulate_pair(np.roll(scene, (3, -5), (0, 1)))
+    pattern = np.random.default_rng(0).normal(0, 2, (1, 192))  # of the sensor's columns
+    first, second = first + pattern, second + pattern
+    (note,) = (note for note in check_pair(first, second) if note.kind == "shift")
+    found = register_pair(first, second)[2]
+    assert note.shift == pytest.approx(found.shift, abs=0.05)
+    assert note.shift == pytest.approx((3, -5), abs=0.5)
+
+
 def test_saturated_pixels_are_warned_of() -> None:
     first, second = pair("blobs", 20)
     with pytest.warns(UserWarning, match="Of the second exposure: .*saturated"):
@@ -161,19 +199,109 @@ def test_very_different_gain_and_noise_are_noted_only() -> None:
         refuse_bad_pair(first, second)
 
 
-def test_of_a_stack_a_few_frames_are_read() -> None:
-    first, second = simulate_pair(np.stack([SCENES["blobs"]] * 9), photons=10)
+def test_of_a_movie_frames_all_over_it_are_read() -> None:
+    first, second = simulate_pair(np.stack([SCENES["blobs"]] * 27), photons=10)
     read = []
 
     def block(block_info: dict) -> Image:
         read.append(block_info[None]["chunk-location"][0])
         return first[read[-1]][None]
 
-    lazy = da.map_blocks(block, chunks=((1,) * 9, 192, 192), dtype=first.dtype, meta=first[:0])
+    lazy = da.map_blocks(block, chunks=((1,) * 27, 192, 192), dtype=first.dtype, meta=first[:0])
     assert not kinds(check_pair(lazy, da.from_array(second, chunks=(1, 192, 192))))
-    assert sorted(set(read)) == [0, 4, 8]
-    second[8] = first[8]
-    assert kinds(check_pair(first, second)) == {"same"}
+    assert len(set(read)) == 9
+    assert {0, 13, 26} <= set(read)
+    second[20] = 3
+    assert not kinds(check_pair(first, second))
+    first[20] = np.nan
+    with pytest.raises(ValueError, match=r"first exposure has NaN .* in frame 21 of 27"):
+        refuse_bad_pair(first, second)
+
+
+def black(frames: Image) -> None:
+    frames[[0, 3]] = 0
+
+
+def repeated(frames: Image) -> None:
+    frames[[1, 4]] = frames[[0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (black, r"frames 1 and 4 of 6 \(black or constant in one exposure\)"),
+        (repeated, r"frames 2 and 5 of 6 \(the same as an earlier frame\)"),
+    ],
+)
+def test_frames_that_are_no_use_are_noted_and_the_others_looked_at(
+    spoil: Callable[[Image], None], says: str
+) -> None:
+    first, second = simulate_pair(np.stack([SCENES["blobs"]] * 6), photons=10)
+    spoil(second)
+    (note,) = check_pair(first, second)
+    assert (note.level, note.kind) == ("note", "frames")
+    assert re.search(says, note.message)
+
+
+def test_a_frame_that_is_the_same_in_both_exposures_is_left_out_and_all_are_refused() -> None:
+    first, second = simulate_pair(np.stack([SCENES["blobs"]] * 4), photons=10)
+    second[2] = first[2]
+    (note,) = check_pair(first, second)
+    assert note.level == "note"
+    assert "frame 3 of 4 (the same in both exposures)" in note.message
+    (note,) = check_pair(first, first)
+    assert (note.level, note.kind) == ("refuse", "same")
+    assert note.message.startswith("In every frame the two exposures hold the same data")
+
+
+def test_a_movie_of_nothing_is_refused_in_a_sentence() -> None:
+    black = np.zeros((3, 64, 64))
+    with pytest.raises(ValueError, match=r"no pair to train on: frames 1, 2 and 3 of 3 .*black"):
+        refuse_bad_pair(black, black)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e18, 1e30])
+def test_units_do_not_matter(scale: float) -> None:
+    for name in SCENES:
+        first, second = pair(name, 20, ratio=0.8)
+        here = check_pair(first.astype(float) * scale, second.astype(float) * scale)
+        assert here == check_pair(first, second)
+        assert not kinds(here)
+
+
+@pytest.mark.parametrize(
+    ("offset", "dtype"), [(1e7, np.float32), (1e9, np.float64), (2**60, np.int64)]
+)
+def test_what_a_result_in_32_bits_cannot_hold_is_refused(offset: float, dtype: type) -> None:
+    first, second = (image.astype(dtype) + dtype(offset) for image in pair("blobs", 10))
+    with pytest.raises(ValueError, match="a 32-bit result cannot hold both"):
+        refuse_bad_pair(first, second)
+
+
+def test_outliers_and_info_bars_change_nothing() -> None:
+    for name in SCENES:
+        first, second = pair(name, 20)
+        expected = check_pair(first, second)
+        first[50, 60], second[100, 20] = 65535, 65535
+        first[10, 150] = second[10, 150] = 4095  # hot in both
+        assert kinds(check_pair(first, second)) == kinds(expected)
+        bars = [np.pad(image, ((0, 30), (0, 0))) for image in (first, second)]
+        for image in bars:
+            image[200:215, 10:100:3] = 255
+        assert kinds(check_pair(*bars)) == kinds(expected)
+
+
+@pytest.mark.parametrize("name", ["lattice", "blobs", "smooth"])
+@pytest.mark.parametrize("side", [40, 56])
+def test_a_small_pair_is_not_called_different_scenes(name: str, side: int) -> None:
+    for at in (60, 100):
+        field = (slice(at, at + side),) * 2
+        first, second = (image[field] for image in pair(name, 10))
+        assert not kinds(check_pair(first, second)) & {"different", "shift"}
+        other = pair(name, 10, seed=1)[1][at - 25 : at - 25 + side, 30 : 30 + side]
+        notes = check_pair(first, other)
+        assert not any("different scenes" in note.message for note in notes)
+    assert name == "lattice" or "different" in kinds(notes)
 
 
 def test_the_inputs_are_left_alone_and_any_dtype_will_do() -> None:
@@ -210,5 +338,8 @@ def test_real_frames() -> None:
         assert kinds(check_pair(before, after)) & {"shift", "moved"}
     assert not kinds(check_pair(sensor[0], sensor[1]))
     (note,) = (note for note in check_pair(scan[0], scan[1]) if note.kind == "shift")
-    assert note.shift == pytest.approx((-0.45, 3.05), abs=0.3)
+    # What Register says, and near the 0.45 up and 3.05 right of the whole scan
+    middle = register_pair(scan[0], scan[1])[2]
+    assert note.shift == pytest.approx(middle.shift, abs=1e-3)
+    assert note.shift == pytest.approx((-0.45, 3.05), abs=0.4)
     assert kinds(check_pair(carbon[0], carbon[1])) <= {"correlated noise"}

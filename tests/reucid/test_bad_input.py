@@ -152,16 +152,40 @@ def test_numpy_parameters_are_what_they_say() -> None:
     assert repr(engine.keep) == "(0, 2)"
 
 
-@pytest.mark.parametrize("gain", [1e-30, 1e30])
+@pytest.mark.parametrize("gain", [1e-30, 1e-20, 1e18, 1e30])
 def test_very_small_and_very_large_values(gain: float) -> None:
     engine = Reucid(patch_size=7, keep=4)
     expected = gain * denoise(GOOD, engine).astype(float)
     np.testing.assert_allclose(denoise(gain * GOOD, engine), expected, rtol=1e-4)
 
 
-def test_an_offset_that_drowns_the_contrast_is_said() -> None:
-    with pytest.warns(UserWarning, match="take the offset off first"):
-        denoise(GOOD + 1e9, Reucid(patch_size=7))
+def test_an_offset_that_coarsens_the_result_is_said() -> None:
+    with pytest.warns(UserWarning, match="rounded to 1: take the offset off first"):
+        clean = denoise(GOOD + 1e7, Reucid(patch_size=7, keep=4))
+    np.testing.assert_allclose(clean, 1e7 + denoise(GOOD, Reucid(patch_size=7, keep=4)), atol=1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        GOOD + 1e9,
+        (GOOD + 1e9).astype(np.float32),
+        (GOOD / 50 + 1e7).astype(np.float32),
+        GOOD.astype(np.int64) + 2**60,
+        GOOD.astype(np.uint64) + np.uint64(2**63),
+    ],
+    ids=["float64", "float32", "few steps", "int64", "uint64"],
+)
+def test_an_offset_that_drowns_the_contrast_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="cannot hold both: take the offset off first"):
+        denoise(image, Reucid(patch_size=7))
+
+
+def test_integers_beyond_float64_are_denoised_where_the_result_can_hold_them() -> None:
+    image = (GOOD * 2**57).astype(np.int64)
+    expected = denoise(GOOD, Reucid(patch_size=7, keep=4))
+    clean = denoise(image, Reucid(patch_size=7, keep=4))
+    np.testing.assert_allclose(clean / 2**57, expected, rtol=1e-4)
 
 
 def test_a_bad_frame_is_named() -> None:

@@ -180,9 +180,23 @@ def test_a_sign_of_life_comes_often(patch_size: int, n_stacks: int, exact: bool)
     assert gaps.max() < max(0.3, 0.25 * gaps.sum())
 
 
-def test_all_frames_have_the_patch_size_of_the_first() -> None:
-    fine = noisy((90, 90))
+def test_all_frames_have_one_patch_size_that_several_decide() -> None:
+    fine = [noisy((90, 90), seed) for seed in (0, 2, 3)]
     coarse = np.kron(noisy((45, 45), seed=1), np.ones((2, 2)))
-    sizes = {step.patch_size for step in stacks(np.stack([fine, coarse]), Reucid())}
-    assert sizes == {step.patch_size for step in stacks(fine, Reucid())}
-    assert sizes != {step.patch_size for step in stacks(coarse, Reucid())}
+    engine = Reucid(patch_size="psf")
+    (alone,) = {step.patch_size for step in stacks(fine[0], engine)}
+    assert {step.patch_size for step in stacks(coarse, engine)} != {alone}
+    movie = np.stack([coarse, *fine])
+    assert {step.patch_size for step in stacks(movie, engine)} == {alone}
+    assert engine.settle(*movie).patch_size == alone
+
+
+def test_blank_frames_decide_nothing() -> None:
+    good, blank = noisy((90, 90)), np.zeros((90, 90))
+    engine = Reucid()
+    assert engine.settle(blank, good, blank) == engine.settle(good)
+    with pytest.warns(UserWarning, match="is constant and left as it is"):
+        clean = denoise(np.stack([blank] * 7 + [good]), engine)
+    np.testing.assert_array_equal(clean[-1], denoise(good, engine))
+    with pytest.raises(ValueError, match="constant"):
+        engine.settle(blank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class CorrelationPeak:
 
     Attributes
     ----------
-    shift : (float, float)
-        (dy, dx), pixels.
+    shift, error : (float, float)
+        (dy, dx), and one standard error of it, pixels.
     correlation : float
         Pearson's, of the two exposures in place, noise included.
     likeness : float
@@ -48,6 +49,7 @@ class CorrelationPeak:
     """
 
     shift: tuple[float, float]
+    error: tuple[float, float]
     correlation: float
     likeness: float
     certainty: float
@@ -56,7 +58,7 @@ class CorrelationPeak:
 
 
 def correlation_peak(
-    first: Views, second: Views, start: tuple[float, float] = (0.0, 0.0)
+    first: Views, second: Views, start: tuple[float, float] = (0.0, 0.0), rounds: int = 3
 ) -> CorrelationPeak:
     """Return the peak of the upsampled correlation near `start`.
 
@@ -73,6 +75,8 @@ def correlation_peak(
         Frames of the same geometry: their correlations are added up.
     start : (float, float)
         On the slope of the peak that is meant: a few pixels from it in a blurred scene.
+    rounds : int
+        How often window and weights are placed anew; once is enough from the peak itself.
 
     Returns
     -------
@@ -86,12 +90,12 @@ def correlation_peak(
     shift = np.array(start, float)
     frequencies = fourier_grid(first.shape[-2:])
     few = slice(None, None, max(1, len(first) // FEW))
-    for frames in (few, few, slice(None)):
+    for frames in [few] * (rounds - 1) + [slice(None)]:
         spectra = _spectra(first[frames], second[frames], shift)
-        weight, _ = _weights(spectra, frequencies, shift)
+        weight, _ = _weights(spectra, frequencies, shift, first.shape[-2:])
         furthest = np.array(first.shape[-2:]) / 4
         shift = np.clip(_peak(weight * spectra[0], frequencies, shift), -furthest, furthest)
-    weight, coherent = _weights(spectra, frequencies, shift)
+    weight, coherent = _weights(spectra, frequencies, shift, first.shape[-2:])
     turned = _turned(weight * spectra[0], frequencies, shift)
     count = frequencies[2]
     likeness, gain = _likeness(spectra, frequencies, shift)
@@ -101,6 +105,7 @@ def correlation_peak(
     totals = np.sqrt(np.prod([(power * count).sum() for power in spectra[1:]]))
     return CorrelationPeak(
         shift=(float(shift[0]), float(shift[1])),
+        error=_error(weight * spectra[0], frequencies, shift),
         correlation=float(whole / (totals or 1.0)),
         likeness=likeness,
         certainty=float((turned.real * count).sum() / (noise or 1.0)),
@@ -145,6 +150,7 @@ def _spectra(first: Views, second: Views, shift: Array) -> Spectra:
     return cross, powers[0], powers[1]
 
 
+@lru_cache(maxsize=8)
 def fourier_grid(sides: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """Return cycles per pixel down and along a row, and how often each is in the full plane."""
     height, width = sides
@@ -155,6 +161,8 @@ def fourier_grid(sides: tuple[int, ...]) -> tuple[Array, Array, Array]:
     if width % 2 == 0:
         count[:, -1] = 1
     count[0, 0] = 0  # the mean says nothing
+    for array in (down, along, count):
+        array.flags.writeable = False
     return down, along, count
 
 
@@ -165,11 +173,17 @@ def _turned(cross: Array, frequencies: tuple[Array, Array, Array], shift: Array)
     return np.asarray(cross * phases)
 
 
-def frequency_rings(frequencies: tuple[Array, Array, Array]) -> Array:
+@lru_cache(maxsize=8)
+def frequency_rings(sides: tuple[int, ...]) -> Array:
     """Return for each frequency the number of its ring; rings hold `RING` of them at least."""
-    down, along, count = frequencies
+    down, along, count = fourier_grid(sides)
     side = np.sqrt(count.sum())
-    radius = np.hypot(down, along) * side
+    return ring_numbers(np.hypot(down, along), side)
+
+
+def ring_numbers(frequency: Array, side: float) -> Array:
+    """Return the numbers of the rings of frequencies, cycles per pixel, of a square field."""
+    radius = frequency * side
     widest = np.sqrt(RING / np.pi)  # the innermost ring is a disc
     ring = np.where(radius < widest, 0, 1 + (radius - widest) / 2)
     # The corners, beyond the circle that fits in, are one ring.
@@ -184,11 +198,13 @@ def ring_means(values: Array, rings: Array, count: Array) -> Array:
 
 
 def _weights(
-    spectra: Spectra, frequencies: tuple[Array, Array, Array], shift: Array
+    spectra: Spectra,
+    frequencies: tuple[Array, Array, Array],
+    shift: Array,
+    sides: tuple[int, ...],
 ) -> tuple[Array, Array]:
     """Return what each frequency of the cross-spectrum counts, and how much of it is signal."""
-    rings, count = frequency_rings(frequencies), frequencies[2]
-    sides = (count.shape[0], frequencies[1].size * 2 - 2)
+    rings, count = frequency_rings(sides), frequencies[2]
     turned = _turned(spectra[0], frequencies, shift).real
     common, *powers = (ring_means(s, rings, count) for s in (turned, *spectra[1:]))
     both = np.maximum(np.sqrt(powers[0] * powers[1]), TINY)
@@ -243,6 +259,23 @@ def _slope(
         np.array([moments[1, 0], moments[0, 1]]),
         -np.array([[moments[2, 0], mixed], [mixed, moments[0, 2]]]),
     )
+
+
+def _error(
+    weighted: Array, frequencies: tuple[Array, Array, Array], shift: Array
+) -> tuple[float, float]:
+    """Return the standard error of the place of the peak; infinite where there is none."""
+    down, along, count = frequencies
+    _, curvature = _slope(weighted * count, frequencies, shift)
+    if not np.linalg.eigvalsh(curvature)[0] > 0:
+        return np.inf, np.inf
+    # Where the phases are right the imaginary part is noise: it pushes the top about.
+    noise = 2 * _shared((count.shape[0], along.size * 2 - 2)) * count
+    noise = noise * _turned(weighted, frequencies, shift).imag ** 2 * (2 * np.pi) ** 2
+    push = [[(noise * a * b).sum() for b in (down, along)] for a in (down, along)]
+    inverse = np.linalg.inv(curvature)
+    dy, dx = np.sqrt(np.diag(inverse @ np.array(push) @ inverse))
+    return float(dy), float(dx)
 
 
 def _likeness(

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.centred import centred
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SATURATED_SHARE = 1e-3  # of the pixels at the maximum, from which on it is said
 PILE_UP = 4  # times as many as at the next lower value
-DEAD_ROWS_SHARE = 0.05  # constant rows are dead if they are this rare, else the scene is sparse
+DEAD_ROWS_SHARE = 0.05  # constant rows are dead if they are this rare, else they are the scene
+BY_CHANCE = 1e-6  # probability that a row of a sparse scene is constant, from which on it is
+BESIDE = 8  # rows on each side that tell how sparse the scene is
+FINEST = 1e-3  # of the contrast, that a float32 result must be able to hold
+COARSEST = 1 / 16  # of the contrast: fewer steps are no image
+SAMPLE = 2**14  # pixels that the contrast is measured on
 
 
 def check_image(image: Any) -> None:
@@ -62,13 +69,33 @@ def check_frame(frame: NDArray[Any], smallest: int) -> None:
     Raises
     ------
     ValueError
-        If it is too small, has NaN or infinite pixels, or is constant.
+        As `check_pixels`.
 
     Warns
     -----
     UserWarning
-        If pixels are saturated, or rows are dead: it is denoised, but the result may
-        mislead there.
+        As `warn_of_pixels`.
+    """
+    check_pixels(frame, smallest)
+    warn_of_pixels(frame)
+
+
+def check_pixels(frame: NDArray[Any], smallest: int, coarsest: float = COARSEST) -> None:
+    """Check the pixels of one frame, without a warning.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+    smallest : int
+        The least height and width, pixels.
+    coarsest : float
+        The largest step between 32-bit numbers, as a fraction of the contrast.
+
+    Raises
+    ------
+    ValueError
+        If it is too small, has NaN or infinite pixels, is constant, or is beyond what a 32-bit
+        result can hold.
     """
     if min(frame.shape) < smallest:
         raise ValueError(
@@ -87,13 +114,54 @@ def check_frame(frame: NDArray[Any], smallest: int) -> None:
         raise ValueError(f"the image is constant (every pixel is {lowest}): nothing to denoise.")
     limit, tiny = float(np.finfo(np.float32).max) / 2, float(np.finfo(np.float32).tiny)
     largest = max(abs(float(lowest)), abs(float(highest)))
-    if largest > limit or float(highest) - float(lowest) < 2 * tiny:
+    if largest > limit or float(highest.item() - lowest.item()) < 2 * tiny:
         raise ValueError(
             f"the pixels range from {lowest:.3g} to {highest:.3g}, which a 32-bit result cannot "
             "hold: scale the image first."
         )
-    _warn_if_saturated(frame, highest)
+    offset, contrast, step = _steps_of_result(frame)
+    if step > coarsest * contrast:
+        raise ValueError(
+            f"the offset of the image, {offset:.6g}, is so large against its contrast, "
+            f"{contrast:.3g}, that a 32-bit result cannot hold both: take the offset off first."
+        )
+
+
+def warn_of_pixels(frame: NDArray[Any]) -> None:
+    """Warn of pixels that are denoised, although the result may mislead there.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+        Checked.
+
+    Warns
+    -----
+    UserWarning
+        If pixels are saturated, rows are dead, or a 32-bit result is coarse beside the contrast.
+    """
+    offset, contrast, step = _steps_of_result(frame)
+    if step > FINEST * contrast:
+        warnings.warn(
+            f"the offset of the image, {offset:.6g}, is so large against its contrast, "
+            f"{contrast:.3g}, that a 32-bit result is rounded to {step:.3g}: take the offset off "
+            "first.",
+            UserWarning,
+            stacklevel=2,
+        )
+    _warn_if_saturated(frame, frame.max())
     _warn_if_rows_dead(frame)
+
+
+def _steps_of_result(frame: NDArray[Any]) -> tuple[float, float, float]:
+    """Return offset and contrast of a frame, and the distance of float32 numbers there."""
+    sample = frame.ravel()
+    if sample.size > SAMPLE:
+        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE)]
+    offset, difference = centred(sample[np.newaxis])
+    lowest, highest = np.quantile(difference, (0.005, 0.995))
+    contrast = float(highest - lowest) or float(frame.max().item() - frame.min().item())
+    return float(offset), contrast, float(np.spacing(np.float32(abs(offset))))
 
 
 def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
@@ -113,12 +181,23 @@ def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
 
 def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
     constant = (frame == frame[:, :1]).all(axis=1)
-    n_dead = np.count_nonzero(constant)
-    if 0 < n_dead <= max(1, DEAD_ROWS_SHARE * len(frame)):
-        first = int(np.flatnonzero(constant)[0])
+    n_constant = np.count_nonzero(constant)
+    if not 0 < n_constant <= max(1, DEAD_ROWS_SHARE * len(frame)):
+        return
+    rows = map(int, np.flatnonzero(constant))
+    dead = [row for row in rows if not _empty_by_chance(frame, constant, row)]
+    if dead:
         warnings.warn(
-            f"the image has {n_dead} constant row{'s' if n_dead > 1 else ''} (the first is row "
-            f"{first}), which look dead: they are denoised as if they were data.",
+            f"the image has {len(dead)} constant row{'s' if len(dead) > 1 else ''} (the first is "
+            f"row {dead[0]}), which look dead: they are denoised as if they were data.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
+
+
+def _empty_by_chance(frame: NDArray[Any], constant: NDArray[np.bool_], row: int) -> bool:
+    """Return whether so sparse a scene leaves a row without a count now and then."""
+    near = slice(max(0, row - BESIDE), row + BESIDE + 1)
+    beside = frame[near][~constant[near]]
+    alike = float(np.mean(beside == frame[row, 0])) if beside.size else 1.0
+    return bool(len(frame) * alike ** frame.shape[1] > BY_CHANCE)

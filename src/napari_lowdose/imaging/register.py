@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.scene_shift import SMALLEST, common_field, scene_shift
 from napari_lowdose.imaging.sliceable import sliceable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.shift_fraction import ShiftEstimate
-
 Shift = tuple[float, float]
 
 FRAMES = 64  # of a movie that are looked at
 PIXELS = 2**24  # of them together
-SMALLEST = 24  # px: a smaller field says nothing about shifts
-LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
-CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
-SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Registration:
     shift : (float, float)
         (dy, dx), pixels.
     shift_error : (float, float)
-        One standard error of it.
+        One standard error of it, and by how much parts of the image differ in it.
     whole : (int, int)
         What `cut` takes away, by cutting at whole pixels.
     fraction : (float, float)
@@ -90,7 +86,7 @@ class Registration:
 
 
 def register_pair(
-    first: Any, second: Any, *, max_shift: tuple[int, int] | None = None
+    first: Any, second: Any, *, max_shift: int | tuple[int, int] | None = None
 ) -> tuple[Any, Any, Registration]:
     """Cut two exposures of one scene to the field that both show.
 
@@ -107,9 +103,9 @@ def register_pair(
     first, second : (..., Y, X) arrays
         Leading axes are frames of the same geometry, which are taken together: at most 64 of
         them are looked at, and of what is lazy (dask, zarr) no others are read.
-    max_shift : (int, int), optional
-        The largest shift (dy, dx) that is looked for, pixels.  By default all that leave a third
-        of each side in common.
+    max_shift : int or (int, int), optional
+        The largest shift (dy, dx) that is looked for, whole pixels; one number for both.  By
+        default all that leave a third of each side in common.
 
     Returns
     -------
@@ -121,7 +117,13 @@ def register_pair(
     ------
     ValueError
         If the two are of different shape, smaller than 24 pixels, or nothing is common to them
-        that chance would not make.
+        that chance would not make; if the second looks mirrored, rotated or reversed in contrast;
+        or if parts of the image are displaced by different shifts.
+
+    Warns
+    -----
+    UserWarning
+        If one exposure holds the noise of the other, as the mean of both does.
 
     References
     ----------
@@ -140,9 +142,14 @@ def register_pair(
     check_image(first)
     check_image(second)
     if tuple(first.shape) != tuple(second.shape):
+        turned = tuple(first.shape[-2:]) == tuple(second.shape[-2:])[::-1]
         raise ValueError(
             f"the two exposures differ in shape, {tuple(first.shape)} and {tuple(second.shape)}: "
-            "give two of the same scene, of the same size."
+            + (
+                "the second looks transposed or rotated by 90 degrees; turn it back."
+                if turned
+                else "give two of the same scene, of the same size."
+            )
         )
     shape = (int(first.shape[-2]), int(first.shape[-1]))
     if min(shape) < SMALLEST:
@@ -150,20 +157,48 @@ def register_pair(
             f"exposures of {shape[0]} x {shape[1]} pixels are too small to be registered: at "
             f"least {SMALLEST} x {SMALLEST} are needed."
         )
+    reach = None if max_shift is None else _whole_pixels(max_shift)
     one, other = some_frames(first, second)
-    registration = registered(one, other, max_shift)
-    if registration is None:
-        raise ValueError(
-            "the two exposures show nothing in common above the noise: they cannot be registered; "
-            "give exposures of the same scene, or more frames of them."
-        )
+    registration = registered(one, other, reach)
+    _warn_if_dependent(*registration.cut(one, other))
     return (*registration.cut(first, second), registration)
+
+
+def _whole_pixels(max_shift: Any) -> tuple[int, int]:
+    """Return the largest shift along both axes, from one number or two."""
+    try:
+        given = np.asarray(max_shift)
+        both = np.broadcast_to(given.astype(float), (2,))
+        good = given.dtype.kind in "iuf" and all(
+            0 <= each == np.rint(each) < 2**31 for each in both
+        )
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            "max_shift is one whole number of pixels, or two (dy, dx), of 0 or more, or None, not "
+            f"{max_shift!r}."
+        )
+    return int(both[0]), int(both[1])
+
+
+def _warn_if_dependent(first: NDArray[Any], second: NDArray[Any]) -> None:
+    from napari_lowdose.imaging.dependent import made_of_the_other
+
+    made = made_of_the_other(first[0], second[0])
+    if made is not None:
+        warnings.warn(
+            f"the {made} exposure holds the noise of the other, as the mean or sum of both does: "
+            "they are no pair to train on.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def registered(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None = None
-) -> Registration | None:
-    """Return how far the scene is displaced, or None if nothing is common to both.
+) -> Registration:
+    """Return how far the scene is displaced.
 
     Parameters
     ----------
@@ -173,82 +208,28 @@ def registered(
 
     Returns
     -------
-    Registration or None
+    Registration
+
+    Raises
+    ------
+    NotRegisteredError
+        As `scene_shift` does.
     """
-    from napari_lowdose.imaging.shift_fraction import shift_fraction
-
-    shape = (first.shape[-2], first.shape[-1])
-    whole = np.array(_coarse(first, second, max_shift))
-    for _ in range(4):
-        one, other = common_field(shape, (int(whole[0]), int(whole[1])))
-        fields = first[(..., *one)], second[(..., *other)]
-        if min(fields[0].shape[-2:]) < SMALLEST:
-            return None
-        found = shift_fraction(*fields)
-        if max(map(abs, found.shift)) <= SETTLED:
-            break
-        whole = whole + np.rint(found.shift).astype(int)
-    if not found.peak.certainty > CERTAIN or not np.isfinite(found.error).all():
-        return None
-    return _registration(found, whole, shape)
-
-
-def _registration(
-    found: ShiftEstimate, cut_away: NDArray[Any], shape: tuple[int, int]
-) -> Registration:
-    shift = cut_away + np.array(found.shift)
+    found = scene_shift(first, second, max_shift)
+    shift, estimate = np.array(found.shift), found.estimate
     whole = np.rint(shift).astype(int)
     fraction = shift - whole
     return Registration(
-        shift=(float(shift[0]), float(shift[1])),
+        shift=found.shift,
         shift_error=found.error,
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
-        correlation=found.peak.correlation,
-        likeness=found.peak.likeness,
-        gain=found.gain,
-        offset=found.offset,
-        shape=shape,
+        correlation=estimate.peak.correlation,
+        likeness=estimate.peak.likeness,
+        gain=estimate.gain,
+        offset=estimate.offset,
+        shape=(first.shape[-2], first.shape[-1]),
     )
-
-
-def _coarse(
-    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
-) -> tuple[int, int]:
-    from napari_lowdose.imaging.whole_shift import binned, whole_shift
-
-    by = -(-max(first.shape[-2:]) // LARGEST)
-    if by == 1:
-        return whole_shift(first, second, max_shift)
-    reach = None if max_shift is None else (-(-max_shift[0] // by), -(-max_shift[1] // by))
-    dy, dx = whole_shift(binned(first, by), binned(second, by), reach)
-    return by * dy, by * dx
-
-
-def common_field(
-    shape: tuple[int, int], whole: tuple[int, int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the part of each of two exposures that shows what the other shows too.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        (Y, X) of both.
-    whole : (int, int)
-        (dy, dx), the shift of the scene in the second in whole pixels.
-
-    Returns
-    -------
-    first, second : (slice, slice)
-
-    Examples
-    --------
-    >>> common_field((100, 100), (2, -3))
-    ((slice(0, 98, None), slice(3, 100, None)), (slice(2, 100, None), slice(0, 97, None)))
-    """
-    one = [slice(max(0, -by), side - max(0, by)) for side, by in zip(shape, whole, strict=True)]
-    other = [slice(max(0, by), side + min(0, by)) for side, by in zip(shape, whole, strict=True)]
-    return (one[0], one[1]), (other[0], other[1])
 
 
 def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:

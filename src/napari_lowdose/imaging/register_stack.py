@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.imaging.register import SMALLEST, registered, some_frames
+from napari_lowdose.imaging.register import registered, some_frames
+from napari_lowdose.imaging.scene_shift import SMALLEST, NotRegisteredError
 from napari_lowdose.imaging.sliceable import sliceable
 
 if TYPE_CHECKING:
@@ -181,9 +182,10 @@ def _positions(frames: Any) -> tuple[Positions, Positions]:
         recent[later] = some_frames(frames[later])[0]
         recent.pop(later - REACH - 1, None)
         for earlier in range(max(0, later - REACH), later):
-            found = registered(recent[earlier], recent[later])
-            if found is None:
-                continue
+            try:
+                found = registered(recent[earlier], recent[later])
+            except NotRegisteredError:
+                continue  # others may tell where this frame lies
             row = np.zeros(number)
             row[later], row[earlier] = 1, -1
             rows.append(row[1:])  # the first frame is the origin

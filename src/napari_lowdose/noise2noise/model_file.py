@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.imaging.atomic import written_whole
+from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.presets import LARGEST, Preset
@@ -32,6 +33,7 @@ _DTYPES = {"F32": "float32", "I64": "int64"}
 _FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
            "orientations")  # fmt: skip
 _ADDED = ("pixel_size", "pixel_unit")  # fields that files of version 0.1.0 do not have
+_FOR_PIXELS = ("levels", "outliers")  # nor these
 
 
 def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
@@ -42,7 +44,7 @@ def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
         "architecture": dataclasses.asdict(model.architecture),
         "match": dataclasses.asdict(model.match),
         "record": dict(model.record),
-        **{name: getattr(model, name) for name in (*_FIELDS, *_ADDED)},
+        **{name: getattr(model, name) for name in (*_FIELDS, *_ADDED, *_FOR_PIXELS)},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
     # np.ascontiguousarray would make an axis of a single number
@@ -129,6 +131,11 @@ def _described(about: dict[str, Any]) -> dict[str, Any]:
     for name in ("both", "one", "value_range", "shift"):
         low, high = fields[name]
         fields[name] = (_number(low), _number(high))
+    levels = fields["levels"] = tuple(
+        Level(*map(_number, (contrast, gain, offset)))
+        for contrast, gain, offset in about.get("levels", ())
+    )
+    fields["outliers"] = about.get("outliers", "remove")
     match = fields["match"] = GainMatch(**about["match"])
     for value in (match.gain, match.offset):
         _number(value)
@@ -137,6 +144,7 @@ def _described(about: dict[str, Any]) -> dict[str, Any]:
         fields["scale"] >= _SMALLEST
         and abs(match.gain) >= _SMALLEST
         and fields["value_range"][0] <= fields["value_range"][1]
+        and all(one.contrast >= _SMALLEST and abs(one.gain) >= _SMALLEST for one in levels)
         and max(map(abs, fields["shift"])) <= 1
         and isinstance(match.error, (int, float))
         and match.error >= 0

@@ -78,6 +78,9 @@ class Noise2Noise:
     shift : (float, float)
         What lies at (y, x) in the first exposure lies at (y + dy, x + dx) in the second, in
         pixels.  At most 1: cut the rest away at whole pixels.
+    outliers : "remove" or "keep"
+        Cosmic rays, hot and dead pixels take no part in the training.  In the result they show
+        the scene that the network finds there, or stay as they are.
     preview : tuple of int
         Of a stack of pairs: which one the interim images show.
     pixel_size : float or (float, float), optional
@@ -130,11 +133,13 @@ class Noise2Noise:
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
+    outliers: Literal["remove", "keep"] = "remove"
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
             "preset": one_of("preset", self.preset, ("auto", "fast", "paper")),
             "use": one_of("use", self.use, ("both", "first")),
+            "outliers": one_of("outliers", self.outliers, ("remove", "keep")),
             "normalise": flag("normalise", self.normalise),
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),

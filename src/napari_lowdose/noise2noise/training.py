@@ -72,7 +72,8 @@ def training_steps(
     device = choose_device(engine.device)
     start = engine.start
     normalisation = None if start is None else (start.offset, start.scale)
-    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation)
+    by_frame = None if start is None else bool(start.levels)
+    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation, by_frame)
     preset = preset_of(engine, device)
     about = training_record(first, pairs, engine, preset, device)
     training = _Training(pairs, engine, preset, device, about)
@@ -367,6 +368,8 @@ class _Training:
             offset=pairs.offset,
             scale=pairs.scale,
             match=pairs.match,
+            levels=pairs.levels,
+            outliers=engine.outliers,
             shift=engine.shift,
             both=verdict.both,
             one=verdict.one,

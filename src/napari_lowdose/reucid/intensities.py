@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-FINEST = 1e-3  # of the contrast, that a float32 result must be able to hold
 
 
 def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]:
@@ -25,21 +22,9 @@ def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]
     offset, scale : float
         `frame` is ``image * scale + offset``.
     image : (Y, X) float32 array
-
-    Warns
-    -----
-    UserWarning
-        If the offset is so large that a float32 result cannot hold the contrast on top of it.
     """
     offset = float(frame.mean(dtype=np.float64))
     peak = max(float(frame.max()) - offset, offset - float(frame.min()))
-    if abs(offset) * np.finfo(np.float32).eps > FINEST * peak:
-        warnings.warn(
-            f"the offset of the image, {offset:.6g}, is so large against its contrast, {peak:.3g}, "
-            "that a 32-bit result cannot hold both: take the offset off first.",
-            UserWarning,
-            stacklevel=2,
-        )
     image = np.empty(frame.shape, np.float32)
     # In float64, a block at a time: no copy of the image, and no loss to a float16 or an integer.
     np.subtract(frame, offset, out=image, dtype=np.float64, casting="same_kind")

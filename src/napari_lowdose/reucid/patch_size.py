@@ -20,12 +20,12 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, decompose
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.projection import project
-from napari_lowdose.reucid.psf_width import psf_width
+from napari_lowdose.reucid.psf_width import MAX_WIDTH, psf_width_of_image
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from numpy.typing import NDArray
 
@@ -42,18 +42,18 @@ def wide_patch(psf_width: int) -> int:
 
 
 def choose_patch_size(
-    image: NDArray[np.float32],
+    images: Iterable[NDArray[np.float32]],
     wanted: Literal["auto", "psf", "wide"],
     n_components: int,
     scan_noise: Literal["remove", "keep"],
     seed: int,
 ) -> Generator[float, None, tuple[int, bool]]:
-    """Find the width of a patch.
+    """Find the width of a patch, one for all images.
 
     Parameters
     ----------
-    image : (m, n) float32 array
-        With its constant taken off.
+    images : iterable of (m, n) float32 array
+        With their constant taken off; frames of one movie, or a single image.
     wanted : "auto", "psf" or "wide"
     n_components : int
         Rank for a patch as wide as the PSF.
@@ -68,27 +68,36 @@ def choose_patch_size(
     Returns
     -------
     patch_size : int
-        Odd, pixels.
+        Odd, pixels; from the median of the PSF widths.
     is_wide : bool
         Whether it is a wide patch, which wants `WIDTHS` times as many components.
     """
-    largest = largest_patch(image.shape)
-    psf = min(psf_width(image), largest)
+    widths, crops = [], []
+    largest = MAX_WIDTH * WIDTHS
+    for image in images:
+        widths.append(psf_width_of_image(image))
+        crops.append(_middle(image).copy())
+        largest = min(largest, largest_patch(image.shape))
+        yield 0.0
+    psf = min(sorted(widths)[(len(widths) - 1) // 2], largest)
     yield 0.1
     wide = min(wide_patch(psf), largest)
     if wanted == "psf" or wide <= psf:
         return psf, False
     if wanted == "wide":
         return wide, True
-    crop = _middle(image)
-    if min(crop.shape) < SMALLEST_CROP * wide:
-        return psf, False
-    narrow = _risk(crop, psf, n_components, scan_noise, seed)
-    risk, variance = yield from within(narrow, 0.1, 0.3)
-    broad = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
-    risk_wide, _ = yield from within(broad, 0.3, 1.0)
-    smallest = 1e-3 * variance  # an estimate may come out negative
-    if 10 * np.log10(max(risk, smallest) / max(risk_wide, smallest)) > MARGIN:
+    crops = [crop for crop in crops if min(crop.shape) >= SMALLEST_CROP * wide]
+    narrow, broad = 0.0, 0.0
+    for number, crop in enumerate(crops):
+        begin, middle, end = (0.1 + 0.9 * (number + part) / len(crops) for part in (0, 0.22, 1))
+        search = _risk(crop, psf, n_components, scan_noise, seed)
+        risk, variance = yield from within(search, begin, middle)
+        search = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
+        risk_wide, _ = yield from within(search, middle, end)
+        smallest = 1e-3 * variance  # an estimate may come out negative
+        narrow += max(risk, smallest)
+        broad += max(risk_wide, smallest)
+    if crops and 10 * np.log10(narrow / broad) > MARGIN:
         return wide, True
     return psf, False
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
+from napari_lowdose.imaging.image_area import image_area
+from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -62,7 +65,8 @@ def psf_width(image: NDArray[Any]) -> int:
     Parameters
     ----------
     image : (Y, X) array
-        One frame, any real dtype; finite. Gain and offset do not matter.
+        One frame, any real dtype; finite. Gain and offset do not matter, nor do outliers (hot
+        pixels, cosmic rays), an info bar or a dead border.
 
     Returns
     -------
@@ -92,6 +96,12 @@ def psf_width(image: NDArray[Any]) -> int:
     if image.ndim != 2:
         msg = f"The PSF width is estimated on one (Y, X) image, not on shape {image.shape}."
         raise ValueError(msg)
+    inside = image[image_area(image)]
+    return psf_width_of_image(replace_outliers(inside, find_outliers(inside)))
+
+
+def psf_width_of_image(image: NDArray[Any]) -> int:
+    """Estimate the width of the PSF as `psf_width` does, of an image that has no outliers."""
     return _as_patch_size(_width(image), min(image.shape))
 
 

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_frame, check_image
+from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
-from napari_lowdose.reucid.intensities import reconstruct, standardise
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
+from napari_lowdose.reucid.noise_checks import (
+    neighbours_share_noise,
+    warn_of_column_noise,
+    warn_of_shared_noise,
+)
 from napari_lowdose.reucid.parameters import keep_choice, odd_width, one_of, whole_number
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
 from napari_lowdose.reucid.patch_stacks import (
-    SMALLEST_IMAGE,
     assign_stacks,
     check_patch_fits,
     check_stacks_full,
 )
+from napari_lowdose.reucid.prepared import images_of, prepare
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -32,15 +36,17 @@ from napari_lowdose.steps import (
     one_blas_thread,
     over_frames,
     report,
+    spread_over,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from numpy.typing import NDArray
 
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
+Outliers = Literal["remove", "keep"]
 
 SEARCH = 0.5  # the fraction of the work that choosing the patch size "auto" is, about
 
@@ -59,7 +65,7 @@ class Reucid:
         Width of a patch in pixels, odd.  "psf" is the paper's: the width of the PSF as the
         image's autocorrelation shows it.  "wide" is three times that, which averages over
         more repeats.  "auto" takes the wide one where it denoises much better.
-        In a stack of frames the first frame decides.
+        In a stack of frames up to five of them, spread evenly, decide for all.
     n_stacks : int, optional
         Number of patch stacks; after each there is an interim image.  By default as few as
         fit into the memory.
@@ -73,6 +79,10 @@ class Reucid:
         stack.
     scan_noise : "remove" or "keep"
         Whether the offset of one scan row against the next is noise, or data.
+    outliers : "remove" or "keep"
+        What becomes of isolated pixels that neither scene nor noise explains: cosmic rays, hot
+        pixels, dead pixels.  They never enter the patches; in the result they take its value, or
+        keep that of the input.
     exact : bool
         Whether the SVD of several stacks looks at every patch.  By default it looks at no
         more than 16384 of each stack.  With one stack of patches up to 49 wide it is always exact.
@@ -112,6 +122,7 @@ class Reucid:
     n_components: int = 25
     keep: int | Sequence[int] | Sequence[Sequence[int]] | None = None
     scan_noise: ScanNoise = "remove"
+    outliers: Outliers = "remove"
     exact: bool = False
     seed: int = 0
 
@@ -123,6 +134,7 @@ class Reucid:
         else:
             self._set("patch_size", odd_width("patch_size", self.patch_size))
         one_of("scan_noise", self.scan_noise, ScanNoise)
+        one_of("outliers", self.outliers, Outliers)
         for name, least in (("n_stacks", 1), ("memory_limit", 1), ("n_components", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None or name in ("n_components", "seed"):
@@ -162,40 +174,53 @@ class Reucid:
         check_image(image)
         # Once for all frames: from frame to frame another patch size would flicker.
         patch_size: list[tuple[int, bool]] = []
-        frame_steps = partial(self._frame_steps, patch_size)
+        frame_steps = partial(self._frame_steps, image, patch_size)
         yield from on_one_blas_thread(over_frames(image, frame_steps))
 
-    def settle(self, frame: NDArray[Any]) -> Reucid:
-        """Return the same parameters with the patch size that `frame`, a movie's first, decides.
+    def settle(self, *frames: NDArray[Any]) -> Reucid:
+        """Return the same parameters with the patch size that some frames of a movie decide.
 
         Parameters
         ----------
-        frame : (Y, X) array
+        *frames : (Y, X) array
+            One or more.  Those that cannot be denoised (constant ones, for instance) do not count.
 
         Returns
         -------
         Reucid
             Denoises any frame, alone, as it would be denoised in that movie.
+
+        Raises
+        ------
+        ValueError
+            If none of the frames can be denoised.
         """
         if isinstance(self.patch_size, int):
             return self
-        check_frame(frame, SMALLEST_IMAGE)
         with one_blas_thread():
-            p, wide = drain(self._patch_size(standardise(frame)[2], 1.0))
+            p, wide = drain(self._patch_size(images_of(frames), 1.0))
         n_components = self.n_components * (WIDTHS if wide else 1)
         return replace(self, patch_size=p, n_components=n_components)
 
     def _frame_steps(
-        self, known_patch_size: list[tuple[int, bool]], frame: NDArray[Any]
+        self, movie: Any, known_patch_size: list[tuple[int, bool]], frame: NDArray[Any]
     ) -> Iterator[Step]:
-        check_frame(frame, SMALLEST_IMAGE)
-        offset, scale, image = standardise(frame)
+        yield Step(fraction=0.0, message="outliers")
+        prepared = prepare(frame)
+        prepared.warn(self.outliers)
+        image = prepared.image
+        warn_of_column_noise(image)
         begun = SEARCH if self.patch_size == "auto" and not known_patch_size else 0.0
         if not known_patch_size:
-            known_patch_size.append((yield from self._patch_size(image, begun)))
+            images: Iterable[NDArray[np.float32]] = [image]
+            if movie.ndim > 2:
+                few = (np.asarray(movie[index]) for index in spread_over(movie.shape[:-2]))
+                images = images_of(few, otherwise=image)
+            known_patch_size.append((yield from self._patch_size(images, begun)))
         p, wide = known_patch_size[0]
+        check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
-        d = self._n_stacks(frame, p)
+        d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         canvas = np.zeros_like(image)
         terrain = np.zeros(image.shape, np.int32)
@@ -210,17 +235,22 @@ class Reucid:
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
-            if stack == 0 and self.keep is None:
-                warn_of_choice(utilities)
+            if stack == 0:
+                first_utilities, first_patches = utilities, eigenpatches[kept]
             placed = project(image, eigenpatches[kept], in_stack)
             canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
             terrain += patch_terrain(in_stack, p)
             yield Step(fraction=end, message=f"{name}: terrain")
+            if stack == d - 1 and self.keep is None:
+                if neighbours_share_noise(image - canvas / terrain, first_patches):
+                    warn_of_shared_noise()
+                else:
+                    warn_of_choice(first_utilities)
             yield StackStep(
                 fraction=end,
                 message=f"{name}: patches of {p} px{' (wide)' * wide}, "
                 f"{kept.sum()} of {len(kept)} eigenpatches kept",
-                image=reconstruct(canvas, terrain, offset, scale, frame),
+                image=prepared.restore(canvas, terrain, self.outliers),
                 stack=stack,
                 n_stacks=d,
                 patch_size=p,
@@ -230,6 +260,7 @@ class Reucid:
                 noise_floor=floor,
                 utilities=utilities,
                 kept=kept,
+                n_outliers=prepared.n_outliers,
             )
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
@@ -246,7 +277,8 @@ class Reucid:
         -------
         (Y, X) float32 array
         """
-        offset, scale, image = standardise(frame)
+        prepared = prepare(frame)
+        image = prepared.image
         p, d = stacks[0].patch_size, stacks[0].n_stacks
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         canvas = np.zeros_like(image)
@@ -255,7 +287,7 @@ class Reucid:
             in_stack = stack_of == step.stack
             canvas += drain(project(image, step.eigenpatches[step.kept], in_stack))
             terrain += patch_terrain(in_stack, p)
-        return reconstruct(canvas, terrain, offset, scale, frame)
+        return prepared.restore(canvas, terrain, self.outliers)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -267,26 +299,24 @@ class Reucid:
         return 1
 
     def _patch_size(
-        self, image: NDArray[np.float32], end: float
+        self, images: Iterable[NDArray[np.float32]], end: float
     ) -> Generator[Step, None, tuple[int, bool]]:
         """Return the width of a patch, and whether it is a wide one."""
         if isinstance(self.patch_size, int):
-            check_patch_fits(image.shape, self.patch_size)
             return self.patch_size, False
         search = choose_patch_size(
-            image, self.patch_size, self.n_components, self.scan_noise, self.seed
+            images, self.patch_size, self.n_components, self.scan_noise, self.seed
         )
         return (yield from report(search, 0.0, end, "patch size"))
 
-    def _n_stacks(self, frame: NDArray[Any], patch_size: int) -> int:
+    def _n_stacks(self, shape: tuple[int, int], itemsize: int, patch_size: int) -> int:
         """Return the number of stacks that is wanted, or else the one that is planned."""
-        shape: tuple[int, int] = frame.shape
         planned = plan_stacks(
             shape,
             patch_size,
             self.memory_limit,
             max_patches=None if self.exact else sample_size(patch_size),
-            itemsize=frame.itemsize,
+            itemsize=itemsize,
         )
         wanted = self._stacks_of_keep() if isinstance(self.keep, tuple) else self.n_stacks
         if wanted is None:

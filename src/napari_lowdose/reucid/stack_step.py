@@ -37,6 +37,8 @@ class StackStep(Step):
         The classifier's verdicts: 1 is worth keeping, 0 is noise.
     kept : (k,) bool array
         Which eigenpatches are in the sum.
+    n_outliers : int
+        Pixels of the frame that were left out: cosmic rays, hot pixels, dead pixels.
     """
 
     stack: int
@@ -48,6 +50,7 @@ class StackStep(Step):
     noise_floor: float
     utilities: NDArray[np.float32]
     kept: NDArray[np.bool_]
+    n_outliers: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return which eigenpatches were kept, of which patch size."""
@@ -57,4 +60,5 @@ class StackStep(Step):
             "patch_size": self.patch_size,
             "wide": self.wide,
             "kept": np.flatnonzero(self.kept).tolist(),
+            "n_outliers": self.n_outliers,
         }

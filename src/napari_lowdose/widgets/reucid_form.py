@@ -76,6 +76,9 @@ class ReucidForm(ParameterForm):
         self.scan_noise = QComboBox()
         self.scan_noise.addItem("remove", "remove")
         self.scan_noise.addItem("keep", "keep")
+        self.outliers = QComboBox()
+        self.outliers.addItem("remove", "remove")
+        self.outliers.addItem("keep", "keep")
         self.seed = QSpinBox()
         self.seed.setRange(0, LARGEST_SEED)
         self.with_residual = QCheckBox("add residual layer")
@@ -89,6 +92,7 @@ class ReucidForm(ParameterForm):
         self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
         self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
         self.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
+        self.add("outliers", self.outliers, help_on["outliers"])
         self.add("seed", self.seed, help_on["seed"])
         self.add("", self.with_residual, "Also add a layer with what was taken away.")
         self.set_parameters(Reucid(n_stacks=STACKS))
@@ -120,6 +124,7 @@ class ReucidForm(ParameterForm):
             n_stacks=None if stacks is None else int(stacks),
             memory_limit=None if memory is None else int(memory * GIB),
             scan_noise=self.scan_noise.currentData(),
+            outliers=self.outliers.currentData(),
             seed=self.seed.value(),
         )
 
@@ -129,6 +134,7 @@ class ReucidForm(ParameterForm):
         self.n_stacks.setValue(engine.n_stacks or 0)
         self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
+        self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.seed.setValue(engine.seed)
 
     def show_frames(self, shown: bool) -> None:

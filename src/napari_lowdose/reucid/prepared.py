@@ -1,0 +1,164 @@
+"""What is denoised of a frame, and the way back: its image area, without outliers."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_lowdose.imaging.frames import check_pixels, warn_of_pixels
+from napari_lowdose.imaging.image_area import image_area
+from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+from napari_lowdose.reucid.intensities import reconstruct, standardise
+from napari_lowdose.reucid.patch_stacks import SMALLEST_IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A frame, ready for the patches.
+
+    Attributes
+    ----------
+    frame : (Y, X) array
+        As it was given.
+    area : (slice, slice)
+        The rows and columns that hold image; what lies outside stays as it is.
+    outliers : (m, n) bool array
+        Within the area.
+    mended : (m, n) array
+        The area, its outliers replaced by their neighbours.
+    offset, scale : float
+        `mended` is ``image * scale + offset``.
+    image : (m, n) float32 array
+        Of unit power.
+    """
+
+    frame: NDArray[Any]
+    area: tuple[slice, slice]
+    outliers: NDArray[np.bool_]
+    mended: NDArray[Any]
+    offset: float
+    scale: float
+    image: NDArray[np.float32]
+
+    @property
+    def n_outliers(self) -> int:
+        """Number of outlier pixels."""
+        return int(np.count_nonzero(self.outliers))
+
+    def restore(
+        self,
+        canvas: NDArray[np.float32],
+        terrain: NDArray[np.int32],
+        outliers: Literal["remove", "keep"],
+    ) -> NDArray[np.float32]:
+        """Return the whole frame, denoised where patches lie, in the units of the input.
+
+        Parameters
+        ----------
+        canvas : (m, n) float32 array
+            The sum of the patches.
+        terrain : (m, n) int32 array
+            How many lie on each pixel.
+        outliers : "remove" or "keep"
+            Whether outliers take the value of the result, or that of the input.
+        """
+        image = reconstruct(canvas, terrain, self.offset, self.scale, self.mended)
+        if outliers == "keep":
+            image[self.outliers] = self.frame[self.area][self.outliers]
+        if image.shape == self.frame.shape:
+            return image
+        whole = self.frame.astype(np.float32)
+        whole[self.area] = image
+        return whole
+
+    def warn(self, outliers: Literal["remove", "keep"]) -> None:
+        """Say what was found that is no image, and what may mislead."""
+        warn_of_pixels(self.mended)
+        rows, columns = self.area
+        if self.image.shape != self.frame.shape:
+            warnings.warn(
+                f"only rows {rows.start} to {rows.stop - 1} and columns {columns.start} to "
+                f"{columns.stop - 1} hold image: the rest, an info bar or a dead border, is left "
+                "as it is.",
+                UserWarning,
+                stacklevel=2,
+            )
+        n = self.n_outliers
+        if n:
+            y, x = np.argwhere(self.outliers)[0]
+            fate = (
+                "removed (outliers='keep' keeps them)" if outliers == "remove" else "put back after"
+            )
+            warnings.warn(
+                f"{n} outlier pixel{'s' if n > 1 else ''} ({'the first' if n > 1 else 'it is'} at "
+                f"row {y + rows.start}, column {x + columns.start}), which neither scene nor noise "
+                f"explains, {'are' if n > 1 else 'is'} left out and {fate}.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def prepare(frame: NDArray[Any]) -> Prepared:
+    """Find what is to be denoised of a frame, and bring it to unit power.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+
+    Raises
+    ------
+    ValueError
+        If there is nothing that can be denoised.
+    """
+    check_pixels(frame, SMALLEST_IMAGE)
+    area = image_area(frame)
+    inside = frame[area]
+    outliers = find_outliers(inside)
+    mended = replace_outliers(inside, outliers)
+    if outliers.any():
+        check_pixels(mended, SMALLEST_IMAGE)
+    return Prepared(frame, area, outliers, mended, *standardise(mended))
+
+
+def images_of(
+    frames: Iterable[NDArray[Any]], otherwise: NDArray[np.float32] | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """Prepare some frames of a movie, and leave out those that cannot be denoised.
+
+    Parameters
+    ----------
+    frames : iterable of (Y, X) array
+    otherwise : (m, n) float32 array, optional
+        The image that is used if none of them can.
+
+    Yields
+    ------
+    (m, n) float32 array
+
+    Raises
+    ------
+    ValueError
+        What is wrong with the first, if all are unsuitable and there is no other image.
+    """
+    error, suitable = None, 0
+    for frame in frames:
+        try:
+            image = prepare(frame).image
+        except ValueError as reason:
+            error = error or reason
+            continue
+        suitable += 1
+        yield image
+    if suitable:
+        return
+    if otherwise is None:
+        raise error or ValueError("there is no frame to decide the patch size.")
+    yield otherwise
