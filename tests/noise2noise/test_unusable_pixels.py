@@ -47,7 +47,7 @@ def test_outliers_cost_nothing_and_no_false_gain_is_told(
     # Filled from the result
     assert np.abs(result - pair.truth)[spikes].max() < 10
     kept = denoise((first, second), replace(trained, outliers="keep"))
-    assert (kept[spikes] == pytest.approx(SPIKE, rel=0.05)).all()
+    np.testing.assert_allclose(kept[spikes], SPIKE, rtol=0.1)  # the second by its gain
     np.testing.assert_array_equal(kept[~spikes], result[~spikes])
 
 

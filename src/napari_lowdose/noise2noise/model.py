@@ -390,14 +390,17 @@ def unlike(known: Mapping[str, float], frame: NDArray[Any]) -> Iterator[tuple[st
             f"this image has a mean of {here['mean']:.4g}, the network was trained at "
             f"{known['mean']:.4g}: another offset or brightness, and the result may be wrong.",
         )
-    noisier = here["noise"] / known["noise"] if known["noise"] else 1.0
-    # Channels, each in units of its own contrast, differ in noise: `least_noise` to `noise`
-    if not 0.5 < noisier * known["noise"] / known.get("least_noise", known["noise"] or 1) or (
-        noisier >= 2
-    ):
+    if not known["noise"]:
+        return
+    # Channels, each in units of its own contrast, differ in noise
+    noisier, least = (
+        here["noise"] / (known.get(name) or known["noise"]) for name in ("noise", "least_noise")
+    )
+    times = noisier if noisier >= 2 else least
+    if noisier >= 2 or least <= 0.5:
         yield (
             "noise",
-            f"this image has {noisier:.2g} times the noise that the network was trained on: "
+            f"this image has {times:.2g} times the noise that the network was trained on: "
             "another dose or exposure; train a network for it.",
         )
 
