@@ -82,6 +82,8 @@ def warnings_in_lines(name: str) -> Iterator[list[str]]:
 
 def training_summary(model: Noise2NoiseModel) -> list[str]:
     """Return for how long a network was trained, and its gain."""
+    from napari_lowdose.noise2noise.training_step import how_far
+
     summary = [how_far(model.record["epochs"], model.record["n_steps"])]
     if gain := model.record.get("gain_db"):
         from napari_lowdose.noise2noise.gain_interval import GainInterval

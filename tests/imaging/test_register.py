@@ -176,3 +176,175 @@ def test_a_drifting_stem_movie():
     before = [np.corrcoef(frames[0].ravel(), frame.ravel())[0, 1] for frame in frames[1:]]
     after = [np.corrcoef(cut[0].ravel(), frame.ravel())[0, 1] for frame in cut[1:]]
     assert np.mean(after) > np.mean(before) + 0.1
+
+
+SHIFT = (3, -5)
+
+
+@pytest.fixture(scope="module")
+def drifted(nuclei):
+    """Two exposures at about 10 photons, the scene displaced by (3, -5), and a generator."""
+    return views(nuclei, SHIFT, 10, seed=3)[:2]
+
+
+def cosmic_rays(first, second, rng):
+    first[50, 60] = second[90, 20] = 65535
+
+
+def hot_pixels(first, second, rng):
+    hot = rng.random(first.shape) < 5e-4
+    first[hot] = second[hot] = 1000
+
+
+def info_bar(first, second, rng):
+    for view in (first, second):
+        view[-24:] = 0
+        view[-18:-6, 20:100:5] = 60
+
+
+def columns(first, second, rng):
+    pattern = rng.normal(0, 4, (1, SIDE))
+    first += pattern
+    second += pattern
+
+
+def bright_rows(first, second, rng):
+    first[[20, 21, 77]] = second[[20, 21, 77]] = 4000
+
+
+def interlaced(first, second, rng):
+    first[::2] += 8
+    second[::2] += 8
+
+
+def pixel_offsets(first, second, rng):
+    pattern = rng.normal(0, 3, first.shape)
+    first += pattern
+    second += pattern
+
+
+def uneven_light(first, second, rng):
+    light = np.linspace(0, 200, SIDE)
+    first += light
+    second += light
+
+
+def time_stamp(first, second, rng):
+    text = np.kron(rng.random((5, 20)) < 0.5, np.ones((2, 2)))
+    first[4:14, 4:44] = second[4:14, 4:44] = 255 * text
+
+
+def saturated(first, second, rng):
+    y, x = np.indices(first.shape)
+    first[(y - 35) ** 2 + (x - 95) ** 2 < 200] = 65535
+    second[(y - 35) ** 2 + (x - 95) ** 2 < 200] = 65535
+
+
+def dead_half(first, second, rng):
+    second[:, :48] = 0
+
+
+SENSOR = [
+    cosmic_rays,
+    hot_pixels,
+    info_bar,
+    columns,
+    bright_rows,
+    interlaced,
+    pixel_offsets,
+    uneven_light,
+    dead_half,
+]
+
+
+@pytest.mark.parametrize("spoil", SENSOR)
+def test_what_is_fixed_to_the_sensor_does_not_decide(drifted, spoil):
+    first, second = (view.copy() for view in drifted)
+    spoil(first, second, np.random.default_rng(1))
+    found = register_pair(first, second)[2]
+    assert np.abs(np.subtract(found.shift, SHIFT)).max() < 1
+    error = np.abs(np.subtract(found.shift, SHIFT))
+    assert (error < 4 * np.array(found.shift_error) + 0.1).all()
+    assert min(found.shift_error) > 0.02
+
+
+@pytest.mark.parametrize("spoil", [time_stamp, saturated])
+def test_what_stands_still_in_one_part_is_left_out_or_the_pair_refused(drifted, spoil):
+    first, second = (view.copy() for view in drifted)
+    spoil(first, second, np.random.default_rng(1))
+    try:
+        found = register_pair(first, second)[2]
+    except ValueError as error:
+        assert "differs between parts of the image" in str(error)
+    else:
+        np.testing.assert_allclose(found.shift, SHIFT, atol=1)
+
+
+def test_padding_is_left_out(drifted):
+    padded = [np.pad(view, 40) for view in drifted]
+    np.testing.assert_allclose(register_pair(*padded)[2].shift, SHIFT, atol=0.5)
+
+
+def test_a_shift_that_differs_between_the_halves_is_refused(nuclei):
+    first, second, _ = views(nuclei, (0, 0), 50)
+    second[:, SIDE // 2 :] = np.roll(second, 6, axis=0)[:, SIDE // 2 :]
+    with pytest.raises(ValueError, match="shift differs between parts of the image"):
+        register_pair(first, second)
+
+
+def test_the_error_holds_what_the_parts_differ_by(nuclei):
+    # Stretched by 1.6 pixels from top to bottom: the shift is not one number.
+    first, second, _ = views(nuclei, (0, 0), 100)
+    rows = np.arange(SIDE)
+    stretched = np.stack(
+        [np.interp(rows - 1.6 * (rows / SIDE - 0.5), rows, column) for column in second.T], axis=1
+    )
+    plain, found = register_pair(first, second)[2], register_pair(first, stretched)[2]
+    assert found.shift_error[0] > 0.2 > 3 * plain.shift_error[0]
+
+
+TURNED = {
+    "mirrored left to right": lambda view: view[:, ::-1],
+    "mirrored top to bottom": lambda view: view[::-1],
+    "rotated by 180 degrees": lambda view: view[::-1, ::-1],
+    "transposed": lambda view: view.T,
+    "rotated by 90 degrees counter-clockwise": lambda view: np.rot90(view),
+    "rotated by 90 degrees clockwise": lambda view: np.rot90(view, -1),
+}
+
+
+@pytest.mark.parametrize("words", TURNED)
+def test_a_turned_partner_is_named(drifted, words):
+    first, second = drifted
+    with pytest.raises(ValueError, match=f"the second exposure looks {words}"):
+        register_pair(first, TURNED[words](second))
+
+
+def test_a_transposed_partner_of_another_shape_is_named(drifted):
+    with pytest.raises(ValueError, match="looks transposed or rotated by 90 degrees"):
+        register_pair(drifted[0][:100], drifted[1][:100].T)
+
+
+@pytest.mark.parametrize("kind", ["nuclei", "lattice"])
+def test_reversed_contrast_is_refused(kind, request):
+    first, second, _ = views(request.getfixturevalue(kind), (1, 2), 20)
+    with pytest.raises(ValueError, match="contrast reversed"):
+        register_pair(first, 100 - second)
+
+
+@pytest.mark.parametrize("made", [lambda a, b: (a + b) / 2, lambda a, b: a + b])
+def test_an_exposure_made_of_both_is_warned_of(nuclei, made):
+    first, second, _ = views(nuclei, (0, 0), 10)
+    with pytest.warns(UserWarning, match="the second exposure holds the noise of the other"):
+        register_pair(first, made(first, second))
+
+
+@pytest.mark.parametrize("reach", [9, np.int64(9), 9.0, (9, 9), [9, 9.0], np.array([9, 9]), None])
+def test_the_largest_shift_of_any_type(drifted, reach):
+    assert register_pair(*drifted, max_shift=reach)[2].whole == SHIFT
+
+
+@pytest.mark.parametrize("reach", [-1, 2.5, "9", True, (1, 2, 3), np.nan, {}])
+def test_a_largest_shift_that_is_none_is_refused(drifted, reach):
+    with pytest.raises(ValueError, match="max_shift is one whole number of pixels, or two"):
+        register_pair(*drifted, max_shift=reach)

@@ -140,6 +140,30 @@ def test_rectangles_that_were_drawn_are_believed_a_little_more(scene):
     np.testing.assert_allclose(layout.shift, Beamsplitter().shift, atol=0.3)
 
 
+def hot(frame):
+    frame[np.random.default_rng(2).random(frame.shape) < 2e-4] = 5000
+
+
+def bright_columns(frame):
+    frame[:, :6] = 4000
+
+
+def bright_rows(frame):
+    frame[::7] = frame.max()
+
+
+@pytest.mark.parametrize("spoil", [hot, bright_columns, bright_rows])
+def test_what_is_fixed_to_the_sensor_does_not_decide(scene, spoil):
+    splitter = Beamsplitter(shift=(3.3, -4.4), gap=14, margin=9)
+    frame = frame_of(scene, splitter)
+    spoil(frame)
+    first, _, layout = split_frame(frame)
+    np.testing.assert_allclose(layout.views, splitter.regions((128, 128)), atol=2)
+    np.testing.assert_allclose(layout.shift, (3.3, -4.4), atol=0.2)
+    (y0, y1, x0, x1), _ = layout.regions
+    np.testing.assert_array_equal(first, frame[y0:y1, x0:x1])  # as the camera gave it
+
+
 def test_a_dark_frame_is_refused():
     with pytest.raises(ValueError, match="two views of one scene"):
         split_frame(np.random.default_rng(0).normal(100, 2, (128, 256)))

@@ -16,6 +16,7 @@ from scipy.ndimage import shift as interpolated
 
 from benchmarks.scenes import Image, lattice, scattered
 from napari_lowdose.imaging.noise_model import simulate_pair
+from napari_lowdose.imaging.register import register_pair
 from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair, refuse_bad_pair
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -147,6 +148,41 @@ def test_contrast_reversed() -> None:
     assert kinds(check_pair(first, -second)) == {"reversed"}
 
 
+@pytest.mark.parametrize("name", ["lattice", "blobs", "one cell"])
+@pytest.mark.parametrize("photons", [3, 100])
+def test_an_exposure_that_is_made_of_both_is_refused(name: str, photons: float) -> None:
+    first, second = pair(name, photons)
+    for other in ((first + second) / 2, first + second):
+        (note,) = (note for note in check_pair(first, other) if note.level == "refuse")
+        assert note.kind == "dependent"
+        assert "second exposure holds the noise of the first" in note.message
+        (note,) = (note for note in check_pair(other, first) if note.level == "refuse")
+        assert "first exposure holds the noise of the second" in note.message
+    # A longer exposure is no mean of both.
+    _, longer = simulate_pair(SCENES[name], photons=30 * photons, seed=1)
+    assert "dependent" not in kinds(check_pair(first, longer))
+
+
+def test_a_mirrored_partner_is_refused() -> None:
+    first, second = pair("blobs", 10)
+    for turned, words in ((second[:, ::-1], "mirrored"), (second.T, "transposed")):
+        (note,) = check_pair(first, turned)
+        assert (note.level, note.kind) == ("refuse", "turned")
+        assert words in note.message
+
+
+def test_the_card_and_register_agree() -> None:
+    scene = 10 * SCENES["blobs"]
+    first, _ = simulate_pair(scene)
+    _, second = simulate_pair(np.roll(scene, (3, -5), (0, 1)))
+    pattern = np.random.default_rng(0).normal(0, 2, (1, 192))  # of the sensor's columns
+    first, second = first + pattern, second + pattern
+    (note,) = (note for note in check_pair(first, second) if note.kind == "shift")
+    found = register_pair(first, second)[2]
+    assert note.shift == pytest.approx(found.shift, abs=0.05)
+    assert note.shift == pytest.approx((3, -5), abs=0.5)
+
+
 def test_saturated_pixels_are_warned_of() -> None:
     first, second = pair("blobs", 20)
     with pytest.warns(UserWarning, match="Of the second exposure: .*saturated"):
@@ -178,7 +214,7 @@ def test_of_a_movie_frames_all_over_it_are_read() -> None:
     second[20] = 3
     assert not kinds(check_pair(first, second))
     first[20] = np.nan
-    with pytest.raises(ValueError, match=r"In frame 21 of 27: Of the first exposure: .* NaN"):
+    with pytest.raises(ValueError, match=r"first exposure has NaN .* in frame 21 of 27"):
         refuse_bad_pair(first, second)
 
 
@@ -302,5 +338,8 @@ def test_real_frames() -> None:
         assert kinds(check_pair(before, after)) & {"shift", "moved"}
     assert not kinds(check_pair(sensor[0], sensor[1]))
     (note,) = (note for note in check_pair(scan[0], scan[1]) if note.kind == "shift")
-    assert note.shift == pytest.approx((-0.45, 3.05), abs=0.3)
+    # What Register says, and near the 0.45 up and 3.05 right of the whole scan
+    middle = register_pair(scan[0], scan[1])[2]
+    assert note.shift == pytest.approx(middle.shift, abs=1e-3)
+    assert note.shift == pytest.approx((-0.45, 3.05), abs=0.4)
     assert kinds(check_pair(carbon[0], carbon[1])) <= {"correlated noise"}

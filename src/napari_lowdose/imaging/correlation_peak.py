@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,10 +92,10 @@ def correlation_peak(
     few = slice(None, None, max(1, len(first) // FEW))
     for frames in [few] * (rounds - 1) + [slice(None)]:
         spectra = _spectra(first[frames], second[frames], shift)
-        weight, _ = _weights(spectra, frequencies, shift)
+        weight, _ = _weights(spectra, frequencies, shift, first.shape[-2:])
         furthest = np.array(first.shape[-2:]) / 4
         shift = np.clip(_peak(weight * spectra[0], frequencies, shift), -furthest, furthest)
-    weight, coherent = _weights(spectra, frequencies, shift)
+    weight, coherent = _weights(spectra, frequencies, shift, first.shape[-2:])
     turned = _turned(weight * spectra[0], frequencies, shift)
     count = frequencies[2]
     likeness, gain = _likeness(spectra, frequencies, shift)
@@ -149,6 +150,7 @@ def _spectra(first: Views, second: Views, shift: Array) -> Spectra:
     return cross, powers[0], powers[1]
 
 
+@lru_cache(maxsize=8)
 def fourier_grid(sides: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """Return cycles per pixel down and along a row, and how often each is in the full plane."""
     height, width = sides
@@ -159,6 +161,8 @@ def fourier_grid(sides: tuple[int, ...]) -> tuple[Array, Array, Array]:
     if width % 2 == 0:
         count[:, -1] = 1
     count[0, 0] = 0  # the mean says nothing
+    for array in (down, along, count):
+        array.flags.writeable = False
     return down, along, count
 
 
@@ -169,11 +173,17 @@ def _turned(cross: Array, frequencies: tuple[Array, Array, Array], shift: Array)
     return np.asarray(cross * phases)
 
 
-def frequency_rings(frequencies: tuple[Array, Array, Array]) -> Array:
+@lru_cache(maxsize=8)
+def frequency_rings(sides: tuple[int, ...]) -> Array:
     """Return for each frequency the number of its ring; rings hold `RING` of them at least."""
-    down, along, count = frequencies
+    down, along, count = fourier_grid(sides)
     side = np.sqrt(count.sum())
-    radius = np.hypot(down, along) * side
+    return ring_numbers(np.hypot(down, along), side)
+
+
+def ring_numbers(frequency: Array, side: float) -> Array:
+    """Return the numbers of the rings of frequencies, cycles per pixel, of a square field."""
+    radius = frequency * side
     widest = np.sqrt(RING / np.pi)  # the innermost ring is a disc
     ring = np.where(radius < widest, 0, 1 + (radius - widest) / 2)
     # The corners, beyond the circle that fits in, are one ring.
@@ -188,11 +198,13 @@ def ring_means(values: Array, rings: Array, count: Array) -> Array:
 
 
 def _weights(
-    spectra: Spectra, frequencies: tuple[Array, Array, Array], shift: Array
+    spectra: Spectra,
+    frequencies: tuple[Array, Array, Array],
+    shift: Array,
+    sides: tuple[int, ...],
 ) -> tuple[Array, Array]:
     """Return what each frequency of the cross-spectrum counts, and how much of it is signal."""
-    rings, count = frequency_rings(frequencies), frequencies[2]
-    sides = (count.shape[0], frequencies[1].size * 2 - 2)
+    rings, count = frequency_rings(sides), frequencies[2]
     turned = _turned(spectra[0], frequencies, shift).real
     common, *powers = (ring_means(s, rings, count) for s in (turned, *spectra[1:]))
     both = np.maximum(np.sqrt(powers[0] * powers[1]), TINY)

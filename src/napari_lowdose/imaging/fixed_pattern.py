@@ -16,7 +16,7 @@ BLOCKS = 8  # along each side: their scatter is the error of what pixels share
 SURE = 5.0  # standard errors
 LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
 NEARLY = 0.85  # of the correlation: too little difference to tell which of two places is right
-STEEP = 0.5  # of the variance: what is left without slopes that are worth taking off
+STEEP = 0.1  # of the variance: what is left without slopes that are worth taking off
 CONSTANT = 0.05  # of the typical contrast along a row: a row that has less shows nothing
 MOST_CONSTANT = 0.5  # of all rows: else the scene is empty
 
@@ -37,20 +37,15 @@ def share_pixels(first: Views, second: Views) -> bool:
     bool
     """
     one, other = (view - view.mean((-2, -1), keepdims=True) for view in (first, second))
+    height, width = one.shape[-2:]
     covariance = []
     for lag in range(4):
-        near, far = slice(0, one.shape[-1] - lag), slice(lag, None)
-        products = [
-            np.einsum("t...,t...->...", one[..., near], other[..., far])[:, : one.shape[-1] - 3],
-            np.einsum("t...,t...->...", one[..., far], other[..., near])[:, : one.shape[-1] - 3],
-        ]
-        covariance.append(sum(_block_means(product) for product in products))
-        near, far = slice(0, one.shape[-2] - lag), slice(lag, None)
-        products = [
-            np.einsum("t...,t...->...", one[:, near], other[:, far])[: one.shape[-2] - 3],
-            np.einsum("t...,t...->...", one[:, far], other[:, near])[: one.shape[-2] - 3],
-        ]
-        covariance[-1] = covariance[-1] + sum(_block_means(product) for product in products)
+        products = []
+        for a, b in ((one, other), (other, one)):
+            across = np.einsum("tyx,tyx->yx", a[..., : width - lag], b[..., lag:])
+            down = np.einsum("tyx,tyx->yx", a[:, : height - lag], b[:, lag:])
+            products += [across[:, : width - 3], down[: height - 3]]
+        covariance.append(np.sum([_block_means(product) for product in products], axis=0))
     spike = covariance[0] - 3 * covariance[1] + 3 * covariance[2] - covariance[3]
     error = spike.std(ddof=1) / np.sqrt(spike.size)
     return bool(spike.mean() > SURE * error > 0)
@@ -202,12 +197,14 @@ def without_slopes(views: Views) -> Views:
     return level if level.var() < STEEP * views.var() else views
 
 
-def without_constant_lines(views: Views) -> Views:
+def without_constant_lines(views: Views, *, bright: bool = False) -> Views:
     """Fill rows and columns that are constant, dead or saturated, from those beside them.
 
     Parameters
     ----------
     views : (T, Y, X) float32 array
+    bright : bool
+        Only those that are brighter than the rest: a gap between two views is dark.
 
     Returns
     -------
@@ -215,18 +212,23 @@ def without_constant_lines(views: Views) -> Views:
         The same where there are none, or so many that it must be the scene.
     """
     for _ in (0, 1):
-        views = _without_constant_rows(views).transpose(0, 2, 1)
+        views = _without_constant_rows(views, bright).transpose(0, 2, 1)
     return views
 
 
-def _without_constant_rows(views: Views) -> Views:
+def _without_constant_rows(views: Views, bright: bool) -> Views:
     contrast = views.std(axis=(0, 2))
     constant = contrast < CONSTANT * np.median(contrast)
+    if bright:
+        levels = views.mean(axis=(0, 2))
+        constant &= levels > np.median(levels)
     if not 0 < constant.sum() < MOST_CONSTANT * len(constant):
         return views
     alive, at = np.flatnonzero(~constant), np.flatnonzero(constant)
-    after = np.clip(np.searchsorted(alive, at), 1, len(alive) - 1)
-    before, after = alive[after - 1], alive[after]
+    # Not from the very next ones: with those they would share noise.
+    place = np.searchsorted(alive, at)
+    before = alive[np.clip(place - 2, 0, len(alive) - 2)]
+    after = np.maximum(alive[np.clip(place + 1, 0, len(alive) - 1)], before + 1)
     share = np.clip((at - before) / (after - before), 0, 1).astype(np.float32)[:, None]
     filled = views.copy()
     filled[:, at] = (1 - share) * views[:, before] + share * views[:, after]

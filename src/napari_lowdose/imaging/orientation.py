@@ -1,4 +1,4 @@
-"""Is the second exposure mirrored, rotated, or its contrast reversed?"""
+"""Whether the second exposure is mirrored, rotated, or its contrast reversed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 COMPARED = 256  # px a side, at most
 STRONGER = 1.3  # times: that much better must another orientation agree
-SURELY = 8.0  # times the typical correlation by chance
+REVERSED = 1.15  # times, likewise: the dark between the columns of a lattice is fainter than they
+SURELY = 10.0  # times the typical correlation by chance, where nothing else is known
 FRAMES = 4
 # How the second exposure looks: quarter turns counter-clockwise, and then mirrored or not.
 ORIENTATIONS = {
@@ -27,6 +28,27 @@ ORIENTATIONS = {
     (1, False): "rotated by 90 degrees counter-clockwise",
     (3, False): "rotated by 90 degrees clockwise",
 }
+
+
+def contrast_reversed(first: Views, second: Views) -> bool:
+    """Return whether the second exposure agrees better with the first if it is inverted.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) array
+        Of one shape, with something in common beyond doubt.
+
+    Returns
+    -------
+    bool
+    """
+    by = -(-max(first.shape[-2:]) // COMPARED)
+    some = slice(None, None, max(1, -(-len(first) // FRAMES)))
+    return _is_reversed(overlap_correlation(binned(first[some], by), binned(second[some], by)))
+
+
+def _is_reversed(surface: NDArray[np.float64]) -> bool:
+    return bool(-surface.min() > REVERSED * surface.max())
 
 
 def looks(first: Views, second: Views) -> str | None:
@@ -59,8 +81,8 @@ def looks(first: Views, second: Views) -> str | None:
     if one.shape == other.shape:
         surface = overlap_correlation(one, other)
         best = STRONGER * float(surface.max())
-        if -surface.min() > max(best, _by_chance(surface)):
-            best, words = -float(surface.min()), "reversed in contrast"
+        if _is_reversed(surface) and -surface.min() > _by_chance(surface):
+            best, words = max(best, -float(surface.min())), "reversed in contrast"
     square, turned = one[:, :side, :side], other[:, :side, :side]
     for (quarters, mirrored), name in ORIENTATIONS.items():
         if quarters % 2 == 0 and one.shape != other.shape:

@@ -1,4 +1,4 @@
-"""Does a shift repeat on the quarters of a field?  What is fixed to the sensor, or moves, shows."""
+"""Whether a shift repeats on the quarters of a field: what is fixed to the sensor does not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.correlation_peak import correlation_peak, window
+from napari_lowdose.imaging.correlation_peak import correlation_peak, fourier_grid, window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 SMALLEST = 32  # px, side of a part that is asked
 CERTAIN = 6.0  # standard errors of the common signal of a part that knows its shift
+KNOWN = 0.5  # px to which it knows it
 ELSEWHERE = 8.0  # times the typical correlation by chance, of a peak that is elsewhere
 STRONGER = 1.5  # times the correlation at the shift itself
 SAME = 3.0  # standard errors up to which a part agrees with the whole
 SURELY = 5.0  # standard errors from which on it does not
 FAR = 1.5  # px: parts that differ by less have their scatter in the error
-OPPOSITE = 0.2  # of the power of a difference: what moved has as much of it with the other sign
+OPPOSITE = 0.3  # of the power of a difference: what moved has as much of it with the other sign
+CLEARLY = 3  # px: a smaller shift leaves the same as a blur that changes
 MOST_PARTS = 0.75  # of the quarters
 FRAMES = 8  # that are looked at
 
@@ -38,10 +40,17 @@ class Repeat:
     differs : (float, float) or None
         The difference of the part that is furthest from the whole, where at least half of the
         parts that know a shift know another one.
+    error : float
+        How well the quarters know their own shifts, root mean square, pixels; infinite if none
+        does.
+    asked : bool
+        False where the field is too small for parts.
     """
 
     scatter: Shift
     differs: Shift | None
+    error: float
+    asked: bool
 
 
 def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
@@ -60,7 +69,8 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
     """
     some = slice(None, None, max(1, -(-len(first) // FRAMES)))
     known, others = [], []
-    for part in _quarters(first.shape[-2:]):
+    parts = _quarters(first.shape[-2:])
+    for part in parts:
         one, other = first[some][part], second[some][part]
         peak = correlation_peak(one, other, shift, rounds=1)
         difference = np.subtract(peak.shift, shift)
@@ -68,18 +78,25 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
             known.append((difference, np.array(peak.error)))
         elif (elsewhere := _elsewhere(one, other, shift)) is not None:
             others.append(elsewhere)
+    well = [(away, error) for away, error in known if error.max() < KNOWN]
     excess = [
         np.maximum(away**2 - error**2, 0.0) * (np.abs(away) > SAME * error).any()
-        for away, error in known
+        for away, error in well
     ]
     far = [away for away, error in known if (np.abs(away) > np.maximum(FAR, SURELY * error)).any()]
     far += others
-    scatter = np.sqrt(np.mean(excess, axis=0)) if known else np.zeros(2)
+    scatter = np.sqrt(np.mean(excess, axis=0)) if well else np.zeros(2)
     differs = None
     if far and 2 * len(far) >= len(known) + len(others):
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
-    return Repeat((float(scatter[0]), float(scatter[1])), differs)
+    errors = [float((error**2).mean()) for _, error in well]
+    return Repeat(
+        scatter=(float(scatter[0]), float(scatter[1])),
+        differs=differs,
+        error=float(np.sqrt(np.mean(errors))) if well else np.inf,
+        asked=bool(parts),
+    )
 
 
 def _quarters(sides: tuple[int, ...]) -> list[Any]:
@@ -132,11 +149,11 @@ def moved_beneath(first: Views, second: Views, shift: Shift, gain: float) -> Shi
         (dy, dx) or its opposite, whole pixels.
     """
     from scipy import fft
-    from scipy.ndimage import fourier_shift
 
     some = slice(None, None, max(1, -(-len(first) // FRAMES)))
-    turn = fourier_shift(np.ones((1, *_half(first.shape))), (0, *np.negative(shift)), first.shape[-1])
-    back = fft.irfft2(fft.rfft2(second[some]) * turn.astype(np.complex64), first.shape[-2:])
+    down, along, _ = fourier_grid(first.shape[-2:])
+    turn = np.exp(2j * np.pi * (shift[0] * down + shift[1] * along)).astype(np.complex64)
+    back = fft.irfft2(fft.rfft2(second[some]) * turn, first.shape[-2:])
     difference = back - np.float32(gain) * first[some]
     furthest = _negative(difference)
     if furthest is None:
@@ -148,10 +165,6 @@ def moved_beneath(first: Views, second: Views, shift: Shift, gain: float) -> Shi
         for part in parts
     ]
     return furthest if sum(agree) >= MOST_PARTS * max(1, len(parts)) else None
-
-
-def _half(shape: tuple[int, ...]) -> tuple[int, int]:
-    return shape[-2], shape[-1] // 2 + 1
 
 
 def _negative(difference: Views) -> Shift | None:
@@ -169,4 +182,4 @@ def _negative(difference: Views) -> Shift | None:
         return None
     place = np.array(np.unravel_index(np.argmin(surface), surface.shape))
     place = np.where(place > np.array(sides) // 2, place - np.array(sides), place)
-    return float(place[0]), float(place[1])
+    return (float(place[0]), float(place[1])) if np.abs(place).max() >= CLEARLY else None

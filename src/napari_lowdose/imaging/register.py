@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,59 +10,17 @@ import numpy as np
 
 from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.scene_shift import SMALLEST, common_field, scene_shift
 from napari_lowdose.imaging.sliceable import sliceable
 from napari_lowdose.steps import frame_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.parts import Repeat
-    from napari_lowdose.imaging.shift_fraction import ShiftEstimate
-
-    _Pair = tuple[NDArray[Any], NDArray[Any]]
-
 Shift = tuple[float, float]
 
 FRAMES = 64  # of a movie that are looked at
 PIXELS = 2**24  # of them together
-SMALLEST = 24  # px: a smaller field says nothing about shifts
-LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
-CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
-SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
-
-
-ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, or inverted
-AGREED = 4.0  # standard errors up to which two halves agree
-DOUBTFUL = 0.3  # px: where the parts of an image differ by more, its halves are asked
-DOUBT_ERRORS = 4.0  # standard errors, likewise
-STILL = 1.0  # px: what is displaced by less may be fixed to the sensor
-WORST = 2.0  # px: a shift that is not known to this is none
-TURNED = (
-    "the second exposure looks {}: turn it back, or choose two exposures of the same orientation."
-)
-REVERSED = (
-    "the second exposure shows the scene with its contrast reversed: invert one of the two."
-)
-NOTHING_IN_COMMON = (
-    "the two exposures show nothing in common above the noise: they cannot be registered; give "
-    "exposures of the same scene, or more frames of them."
-)
-
-
-class NotRegisteredError(ValueError):
-    """Two exposures cannot be brought into register.
-
-    Parameters
-    ----------
-    kind : {"different", "parts", "turned", "reversed"}
-        Nothing is common to them; their parts are displaced by different shifts; one is mirrored
-        or rotated, or its contrast reversed.
-    message : str
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -130,7 +89,7 @@ class Registration:
 
 
 def register_pair(
-    first: Any, second: Any, *, max_shift: tuple[int, int] | None = None
+    first: Any, second: Any, *, max_shift: int | tuple[int, int] | None = None
 ) -> tuple[Any, Any, Registration]:
     """Cut two exposures of one scene to the field that both show.
 
@@ -147,9 +106,9 @@ def register_pair(
     first, second : (..., Y, X) arrays
         Leading axes are frames of the same geometry, which are taken together: at most 64 of
         them are looked at, and of what is lazy (dask, zarr) no others are read.
-    max_shift : (int, int), optional
-        The largest shift (dy, dx) that is looked for, pixels.  By default all that leave a third
-        of each side in common.
+    max_shift : int or (int, int), optional
+        The largest shift (dy, dx) that is looked for, whole pixels; one number for both.  By
+        default all that leave a third of each side in common.
 
     Returns
     -------
@@ -161,7 +120,13 @@ def register_pair(
     ------
     ValueError
         If the two are of different shape, smaller than 24 pixels, or nothing is common to them
-        that chance would not make.
+        that chance would not make; if the second looks mirrored, rotated or reversed in contrast;
+        or if parts of the image are displaced by different shifts.
+
+    Warns
+    -----
+    UserWarning
+        If one exposure holds the noise of the other, as the mean of both does.
 
     References
     ----------
@@ -182,9 +147,14 @@ def register_pair(
     check_image(first)
     check_image(second)
     if tuple(first.shape) != tuple(second.shape):
+        turned = tuple(first.shape[-2:]) == tuple(second.shape[-2:])[::-1]
         raise ValueError(
             f"the two exposures differ in shape, {tuple(first.shape)} and {tuple(second.shape)}: "
-            "give two of the same scene, of the same size."
+            + (
+                "the second looks transposed or rotated by 90 degrees; turn it back."
+                if turned
+                else "give two of the same scene, of the same size."
+            )
         )
     shape = (int(first.shape[-2]), int(first.shape[-1]))
     if min(shape) < SMALLEST:
@@ -192,9 +162,42 @@ def register_pair(
             f"exposures of {shape[0]} x {shape[1]} pixels are too small to be registered: at "
             f"least {SMALLEST} x {SMALLEST} are needed."
         )
+    reach = None if max_shift is None else _whole_pixels(max_shift)
     one, other = some_frames(first, second)
-    registration = registered(one, other, max_shift)
+    registration = registered(one, other, reach)
+    _warn_if_dependent(*registration.cut(one, other))
     return (*registration.cut(first, second), registration)
+
+
+def _whole_pixels(max_shift: Any) -> tuple[int, int]:
+    """Return the largest shift along both axes, from one number or two."""
+    try:
+        given = np.asarray(max_shift)
+        both = np.broadcast_to(given.astype(float), (2,))
+        good = given.dtype.kind in "iuf" and all(
+            0 <= each == np.rint(each) < 2**31 for each in both
+        )
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            "max_shift is one whole number of pixels, or two (dy, dx), of 0 or more, or None, not "
+            f"{max_shift!r}."
+        )
+    return int(both[0]), int(both[1])
+
+
+def _warn_if_dependent(first: NDArray[Any], second: NDArray[Any]) -> None:
+    from napari_lowdose.imaging.dependent import made_of_the_other
+
+    made = made_of_the_other(first[0], second[0])
+    if made is not None:
+        warnings.warn(
+            f"the {made} exposure holds the noise of the other, as the mean or sum of both does: "
+            "they are no pair to train on.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def registered(
@@ -215,187 +218,14 @@ def registered(
     Raises
     ------
     NotRegisteredError
-        If nothing is common to both, or parts of them are displaced by different shifts.
+        As `scene_shift` does.
     """
-    from napari_lowdose.imaging.fixed_pattern import (
-        fixed_lines,
-        share_pixels,
-        without_lines,
-        without_shared_pixels,
-    )
-
-    shape = (first.shape[-2], first.shape[-1])
-    whole = views = _scene_only(first, second)
-    if fixed_lines(*whole):
-        views = without_lines(whole[0]), without_lines(whole[1])
-        if _lines_are_the_scenes(whole, views, max_shift):
-            views = whole
-    if share_pixels(*views):
-        views = without_shared_pixels(*views)
-    found = _estimate(*views, max_shift)
-    if found is None or found.doubtful:
-        found = _of_one_half(*views, max_shift) or found
-    if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
-        _refuse_if_turned(*whole)
-    if found is None:
-        raise NotRegisteredError("different", NOTHING_IN_COMMON)
-    if found.repeat.differs:
-        dy, dx = found.repeat.differs
-        raise NotRegisteredError(
-            "parts",
-            f"the shift differs between parts of the image, by {abs(dy):.1f} px down and "
-            f"{abs(dx):.1f} px along the rows: something is fixed to the sensor, or the scene is "
-            "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
-        )
-    _refuse_if_moved_beneath(*views, found)
-    return _registration(found, shape)
-
-
-def _lines_are_the_scenes(whole: _Pair, without: _Pair, max_shift: tuple[int, int] | None) -> bool:
-    """Return whether rows and columns move with the scene, and so tell its shift too."""
-    from napari_lowdose.imaging.fixed_pattern import lines_move
-
-    found = _estimate(*without, max_shift)
-    if found is None:
-        return True
-    move = lines_move(*whole, found.shift)
-    if move is not None:
-        return move
-    other = _estimate(*whole, max_shift)
-    return (
-        other is not None
-        and max(other.estimate.error) < max(found.estimate.error)
-        and _agree(found, other)
-    )
-
-
-def _agree(one: _Found, other: _Found) -> bool:
-    error = np.hypot(one.estimate.error, other.estimate.error)
-    return bool((np.abs(np.subtract(one.shift, other.shift)) <= AGREED * error).all())
-
-
-def _refuse_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: _Found) -> None:
-    """Refuse what stands still on the sensor, if a scene moves beneath it."""
-    from napari_lowdose.imaging.parts import moved_beneath
-
-    if max(map(abs, found.shift)) > STILL:
-        return
-    moved = moved_beneath(first, second, found.shift, found.estimate.gain)
-    if moved is not None:
-        raise NotRegisteredError(
-            "parts",
-            f"what the two exposures share stands still, while a scene beneath it moved by about "
-            f"{abs(moved[0]):.0f} px down or up and {abs(moved[1]):.0f} px along the rows: "
-            "subtract the pattern of the sensor (a dark frame, or the mean of many) first.",
-        )
-
-
-def _refuse_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
-    """Refuse a second exposure that agrees much better when it is turned back, or inverted."""
-    from napari_lowdose.imaging.orientation import looks
-
-    words = looks(first, second)
-    if words == "reversed in contrast":
-        raise NotRegisteredError("reversed", REVERSED)
-    if words is not None:
-        raise NotRegisteredError("turned", TURNED.format(words))
-
-
-def _of_one_half(
-    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
-) -> _Found | None:
-    """Return the shift that two halves of the field agree on, if what misleads is in the others."""
-    middle, centre = (side // 2 for side in first.shape[-2:])
-    halves = (np.s_[:, :middle], np.s_[:, middle:], np.s_[:, :, :centre], np.s_[:, :, centre:])
-    sure = []
-    for half in halves:
-        if min(first[half].shape[-2:]) < 2 * SMALLEST:
-            return None
-        found = _estimate(first[half], second[half], max_shift)
-        if found is not None and not found.doubtful:
-            sure.append(found)
-    if len(sure) < 2:
-        return None
-    best = min(sure, key=lambda found: float(np.hypot(*found.estimate.error)))
-    return best if all(_agree(found, best) for found in sure) else None
-
-
-def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the part that holds image in both, without outliers and dead lines."""
-    from napari_lowdose.imaging.fixed_pattern import without_constant_lines, without_slopes
-    from napari_lowdose.imaging.image_area import image_area
-    from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
-
-    areas = [image_area(view.mean(0)) for view in (first, second)]
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(*areas, strict=True)
-    )
-    if min(rows.stop - rows.start, columns.stop - columns.start) >= SMALLEST:
-        first, second = first[:, rows, columns], second[:, rows, columns]
-    one, other = (
-        without_slopes(
-            without_constant_lines(
-                np.stack([replace_outliers(frame, find_outliers(frame)) for frame in view])
-            )
-        )
-        for view in (first, second)
-    )
-    return one, other
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What `registered` found: a shift that was cut at whole pixels, and the estimate there."""
-
-    cut_away: NDArray[Any]
-    estimate: ShiftEstimate
-    repeat: Repeat
-
-    @property
-    def shift(self) -> Shift:
-        dy, dx = self.cut_away + np.array(self.estimate.shift)
-        return float(dy), float(dx)
-
-    @property
-    def error(self) -> Shift:
-        dy, dx = np.hypot(self.estimate.error, self.repeat.scatter)
-        return float(dy), float(dx)
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether one part of the image may have decided alone."""
-        least = max(DOUBTFUL, DOUBT_ERRORS * max(self.estimate.error))
-        return self.repeat.differs is not None or max(self.repeat.scatter) > least
-
-
-def _estimate(
-    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
-) -> _Found | None:
-    from napari_lowdose.imaging.parts import repeats
-    from napari_lowdose.imaging.shift_fraction import shift_fraction
-
-    shape = (first.shape[-2], first.shape[-1])
-    whole = np.array(_coarse(first, second, max_shift))
-    for _ in range(4):
-        one, other = common_field(shape, (int(whole[0]), int(whole[1])))
-        fields = first[(..., *one)], second[(..., *other)]
-        if min(fields[0].shape[-2:]) < SMALLEST:
-            return None
-        found = shift_fraction(*fields)
-        if max(map(abs, found.shift)) <= SETTLED:
-            break
-        whole = whole + np.rint(found.shift).astype(int)
-    if not found.peak.certainty > CERTAIN or not max(found.error) < WORST:
-        return None
-    return _Found(whole, found, repeats(*fields, found.shift))
-
-
-def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
+    found = scene_shift(first, second, max_shift)
     shift, estimate = np.array(found.shift), found.estimate
     whole = np.rint(shift).astype(int)
     fraction = shift - whole
     return Registration(
-        shift=(float(shift[0]), float(shift[1])),
+        shift=found.shift,
         shift_error=found.error,
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
@@ -403,47 +233,8 @@ def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
         likeness=estimate.peak.likeness,
         gain=estimate.gain,
         offset=estimate.offset,
-        shape=shape,
+        shape=(first.shape[-2], first.shape[-1]),
     )
-
-
-def _coarse(
-    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
-) -> tuple[int, int]:
-    from napari_lowdose.imaging.whole_shift import binned, whole_shift
-
-    by = -(-max(first.shape[-2:]) // LARGEST)
-    if by == 1:
-        return whole_shift(first, second, max_shift)
-    reach = None if max_shift is None else (-(-max_shift[0] // by), -(-max_shift[1] // by))
-    dy, dx = whole_shift(binned(first, by), binned(second, by), reach)
-    return by * dy, by * dx
-
-
-def common_field(
-    shape: tuple[int, int], whole: tuple[int, int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the part of each of two exposures that shows what the other shows too.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        (Y, X) of both.
-    whole : (int, int)
-        (dy, dx), the shift of the scene in the second in whole pixels.
-
-    Returns
-    -------
-    first, second : (slice, slice)
-
-    Examples
-    --------
-    >>> common_field((100, 100), (2, -3))
-    ((slice(0, 98, None), slice(3, 100, None)), (slice(2, 100, None), slice(0, 97, None)))
-    """
-    one = [slice(max(0, -by), side - max(0, by)) for side, by in zip(shape, whole, strict=True)]
-    other = [slice(max(0, by), side + min(0, by)) for side, by in zip(shape, whole, strict=True)]
-    return (one[0], one[1]), (other[0], other[1])
 
 
 def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.imaging.register import SMALLEST, NotRegisteredError, registered, some_frames
+from napari_lowdose.imaging.register import registered, some_frames
+from napari_lowdose.imaging.scene_shift import SMALLEST, NotRegisteredError
 from napari_lowdose.imaging.sliceable import sliceable
 
 if TYPE_CHECKING:

@@ -51,7 +51,10 @@ class ShiftEstimate:
 
 
 def shift_fraction(
-    first: Views, second: Views, start: tuple[float, float] = (0.0, 0.0)
+    first: Views,
+    second: Views,
+    start: tuple[float, float] = (0.0, 0.0),
+    peak: CorrelationPeak | None = None,
 ) -> ShiftEstimate:
     """Return the shift at which the difference between two views is nothing but noise.
 
@@ -67,6 +70,8 @@ def shift_fraction(
         Frames of the same geometry.
     start : (float, float)
         As for `correlation_peak`.
+    peak : CorrelationPeak, optional
+        If it is known already.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def shift_fraction(
         Its error is that of the sum of the differences, each pixel's as large as it is found:
         what moved between the views adds to it too.
     """
-    peak = correlation_peak(first, second, start)
+    peak = peak or correlation_peak(first, second, start)
     some = slice(None, None, max(1, -(-first.size // MOST_PIXELS)))
     views = _Views.of(first[some], second[some], peak.smoothing)
     cut = np.outer(*(window(side) for side in first.shape[-2:])).astype(np.float32)
@@ -189,9 +194,7 @@ def _variance(level: Array, squares: Array, cut: Array) -> Array:
     return np.asarray(np.maximum(line, least))
 
 
-def _step(
-    placed: _Views, weight: Array, gain: float, offset: Array
-) -> tuple[Array, Array, Array]:
+def _step(placed: _Views, weight: Array, gain: float, offset: Array) -> tuple[Array, Array, Array]:
     """Return how much further the shift is, its standard error, and where it is told."""
     signal = placed.smoothing > LEAST_SIGNAL
     smooth = placed.gradients(gain, placed.smoothing)
@@ -203,10 +206,7 @@ def _step(
     one, other = ([weight * slope for slope in view] for view in smooth)
     curvature = np.array(
         [
-            [
-                (np.vdot(one[a], sharp[1][b]) + np.vdot(other[a], sharp[0][b])) / 2
-                for b in (0, 1)
-            ]
+            [(np.vdot(one[a], sharp[1][b]) + np.vdot(other[a], sharp[0][b])) / 2 for b in (0, 1)]
             for a in (0, 1)
         ]
     ).astype(float)

@@ -10,11 +10,14 @@ import numpy as np
 
 from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.imaging.register import NotRegisteredError, registered, some_frames
+from napari_lowdose.imaging.register import registered, some_frames
+from napari_lowdose.imaging.scene_shift import NotRegisteredError
 from napari_lowdose.imaging.split_layout import SplitLayout, cut_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_lowdose.imaging.register import Registration
 
     Frames = NDArray[np.float32]
     Mirror = Literal["x", "y"] | None
@@ -32,6 +35,7 @@ COMPARED_FRAMES = 8
 PERHAPS = 0.6  # likeness from which on two rectangles that were drawn are believed
 FURTHEST = 1 / 3  # of a side: views displaced by more are no views of one scene
 A_GAP_COUNTS = 1.1  # times: two parts with a gap between are preferred by this much
+NEARBY = 4  # px in which the shift is looked for where both views are cut in place
 CORNER = 0.3  # px: what a rotation or magnification may displace the corners by
 
 
@@ -114,7 +118,7 @@ def split_frame(
     check_image(frame)
     if isinstance(layout, SplitLayout):
         return (*layout.split(frame), layout)
-    (frames,) = some_frames(frame)
+    frames = _sound(*some_frames(frame))
     guesses = _guesses(frames.mean(0), layout, mirrored)
     if not guesses:
         raise ValueError(
@@ -124,6 +128,15 @@ def split_frame(
     found = _measured(frames, _best(frames, guesses))
     _warn_if_distorted(found)
     return (*found.split(frame), found)
+
+
+def _sound(frames: Frames) -> Frames:
+    """Return frames without outliers and bright lines, which are not of the scene."""
+    from napari_lowdose.imaging.fixed_pattern import without_constant_lines
+    from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+
+    frames = without_constant_lines(frames, bright=True)
+    return np.stack([replace_outliers(frame, find_outliers(frame)) for frame in frames])
 
 
 def _guesses(
@@ -248,12 +261,8 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
     """Register the two views of a guess, and cut as much as both show."""
     from napari_lowdose.imaging.correlation_peak import correlation_peak
     from napari_lowdose.imaging.distortion import distortion
-    from napari_lowdose.imaging.shift_fraction import shift_fraction
 
-    try:
-        coarse = registered(*guess.cut(frames), max_shift=_furthest(guess))
-    except NotRegisteredError as error:
-        raise ValueError(_different(guess, None)) from error
+    coarse = _registered(guess, *guess.cut(frames), _furthest(guess))
     shape = (frames.shape[-2], frames.shape[-1])
     whole = np.array(coarse.whole)
     for _ in range(3):
@@ -264,7 +273,7 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
         likeness = correlation_peak(_uneven(first), _uneven(second), coarse.fraction).likeness
         if likeness < (PERHAPS if guess.drawn else SAME_SCENE):
             raise ValueError(_different(guess, likeness))
-        found = shift_fraction(first, second, coarse.fraction)
+        found = _registered(guess, first, second, (NEARBY, NEARBY))
         shift = whole + np.array(found.shift)
         nearest = np.rint(shift).astype(int)
         if (nearest == whole).all():
@@ -283,16 +292,27 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
         views=guess.views,
         mirrored=guess.mirrored,
         shift=(float(shift[0]), float(shift[1])),
-        shift_error=found.error,
+        shift_error=found.shift_error,
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(shift[0] - whole[0]), float(shift[1] - whole[1])),
         gain=found.gain,
         offset=found.offset,
-        correlation=found.peak.correlation,
+        correlation=found.correlation,
         likeness=likeness,
         distortion=distortion(first, second),
         shape=shape,
     )
+
+
+def _registered(
+    guess: _Guess, first: Frames, second: Frames, max_shift: tuple[int, int]
+) -> Registration:
+    try:
+        return registered(first, second, max_shift)
+    except NotRegisteredError as error:
+        if error.kind == "parts":
+            raise
+        raise ValueError(_different(guess, None)) from error
 
 
 def _common(guess: _Guess, whole: tuple[int, int]) -> tuple[Region, Region]:

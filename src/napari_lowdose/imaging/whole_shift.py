@@ -11,6 +11,7 @@ from napari_lowdose.imaging.correlation_peak import (
     fourier_grid,
     frequency_rings,
     ring_means,
+    ring_numbers,
     window,
 )
 
@@ -142,7 +143,7 @@ def _signal(views: Views) -> NDArray[np.float64]:
 
     sides = views.shape[-2:]
     grid = fourier_grid(sides)
-    rings, count = frequency_rings(grid), grid[2]
+    rings, count = frequency_rings(sides), grid[2]
     cut = np.outer(window(sides[0]), window(sides[1])).astype(np.float32)
     power = np.zeros(count.shape)
     for frame in views:
@@ -161,13 +162,13 @@ def _scene_filter(sides: tuple[int, ...], signal: NDArray[np.float64]) -> NDArra
     passed = np.exp(-2 * (np.pi * FINEST) ** 2 * square)
     passed *= 1 - np.exp(-2 * (np.pi * widest) ** 2 * square)
     if signal.any():
-        rings = frequency_rings((down[:, None], along, np.array(np.prod(sides))))
+        rings = ring_numbers(np.sqrt(square), np.sqrt(np.prod(sides)))
         passed *= signal[np.minimum(rings, len(signal) - 1)]
     return passed.astype(np.float32)
 
 
 def _scene_band(frame: NDArray[Any], passed: NDArray[np.float32]) -> Views:
-    """Return a frame without the pixels' own noise and its background, as rich in contrast all over.
+    """Return a frame without the pixels' noise and the background, as rich in contrast all over.
 
     What is bright in one place only, on the specimen or on the sensor, must not decide alone.
     """

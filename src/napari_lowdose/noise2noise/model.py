@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_lowdose.imaging.arrays import as_image
-from napari_lowdose.imaging.frames import check_frame, check_image
+from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.parameters import device_name, flag, is_finite, one_of
@@ -191,8 +191,11 @@ class Noise2NoiseModel:
             nonlocal n_outliers
             for exposure in exposures:
                 if not (in_movie and is_constant(exposure)):  # a shutter was closed
-                    check_frame(exposure, SMALLEST_FRAME)
+                    check_pixels(exposure, SMALLEST_FRAME)
             frames = NormalisedFrames.of(self, *exposures)
+            for part in frames.sound.frames:
+                if not is_constant(part):
+                    warn_of_pixels(part)
             n_outliers += frames.sound.n_outliers
             yield Step(fraction=0.0, message="applying the network")
             if any(frames.sound.constant):
@@ -389,14 +392,17 @@ def unlike(known: Mapping[str, float], frame: NDArray[Any]) -> Iterator[tuple[st
             f"this image has a mean of {here['mean']:.4g}, the network was trained at "
             f"{known['mean']:.4g}: another offset or brightness, and the result may be wrong.",
         )
-    noisier = here["noise"] / known["noise"] if known["noise"] else 1.0
-    # Channels, each in units of its own contrast, differ in noise: `least_noise` to `noise`
-    if not 0.5 < noisier * known["noise"] / known.get("least_noise", known["noise"] or 1) or (
-        noisier >= 2
-    ):
+    if not known["noise"]:
+        return
+    # Channels, each in units of its own contrast, differ in noise
+    noisier, least = (
+        here["noise"] / (known.get(name) or known["noise"]) for name in ("noise", "least_noise")
+    )
+    times = noisier if noisier >= 2 else least
+    if noisier >= 2 or least <= 0.5:
         yield (
             "noise",
-            f"this image has {noisier:.2g} times the noise that the network was trained on: "
+            f"this image has {times:.2g} times the noise that the network was trained on: "
             "another dose or exposure; train a network for it.",
         )
 

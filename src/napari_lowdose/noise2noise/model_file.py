@@ -131,7 +131,7 @@ def _described(about: dict[str, Any]) -> dict[str, Any]:
     for name in ("both", "one", "value_range", "shift"):
         low, high = fields[name]
         fields[name] = (_number(low), _number(high))
-    fields["levels"] = tuple(
+    levels = fields["levels"] = tuple(
         Level(*map(_number, (contrast, gain, offset)))
         for contrast, gain, offset in about.get("levels", ())
     )
@@ -143,8 +143,8 @@ def _described(about: dict[str, Any]) -> dict[str, Any]:
     sensible = (
         fields["scale"] >= _SMALLEST
         and abs(match.gain) >= _SMALLEST
-        and all(one.contrast > 0 and abs(one.gain) >= _SMALLEST for one in fields["levels"])
         and fields["value_range"][0] <= fields["value_range"][1]
+        and all(one.contrast >= _SMALLEST and abs(one.gain) >= _SMALLEST for one in levels)
         and max(map(abs, fields["shift"])) <= 1
         and isinstance(match.error, (int, float))
         and match.error >= 0

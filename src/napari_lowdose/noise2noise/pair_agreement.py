@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.register import SMALLEST, NotRegisteredError, registered
+from napari_lowdose.imaging.scene_shift import SMALLEST, NotRegisteredError, scene_shift
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Agreement", "agreement", "aligned", "block_sums", "cells", "in_errors"]
 
 _SURE = 5.0  # standard errors
+_FIELD = 512  # pixels: side of the middle that is looked at first
 _REACH = 0.25  # of the frame: the largest shift that is looked for
 _BORDER = 8  # pixels mirrored, and cut off, where a fraction of a pixel is shifted
 _LEAST_FRACTION = 0.05  # pixels
@@ -57,15 +58,22 @@ def agreement(one: Frame, two: Frame, said: tuple[float, float]) -> Agreement:
     if min(pair[0].shape) < SMALLEST:
         return Agreement(said)
     reach = (int(_REACH * pair[0].shape[0]), int(_REACH * pair[0].shape[1]))
-    try:
-        registration = registered(pair[0][None], pair[1][None], reach)
-    except NotRegisteredError as error:
-        if error.kind == "different":
+    middle = tuple(slice(max(0, n - _FIELD) // 2, (n + min(n, _FIELD)) // 2) for n in pair[0].shape)
+    # Of a large frame the middle, and all of it only where that says nothing
+    whole = tuple(slice(0, n) for n in pair[0].shape)
+    for field in [middle] if middle == whole else [middle, whole]:
+        try:
+            scene = scene_shift(pair[0][field][None], pair[1][field][None], reach)
+            break
+        except NotRegisteredError as error:
+            trouble = error
+    else:
+        if trouble.kind == "different":
             return Agreement(said if _coarse_agreement(*pair) > _SURE else None)
-        return Agreement(None, trouble=error)
-    found = (here[0] + registration.shift[0], here[1] + registration.shift[1])
+        return Agreement(None, trouble=trouble)
+    found = (here[0] + scene.shift[0], here[1] + scene.shift[1])
     distance = math.hypot(found[0] - said[0], found[1] - said[1])
-    if distance < _SURE * math.hypot(*registration.shift_error):
+    if distance < _SURE * math.hypot(*scene.error):
         return Agreement(said)
     return Agreement(found, off=distance > _LEAST_SHIFT)
 

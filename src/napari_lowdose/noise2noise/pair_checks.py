@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
+from napari_lowdose.imaging.dependent import made_of_the_other
+from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
     Agreement,
@@ -19,17 +20,16 @@ from napari_lowdose.noise2noise.pair_agreement import (
     cells,
     in_errors,
 )
-from napari_lowdose.noise2noise.sound_pixels import COARSEST, SMALLEST, sound_pixels
+from napari_lowdose.noise2noise.sound_pixels import SMALLEST, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
-from napari_lowdose.noise2noise.usable_pairs import FrameChoice, listed
-from napari_lowdose.steps import frame_name, is_constant
+from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.register import NotRegisteredError
+    from napari_lowdose.imaging.scene_shift import NotRegisteredError
 
     Frame = NDArray[np.float32]
     Blocks = NDArray[np.float64]
@@ -65,7 +65,7 @@ class PairNote:
     message : str
     kind : str
         "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "common noise", "correlated noise", "pixels", "gain", "noise" or
+        "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
         "smooth".
     shift : (float, float), optional
         For "shift": how far the second is displaced against the first, pixels.
@@ -102,6 +102,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     - Shift: as `register_pair` finds it, which is refused if it differs between the quarters of
       the frame; told if its error cannot explain it.
     - Turned, reversed: the second is mirrored, rotated, or its contrast reversed.
+    - Dependent: one holds the noise of the other and none of its own, as the mean of both does.
     - Common noise: the cross-covariance of the two at lag 0 above what lags of 1,
       2 and 3 pixels predict; a pattern of the sensor, or an exposure in both.
       Detail of a single pixel in the scene looks the same.
@@ -147,10 +148,9 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
         frames = (np.asarray(first[at]), np.asarray(second[at]))
         try:
             for name, frame in zip(("first", "second"), frames, strict=True):
-                _refuse_pixels(name, frame, n > 1)
+                check_exposure(name, frame, k, leading)
         except ValueError as error:
-            where = f"In {frame_name(k, leading)}: " if n > 1 else ""
-            return [PairNote("refuse", f"{where}{error}", "unusable")]
+            return [PairNote("refuse", str(error), "unusable")]
         if not choice.is_usable(k, sound_pixels(*frames)):
             continue
         looked_at.append(k)
@@ -197,16 +197,6 @@ _GRAVITY = {"refuse": 0, "warn": 1, "note": 2}
 def _of(name: str, sentence: object) -> str:
     """Say of which exposure a sentence about an image is."""
     return f"Of the {name} exposure: {sentence}"
-
-
-def _refuse_pixels(name: str, frame: NDArray[Any], in_movie: bool) -> None:
-    """Raise if a frame cannot be used; in a movie a constant one is left out."""
-    if in_movie and is_constant(frame):
-        return
-    try:
-        check_pixels(frame, SMALLEST, COARSEST)
-    except ValueError as error:
-        raise ValueError(_of(name, error)) from error
 
 
 def _no_frame(choice: FrameChoice, n: int) -> PairNote:
@@ -284,7 +274,8 @@ def _of_trouble(error: NotRegisteredError) -> PairNote:
     """Say why two exposures cannot be registered."""
     kinds = {"parts": "moved", "turned": "turned", "reversed": "reversed"}
     message = str(error)
-    return PairNote("warn", message[0].upper() + message[1:], kinds[error.kind])
+    level: Literal["refuse", "warn"] = "refuse" if error.kind == "turned" else "warn"
+    return PairNote(level, message[0].upper() + message[1:], kinds[error.kind])
 
 
 def _directions(shift: tuple[float, float]) -> str:
@@ -329,6 +320,15 @@ def _check_noise(one: Frame, two: Frame, contrast: float) -> Iterator[PairNote]:
     difference -= difference.mean(dtype=np.float64)
     power = float(np.square(difference, dtype=np.float64).mean())
     if power == 0:
+        return
+    if made := made_of_the_other(one, two):
+        other = "first" if made == "second" else "second"
+        yield PairNote(
+            "refuse",
+            f"The {made} exposure holds the noise of the {other}, as the mean or sum of both does: "
+            "choose two exposures that were taken independently.",
+            "dependent",
+        )
         return
     share = _first_share(one, two)
     if not 1 / (1 + _UNLIKE) <= share <= _UNLIKE / (1 + _UNLIKE):

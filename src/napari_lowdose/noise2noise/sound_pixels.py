@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.imaging.image_area import image_area
-from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +72,8 @@ def sound_pixels(*frames: NDArray[Any]) -> SoundPixels:
     >>> sound.n_outliers, bool(sound.frames[0].max() < 60)
     (1, True)
     """
+    from napari_lowdose.imaging.outliers import find_outliers, replace_outliers  # loads scipy
+
     area = _common_area(frames)
     cut = tuple(frame[area] for frame in frames)
     outliers = tuple(find_outliers(frame) for frame in cut)

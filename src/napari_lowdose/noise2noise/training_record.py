@@ -59,5 +59,5 @@ def _about_exposures(pairs: TrainingPairs) -> dict[str, float]:
         )
     # Each in units of its own contrast, in which the dim ones are the noisier
     found = [about_exposures(each) for each in pairs.exposures[:_MOST, 0]]
-    noise = [each["noise"] for each in found]
+    noise = [each["noise"] for each in found if each["noise"]] or [0.0]
     return {"mean": 0.0, "std": 1.0, "noise": max(noise), "least_noise": min(noise)}

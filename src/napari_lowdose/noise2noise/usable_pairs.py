@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.sound_pixels import SoundPixels
     from napari_lowdose.noise2noise.standardised import Standardised
 
-__all__ = ["FrameChoice", "UsablePairs", "listed", "usable_pairs"]
+__all__ = ["FrameChoice", "UsablePairs", "check_exposure", "listed", "usable_pairs"]
 
 _NAMED = 5  # frames, of more only the number is told
 _COPY = 1e-6  # of the variance: two exposures that differ by less are one
@@ -207,7 +207,7 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
         index = np.unravel_index(number, leading)
         frames = [np.asarray(exposure[index]) for exposure in (first, second)]
         for name, frame in zip(("first", "second"), frames, strict=True):
-            _check(name, frame, number, leading)
+            check_exposure(name, frame, number, leading)
         sound = sound_pixels(*frames)
         if not pairs.choice.is_usable(number, sound):
             continue
@@ -228,21 +228,34 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
     return pairs
 
 
-def _check(exposure: str, frame: NDArray[Any], number: int, leading: tuple[int, ...]) -> None:
-    """Raise if a frame cannot be used, and say which."""
+def check_exposure(
+    exposure: str, frame: NDArray[Any], number: int, leading: tuple[int, ...]
+) -> None:
+    """Raise if a frame cannot be used, and say which; in a movie a constant one may be.
+
+    Parameters
+    ----------
+    exposure : str
+        "first" or "second".
+    frame : (Y, X) array
+    number : int
+        Counted from 0 over the leading axes.
+    leading : tuple of int
+    """
     name = frame_name(number, leading)
-    if not np.isfinite(frame).all():
+    if name and not np.isfinite(frame).all():
         raise ValueError(
-            f"the {exposure} exposure has NaN or infinite pixels{f' in {name}' if name else ''}: "
-            "fill them in or crop them away first."
+            f"the {exposure} exposure has NaN or infinite pixels in {name}: fill them in or crop "
+            "them away first."
         )
-    if is_constant(frame):
+    if name and is_constant(frame):
         return
     try:
-        check_pixels(frame, 1, COARSEST)
+        check_pixels(frame, SMALLEST, COARSEST)
     except ValueError as error:
-        where = f"of {name}" if name else "of the pair"
-        raise ValueError(f"in the {exposure} exposure {where}, {error}") from error
+        if not name:
+            raise ValueError(f"Of the {exposure} exposure: {error}") from error
+        raise ValueError(f"in the {exposure} exposure, {name}: {error}") from error
 
 
 def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:
