@@ -38,8 +38,8 @@ class Repeat:
     scatter : (float, float)
         By how much the quarters differ from the whole beyond chance, root mean square, pixels.
     differs : (float, float) or None
-        The difference of the part that is furthest from the whole, where at least half of the
-        parts that know a shift know another one.
+        The difference of the part that is furthest from the whole, where at least as many parts
+        know another shift as know this one well.
     error : float
         How well the quarters know their own shifts, root mean square, pixels; infinite if none
         does.
@@ -74,20 +74,29 @@ def repeats(first: Views, second: Views, shift: Shift) -> Repeat:
         one, other = first[some][part], second[some][part]
         peak = correlation_peak(one, other, shift, rounds=1)
         difference = np.subtract(peak.shift, shift)
-        if peak.certainty > CERTAIN and np.isfinite(peak.error).all():
-            known.append((difference, np.array(peak.error)))
-        elif (elsewhere := _elsewhere(one, other, shift)) is not None:
+        certain = peak.certainty > CERTAIN and max(peak.error) < np.inf
+        elsewhere = None
+        if not (certain and max(peak.error) < KNOWN):
+            elsewhere = _elsewhere(one, other, shift)
+        if elsewhere is not None:
             others.append(elsewhere)
+        elif certain:
+            known.append((difference, np.array(peak.error)))
     well = [(away, error) for away, error in known if error.max() < KNOWN]
     excess = [
         np.maximum(away**2 - error**2, 0.0) * (np.abs(away) > SAME * error).any()
         for away, error in well
     ]
-    far = [away for away, error in known if (np.abs(away) > np.maximum(FAR, SURELY * error)).any()]
+    far, near = [], 0
+    for away, error in known:
+        if (np.abs(away) > np.maximum(FAR, SURELY * error)).any():
+            far.append(away)
+        else:
+            near += bool(error.max() < KNOWN)
     far += others
     scatter = np.sqrt(np.mean(excess, axis=0)) if well else np.zeros(2)
     differs = None
-    if far and 2 * len(far) >= len(known) + len(others):
+    if far and len(far) >= near:
         furthest = max(far, key=lambda away: float(np.hypot(*away)))
         differs = float(furthest[0]), float(furthest[1])
     errors = [float((error**2).mean()) for _, error in well]
