@@ -170,7 +170,7 @@ def test_a_bad_file_does_not_stop_the_others(run, tmp_path):
     assert [line.split(": ")[:2] for line in lines] == [
         ["napari-lowdose", str(inputs / name)] for name in ("b.tif", "c.tiff", "d.tif")
     ]
-    assert lines[0].endswith("not a TIFF file: header=b'nons').")
+    assert lines[0].endswith("not a TIFF file, whatever its name (it begins with b'nons').")
     assert "colour" in lines[1]
     assert lines[2].endswith("This image is too wide.")
     assert len(done.stdout.splitlines()) == 2
@@ -379,7 +379,7 @@ def test_a_zarr_is_written_frame_by_frame(run, tmp_path):
     out = tmp_path / "out.zarr"
     done = run("doubler", path, "-o", out, "--warn")
     assert done.exit_code == 0
-    clean = zarr.open_array(out)
+    clean = zarr.open_array(out / "0")
     (record,) = clean.attrs["napari-lowdose"]["history"]
     assert (record["source"], record["warnings"]) == ("in.tif", ["some pixels look saturated."])
     np.testing.assert_array_equal(clean[:], 2 * tifffile.imread(path))
@@ -398,8 +398,8 @@ def test_a_zarr_is_an_image_too(run, tmp_path):
     twice, four = tmp_path / "2.zarr", tmp_path / "4.zarr"
     assert run("doubler", path, "-o", twice).exit_code == 0
     assert run("doubler", twice, "-o", four).exit_code == 0
-    np.testing.assert_array_equal(zarr.open_array(four)[:], 4 * tifffile.imread(path))
-    history = zarr.open_array(four).attrs["napari-lowdose"]["history"]
+    np.testing.assert_array_equal(zarr.open_array(four / "0")[:], 4 * tifffile.imread(path))
+    history = zarr.open_array(four / "0").attrs["napari-lowdose"]["history"]
     assert [record["engine"] for record in history] == ["Doubler", "Doubler"]
     done = run("doubler", twice, "-o", tmp_path / "4.tif")
     assert done.exit_code == 0, done.stderr
@@ -527,6 +527,30 @@ def test_train_keep_continue_and_apply(tmp_path):
     assert done.exit_code == 2 and "No such file" in done.stderr
     done = run("pair", paths[0], paths[0], "-o", tmp_path / "q.tif")
     assert done.exit_code == 2 and "same data" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_network_of_another_pixel_size_is_warned_of(tmp_path):
+    from napari_lowdose import Noise2NoiseModel
+
+    def run(*arguments):
+        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+    first, second = pair_files(tmp_path)  # 0.25 nm
+    network = tmp_path / "m.safetensors"
+    done = run(
+        "pair", first, second, "-o", tmp_path / "o.tif", "--epochs", 1, "--save-model", network
+    )
+    assert done.exit_code == 0, done.stderr
+    model = Noise2NoiseModel.load(network)
+    assert (model.pixel_size, model.pixel_unit) == ((0.25, 0.25), "nm")
+    done = run("apply", network, first, "-o", tmp_path / "same.tif")
+    assert (done.exit_code, done.stderr) == (0, "")
+    coarse = image_file(tmp_path / "coarse.tif", resolution=(1, 1))
+    done = run("apply", network, coarse, "-o", tmp_path / "other.tif")
+    assert done.exit_code == 0
+    assert "trained at a pixel size of 0.25 nm, and this image has 1 nm" in done.stderr
+    (record,) = read_tiff(tmp_path / "other.tif").history
+    assert "pixel size" in record["warnings"][0]
 
 
 # -------------------------------------------------------------- in its own process

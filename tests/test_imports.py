@@ -61,7 +61,7 @@ ALLOWED = {
     "metrics": {"imaging"},
     "samples": {"imaging"},
     **dict.fromkeys(ENGINES, GROUND),
-    "image_or_pair": {"steps"},
+    "image_or_pair": {"imaging", "steps"},
     "part_of_movie": {"image_or_pair", "steps"},
     "script": ENGINES | {"steps"},
     "lazy": {"image_or_pair", "part_of_movie"} | ENGINES | GROUND,
@@ -69,8 +69,11 @@ ALLOWED = {
     "streaming": {"denoise", "image_or_pair", "lazy", "part_of_movie"} | ENGINES | GROUND,
     "engine_options": set(),
     "output_files": {"imaging"},
-    "command_files": {"denoise", "image_or_pair", "output_files", "streaming"} | ENGINES | GROUND,
-    "cli": {"command_files", "engine_options"} | ENGINES | GROUND,
+    "command_messages": {"noise2noise"},
+    "command_files": {"command_messages", "denoise", "image_or_pair", "output_files", "streaming"}
+    | ENGINES
+    | GROUND,
+    "cli": {"command_files", "command_messages", "engine_options"} | ENGINES | GROUND,
     "widgets": {"denoise", "engine_options", "image_or_pair", "samples", "script", "streaming"}
     | ENGINES
     | GROUND,

@@ -1,8 +1,9 @@
-"""The command line: ``napari-lowdose reucid IN.tif -o OUT.tif``, and so on."""
+"""Command line interface: ``napari-lowdose reucid IN.tif -o OUT.tif``."""
 
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import sys
 import warnings
@@ -14,15 +15,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from napari_lowdose.command_files import (
-    PROGRAM,
-    UNSUITABLE,
-    denoise_files,
-    denoise_pair,
-    say,
-    sentence,
-    split_file,
-)
+from napari_lowdose.command_files import UNSUITABLE, denoise_files, denoise_pairs, split_file
+from napari_lowdose.command_messages import PROGRAM, say, sentence
 from napari_lowdose.engine_options import engine_from, engine_options
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.presets import PresetName
@@ -40,27 +34,37 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="OUT",
-        help="A .tif for one image, or a .zarr that is written frame by frame; a folder for "
-        "several, which is made if missing.",
+        help="A .tif (or .ome.tif) for one image, or a .zarr that is written frame by frame; a "
+        "folder for several images, created if needed.",
         show_default=False,
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 First = Annotated[
-    Path, typer.Argument(metavar="FIRST", help="The first exposure.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FIRST", help="First exposure, or a folder of them.", show_default=False
+    ),
 ]
 Second = Annotated[
     Path,
     typer.Argument(
-        metavar="SECOND", help="The second exposure of the same scene.", show_default=False
+        metavar="SECOND",
+        help="Second exposure of the same scene, or a folder with files of the same names.",
+        show_default=False,
     ),
 ]
 SaveModel = Annotated[
     Path | None,
-    typer.Option("--save-model", metavar="M", help="Keep the network in M, a .safetensors."),
+    typer.Option(
+        "--save-model",
+        metavar="M",
+        help="Save the network as M, a .safetensors file; a folder for several pairs.",
+    ),
 ]
+_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")  # --continue, and from the files
 Continue = Annotated[
-    Path | None, typer.Option("--continue", metavar="M", help="Train the network in M further.")
+    Path | None, typer.Option("--continue", metavar="M", help="Continue training the network in M.")
 ]
 
 
@@ -95,8 +99,11 @@ def build_app(**engines: type[Any]) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; the entry point ``napari-lowdose``."""
-    # What a user should see is one line for each file that fails, and for each warning of an
-    # engine: what libraries say to programmers is left out.
+    for stream in (sys.stdout, sys.stderr):  # a file name may not be text that can be printed
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Users see one line for each file that fails and for each warning; messages of libraries
+    # for programmers are left out.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -120,11 +127,11 @@ def _options(
             "--version",
             callback=_print_version,
             is_eager=True,
-            help="Say which version this is and stop.",
+            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Options before the command."""
 
 
 def _command(engine: type[Any]) -> Callable[..., None]:
@@ -151,15 +158,15 @@ def _pair_command(engine: type[Any]) -> Callable[..., None]:
         if continue_ is not None:
             given["start"] = _network(continue_)
         built = _built(lambda: engine_from(engine, given, names), output)
-        _end(denoise_pair(first, second, output, built, overwrite, save_model))
+        _end(denoise_pairs(first, second, output, built, overwrite, save_model))
 
     command.__doc__ = inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0]
-    return _with_options(command, engine_options(engine, ("preview", "start"), names))
+    return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
 
 
 def apply(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A network that pair kept.", show_default=False)
+        Path, typer.Argument(metavar="MODEL", help="A network saved by pair.", show_default=False)
     ],
     inputs: Inputs,
     output: Output,
@@ -175,12 +182,12 @@ def apply(
 
 def split(
     frame: Annotated[
-        Path, typer.Argument(metavar="FRAME", help="A camera frame, or movie.", show_default=False)
+        Path, typer.Argument(metavar="FRAME", help="Camera frame or movie.", show_default=False)
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="FOLDER", help="Where the two views go.", show_default=False
+            "-o", "--output", metavar="FOLDER", help="Folder for the two views.", show_default=False
         ),
     ],
     layout: Annotated[

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.image_or_pair import image_or_pair
+from napari_lowdose.image_or_pair import check_engine, image_or_pair
 from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
 from napari_lowdose.script import as_python as as_python
 from napari_lowdose.versions import versions
@@ -98,7 +98,7 @@ class Run:
         }
 
 
-def denoise(image: Any, engine: Engine) -> Any:
+def denoise(image: Any, engine: Engine, *others: object) -> Any:
     """Denoise an image, a stack of frames, or a pair, to the end.
 
     Parameters
@@ -109,6 +109,8 @@ def denoise(image: Any, engine: Engine) -> Any:
     engine : Engine
         The method with its parameters, for example ``Reucid()``, ``Noise2Noise()`` for a
         pair, or a trained network.
+    *others : object
+        Not accepted; two arrays before the engine get an error that says how to give a pair.
 
     Returns
     -------
@@ -142,6 +144,7 @@ def denoise(image: Any, engine: Engine) -> Any:
     >>> denoise(movie, Reucid(patch_size=9))
     dask.array<denoise, shape=(2, 64, 64), dtype=float32, chunksize=(1, 64, 64), chunktype=...>
     """
+    check_engine(engine, *others)
     given = image_or_pair(image, engine)
     if given.is_dask:
         from napari_lowdose.lazy import denoise_lazily
@@ -153,7 +156,7 @@ def denoise(image: Any, engine: Engine) -> Any:
     return run.image
 
 
-def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
+def denoise_steps(image: Any, engine: Engine, *others: object) -> Iterator[Step]:
     """Denoise step by step: stop iterating to cancel, and keep the last image.
 
     Parameters
@@ -161,6 +164,8 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
     image : (..., Y, X) array, or tuple of two
         A tuple is a pair: two exposures of one scene.
     engine : Engine
+    *others : object
+        Not accepted, as in `denoise`.
 
     Yields
     ------
@@ -179,6 +184,7 @@ def denoise_steps(image: Any, engine: Engine) -> Iterator[Step]:
     >>> len(images)
     5
     """
+    check_engine(engine, *others)
     yield from Run(image, engine)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_lowdose.imaging.arrays import as_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +78,7 @@ class ImageOrPair:
 
 
 def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
-    """Take what a person gives to an engine.
+    """Check what a person gives to an engine, and the engine.
 
     Parameters
     ----------
@@ -86,8 +89,9 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
     Raises
     ------
     ValueError
-        If the engine takes the other of the two, or the pair is none.
+        If `engine` is no engine, if it takes the other of the two, or the pair is none.
     """
+    check_engine(engine)
     name = type(engine).__name__
     takes = getattr(engine, "takes", "either")
     if not isinstance(given, tuple):
@@ -96,7 +100,7 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
                 f"{name} takes a pair, a tuple (first, second) of two exposures of one scene, and "
                 "this is one array."
             )
-        return ImageOrPair((_array(given),))
+        return ImageOrPair((as_image(given),))
     if takes == "image":
         raise ValueError(
             f"{name} takes one image, and this is a pair (a tuple): denoise one by itself, or give "
@@ -104,7 +108,8 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
         )
     if len(given) != 2:
         raise ValueError(f"A pair is a tuple of two arrays; this tuple has {len(given)}.")
-    exposures = tuple(_array(exposure) for exposure in given)
+    names = ("the first exposure", "the second exposure")
+    exposures = tuple(as_image(exposure, name) for exposure, name in zip(given, names, strict=True))
     first, second = (tuple(exposure.shape) for exposure in exposures)
     if first != second:
         raise ValueError(
@@ -114,8 +119,33 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
     return ImageOrPair(exposures)
 
 
-def _array(given: Any) -> Any:
-    return given if hasattr(given, "shape") else np.asarray(given)
+def check_engine(engine: Any, *others: object) -> None:
+    """Raise ValueError, with the call to write instead, if `engine` is no engine.
+
+    Parameters
+    ----------
+    engine : Engine
+    *others : object
+        Further positional arguments, which no function takes.
+    """
+    if not isinstance(engine, type) and callable(getattr(engine, "steps", None)) and not others:
+        return
+    if others or hasattr(engine, "shape") or isinstance(engine, list):
+        raise ValueError(
+            "the two exposures of a pair are given as one tuple: "
+            "denoise((first, second), Noise2Noise())."
+        )
+    if isinstance(engine, type):
+        raise ValueError(f"the engine is the class {engine.__name__}: write {engine.__name__}().")
+    if isinstance(engine, (str, bytes, os.PathLike)):
+        raise ValueError(
+            f"the engine is the text {str(engine)!r}: write Reucid(), Noise2Noise(), or "
+            "Noise2NoiseModel.load(path) for the file of a network."
+        )
+    raise ValueError(
+        f"the engine is {engine!r}: use Reucid() for an image, Noise2Noise() for a pair, or a "
+        "trained network."
+    )
 
 
 def frame_index(number: int, leading: tuple[int, ...]) -> tuple[int, ...]:

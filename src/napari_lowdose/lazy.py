@@ -114,7 +114,9 @@ class FrameWorker:
         """Denoise the frame `index`; errors name it."""
         number = int(np.ravel_multi_index(index, self.leading)) if index else 0
         image = None
-        for step in one_frame(frames, frame_name(number, self.leading), self._steps):
+        of_constant = getattr(self.engine, "of_constant", None)
+        name = frame_name(number, self.leading)
+        for step in one_frame(frames, name, self._steps, of_constant):
             image = step.image if step.image is not None else image
         assert image is not None  # an engine's last step has one
         return image

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -258,7 +260,7 @@ def rsd(region: ArrayLike) -> float:
     >>> rsd([9.0, 10.0, 11.0])
     10.0
     """
-    pixels = np.asarray(region, dtype=np.float64)
+    pixels = _real(region, "the region")
     if pixels.size < 2:
         raise ValueError(f"RSD needs at least two pixels, the region has {pixels.size}.")
     mean = pixels.mean()
@@ -422,7 +424,7 @@ def _centred(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _same_shape(**images: ArrayLike) -> list[NDArray[np.float64]]:
-    arrays = {name: np.asarray(image, dtype=np.float64) for name, image in images.items()}
+    arrays = {name: _real(image, name) for name, image in images.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) > 1:
         told = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
@@ -430,6 +432,15 @@ def _same_shape(**images: ArrayLike) -> list[NDArray[np.float64]]:
     if 0 in next(iter(shapes)):
         raise ValueError("The images are empty.")
     return list(arrays.values())
+
+
+def _real(image: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return pixels as float64; refuse what float64 would silently lose."""
+    pixels = np.asarray(as_image(image, name))
+    if pixels.dtype.kind not in "biuf":
+        kind = "complex numbers" if pixels.dtype.kind == "c" else f"dtype {pixels.dtype}"
+        raise ValueError(f"{name} has {kind}: compare real numbers, for example the modulus.")
+    return pixels.astype(np.float64, copy=False)
 
 
 def _positive_range(data_range: float) -> float:

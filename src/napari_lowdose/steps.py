@@ -74,7 +74,11 @@ class Engine(Protocol):
         ...
 
 
-def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Iterator[Step]:
+def over_frames(
+    image: Any,
+    frame_steps: Callable[..., Iterator[Step]],
+    of_constant: Callable[..., NDArray[np.float32]] | None = None,
+) -> Iterator[Step]:
     """Run `frame_steps` on each frame over the last two axes of `image`.
 
     Frames are read one at a time, so that a lazy array (dask, zarr) never has to
@@ -86,6 +90,10 @@ def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Itera
         What has an attribute `frame_names`, one for each frame, is a part of a larger movie.
     frame_steps : callable
         Takes one (Y, X) frame, or the two of a pair, and yields its steps.
+
+    of_constant : callable, optional
+        Takes a constant frame, or the two of a pair, and returns it in the units of the result;
+        by default it is left as it is.
 
     Yields
     ------
@@ -110,7 +118,7 @@ def over_frames(image: Any, frame_steps: Callable[..., Iterator[Step]]) -> Itera
         name = frame_name(number, leading)
         if hasattr(exposures[0], "frame_names"):
             name = exposures[0].frame_names[number]
-        for step in one_frame(frames, name, frame_steps):
+        for step in one_frame(frames, name, frame_steps, of_constant):
             yield replace(step, index=index, fraction=(number + step.fraction) / n_frames)
 
 
@@ -143,7 +151,10 @@ def frame_name(number: int, leading: tuple[int, ...]) -> str:
 
 
 def one_frame(
-    frames: tuple[NDArray[Any], ...], name: str, frame_steps: Callable[..., Iterator[Step]]
+    frames: tuple[NDArray[Any], ...],
+    name: str,
+    frame_steps: Callable[..., Iterator[Step]],
+    of_constant: Callable[..., NDArray[np.float32]] | None = None,
 ) -> Iterator[Step]:
     """Run `frame_steps` on one frame of a stack, and say in messages and errors which it is.
 
@@ -155,6 +166,9 @@ def one_frame(
         From `frame_name`.  Where it is empty nothing is added and nothing caught.
     frame_steps : callable
         Takes `frames` and yields their steps.
+
+    of_constant : callable, optional
+        As in `over_frames`.
 
     Yields
     ------
@@ -174,9 +188,9 @@ def one_frame(
     if not name:
         yield from frame_steps(*frames)
         return
-    if all(frame.size and frame.min() == frame.max() for frame in frames):
+    if all(is_constant(frame) for frame in frames):
         warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
-        same = np.asarray(np.mean(frames, axis=0), np.float32)
+        same = of_constant(*frames) if of_constant else np.asarray(frames[0], np.float32)
         yield Step(fraction=1.0, message=f"{name}: constant", image=same)
         return
     try:
@@ -184,6 +198,20 @@ def one_frame(
             yield replace(step, message=f"{name}: {step.message}")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def is_constant(frame: NDArray[Any]) -> bool:
+    """Whether all pixels are equal, and a float32 result can hold them.
+
+    Examples
+    --------
+    >>> is_constant(np.zeros((4, 4))), is_constant(np.full((4, 4), np.inf))
+    (True, False)
+    """
+    if not frame.size or frame.dtype.kind not in "iuf":
+        return False
+    lowest = frame.min()
+    return bool(lowest == frame.max() and abs(float(lowest)) <= np.finfo(np.float32).max)
 
 
 def report(

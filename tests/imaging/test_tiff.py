@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_lowdose.imaging import tiff
+from napari_lowdose.imaging import tiff_form
 from napari_lowdose.imaging.tiff import read_tiff, write_tiff
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -100,7 +100,7 @@ def test_imagej_lookup_table_and_big_endian(tmp_path):
 def test_imagej_beyond_four_gigabytes_in_small(tmp_path, monkeypatch):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TZYX"})
-    monkeypatch.setattr(tiff, "IMAGEJ_LIMIT", 1000)
+    monkeypatch.setattr(tiff_form, "IMAGEJ_LIMIT", 1000)
     image, result, out = through(path)
     assert_alike(image, result)
     with tifffile.TiffFile(out) as file:

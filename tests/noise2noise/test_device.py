@@ -58,7 +58,7 @@ def test_cpu_by_another_name() -> None:
     assert choose_device("cpu:0") == torch.zeros(1).device
 
 
-@pytest.mark.parametrize("wanted", ["cuda:99", "gpu", "", "mps", "xpu"])
+@pytest.mark.parametrize("wanted", ["cuda:99", "gpu", "", "mps", "xpu", "hpu", "meta"])
 def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     machine_with(monkeypatch)
     with pytest.raises(ValueError, match=r"cannot be used here: take one of auto, cpu\.$"):

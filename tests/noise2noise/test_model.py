@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_lowdose import Noise2NoiseModel, denoise
 from napari_lowdose.noise2noise import PairStep, prediction
@@ -207,7 +208,52 @@ def test_a_closed_shutter_is_no_reason_to_stop(model: Noise2NoiseModel, pair: Kn
 # What it is
 
 
-@pytest.mark.parametrize(("field", "value"), [("use", "second"), ("orientations", 4)])
+def test_a_result_that_is_not_finite_is_refused(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    """By its weights, and by an image far from those of the training."""
+    weights = {name: np.full_like(w, 1e30) for name, w in model.weights.items()}
+    damaged = replace(model, weights=weights)
+    for given in (pair.first, (pair.first, pair.second)):
+        with pytest.raises(ValueError, match="result of the network is not finite"):
+            denoise(given, damaged)
+    movie = np.stack([pair.first, 1e37 * pair.first.astype(np.float64)])
+    with (
+        pytest.raises(ValueError, match="frame 2 of 2: the result of the network is not finite"),
+        pytest.warns(UserWarning),
+    ):
+        denoise(movie, model)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kept"),
+    [
+        ("orientations", 8.0, 8),
+        ("orientations", np.int64(1), 1),
+        ("device", None, "auto"),
+        ("device", torch.device("cpu"), "cpu"),
+        ("use", np.str_("first"), "first"),
+        ("normalise", np.True_, True),
+    ],
+)
+def test_fields_by_another_name(
+    model: Noise2NoiseModel, field: str, value: object, kept: object
+) -> None:
+    found = getattr(replace(model, **{field: value}), field)
+    assert found == kept
+    assert type(found) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("use", "second"),
+        ("use", None),
+        ("orientations", 4),
+        ("orientations", True),
+        ("orientations", "8"),
+        ("normalise", "yes"),
+        ("device", 3),
+    ],
+)
 def test_fields_out_of_range(model: Noise2NoiseModel, field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} must be"):
         replace(model, **{field: value})

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -163,20 +164,46 @@ def test_description_that_is_none(path: Path, content: bytes, text: str) -> None
         (("scale",), float("nan")),
         (("offset",), "7"),
         (("offset",), 10**400),
+        (("offset",), 1e300),
+        (("offset",), None),
+        (("offset",), True),
         (("both",), [1.0]),
         (("both",), [1.0, 2.0, 3.0]),
         (("one",), "ab"),
         (("value_range",), [0.0, float("inf")]),
+        (("value_range",), [1.0, 0.0]),
+        (("value_range",), {"low": 0, "high": 1}),
         (("shift",), [0.0, 5.0]),
         (("use",), "second"),
         (("normalise",), "yes"),
+        (("normalise",), 1),
         (("orientations",), 3),
         (("orientations",), [8]),
+        (("orientations",), True),
+        (("pixel_size",), "small"),
+        (("pixel_size",), [0.1, -1, 3]),
+        (("pixel_size",), [0.1, float("nan")]),
+        (("pixel_unit",), 5),
         (("record",), [1, 2]),
         (("record", "exposures"), 5),
         (("record", "exposures"), {"mean": 1.0}),
+        (("record", "exposures"), {"mean": 1.0, "std": "1", "noise": 1.0}),
+        (("record", "exposures"), {"mean": 1.0, "std": -1.0, "noise": 1.0}),
         (("record", "n_steps"), "many"),
+        (("record", "n_steps"), 10**40),
+        (("record", "epochs"), "many"),
+        (("record", "gain_db"), 7.0),
+        (("record", "gain_db"), ["low", "high"]),
+        (("record", "gain_db"), [1.0, float("nan")]),
+        (("record", "continued_from"), [{"epochs": None}]),
+        (("record", "note"), float("inf")),
         (("match", "gain"), 0),
+        (("match", "gain"), "1.0"),
+        (("match", "gain"), [1.0]),
+        (("match", "gain"), float("inf")),
+        (("match", "error"), "small"),
+        (("match", "error"), float("nan")),
+        (("match",), [1.0, 0.0]),
         (("match", "offset"), None),
         (("match", "more"), 1),
         (("architecture", "width"), 10**9),
@@ -188,6 +215,8 @@ def test_description_that_is_none(path: Path, content: bytes, text: str) -> None
         (("architecture", "smoothing"), 10**9 + 1),
         (("architecture", "batch_norm"), "yes"),
         (("architecture", "learning_rate"), "fast"),
+        (("architecture", "batch_size"), 10**9),
+        (("architecture", "steps"), -1),
         (("architecture", "crop_size"), 0),
         (("architecture", "bias"), True),
     ],
@@ -225,6 +254,52 @@ def test_weights_that_are_no_numbers(
     weights["last.weight"].flat[3] = bad
     path.write_bytes(save(weights, parts(content)[0]["__metadata__"]))
     assert "not numbers" in refused(path)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("last.bias", 1e39), ("first.1.running_var", -1.0)])
+def test_weights_that_cannot_be_applied(
+    model: Noise2NoiseModel, path: Path, content: bytes, name: str, bad: float
+) -> None:
+    """Finite where they are stored, infinite or NaN in the network."""
+    weights = {each: np.array(w) for each, w in model.weights.items()}
+    weights[name] = np.full_like(weights[name], bad, dtype=float if bad > 1e38 else None)
+    path.write_bytes(save(weights, parts(content)[0]["__metadata__"]))
+    assert "damaged" in refused(path)
+
+
+def test_a_file_of_version_0_1_0(path: Path, content: bytes) -> None:
+    """Its description has no pixel size."""
+
+    def change(about: Header) -> None:
+        del about["pixel_size"], about["pixel_unit"]
+
+    path.write_bytes(described(content, change))
+    assert Noise2NoiseModel.load(path).pixel_size is None
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """A pipe would be waited for, a device read for ever."""
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    assert "not a napari-lowdose model" in refused(tmp_path / "pipe.safetensors")
+    assert "not a napari-lowdose model" in refused(Path("/dev/zero"))
+    (tmp_path / "link.safetensors").symlink_to("/dev/zero")
+    assert "not a napari-lowdose model" in refused(tmp_path / "link.safetensors")
+    with pytest.raises(IsADirectoryError, match="not a napari-lowdose model"):
+        Noise2NoiseModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("length", [2**23, 2**40, 2**64 - 1])
+def test_a_header_of_any_length_is_not_read(path: Path, content: bytes, length: int) -> None:
+    path.write_bytes(struct.pack("<Q", length) + content[8:])
+    with open(path, "r+b") as file:
+        file.truncate(2**26)  # sparse
+    assert "damaged, or no network" in refused(path)
+
+
+@pytest.mark.parametrize("wrong", [None, 0, b"model", ["a"]])
+def test_what_is_no_path(wrong: object) -> None:
+    with pytest.raises(ValueError, match="loaded from the path of its file"):
+        Noise2NoiseModel.load(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "I16", "U16", "F8_E4M3"])
@@ -297,9 +372,14 @@ def test_any_description_is_read_or_refused(
     except (ValueError, OSError) as error:
         assert path.name in str(error)
         return
-    # What is read can be used
+    # What is read can be used: the result is finite, or there is none
     with contextlib.suppress(UserWarning):  # of an image unlike those it was trained on
-        list(model.steps(pair.first[:32, :32]))
+        try:
+            *_, last = model.steps(pair.first[:32, :32])
+        except ValueError as error:
+            assert "not finite" in str(error)
+        else:
+            assert np.isfinite(last.image).all()
 
 
 def test_a_disk_that_is_full_keeps_what_was_there(

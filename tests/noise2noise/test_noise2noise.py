@@ -1,15 +1,18 @@
 """The engine's parameters, and what it says of what it cannot do."""
 
+import enum
 import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from napari_lowdose import Noise2Noise, TrainingStep, denoise
+from napari_lowdose import Noise2Noise, Noise2NoiseModel, TrainingStep, denoise
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,26 @@ from napari_lowdose import Noise2Noise, TrainingStep, denoise
         ("shift", (float("nan"), 0.0), r"shift must be \(dy, dx\)"),
         ("preview", (0.5,), "preview must be the index of a frame"),
         ("preview", 3, "preview must be the index of a frame"),
+        ("preview", None, "preview must be the index of a frame"),
+        ("preset", None, "preset must be one of"),
+        ("use", None, "use must be one of 'both', 'first', not None"),
+        ("use", b"both", "use must be one of"),
+        ("use", np.array(["both"]), "use must be one of"),
+        ("normalise", 1, "normalise must be True or False, not 1"),
+        ("epochs", True, "epochs must be a positive number, not True"),
+        ("epochs", 1e300, "epochs must be at most"),
+        ("learning_rate", 1e300, "learning_rate must be at most 1, not 1e"),
+        ("learning_rate", True, "learning_rate must be a positive number, not True"),
+        ("seed", None, "seed must be a whole number, at least 0, not None"),
+        ("seed", True, "seed must be a whole number"),
+        ("seed", 10**400, "seed must be a whole number"),
+        ("every", None, "every must be a whole number"),
+        ("batch_size", 10**9, "batch_size must be at most 4096"),
+        ("width", 10**6, "width must be at most 1024"),
+        ("shift", (True, 0.0), r"shift must be \(dy, dx\)"),
+        ("shift", None, r"shift must be \(dy, dx\)"),
+        ("device", 0, "device must be a name such as 'auto'"),
+        ("start", 3, "start must be a Noise2NoiseModel, or the path of its file, not 3"),
     ],
 )
 def test_parameters_out_of_range(name: str, value: object, sentence: str) -> None:
@@ -56,6 +79,43 @@ def test_numpy_numbers_are_numbers() -> None:
     assert engine == plain
     assert json.loads(json.dumps(asdict(engine)))["seed"] == 3
     assert repr(Noise2Noise(epochs=20)) == repr(Noise2Noise(epochs=np.int64(20)))
+
+
+class Use(enum.StrEnum):
+    BOTH = "both"
+
+
+def test_the_same_by_another_type() -> None:
+    engine = Noise2Noise(
+        use=Use.BOTH,  # type: ignore[arg-type]
+        preset=np.str_("fast"),  # type: ignore[arg-type]
+        normalise=np.False_,  # type: ignore[arg-type]
+        device=torch.device("cpu"),  # type: ignore[arg-type]
+        seed=np.array(3),  # type: ignore[arg-type]
+        learning_rate=torch.tensor(0.5),  # type: ignore[arg-type]
+    )
+    assert engine == Noise2Noise(preset="fast", device="cpu", seed=3, learning_rate=0.5)
+    assert "Use" not in repr(engine)
+    assert "str_" not in repr(engine)
+    assert Noise2Noise(device=None) == Noise2Noise()  # type: ignore[arg-type]
+    assert Noise2Noise(device=" CPU") == Noise2Noise(device="cpu")
+
+
+def test_a_file_to_start_from(quick: Noise2Noise, model: Noise2NoiseModel, tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    model.save(path)
+    for start in (path, str(path)):
+        started = replace(quick, start=start).start  # type: ignore[arg-type]
+        assert isinstance(started, Noise2NoiseModel)
+        assert started.record["n_steps"] == model.record["n_steps"]
+    with pytest.raises(FileNotFoundError):
+        replace(quick, start=tmp_path / "nothing")  # type: ignore[arg-type]
+
+
+def test_a_network_too_large_for_its_file() -> None:
+    engine = Noise2Noise(preset="paper", width=1024)
+    with pytest.raises(ValueError, match="width 1024 makes a network of 30 GiB"):
+        engine.train(*exposures())
 
 
 def exposures(shape: tuple[int, ...] = (64, 64)) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

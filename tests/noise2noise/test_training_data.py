@@ -109,7 +109,8 @@ def test_of_a_long_movie_frames_are_read_one_at_a_time(monkeypatch: pytest.Monke
 
     for module in (gain_matching, scene_spectrum):  # what they read of a movie is limited
         monkeypatch.setattr(module, "_MAX_PIXELS", SHAPE[0] * SHAPE[1])
-    first, second = (Lazy(np.tile(s, (20, 1, 1))) for s in stack(5))
+    distinct = 0.01 * np.arange(100)[:, None, None]
+    first, second = (Lazy(np.tile(s, (20, 1, 1)) + distinct) for s in stack(5))
     tracemalloc.start()
     pairs = training_pairs(first, second, every=1, seed=0, normalisation=None)
     _, peak = tracemalloc.get_traced_memory()

@@ -1,9 +1,11 @@
-"""Files that are either there as a whole or not at all."""
+"""Atomic file writing, and the check that a file can be written, before the work."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -38,8 +40,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ('all of it', 1)
     """
     path = Path(path)
-    # Not tempfile's: its files are readable by their owner only.
-    temporary = path.with_name(f".napari-lowdose-{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = _temporary(path.parent)
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -49,3 +50,61 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException:  # Ctrl-C too
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: str | os.PathLike[str], n_bytes: int = 0) -> None:
+    """Check that a file, or a folder, can be written; nothing is left behind.
+
+    Parameters
+    ----------
+    path : path
+        It need not exist, nor its folder.
+    n_bytes : int
+        Its size.
+
+    Raises
+    ------
+    OSError
+        If its folder cannot be made or written to, the name is too long, or the disk has too
+        little space.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> check_writable(pathlib.Path(tempfile.mkdtemp(), "not", "there", "yet", "clean.tif"))
+    """
+    path = Path(path)
+    exists = path.exists()  # too long a name is an error here
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        temporary = _temporary(folder)
+        if folder == path.parent:
+            with open(temporary, "xb"):
+                pass
+            temporary.unlink()
+        else:
+            temporary.mkdir()
+            temporary.rmdir()
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}, cannot write into", str(folder)) from error
+    # What is replaced stays until the new one is there
+    free = shutil.disk_usage(path if exists else folder).free
+    if n_bytes > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"The result needs {_size(n_bytes)}, and there are {_size(free)} left in",
+            str(folder),
+        )
+
+
+def _temporary(folder: Path) -> Path:
+    # Not tempfile's: its files are readable by their owner only.
+    return folder / f".napari-lowdose-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def _size(n_bytes: int) -> str:
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    power = min((max(n_bytes, 1).bit_length() - 1) // 10, len(units) - 1)
+    return f"{n_bytes / 1024**power:.{1 if power else 0}f} {units[power]}"

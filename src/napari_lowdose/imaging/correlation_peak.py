@@ -33,8 +33,8 @@ class CorrelationPeak:
 
     Attributes
     ----------
-    shift : (float, float)
-        (dy, dx), pixels.
+    shift, error : (float, float)
+        (dy, dx), and one standard error of it, pixels.
     correlation : float
         Pearson's, of the two exposures in place, noise included.
     likeness : float
@@ -48,6 +48,7 @@ class CorrelationPeak:
     """
 
     shift: tuple[float, float]
+    error: tuple[float, float]
     correlation: float
     likeness: float
     certainty: float
@@ -56,7 +57,7 @@ class CorrelationPeak:
 
 
 def correlation_peak(
-    first: Views, second: Views, start: tuple[float, float] = (0.0, 0.0)
+    first: Views, second: Views, start: tuple[float, float] = (0.0, 0.0), rounds: int = 3
 ) -> CorrelationPeak:
     """Return the peak of the upsampled correlation near `start`.
 
@@ -73,6 +74,8 @@ def correlation_peak(
         Frames of the same geometry: their correlations are added up.
     start : (float, float)
         On the slope of the peak that is meant: a few pixels from it in a blurred scene.
+    rounds : int
+        How often window and weights are placed anew; once is enough from the peak itself.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def correlation_peak(
     shift = np.array(start, float)
     frequencies = fourier_grid(first.shape[-2:])
     few = slice(None, None, max(1, len(first) // FEW))
-    for frames in (few, few, slice(None)):
+    for frames in [few] * (rounds - 1) + [slice(None)]:
         spectra = _spectra(first[frames], second[frames], shift)
         weight, _ = _weights(spectra, frequencies, shift)
         furthest = np.array(first.shape[-2:]) / 4
@@ -101,6 +104,7 @@ def correlation_peak(
     totals = np.sqrt(np.prod([(power * count).sum() for power in spectra[1:]]))
     return CorrelationPeak(
         shift=(float(shift[0]), float(shift[1])),
+        error=_error(weight * spectra[0], frequencies, shift),
         correlation=float(whole / (totals or 1.0)),
         likeness=likeness,
         certainty=float((turned.real * count).sum() / (noise or 1.0)),
@@ -243,6 +247,23 @@ def _slope(
         np.array([moments[1, 0], moments[0, 1]]),
         -np.array([[moments[2, 0], mixed], [mixed, moments[0, 2]]]),
     )
+
+
+def _error(
+    weighted: Array, frequencies: tuple[Array, Array, Array], shift: Array
+) -> tuple[float, float]:
+    """Return the standard error of the place of the peak; infinite where there is none."""
+    down, along, count = frequencies
+    _, curvature = _slope(weighted * count, frequencies, shift)
+    if not np.linalg.eigvalsh(curvature)[0] > 0:
+        return np.inf, np.inf
+    # Where the phases are right the imaginary part is noise: it pushes the top about.
+    noise = 2 * _shared((count.shape[0], along.size * 2 - 2)) * count
+    noise = noise * _turned(weighted, frequencies, shift).imag ** 2 * (2 * np.pi) ** 2
+    push = [[(noise * a * b).sum() for b in (down, along)] for a in (down, along)]
+    inverse = np.linalg.inv(curvature)
+    dy, dx = np.sqrt(np.diag(inverse @ np.array(push) @ inverse))
+    return float(dy), float(dx)
 
 
 def _likeness(

@@ -41,8 +41,6 @@ def check_image(image: Any) -> None:
         )
     if 0 in image.shape:
         raise ValueError(f"the image is empty: its shape is {image.shape}.")
-    if np.ma.is_masked(image):
-        raise ValueError("the image has masked pixels: fill them in or crop them away first.")
     kind = image.dtype.kind
     if kind == "b":
         raise ValueError("the image is boolean (a mask): choose the image it was made from.")
@@ -80,7 +78,7 @@ def check_frame(frame: NDArray[Any], smallest: int) -> None:
     warn_of_pixels(frame)
 
 
-def check_pixels(frame: NDArray[Any], smallest: int) -> None:
+def check_pixels(frame: NDArray[Any], smallest: int, coarsest: float = COARSEST) -> None:
     """Check the pixels of one frame, without a warning.
 
     Parameters
@@ -88,6 +86,8 @@ def check_pixels(frame: NDArray[Any], smallest: int) -> None:
     frame : (Y, X) array
     smallest : int
         The least height and width, pixels.
+    coarsest : float
+        The largest step between 32-bit numbers, as a fraction of the contrast.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def check_pixels(frame: NDArray[Any], smallest: int) -> None:
             "hold: scale the image first."
         )
     offset, contrast, step = _steps_of_result(frame)
-    if step > COARSEST * contrast:
+    if step > coarsest * contrast:
         raise ValueError(
             f"the offset of the image, {offset:.6g}, is so large against its contrast, "
             f"{contrast:.3g}, that a 32-bit result cannot hold both: take the offset off first."

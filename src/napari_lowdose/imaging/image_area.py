@@ -13,9 +13,10 @@ BY_CHANCE = 1e-9  # probability that a sparse scene leaves all lines of a border
 BESIDE = 32  # rows beside a border
 NEXT = 4  # rows next to it
 DARK_SCENE = 0.5  # of their pixels are as dark as the border: no border, but a scene that fades
-FLAT = 0.5  # of the neighbours in a row of an info bar are equal at least, letters or not
-FLATTER = 0.8  # in the whole of it
-OF_IMAGE = 0.4  # of the neighbours in a row of the image are equal at most: there is noise
+FLAT = 0.9  # of the neighbours in a row of an info bar without letters are equal at least
+NO_LETTERS = 0.35  # of its rows have none, at least
+BETWEEN_LETTERS = 0.2  # of a row of letters is bare, at least
+OF_IMAGE = 0.6  # of the neighbours in a row of the image are equal at most: there is noise
 SHORTEST_BAR = 8  # rows
 LARGEST_BAR = 0.4  # of the frame
 SMALLEST = 8  # rows and columns that are left
@@ -51,9 +52,9 @@ def image_area(frame: NDArray[Any]) -> tuple[slice, slice]:
     rows, columns = whole
     # Within a border there may be an info bar, and beside it a border again.
     for _ in range(2):
+        rows = _without(rows, *_bars(frame[rows, columns]))
         rows = _without(rows, *_borders(frame[rows, columns]))
         columns = _without(columns, *_borders(frame[rows, columns].T))
-        rows = _without(rows, *_bars(frame[rows, columns]))
     if min(rows.stop - rows.start, columns.stop - columns.start) < SMALLEST:
         return whole
     return rows, columns
@@ -88,14 +89,25 @@ def _border(frame: NDArray[Any], height: int) -> int:
 def _bars(frame: NDArray[Any]) -> tuple[int, int]:
     """Return the height of the info bars at the top and at the bottom."""
     equal = (frame[:, 1:] == frame[:, :-1]).mean(axis=1)
-    if np.median(equal) > OF_IMAGE:
-        return 0, 0
-    return _bar(equal), _bar(equal[::-1])
+    return _bar(frame, equal), _bar(frame[::-1], equal[::-1])
 
 
-def _bar(equal: NDArray[np.float64]) -> int:
-    height = int((equal < FLAT).argmax())
-    if not SHORTEST_BAR <= height <= LARGEST_BAR * len(equal):
+def _bar(frame: NDArray[Any], equal: NDArray[np.float64]) -> int:
+    """Return the height of the bar that a frame begins with: flat rows, and letters between."""
+    most = int(LARGEST_BAR * len(frame))
+    flat = equal > FLAT
+    if np.count_nonzero(flat[:most]) < NO_LETTERS * SHORTEST_BAR:
         return 0
-    beside = equal[height : height + SHORTEST_BAR]
-    return height if equal[:height].mean() > FLATTER and np.median(beside) < OF_IMAGE else 0
+    values, counts = np.unique(frame[:most][flat[:most]], return_counts=True)
+    bare = (frame == values[counts.argmax()]).mean(axis=1)
+    in_bar = max(BETWEEN_LETTERS, 2 * np.median(bare[most:]))
+    bar = flat | (bare > in_bar)
+    height = int(bar.argmin())
+    beside = slice(height, height + SHORTEST_BAR)
+    is_bar = (
+        SHORTEST_BAR <= height <= most
+        and flat[:height].mean() > NO_LETTERS
+        and np.median(equal[beside]) < OF_IMAGE
+        and bare[beside].mean() < DARK_SCENE * in_bar
+    )
+    return height if is_bar else 0

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -195,7 +197,7 @@ def _scaled(
     truth: ArrayLike, photons: float | None, maximum: float | None
 ) -> NDArray[np.floating[Any]]:
     """Check a scene and return it in photons."""
-    scene = np.asarray(truth)
+    scene = np.asarray(as_image(truth, "the truth"))
     if scene.dtype.kind not in "biuf":
         raise ValueError(f"The truth has dtype {scene.dtype}, which is no intensity per pixel.")
     if scene.size == 0:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.imaging.sliceable import sliceable
+from napari_lowdose.steps import frame_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_lowdose.imaging.parts import Repeat
     from napari_lowdose.imaging.shift_fraction import ShiftEstimate
+
+    _Pair = tuple[NDArray[Any], NDArray[Any]]
 
 Shift = tuple[float, float]
 
@@ -23,6 +28,40 @@ SMALLEST = 24  # px: a smaller field says nothing about shifts
 LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
 CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
 SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
+
+
+ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, or inverted
+AGREED = 4.0  # standard errors up to which two halves agree
+DOUBTFUL = 0.3  # px: where the parts of an image differ by more, its halves are asked
+DOUBT_ERRORS = 4.0  # standard errors, likewise
+STILL = 1.0  # px: what is displaced by less may be fixed to the sensor
+WORST = 2.0  # px: a shift that is not known to this is none
+TURNED = (
+    "the second exposure looks {}: turn it back, or choose two exposures of the same orientation."
+)
+REVERSED = (
+    "the second exposure shows the scene with its contrast reversed: invert one of the two."
+)
+NOTHING_IN_COMMON = (
+    "the two exposures show nothing in common above the noise: they cannot be registered; give "
+    "exposures of the same scene, or more frames of them."
+)
+
+
+class NotRegisteredError(ValueError):
+    """Two exposures cannot be brought into register.
+
+    Parameters
+    ----------
+    kind : {"different", "parts", "turned", "reversed"}
+        Nothing is common to them; their parts are displaced by different shifts; one is mirrored
+        or rotated, or its contrast reversed.
+    message : str
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -37,7 +76,7 @@ class Registration:
     shift : (float, float)
         (dy, dx), pixels.
     shift_error : (float, float)
-        One standard error of it.
+        One standard error of it, and by how much parts of the image differ in it.
     whole : (int, int)
         What `cut` takes away, by cutting at whole pixels.
     fraction : (float, float)
@@ -79,6 +118,7 @@ class Registration:
         ValueError
             If their frames are of another size.
         """
+        first, second = as_image(first, "the first"), as_image(second, "the second")
         for movie in (first, second):
             if tuple(movie.shape[-2:]) != self.shape:
                 raise ValueError(
@@ -137,6 +177,8 @@ def register_pair(
     >>> one.shape == (first.shape[0] - 4, first.shape[1] - 6)
     True
     """
+    first = as_image(first, "the first exposure")
+    second = as_image(second, "the second exposure")
     check_image(first)
     check_image(second)
     if tuple(first.shape) != tuple(second.shape):
@@ -152,18 +194,13 @@ def register_pair(
         )
     one, other = some_frames(first, second)
     registration = registered(one, other, max_shift)
-    if registration is None:
-        raise ValueError(
-            "the two exposures show nothing in common above the noise: they cannot be registered; "
-            "give exposures of the same scene, or more frames of them."
-        )
     return (*registration.cut(first, second), registration)
 
 
 def registered(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None = None
-) -> Registration | None:
-    """Return how far the scene is displaced, or None if nothing is common to both.
+) -> Registration:
+    """Return how far the scene is displaced.
 
     Parameters
     ----------
@@ -173,8 +210,168 @@ def registered(
 
     Returns
     -------
-    Registration or None
+    Registration
+
+    Raises
+    ------
+    NotRegisteredError
+        If nothing is common to both, or parts of them are displaced by different shifts.
     """
+    from napari_lowdose.imaging.fixed_pattern import (
+        fixed_lines,
+        share_pixels,
+        without_lines,
+        without_shared_pixels,
+    )
+
+    shape = (first.shape[-2], first.shape[-1])
+    whole = views = _scene_only(first, second)
+    if fixed_lines(*whole):
+        views = without_lines(whole[0]), without_lines(whole[1])
+        if _lines_are_the_scenes(whole, views, max_shift):
+            views = whole
+    if share_pixels(*views):
+        views = without_shared_pixels(*views)
+    found = _estimate(*views, max_shift)
+    if found is None or found.doubtful:
+        found = _of_one_half(*views, max_shift) or found
+    if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
+        _refuse_if_turned(*whole)
+    if found is None:
+        raise NotRegisteredError("different", NOTHING_IN_COMMON)
+    if found.repeat.differs:
+        dy, dx = found.repeat.differs
+        raise NotRegisteredError(
+            "parts",
+            f"the shift differs between parts of the image, by {abs(dy):.1f} px down and "
+            f"{abs(dx):.1f} px along the rows: something is fixed to the sensor, or the scene is "
+            "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
+        )
+    _refuse_if_moved_beneath(*views, found)
+    return _registration(found, shape)
+
+
+def _lines_are_the_scenes(whole: _Pair, without: _Pair, max_shift: tuple[int, int] | None) -> bool:
+    """Return whether rows and columns move with the scene, and so tell its shift too."""
+    from napari_lowdose.imaging.fixed_pattern import lines_move
+
+    found = _estimate(*without, max_shift)
+    if found is None:
+        return True
+    move = lines_move(*whole, found.shift)
+    if move is not None:
+        return move
+    other = _estimate(*whole, max_shift)
+    return (
+        other is not None
+        and max(other.estimate.error) < max(found.estimate.error)
+        and _agree(found, other)
+    )
+
+
+def _agree(one: _Found, other: _Found) -> bool:
+    error = np.hypot(one.estimate.error, other.estimate.error)
+    return bool((np.abs(np.subtract(one.shift, other.shift)) <= AGREED * error).all())
+
+
+def _refuse_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: _Found) -> None:
+    """Refuse what stands still on the sensor, if a scene moves beneath it."""
+    from napari_lowdose.imaging.parts import moved_beneath
+
+    if max(map(abs, found.shift)) > STILL:
+        return
+    moved = moved_beneath(first, second, found.shift, found.estimate.gain)
+    if moved is not None:
+        raise NotRegisteredError(
+            "parts",
+            f"what the two exposures share stands still, while a scene beneath it moved by about "
+            f"{abs(moved[0]):.0f} px down or up and {abs(moved[1]):.0f} px along the rows: "
+            "subtract the pattern of the sensor (a dark frame, or the mean of many) first.",
+        )
+
+
+def _refuse_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
+    """Refuse a second exposure that agrees much better when it is turned back, or inverted."""
+    from napari_lowdose.imaging.orientation import looks
+
+    words = looks(first, second)
+    if words == "reversed in contrast":
+        raise NotRegisteredError("reversed", REVERSED)
+    if words is not None:
+        raise NotRegisteredError("turned", TURNED.format(words))
+
+
+def _of_one_half(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> _Found | None:
+    """Return the shift that two halves of the field agree on, if what misleads is in the others."""
+    middle, centre = (side // 2 for side in first.shape[-2:])
+    halves = (np.s_[:, :middle], np.s_[:, middle:], np.s_[:, :, :centre], np.s_[:, :, centre:])
+    sure = []
+    for half in halves:
+        if min(first[half].shape[-2:]) < 2 * SMALLEST:
+            return None
+        found = _estimate(first[half], second[half], max_shift)
+        if found is not None and not found.doubtful:
+            sure.append(found)
+    if len(sure) < 2:
+        return None
+    best = min(sure, key=lambda found: float(np.hypot(*found.estimate.error)))
+    return best if all(_agree(found, best) for found in sure) else None
+
+
+def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the part that holds image in both, without outliers and dead lines."""
+    from napari_lowdose.imaging.fixed_pattern import without_constant_lines, without_slopes
+    from napari_lowdose.imaging.image_area import image_area
+    from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+
+    areas = [image_area(view.mean(0)) for view in (first, second)]
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(*areas, strict=True)
+    )
+    if min(rows.stop - rows.start, columns.stop - columns.start) >= SMALLEST:
+        first, second = first[:, rows, columns], second[:, rows, columns]
+    one, other = (
+        without_slopes(
+            without_constant_lines(
+                np.stack([replace_outliers(frame, find_outliers(frame)) for frame in view])
+            )
+        )
+        for view in (first, second)
+    )
+    return one, other
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What `registered` found: a shift that was cut at whole pixels, and the estimate there."""
+
+    cut_away: NDArray[Any]
+    estimate: ShiftEstimate
+    repeat: Repeat
+
+    @property
+    def shift(self) -> Shift:
+        dy, dx = self.cut_away + np.array(self.estimate.shift)
+        return float(dy), float(dx)
+
+    @property
+    def error(self) -> Shift:
+        dy, dx = np.hypot(self.estimate.error, self.repeat.scatter)
+        return float(dy), float(dx)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether one part of the image may have decided alone."""
+        least = max(DOUBTFUL, DOUBT_ERRORS * max(self.estimate.error))
+        return self.repeat.differs is not None or max(self.repeat.scatter) > least
+
+
+def _estimate(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> _Found | None:
+    from napari_lowdose.imaging.parts import repeats
     from napari_lowdose.imaging.shift_fraction import shift_fraction
 
     shape = (first.shape[-2], first.shape[-1])
@@ -188,15 +385,13 @@ def registered(
         if max(map(abs, found.shift)) <= SETTLED:
             break
         whole = whole + np.rint(found.shift).astype(int)
-    if not found.peak.certainty > CERTAIN or not np.isfinite(found.error).all():
+    if not found.peak.certainty > CERTAIN or not max(found.error) < WORST:
         return None
-    return _registration(found, whole, shape)
+    return _Found(whole, found, repeats(*fields, found.shift))
 
 
-def _registration(
-    found: ShiftEstimate, cut_away: NDArray[Any], shape: tuple[int, int]
-) -> Registration:
-    shift = cut_away + np.array(found.shift)
+def _registration(found: _Found, shape: tuple[int, int]) -> Registration:
+    shift, estimate = np.array(found.shift), found.estimate
     whole = np.rint(shift).astype(int)
     fraction = shift - whole
     return Registration(
@@ -204,10 +399,10 @@ def _registration(
         shift_error=found.error,
         whole=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
-        correlation=found.peak.correlation,
-        likeness=found.peak.likeness,
-        gain=found.gain,
-        offset=found.offset,
+        correlation=estimate.peak.correlation,
+        likeness=estimate.peak.likeness,
+        gain=estimate.gain,
+        offset=estimate.offset,
         shape=shape,
     )
 
@@ -279,8 +474,11 @@ def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
     for movie in movies:
         frames = [np.asarray(movie[tuple(map(int, index))], np.float32) for index in indices]
         read.append(np.stack(frames))
-        if not np.isfinite(read[-1]).all():
+        bad = ~np.isfinite(read[-1]).all(axis=(1, 2))
+        if bad.any():
+            name = frame_name(int(chosen[bad.argmax()]), leading)
             raise ValueError(
-                "some pixels are NaN or infinite: fill them in or crop them away first."
+                f"{f'{name}: ' if name else ''}some pixels are NaN or infinite: fill them in or "
+                "crop them away first."
             )
     return tuple(read)

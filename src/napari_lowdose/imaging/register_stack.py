@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.imaging.register import SMALLEST, registered, some_frames
+from napari_lowdose.imaging.register import SMALLEST, NotRegisteredError, registered, some_frames
 from napari_lowdose.imaging.sliceable import sliceable
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class StackRegistration:
         ValueError
             If it is no stack of as many frames of that size.
         """
+        frames = as_image(frames, "the stack")
         if tuple(frames.shape) != (len(self.wholes), *self.shape):
             raise ValueError(
                 f"a stack of shape {tuple(frames.shape)} cannot be cut as one of "
@@ -150,6 +152,7 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
     >>> registration.pairs(), registration.pairs(reach=None)
     ([(0, 1), (1, 2)], [(0, 1), (0, 2), (1, 2)])
     """
+    frames = as_image(frames, "the stack")
     check_image(frames)
     if frames.ndim != 3 or len(frames) < 2:
         raise ValueError(
@@ -181,9 +184,10 @@ def _positions(frames: Any) -> tuple[Positions, Positions]:
         recent[later] = some_frames(frames[later])[0]
         recent.pop(later - REACH - 1, None)
         for earlier in range(max(0, later - REACH), later):
-            found = registered(recent[earlier], recent[later])
-            if found is None:
-                continue
+            try:
+                found = registered(recent[earlier], recent[later])
+            except NotRegisteredError:
+                continue  # others may tell where this frame lies
             row = np.zeros(number)
             row[later], row[earlier] = 1, -1
             rows.append(row[1:])  # the first frame is the origin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ QUIETEST = 0.02  # of the mean variance: no pixel is trusted more than this make
 ROUNDS = 2
 BLOCK = 8  # px: noise that neighbours share is taken to end within
 MOST_PIXELS = 2**22  # of a stack, that are looked at one by one
+SORTED = 2**16  # pixels that are sorted by brightness
 LEAST_SIGNAL = 0.05  # of a frequency, for its gradients to be looked at
 
 
@@ -75,15 +76,16 @@ def shift_fraction(
     """
     peak = correlation_peak(first, second, start)
     some = slice(None, None, max(1, -(-first.size // MOST_PIXELS)))
-    pair = first[some], second[some]
-    cut = np.outer(*(window(side) for side in first.shape[-2:]))
+    views = _Views.of(first[some], second[some], peak.smoothing)
+    cut = np.outer(*(window(side) for side in first.shape[-2:])).astype(np.float32)
     shift, gain, offset = np.array(peak.shift), peak.gain, np.zeros(1)
     error, centre = np.full(2, np.inf), np.array(first.shape[-2:]) / 2
     for _ in range(ROUNDS if peak.smoothing.any() else 0):  # or nothing is common to both
-        placed = _in_place(*pair, shift, gain, peak.smoothing)
-        gain, offset, weight = _noise_weight(placed, cut)
-        step, error, centre = _step(placed, weight, gain, offset, peak.smoothing)
+        placed = views.placed(shift)
+        gain, offset, weight = _noise_weight(placed, placed.level(gain), cut)
+        step, error, centre = _step(placed, weight, gain, offset)
         shift = shift + np.clip(step, -0.5, 0.5)
+    offset = offset + views.means[1] - gain * views.means[0]
     return ShiftEstimate(
         shift=(float(shift[0]), float(shift[1])),
         error=(float(error[0]), float(error[1])),
@@ -94,37 +96,72 @@ def shift_fraction(
     )
 
 
-def _in_place(
-    first: Views, second: Views, shift: Array, gain: float, smoothing: Array
-) -> tuple[Array, Array, Array]:
-    """Return the first view, the second where the first is, and the level of the scene there.
+@dataclass(frozen=True)
+class _Views:
+    """Two views without their means, the second where the first is, and their spectra."""
 
-    The level is told by the neighbours: a pixel's own noise has no part in it.
-    """
-    from scipy import fft
+    first: Array
+    second: Array
+    spectra: tuple[Array, Array]
+    means: tuple[float, float]
+    smoothing: Array
 
-    sides = first.shape[-2:]
-    down, along, _ = fourier_grid(sides)
-    turn = np.exp(2j * np.pi * shift[0] * down) * np.exp(2j * np.pi * shift[1] * along)
-    moved = fft.irfft2(fft.rfft2(second) * turn, sides)
-    mean = (gain * first + moved) / 2
-    blur = smoothing * np.exp(-2 * np.pi**2 * (down**2 + along**2))  # at least 1 px wide
-    own = fft.irfft2(blur, sides)[0, 0]
-    blurred = fft.irfft2(fft.rfft2(mean - mean.mean()) * blur, sides)
-    return first, moved, (blurred - own * (mean - mean.mean())) / (1 - own)
+    @classmethod
+    def of(cls, first: Views, second: Views, smoothing: Array) -> _Views:
+        from scipy import fft
+
+        means = float(first.mean(dtype=float)), float(second.mean(dtype=float))
+        one, other = first - np.float32(means[0]), second - np.float32(means[1])
+        spectra = fft.rfft2(one), fft.rfft2(other)
+        return cls(one, other, spectra, means, smoothing.astype(np.float32))
+
+    def placed(self, shift: Array) -> _Views:
+        """Return them with the second moved back by a shift."""
+        down, along, _ = fourier_grid(self.first.shape[-2:])
+        turn = np.exp(2j * np.pi * shift[0] * down) * np.exp(2j * np.pi * shift[1] * along)
+        moved = self.spectra[1] * turn.astype(np.complex64)
+        return replace(self, second=self._image(moved), spectra=(self.spectra[0], moved))
+
+    def _image(self, spectrum: Array) -> Array:
+        from scipy import fft
+
+        return np.asarray(fft.irfft2(spectrum, self.first.shape[-2:]))
+
+    def level(self, gain: float) -> Array:
+        """Return the level of the scene as the neighbours of each pixel say it.
+
+        A pixel's own noise has no part in it.
+        """
+        down, along, count = fourier_grid(self.first.shape[-2:])
+        blur = self.smoothing * np.exp(-2 * np.pi**2 * (down**2 + along**2))  # at least 1 px wide
+        own = float((blur * count).sum() / count.sum())
+        spectrum = (np.float32(gain) * self.spectra[0] + self.spectra[1]) / 2
+        mean = (np.float32(gain) * self.first + self.second) / 2
+        blurred = self._image(spectrum * blur.astype(np.float32))
+        return np.asarray((blurred - np.float32(own) * mean) / np.float32(1 - own))
+
+    def gradients(self, gain: float, smoothing: Array) -> list[tuple[Array, Array]]:
+        """Return the gradients of both, down and along the rows, smoothed."""
+        down, along, _ = fourier_grid(self.first.shape[-2:])
+        transfers = [(2j * np.pi * smoothing * axis).astype(np.complex64) for axis in (down, along)]
+        spectra = np.float32(gain) * self.spectra[0], self.spectra[1]
+        return [
+            (self._image(spectrum * transfers[0]), self._image(spectrum * transfers[1]))
+            for spectrum in spectra
+        ]
 
 
-def _noise_weight(placed: tuple[Array, Array, Array], cut: Array) -> tuple[float, Array, Array]:
+def _noise_weight(placed: _Views, level: Array, cut: Array) -> tuple[float, Array, Array]:
     """Return gain and offset, and the weight of each pixel: one over the variance of its noise."""
-    first, moved, level = placed
+    first, moved = placed.first, placed.second
     weight = np.broadcast_to(cut, level.shape)
     for _ in range(2):
-        contrast = level - _mean(level, weight)
-        sums = [float((weight * contrast * view).sum()) for view in (first, moved)]
+        weighed = weight * (level - _mean(level, weight))
+        sums = [float((weighed * view).sum(dtype=float)) for view in (first, moved)]
         gain = sums[1] / sums[0] if min(sums) > 0 else 1.0
-        offset = _mean(moved - gain * first, weight)
-        squares = (moved - gain * first - offset) ** 2
-        weight = cut / _variance(level, squares, cut)
+        difference = moved - np.float32(gain) * first
+        offset = _mean(difference, weight)
+        weight = cut / _variance(level, (difference - offset) ** 2, cut)
     return gain, offset, weight
 
 
@@ -137,66 +174,52 @@ def _mean(values: Array, weight: Array) -> Array:
 
 def _variance(level: Array, squares: Array, cut: Array) -> Array:
     """Return the variance of the noise at each pixel: a straight line over the level."""
-    inside = np.broadcast_to(cut > 0.5, level.shape)
-    order = np.argsort(level[inside])
-    groups = [part for part in np.array_split(order, LEVELS) if part.size]
-    levels = np.array([level[inside][part].mean() for part in groups])
-    noise = np.array([squares[inside][part].mean() for part in groups])
-    least = QUIETEST * max(noise.mean(), np.finfo(float).tiny)
+    inside = np.flatnonzero(np.broadcast_to(cut > 0.5, level.shape))
+    inside = inside[:: max(1, inside.size // SORTED)]
+    at, square = level.ravel()[inside], squares.ravel()[inside]
+    groups = [part for part in np.array_split(np.argsort(at), LEVELS) if part.size]
+    levels = np.array([at[part].mean(dtype=float) for part in groups])
+    noise = np.array([square[part].mean(dtype=float) for part in groups])
+    least = QUIETEST * max(noise.mean(), np.finfo(np.float32).tiny)
     trust = 1 / np.maximum(noise, least) ** 2  # a variance is known to so many percent
     middle = np.average(levels, weights=trust)
     spread = (trust * (levels - middle) ** 2).sum()
     slope = (trust * (levels - middle) * noise).sum() / spread if spread > 0 else 0.0
-    line = np.average(noise, weights=trust) + slope * (level - middle)
+    line = np.average(noise, weights=trust) + slope * (level - np.float32(middle))
     return np.asarray(np.maximum(line, least))
 
 
 def _step(
-    placed: tuple[Array, Array, Array],
-    weight: Array,
-    gain: float,
-    offset: Array,
-    smoothing: Array,
+    placed: _Views, weight: Array, gain: float, offset: Array
 ) -> tuple[Array, Array, Array]:
     """Return how much further the shift is, its standard error, and where it is told."""
-    first, moved, _ = placed
-    signal = smoothing > LEAST_SIGNAL
-    parts = [gain * (first - first.mean()), moved - moved.mean()]
-    smooth = [_gradient(part, smoothing) for part in parts]
-    sharp = [_gradient(part, signal) for part in parts]
+    signal = placed.smoothing > LEAST_SIGNAL
+    smooth = placed.gradients(gain, placed.smoothing)
+    sharp = placed.gradients(gain, signal)
     slopes = [(a + b) / 2 for a, b in zip(*smooth, strict=True)]
-    difference = moved - gain * first - offset
+    difference = placed.second - np.float32(gain) * placed.first - offset
     scores = [_block_sums(weight * slope * difference) for slope in slopes]
     # Each view's gradients against the other's: the noise of one against itself would add up.
+    one, other = ([weight * slope for slope in view] for view in smooth)
     curvature = np.array(
         [
             [
-                (weight * (smooth[0][a] * sharp[1][b] + smooth[1][a] * sharp[0][b])).sum() / 2
+                (np.vdot(one[a], sharp[1][b]) + np.vdot(other[a], sharp[0][b])) / 2
                 for b in (0, 1)
             ]
             for a in (0, 1)
         ]
-    )
+    ).astype(float)
     curvature = (curvature + curvature.T) / 2
-    if np.linalg.eigvalsh(curvature)[0] <= 0:
-        return np.zeros(2), np.full(2, np.inf), np.array(first.shape[-2:]) / 2
+    if not np.linalg.eigvalsh(curvature)[0] > 0:
+        return np.zeros(2), np.full(2, np.inf), np.array(weight.shape[-2:]) / 2
     inverse = np.linalg.inv(curvature)
-    scatter = np.array([[(a * b).sum() for b in scores] for a in scores])
-    step = -inverse @ np.array([score.sum() for score in scores])
-    told = (weight * (slopes[0] ** 2 + slopes[1] ** 2)).sum(0)
+    scatter = np.array([[(a * b).sum(dtype=float) for b in scores] for a in scores])
+    step = -inverse @ np.array([score.sum(dtype=float) for score in scores])
+    told = (weight * (slopes[0] ** 2 + slopes[1] ** 2)).sum(0, dtype=float)
     y, x = np.arange(told.shape[0]) + 0.5, np.arange(told.shape[1]) + 0.5
     centre = np.array([(told.sum(1) * y).sum(), (told.sum(0) * x).sum()]) / told.sum()
     return step, np.sqrt(np.diag(inverse @ scatter @ inverse)), centre
-
-
-def _gradient(views: Array, smoothing: Array) -> tuple[Array, Array]:
-    """Return the gradients down and along the rows of the views, smoothed."""
-    from scipy import fft
-
-    sides = views.shape[-2:]
-    down, along, _ = fourier_grid(sides)
-    spectrum = 2j * np.pi * smoothing * fft.rfft2(views)
-    return fft.irfft2(spectrum * down, sides), fft.irfft2(spectrum * along, sides)
 
 
 def _block_sums(values: Array) -> Array:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.imaging.register import registered, some_frames
+from napari_lowdose.imaging.register import NotRegisteredError, registered, some_frames
 from napari_lowdose.imaging.split_layout import SplitLayout, cut_out
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def split_frame(
     >>> abs(dy - 1.3) < 0.1 and abs(dx + 2.6) < 0.1
     True
     """
+    frame = as_image(frame, "the frame")
     check_image(frame)
     if isinstance(layout, SplitLayout):
         return (*layout.split(frame), layout)
@@ -248,9 +250,10 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
     from napari_lowdose.imaging.distortion import distortion
     from napari_lowdose.imaging.shift_fraction import shift_fraction
 
-    coarse = registered(*guess.cut(frames), max_shift=_furthest(guess))
-    if coarse is None:
-        raise ValueError(_different(guess, None))
+    try:
+        coarse = registered(*guess.cut(frames), max_shift=_furthest(guess))
+    except NotRegisteredError as error:
+        raise ValueError(_different(guess, None)) from error
     shape = (frames.shape[-2], frames.shape[-1])
     whole = np.array(coarse.whole)
     for _ in range(3):

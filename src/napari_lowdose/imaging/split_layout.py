@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.sliceable import sliceable
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class SplitLayout:
         ValueError
             If the frames are of another size than the one that was measured.
         """
+        movie = as_image(movie, "the movie")
         if tuple(movie.shape[-2:]) != self.shape:
             raise ValueError(
                 f"frames of {movie.shape[-2]} x {movie.shape[-1]} pixels cannot be split as those "

@@ -1,11 +1,15 @@
 """TIFF files in and out, with their axes, pixel size and what was done to them.
 
-ImageJ, OME and plain TIFF are each written back as what they were.
+ImageJ, OME and plain TIFF are each written back as what they were, if that can hold the result.
 """
 
 from __future__ import annotations
 
-import logging
+import errno
+import math
+import stat
+import struct
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from napari_lowdose.imaging import ome_xml
 from napari_lowdose.imaging.atomic import written_whole
-from napari_lowdose.imaging.tiff_description import Flavour, describe, with_records
+from napari_lowdose.imaging.tiff_description import Flavour, describe
+from napari_lowdose.imaging.tiff_form import tiff_form
+from napari_lowdose.imaging.tiff_frames import frame_list, grey_levels, read_frames
 
 if TYPE_CHECKING:
     import os
@@ -23,8 +30,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Beyond this an ImageJ TIFF has one directory and all pixels after it, as ImageJ itself does it.
-IMAGEJ_LIMIT = 2**32 - 2**25
+#: First bytes of TIFF and BigTIFF, in either byte order.
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MOST_TAGS = 4096  # of a page
+_NO_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
+_COLOUR = (
+    "This is a colour (RGB or indexed) image;"
+    " split it into channels and save the one to be denoised as greyscale."
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,32 +104,20 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     ('TYX', (0.25, 0.25), 'nm', 'imagej')
     """
     path = Path(path)
-    with _broken_chains() as broken:
-        try:
-            file = tifffile.TiffFile(path)
-        except OSError:
-            raise
-        except Exception as error:  # tifffile raises anything at all on a damaged file
-            raise ValueError(f"This is not a TIFF that can be read ({error}).") from error
+    _refuse_other_content(path)
+    notes: list[str] = []
+    for options in _interpretations(path, notes):
+        with _damage():
+            file = tifffile.TiffFile(path, **options)
         with file:
-            try:
-                series, page = file.series, file.pages.first
-            except Exception as error:
-                raise ValueError(f"This TIFF is damaged ({error}).") from error
-            if len(series) != 1:
-                raise ValueError(
-                    f"This TIFF holds {len(series)} separate images;"
-                    " save the one to be denoised as a file of its own."
-                )
-            axes = series[0].axes
-            _refuse_colours(page, axes, file.is_imagej)
-            if not axes.endswith("YX"):
-                raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
-            flavour, described = describe(file, axes)
-            pixels = _pixels(path, file)
-    if broken:
-        raise ValueError("This TIFF is cut off: frames at its end are missing.")
-    return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
+            _refuse_broken_chain(file)
+            if (image := _read(file, path, notes)) is not None:
+                break
+    else:
+        raise ValueError(f"This TIFF is damaged: {'; '.join(notes)}.")
+    for note in notes:
+        warnings.warn(f"the metadata of this TIFF are ignored: {note}.", UserWarning, stacklevel=2)
+    return image
 
 
 def write_tiff(
@@ -135,7 +136,7 @@ def write_tiff(
     Parameters
     ----------
     path : path
-        An OME-TIFF should end in ``.ome.tif``.
+        A name that ends in ``.ome.tif`` makes it an OME-TIFF, whatever the input is.
     pixels : (..., Y, X) array
         Of the same shape as ``like.pixels``.
     like : ImageFile
@@ -149,7 +150,8 @@ def write_tiff(
     Raises
     ------
     ValueError
-        If `path` is the input, or the shapes differ.
+        If `path` is the input, the shapes differ, or `path` is named ``.ome.tif`` and OME has
+        no place for the axes.
     FileExistsError
         If `path` exists and `overwrite` is False.
     OSError
@@ -169,21 +171,12 @@ def write_tiff(
     check_target(path, like.source, overwrite=overwrite)
     if pixels.shape != like.pixels.shape:
         raise ValueError(f"The result is {pixels.shape}, the input {like.pixels.shape}.")
-    history = [*like.history, *([dict(record)] if record else [])]
-    options = dict(like.options)
-    metadata = options.get("metadata", {"axes": like.axes})
-    options["metadata"] = with_records(like.flavour, metadata, history)
-    options.setdefault("photometric", "minisblack")  # or (Y, X, 3) would be taken for colours
-    imagej = like.flavour == "imagej"
-    big = 4 * pixels.size > IMAGEJ_LIMIT
-    options["truncate"] = imagej and big
+    form = tiff_form(path, like, [*like.history, *([dict(record)] if record else [])])
     with (
         written_whole(path) as file,
-        tifffile.TiffWriter(
-            file, bigtiff=big and not imagej, imagej=imagej, ome=like.flavour == "ome"
-        ) as writer,
+        tifffile.TiffWriter(file, **form.writer) as writer,
     ):
-        writer.write(np.asarray(pixels, dtype=np.float32), **options)
+        writer.write(np.asarray(pixels, dtype=np.float32), **form.options)
 
 
 def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
@@ -211,53 +204,160 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
             raise FileExistsError(f"{path} exists already; choose another output or overwrite it.")
 
 
-def _refuse_colours(page: Any, axes: str, is_imagej: bool) -> None:
-    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
-    grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
-    # ImageJ's lookup tables are for display; elsewhere the indices mean colours.
-    if "S" in axes or page.samplesperpixel > 1 or not (grey or (palette and is_imagej)):
-        raise ValueError(
-            "This is a colour (RGB or indexed) image;"
-            " split it into channels and save the one to be denoised as greyscale."
-        )
+def _refuse_other_content(path: Path) -> None:
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would hang
+        raise ValueError("This is not a regular file.")
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if not start:
+        raise ValueError("This file is empty, not a TIFF.")
+    if start not in TIFF_MAGIC:
+        raise ValueError(f"This is not a TIFF file, whatever its name (it begins with {start!r}).")
 
 
-def _pixels(path: Path, file: tifffile.TiffFile) -> Any:
-    series = file.series[0]
+def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield arguments of TiffFile: with the file's own description, as a last resort without.
+
+    Adds to `notes` what is wrong with the description.
+    """
+    with _damage(), tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        if not page.imagewidth * page.imagelength:
+            raise ValueError("the image has no pixels")
+        text = page.description if file.is_ome else None
+    if text is None:
+        yield {}
+    else:
+        try:
+            yield {"omexml": ome_xml.of_this_file(text, path.name)}
+        except ome_xml.UnusableError as error:
+            notes.append(f"the OME-XML is unusable, {error}")
+    yield _NO_DESCRIPTION
+
+
+def _refuse_broken_chain(file: tifffile.TiffFile) -> None:
+    """Refuse a file where a page points to the next one, which is not there.
+
+    tifffile reads the pages before it, as if they were all.
+    """
+    if file.is_ndpi:  # its offsets have more bits than those of a TIFF
+        return
+    handle, form = file.filehandle, file.tiff
+    with _damage():
+        follows = file.pages.first.offset
+    offsets: set[int] = set()
+    while follows:
+        if follows in offsets:
+            raise ValueError("This TIFF is damaged: its frames point to each other in a circle.")
+        offsets.add(follows)
+        found = b""
+        if follows < handle.size:
+            handle.seek(follows)
+            found = handle.read(form.tagnosize)
+        if len(found) == form.tagnosize:
+            (n_tags,) = struct.unpack(form.tagnoformat, found)
+            if n_tags > _MOST_TAGS:
+                raise ValueError(f"This TIFF is damaged: frame {len(offsets)} cannot be found.")
+            handle.seek(follows + form.tagnosize + n_tags * form.tagsize)
+            found = handle.read(form.offsetsize)
+        if len(found) < form.offsetsize:
+            raise ValueError(
+                f"This TIFF is cut off: the frames from frame {len(offsets)} on are missing."
+            )
+        (follows,) = struct.unpack(form.offsetformat, found)
+
+
+def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | None:
+    """Return the image; None, and a note, if the description of it is wrong."""
     try:
-        if series.dataoffset is not None:  # uncompressed, in one piece
-            return tifffile.memmap(path, mode="r")
-        if any(page is None or 0 in page.databytecounts for page in series.pages):
-            # tifffile fills these with zeros, which would look like data.
-            raise ValueError("some are missing")
-        return series.asarray()
-    except OSError:
-        raise
+        series = file.series
+        complete = _describes_all(series, file, path)
     except Exception as error:
-        raise ValueError(f"The pixels of this TIFF cannot be read ({error}).") from error
+        notes.append(f"the description is wrong ({_reason(error)})")
+        return None
+    if not complete:
+        notes.append(f"the description does not fit the {len(file.pages)} frames in the file")
+        return None
+    if len(series) != 1:
+        raise ValueError(
+            f"This TIFF holds {len(series)} separate images;"
+            " save the one to be denoised as a file of its own."
+        )
+    if series[0].kind in ("generic", "uniform"):
+        _refuse_pages_without_pixels(file)
+    page, axes = file.pages.first, series[0].axes
+    is_palette = _is_palette(page, axes, file.is_imagej)
+    if not axes.endswith("YX"):
+        raise ValueError(f"This TIFF has the axes {axes}; rows and columns must come last.")
+    if series[0].keyframe.dtype is None:
+        raise ValueError("This TIFF is damaged: its pixels have an unknown format.")
+    pixels = read_frames(path, series[0])
+    if len(pixels) < series[0].shape[0] and len(pixels) == 1:  # an acquisition was aborted
+        pixels, axes = pixels[0], axes[1:]
+    if is_palette:
+        levels = grey_levels(page, pixels)
+        if levels is None:
+            raise ValueError(_COLOUR)
+        pixels = levels
+    with _damage():
+        flavour, described = describe(file, axes)
+    if pixels.ndim and pixels.shape[0] < series[0].shape[0]:
+        described["options"]["metadata"].pop("Labels", None)
+    return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
 
 
-class _BrokenChains(logging.Filter):
-    """Catches what tifffile only logs: a file that ends before its last page."""
+def _refuse_pages_without_pixels(file: tifffile.TiffFile) -> None:
+    """Refuse a file with a page that tifffile leaves out, because its tags are lost."""
+    n_pages = len(file.pages)
+    for number, page in enumerate(file.pages):
+        if not page.dataoffsets or not page.shape:
+            raise ValueError(
+                f"This TIFF is damaged: {frame_list([number], n_pages)} has no pixels."
+            )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if "invalid page offset" not in message:
-            return True
-        self.found.append(message)
-        return False
+def _describes_all(
+    series: list[tifffile.TiffPageSeries], file: tifffile.TiffFile, path: Path
+) -> bool:
+    """Whether no frame in the file goes unmentioned by its description.
+
+    Additional pages of another kind (a thumbnail, a pyramid) do not count.
+    """
+    if len(series) != 1 or not (file.is_ome or file.is_imagej or file.is_shaped):
+        return bool(series)
+    pages = list(series[0]._pages)
+    described = len({page.index for page in pages if page is not None})
+    if len(pages) == 1:  # of one frame, or of many that follow without a page of their own
+        described = math.prod(series[0].shape) // series[0].keyframe.size
+    if len(file.pages) <= described:
+        return True
+    with tifffile.TiffFile(path, **_NO_DESCRIPTION) as raw:
+        alike = sum(page.hash == series[0].keyframe.hash for page in raw.pages)
+    return alike <= described
 
 
 @contextmanager
-def _broken_chains() -> Iterator[list[str]]:
-    watch = _BrokenChains()
-    log = logging.getLogger("tifffile")
-    log.addFilter(watch)
+def _damage() -> Iterator[None]:
+    """Turn what tifffile raises on a damaged file, which is anything at all, into a sentence."""
     try:
-        yield watch.found
-    finally:
-        log.removeFilter(watch)
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise ValueError(f"This TIFF is damaged ({_reason(error)}).") from error
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
+
+def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
+    """Whether the pixels are indices into a palette; colours are refused."""
+    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+    grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
+    if "S" in axes or page.samplesperpixel > 1 or not (grey or palette):
+        raise ValueError(_COLOUR)
+    return palette and not is_imagej  # ImageJ's lookup tables are for display only

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
-from xml.etree import ElementTree
 
-import numpy as np
 import tifffile
+
+from napari_lowdose.imaging.ome_xml import UnusableError, length, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,16 +64,19 @@ def _imagej(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
 
 
 def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
-    root = ElementTree.fromstring(file.ome_metadata or "")
-    image = root.find("{*}Image")
+    try:
+        image = parse(file.ome_metadata or "").find("{*}Image")
+    except UnusableError:
+        image = None
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:  # a companion file has the description
         return _plain(file, axes)
-    kept = ("PhysicalSize", "TimeIncrement")
-    metadata: dict[str, Any] = {k: v for k, v in pixels.attrib.items() if k.startswith(kept)}
-    metadata["axes"] = axes
-    if name := image.get("Name"):
-        metadata["Name"] = name
+    metadata: dict[str, Any] = {"axes": axes}
+    for name, text in pixels.attrib.items():
+        if name in ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "TimeIncrement"):
+            _keep_length(metadata, name, text, pixels.get(f"{name}Unit"))
+    if title := image.get("Name"):
+        metadata["Name"] = title
     description, history = _take_records(image.findtext("{*}Description") or "")
     if description:
         metadata["Description"] = description
@@ -81,8 +85,8 @@ def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
     if shared := shared - {"ID", "SamplesPerPixel"}:
         metadata["Channel"] = {key: [c[key] for c in channels] for key in sorted(shared)}
     resolution, code = _resolution(file.pages.first)
-    sizes = [float(pixels.get(f"PhysicalSize{axis}", "nan")) for axis in "YX"]
-    known = np.isfinite(sizes).all()
+    sizes = [length(metadata.get(f"PhysicalSize{axis}")) for axis in "YX"]
+    known = None not in sizes
     return {
         "pixel_size": tuple(sizes) if known else None,
         "unit": metadata.get("PhysicalSizeXUnit", "µm") if known else None,
@@ -91,16 +95,29 @@ def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
     }
 
 
+def _keep_length(metadata: dict[str, Any], name: str, text: str, unit: str | None) -> None:
+    if length(text) is None:
+        warnings.warn(
+            f"{name} in the metadata is {text!r:.30}, which is not a length: it is ignored.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return
+    metadata[name] = text
+    if unit is not None:
+        metadata[f"{name}Unit"] = unit
+
+
 def _plain(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
     page = file.pages.first
     shaped = dict((file.shaped_metadata or ({},))[0])
-    history = tuple(shaped.pop(RECORD, []))
+    history = _records(shaped.pop(RECORD, []))
     metadata = {k: v for k, v in shaped.items() if k not in ("shape", "truncated")}
     metadata["axes"] = axes
     resolution, code = _resolution(page)
     options = _resolution_options(resolution, code) | {"metadata": metadata}
-    if page.description and not page.description.startswith('{"shape"'):
-        options["description"] = page.description.encode()
+    if page.description and not (page.is_shaped or page.is_ome or page.is_imagej):
+        options["description"] = page.description.encode(errors="replace")
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         options["photometric"] = "miniswhite"
     unit = {2: "inch", 3: "cm"}.get(code)
@@ -110,6 +127,11 @@ def _plain(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
         "options": options,
         "history": history,
     }
+
+
+def _records(found: Any) -> tuple[dict[str, Any], ...]:
+    """Return the records in a file; what another program wrote under their name is none."""
+    return tuple(r for r in found if isinstance(r, dict)) if isinstance(found, list) else ()
 
 
 def with_records(
@@ -152,19 +174,31 @@ def _take_records(text: str) -> tuple[str, tuple[dict[str, Any], ...]]:
             head, _, tail = line.partition(f"{RECORD}: ")
             if head or not tail:
                 raise ValueError
-            records.append(json.loads(tail))
-        except ValueError:
+            record = json.loads(tail)
+            if not isinstance(record, dict):
+                raise ValueError
+            records.append(record)
+        except (ValueError, RecursionError):
             others.append(line)
     return "\n".join(others), tuple(records)
 
 
 def _resolution(page: Any) -> tuple[tuple[tuple[int, int], tuple[int, int]] | None, int]:
     """Return X and Y resolution as they are written, and the code of their unit."""
-    tags = [page.tags.get(name) for name in ("XResolution", "YResolution")]
-    code = int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 2
-    if None in tags or any(0 in tag.value for tag in tags):
+    code = page.tags.valueof("ResolutionUnit", 2)
+    along = [_rational(page.tags.valueof(f"{axis}Resolution")) for axis in "XY"]
+    if None in along:
         return None, 1
-    return (tags[0].value, tags[1].value), code
+    return (along[0], along[1]), code if code in (1, 2, 3) else 1  # type: ignore[return-value]
+
+
+def _rational(value: Any) -> tuple[int, int] | None:
+    """Return numerator and denominator if they make a resolution."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return None
+    if not all(isinstance(part, int) and 0 < part < 2**32 for part in value):
+        return None
+    return value
 
 
 def _resolution_options(resolution: Any, code: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FINEST = 1.0  # px, standard deviation of the Gaussian that takes off the noise of neighbours
 COARSEST = 8  # the background, all that is wider than this part of the shorter side, goes too
+EVEN = 16  # part of the shorter side within which contrast is made even
 LEAST_OVERLAP = 1 / 3  # of each side: beyond, too little is left to train on
 
 
@@ -84,13 +85,10 @@ def overlap_correlation(
     ]
     products: Any = 0
     energies = [np.zeros(sides), np.zeros(sides)]
-    signal = _signal(first) * _signal(second)
-    for frames in zip(first, second, strict=True):
-        spectra = []
-        for frame, energy in zip(frames, energies, strict=True):
-            band = _scene_band(frame, signal)
+    for bands in zip(*scene_bands(first, second), strict=True):
+        for band, energy in zip(bands, energies, strict=True):
             energy += band**2
-            spectra.append(fft.rfft2(band, padded))
+        spectra = [fft.rfft2(band, padded) for band in bands]
         products = products + spectra[0].conj() * spectra[1]
     correlation = fft.irfft2(products, padded)
     lags = [np.arange(-far, far + 1) for far in reach]
@@ -100,6 +98,25 @@ def overlap_correlation(
     power = _overlap_energy(energies[0], *lags) * _overlap_energy(energies[1], *opposite)
     share = np.outer(*common) / np.prod(sides)
     return np.asarray(correlation * np.sqrt(share / np.maximum(power, np.finfo(float).tiny)))
+
+
+def scene_bands(first: Views, second: Views) -> tuple[Views, Views]:
+    """Return two views without noise and background, as rich in contrast all over.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) array
+
+    Returns
+    -------
+    first, second : (T, Y, X) float32 array
+    """
+    passed = _scene_filter(first.shape[-2:], _signal(first) * _signal(second))
+    one, other = (
+        np.stack([_scene_band(np.asarray(frame, np.float32), passed) for frame in view])
+        for view in (first, second)
+    )
+    return one, other
 
 
 def binned(views: Views, by: int) -> Views:
@@ -120,7 +137,7 @@ def binned(views: Views, by: int) -> Views:
 
 
 def _signal(views: Views) -> NDArray[np.float64]:
-    """Return how much of each frequency is above the noise, 0 to 1, as rings of them show."""
+    """Return how much of each frequency is above the noise, 0 to 1: of rings, from the middle."""
     from scipy import fft
 
     sides = views.shape[-2:]
@@ -133,19 +150,44 @@ def _signal(views: Views) -> NDArray[np.float64]:
     means = ring_means(power, rings, count)
     number = len(views) * np.bincount(rings.ravel(), count.ravel())
     noise = means[-1] * (1 + SIGNIFICANT / np.sqrt(np.maximum(number, 1)))
-    above = np.clip(1 - noise / np.maximum(means, np.finfo(float).tiny), 0, 1)
-    return np.asarray(above[rings])
+    return np.asarray(np.clip(1 - noise / np.maximum(means, np.finfo(float).tiny), 0, 1))
 
 
-def _scene_band(frame: NDArray[Any], signal: NDArray[np.float64]) -> Views:
-    """Return a frame without the pixels' own noise and without its background."""
-    from scipy import fft
-    from scipy.ndimage import gaussian_filter
-
-    frame = gaussian_filter(np.asarray(frame, np.float32), FINEST)
+def _scene_filter(sides: tuple[int, ...], signal: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the transfer, over the cosines of a frame, that leaves scene: no noise, no light."""
+    down, along = (np.arange(side) / (2 * side) for side in sides)
+    square = down[:, None] ** 2 + along**2
+    widest = min(sides) / COARSEST
+    passed = np.exp(-2 * (np.pi * FINEST) ** 2 * square)
+    passed *= 1 - np.exp(-2 * (np.pi * widest) ** 2 * square)
     if signal.any():
-        frame = fft.irfft2(fft.rfft2(frame - frame.mean()) * signal, frame.shape)
-    return np.asarray(frame - gaussian_filter(frame, min(frame.shape) / COARSEST))
+        rings = frequency_rings((down[:, None], along, np.array(np.prod(sides))))
+        passed *= signal[np.minimum(rings, len(signal) - 1)]
+    return passed.astype(np.float32)
+
+
+def _scene_band(frame: NDArray[Any], passed: NDArray[np.float32]) -> Views:
+    """Return a frame without the pixels' own noise and its background, as rich in contrast all over.
+
+    What is bright in one place only, on the specimen or on the sensor, must not decide alone.
+    """
+    from scipy import fft
+
+    # Cosines continue a frame evenly beyond its rim: one that is brighter on one side has no step.
+    band = fft.idctn(fft.dctn(frame - frame.mean(), norm="ortho") * passed, norm="ortho")
+    return np.asarray(band / _local_contrast(band))
+
+
+def _local_contrast(band: Views) -> Views:
+    """Return the root mean square around each pixel, not less than the typical one."""
+    from scipy import fft
+
+    sides = band.shape
+    down, along = (np.arange(side) / (2 * side) for side in sides)
+    around = np.exp(-2 * (np.pi * min(sides) / EVEN) ** 2 * (down[:, None] ** 2 + along**2))
+    square = fft.idctn(fft.dctn(band**2, norm="ortho") * around.astype(np.float32), norm="ortho")
+    least = np.median(square)
+    return np.asarray(np.sqrt(np.maximum(square, least) + np.finfo(np.float32).tiny))
 
 
 def _overlap_energy(energy: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any]) -> NDArray[Any]:

@@ -9,4 +9,5 @@ D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Opti
 from napari_lowdose.noise2noise.model import Noise2NoiseModel as Noise2NoiseModel
 from napari_lowdose.noise2noise.model import PairStep as PairStep
 from napari_lowdose.noise2noise.noise2noise import Noise2Noise as Noise2Noise
+from napari_lowdose.noise2noise.pixel_size import pixel_size_warning as pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep as TrainingStep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,16 +26,20 @@ def choose_device(wanted: str) -> torch.device:
     Raises
     ------
     ValueError
-        If there is no such device here.
+        If there is no such device here, or it holds no numbers ("meta").
     """
     if wanted == "auto":
         wanted = "mps" if torch.backends.mps.is_available() else "cpu"
         if torch.cuda.is_available():
             wanted = "cuda"
     try:
-        # As tensors call it: "cuda" is no tensor's device, "cuda:0" is
-        device = torch.empty(1, device=torch.device(wanted)).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names that torch will not know for long
+            # As tensors call it: "cuda" is no tensor's device, "cuda:0" is
+            device = torch.empty(1, device=torch.device(wanted)).device
+        if device.type == "meta":
+            raise NotImplementedError("tensors without numbers")
+    except Exception as error:  # each back end has its own: ModuleNotFoundError, AssertionError ...
         there = [name for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
                  if module.is_available()]  # fmt: skip
         raise ValueError(

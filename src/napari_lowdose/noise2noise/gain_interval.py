@@ -17,6 +17,7 @@ __all__ = ["GainInterval", "gain_interval"]
 
 _CONFIDENCE = 0.95
 _FEWEST_TILES = 3
+_DOMINATES = 10.0  # times the noise of all other tiles: outliers, and no gain can be told
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def gain_interval(
     GainInterval
         The scatter is that of the tiles, with Student's t; so the interval
         covers as well what other tiles of this image would have said.  Unknown
-        for fewer than 3 tiles, and without noise.
+        for fewer than 3 tiles, without noise, and where one tile has ten times the
+        noise of all others together: outliers.
 
     Raises
     ------
@@ -140,7 +142,8 @@ def gain_interval(
     if len(first) < _FEWEST_TILES:
         return GainInterval(-math.inf, math.inf)
     error, noise = _tile_errors(r1, r2, first, second, spectrum, use)
-    if not noise.mean() > 0:
+    largest_noise = float(noise.max())
+    if not noise.mean() > 0 or largest_noise > _DOMINATES * (noise.sum() - largest_noise):
         return GainInterval(-math.inf, math.inf)
     ratio = float(error.mean() / noise.mean())
     # Where there is more noise there is more error: the ratio scatters less than either

@@ -9,17 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.noise2noise.standardised import standardised
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+    from napari_lowdose.noise2noise.standardised import Standardised
 
     Pixels = NDArray[np.float32]
     Sums = NDArray[np.float64]
 
-__all__ = ["GainMatch", "match_gain"]
+__all__ = [
+    "GainMatch",
+    "common_signal",
+    "evenly_spread",
+    "match_gain",
+    "match_standardised",
+    "same_scene",
+]
 
 _RADII = (0, 1, 2, 4)  # rings of neighbours between these: 3 x 3, 5 x 5 and 9 x 9 pixels
 _BLOCKS = 8  # along each side of a frame: their scatter is the error
 _MAX_ERROR = 0.25  # relative: a gain known worse than that is not used
+_CHANCE = 5.0  # standard errors
+_UNITS = 1e3  # times the contrast: exposures in different units, where a gain of 1 is a bad guess
 _MAX_PIXELS = 2**22  # read: of a longer stack, frames evenly spread
 
 
@@ -60,8 +75,7 @@ class GainMatch:
         array([0., 2.], dtype=float32)
         """
         # A float32 would lose an int32's offset, a float16 the difference
-        wide = second.astype(np.result_type(second.dtype, np.float32))
-        return ((wide - self.offset) / self.gain).astype(np.float32)
+        return ((second.astype(np.float64) - self.offset) / self.gain).astype(np.float32)
 
 
 def match_gain(first: Any, second: Any) -> GainMatch:
@@ -121,34 +135,109 @@ def match_gain(first: Any, second: Any) -> GainMatch:
         )
     if first.ndim < 2 or min(first.shape[-2:]) < 2 * _RADII[-1] + 2:
         raise ValueError(f"exposures of shape {first.shape} are too small to match their gain.")
+    leading = first.shape[:-2]
+    chosen = (
+        tuple(int(i) for i in np.unravel_index(k, leading))
+        for k in evenly_spread(math.prod(leading), first.shape)
+    )
+    return match_standardised(
+        (standardised(np.asarray(first[at])), standardised(np.asarray(second[at]))) for at in chosen
+    )
+
+
+def match_standardised(pairs: Iterable[tuple[Standardised, Standardised]]) -> GainMatch:
+    """Estimate gain and offset as `match_gain` does, of pairs that are standardised already.
+
+    Parameters
+    ----------
+    pairs : iterable of two Standardised
+
+    Returns
+    -------
+    GainMatch
+    """
     sums: list[list[Sums]] = [[] for _ in _RADII[1:]]
     means, deviations = [], []
-    for at in _frames(first.shape):
-        pair = [np.asarray(exposure[at]) for exposure in (first, second)]
-        means.append([frame.mean(dtype=np.float64) for frame in pair])
-        centred = [
-            np.subtract(frame, mean, dtype=np.float64).astype(np.float32)
-            for frame, mean in zip(pair, means[-1], strict=True)
+    unit: list[float] = []  # of either exposure: products of small numbers would be none
+    for pair in pairs:
+        means.append([frame.mean for frame in pair])
+        deviations.append([frame.deviation for frame in pair])
+        if not all(deviations[-1]):
+            continue
+        unit = unit or deviations[-1]
+        images = [
+            frame.image * np.float32(frame.deviation / one)
+            for frame, one in zip(pair, unit, strict=True)
         ]
-        deviations.append([frame.std(dtype=np.float64) for frame in centred])
         for ring, (inner, outer) in enumerate(pairwise(_RADII)):
-            sums[ring].append(_block_sums(centred, inner, outer))
-    mean, deviation = np.mean(means, axis=0), np.mean(deviations, axis=0)
+            sums[ring].append(_block_sums(images, inner, outer))
+    shown = [all(each) for each in deviations]
+    if not any(shown):
+        shown = [True] * len(shown)
+    mean, deviation = (np.mean(np.array(each)[shown], axis=0) for each in (means, deviations))
     gain, error = 1.0, math.inf
-    if deviation.all():
-        candidates = (_gain(np.concatenate(blocks, axis=1), deviation) for blocks in sums)
+    if unit:
+        spread = deviation / unit
+        candidates = (_gain(np.concatenate(blocks, axis=1), spread) for blocks in sums)
         gain, error = min(candidates, key=lambda candidate: candidate[1])
+        gain *= unit[1] / unit[0]
     if error > _MAX_ERROR:
-        gain, error = 1.0, math.inf
+        ratio = float(deviation[1] / deviation[0]) if deviation.all() else 1.0
+        gain, error = 1.0 if 1 / _UNITS < ratio < _UNITS else ratio, math.inf
     return GainMatch(gain, float(mean[1] - gain * mean[0]), error)
 
 
-def _frames(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the indices of the frames to read, evenly spread over the leading axes."""
-    n = math.prod(shape[:-2])
+def common_signal(first: Pixels, second: Pixels) -> float:
+    """Return what pixels of one exposure share with their neighbours in the other.
+
+    Parameters
+    ----------
+    first, second : (Y, X) float32 array
+        Standardised.
+
+    Returns
+    -------
+    float
+        The covariance in its standard errors, by the ring that shows most: above about 4 it is
+        a scene.
+    """
+    found = []
+    for inner, outer in pairwise(_RADII):
+        across = _block_sums([first, second], inner, outer)[2]
+        deviation = float(across.std(ddof=1))
+        found.append(float(across.mean()) / deviation * math.sqrt(across.size) if deviation else 0)
+    return max(found)
+
+
+def same_scene(first: Pixels, second: Pixels) -> bool:
+    """Tell whether two small exposures show the same scene, where `common_signal` is too unsure.
+
+    What neighbours share across the exposures is beyond the chance of white noise, and at least
+    half of what they share within each.
+
+    Parameters
+    ----------
+    first, second : (Y, X) float32 array
+        Standardised.
+    """
+    border = _RADII[-1]
+    pixel = [frame[border:-border, border:-border] for frame in (first, second)]
+    for inner, outer in pairwise(_RADII):
+        ring = [
+            _box(frame, outer, border) - _box(frame, inner, border) for frame in (first, second)
+        ]
+        within = [float(np.vdot(one, around)) for one, around in zip(pixel, ring, strict=True)]
+        across = float(np.vdot(pixel[0], ring[1]) + np.vdot(pixel[1], ring[0])) / 2
+        chance = math.sqrt(float(pixel[0].var() * ring[1].var()) * pixel[0].size)
+        if min(within) > 0 and across > max(_CHANCE * chance, math.sqrt(math.prod(within)) / 2):
+            return True
+    return False
+
+
+def evenly_spread(n: int, shape: tuple[int, ...]) -> list[int]:
+    """Return which of `n` frames of (..., Y, X) to read, where reading all would take long."""
     n_read = max(1, min(n, _MAX_PIXELS // (shape[-2] * shape[-1])))
-    chosen = np.linspace(0, n - 1, n_read).round().astype(int)
-    return [tuple(int(i) for i in np.unravel_index(k, shape[:-2])) for k in chosen]
+    return [int(k) for k in np.linspace(0, n - 1, n_read).round()]
 
 
 def _block_sums(pair: list[Pixels], inner: int, outer: int) -> Sums:

@@ -10,16 +10,21 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_frame, check_image
 from napari_lowdose.noise2noise.gain_matching import GainMatch
-from napari_lowdose.steps import Step, over_frames, report
+from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.noise2noise.parameters import device_name, flag, is_finite, one_of
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
+from napari_lowdose.steps import Step, is_constant, over_frames, report
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.noise2noise.brightness_levels import Level
     from napari_lowdose.noise2noise.presets import Preset
 
 SMALLEST_FRAME = 32
@@ -61,6 +66,10 @@ class Noise2NoiseModel:
         Its weights.
     offset, scale : float
         The normalisation, one for all: the network sees (frame - offset) / scale.
+    levels : tuple of Level
+        Contrast of the channels, or of other frames of very different brightness, and the gain
+        of the second exposure there.  Where there are any, each frame is normalised by its own
+        mean and standard deviation, and not by `offset` and `scale`.
     match : GainMatch
         Gain and offset of the second exposures against the first.
     both, one : (slope, intercept)
@@ -81,15 +90,22 @@ class Noise2NoiseModel:
         The mean over how many flips and rotations of a frame.  8 costs eight times the time
         and gains about 0.3 dB; "auto" is 8 for a single frame of up to 1024 x 1024 pixels,
         else 1.
-    device : str
-        "auto", "cpu", "cuda", "mps" ...
+    outliers : "remove" or "keep"
+        What the result shows at cosmic rays, hot and dead pixels: the scene that the network
+        finds there, or the pixels as they are.
+    device : str or torch.device
+        "auto" (or None), "cpu", "cuda", "mps" ...
+    pixel_size : (float, float), optional
+        Height and width of a pixel in the training images; one number for both.
+    pixel_unit : str, optional
+        The unit of `pixel_size`, for example "nm".
     state : object
         What continuing the training exactly needs; not saved in the file.
 
     Raises
     ------
     ValueError
-        If `use` or `orientations` is none of theirs.
+        If `use`, `orientations` or `outliers` is none of theirs.
 
     Examples
     --------
@@ -116,14 +132,22 @@ class Noise2NoiseModel:
     use: Literal["both", "first"] = "both"
     normalise: bool = False
     orientations: Literal["auto", 1, 8] = "auto"
+    levels: tuple[Level, ...] = ()
+    outliers: Literal["remove", "keep"] = "remove"
     device: str = "auto"
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str | None = None
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.use not in ("both", "first"):
-            raise ValueError(f"use must be 'both' or 'first', not {self.use!r}.")
-        if self.orientations not in ("auto", 1, 8):
-            raise ValueError(f"orientations must be 'auto', 1 or 8, not {self.orientations!r}.")
+        object.__setattr__(self, "use", one_of("use", self.use, ("both", "first")))
+        object.__setattr__(self, "normalise", flag("normalise", self.normalise))
+        object.__setattr__(self, "device", device_name(self.device))
+        object.__setattr__(self, "orientations", _orientations(self.orientations))
+        object.__setattr__(self, "outliers", one_of("outliers", self.outliers, ("remove", "keep")))
+        size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
+        object.__setattr__(self, "pixel_size", size)
+        object.__setattr__(self, "pixel_unit", unit)
 
     def steps(self, image: Any | Pair) -> Iterator[Step]:
         """Denoise frames, or pairs of frames.
@@ -143,11 +167,12 @@ class Noise2NoiseModel:
         Raises
         ------
         ValueError
-            If a frame cannot be denoised as it is.
+            If a frame cannot be denoised as it is, or its result is not finite.
         MemoryError
             If even small tiles need too much.
         """
-        exposures = image if isinstance(image, tuple) else (image,)
+        given = image if isinstance(image, tuple) else (image,)
+        exposures = tuple(as_image(exposure) for exposure in given)
         for exposure in exposures:
             check_image(exposure)
         if len(exposures) not in (1, 2) or len({exposure.shape for exposure in exposures}) > 1:
@@ -159,35 +184,48 @@ class Noise2NoiseModel:
         part_of_movie = hasattr(exposures[0], "frame_names")  # which is warned of once
         told = _told.setdefault(self, set()) if part_of_movie else set()
 
+        in_movie = exposures[0].ndim > 2
+        n_outliers = 0
+
         def frame_steps(*exposures: NDArray[Any]) -> Iterator[Step]:
+            nonlocal n_outliers
             for exposure in exposures:
-                check_frame(exposure, SMALLEST_FRAME)
-            self._warn_if_unlike(exposures[0], told)
+                if not (in_movie and is_constant(exposure)):  # a shutter was closed
+                    check_frame(exposure, SMALLEST_FRAME)
+            frames = NormalisedFrames.of(self, *exposures)
+            n_outliers += frames.sound.n_outliers
             yield Step(fraction=0.0, message="applying the network")
+            if any(frames.sound.constant):
+                yield from self._closed_steps(predictor, orientations, frames, told)
+                return
+            self._warn_if_unlike(frames, told)
             if len(exposures) == 2:
-                yield from self._pair_steps(predictor, orientations, *exposures)
+                yield from self._pair_steps(predictor, orientations, frames)
                 return
             output = yield from report(
-                predictor.steps(self.normalised(exposures[0]), orientations),
-                0.0, 1.0, "applying the network",
-            )  # fmt: skip
-            yield Step(fraction=1.0, message="done", image=self.intensities(output, self.one))
+                predictor.steps(frames.inputs[0], orientations), 0.0, 1.0, "applying the network"
+            )
+            yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
 
-        yield from over_frames(image, frame_steps)
+        yield from over_frames(exposures, _finite_only(frame_steps), self.of_constant)
+        if n_outliers and "outliers" not in told:
+            told.add("outliers")
+            warnings.warn(self._about_outliers(n_outliers), UserWarning, stacklevel=2)
 
-    def normalised(self, frame: NDArray[Any]) -> NDArray[np.float32]:
-        """Return a frame as the network takes it."""
-        wide = frame.astype(np.result_type(frame.dtype, np.float32))
-        with np.errstate(over="ignore"):  # so far from those of the training: it is warned of
-            return ((wide - self.offset) / self.scale).astype(np.float32)
+    def of_constant(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what a frame that is constant (a closed shutter) is in a result.
 
-    def intensities(
-        self, output: NDArray[np.float32], slope_intercept: tuple[float, float]
-    ) -> NDArray[np.float32]:
-        """Return an output of the network in the units of the exposures, or 0 to 1."""
-        slope, intercept = self._in_units(slope_intercept)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return output * np.float32(slope) + np.float32(intercept)
+        Parameters
+        ----------
+        *frames : (Y, X) arrays
+            One frame, or the two of a pair.
+
+        Returns
+        -------
+        (Y, X) float32 array
+            The first as it is; where the result is normalised, in its units.
+        """
+        return NormalisedFrames.of(self, *frames).unchanged()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into a safetensors file; an existing one is replaced as a whole.
@@ -229,16 +267,6 @@ class Noise2NoiseModel:
 
         return load_model(path)
 
-    def _in_units(self, slope_intercept: tuple[float, float]) -> tuple[float, float]:
-        """Return slope and intercept that bring an output to what the person gets."""
-        slope, intercept = slope_intercept
-        slope, intercept = slope * self.scale, intercept * self.scale + self.offset
-        if self.normalise:
-            low, high = self.value_range
-            width = high - low or 1.0
-            slope, intercept = slope / width, (intercept - low) / width
-        return slope, intercept
-
     def _predictor(self) -> Any:
         """Return the network, built once: a lazy movie asks for every frame by itself."""
         from napari_lowdose.noise2noise.device import choose_device
@@ -250,33 +278,91 @@ class Noise2NoiseModel:
         return _predictors[self]
 
     def _pair_steps(
-        self, predictor: Any, orientations: int, first: NDArray[Any], second: NDArray[Any]
+        self, predictor: Any, orientations: int, frames: NormalisedFrames
     ) -> Generator[Step, None, None]:
-        normal = self.normalised(first)
+        first, second = frames.inputs
         end = 0.5
         r1 = yield from report(
-            predictor.steps(normal, orientations), 0.0, end, "applying the network to the first"
+            predictor.steps(first, orientations), 0.0, end, "applying the network to the first"
         )
-        partner = self.normalised(self.match.to_first(second))
         r2 = yield from report(
-            predictor.steps(partner, orientations), end, 1.0, "applying the network to the second"
+            predictor.steps(second, orientations), end, 1.0, "applying the network to the second"
         )
         if any(self.shift):
             r2 = _shifted_back(r2, self.shift)
         mean = (r1 + r2) / 2
-        slope, _ = self._in_units(self.both)
-        disagreement = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = self.intensities(r1, self.one)
+        slope, _ = frames.units(self.both)
+        disagreement = np.zeros(frames.given[0].shape, np.float32)
+        disagreement[frames.sound.area] = np.abs(r1 - r2) * np.float32(slope / 2)
+        image = frames.image(r1, self.one)
         if self.use == "both":
-            image = self.intensities(mean, self.both)
+            image = frames.image(mean, self.both)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
-    def _warn_if_unlike(self, frame: NDArray[Any], told: set[str]) -> None:
+    def _closed_steps(
+        self, predictor: Any, orientations: int, frames: NormalisedFrames, told: set[str]
+    ) -> Generator[Step, None, None]:
+        """Denoise a frame of a movie of which one exposure, or both, were not made."""
+        constant = frames.sound.constant
+        if all(constant) or (constant[0] and self.use == "first"):
+            yield Step(fraction=1.0, message="constant", image=frames.unchanged())
+            return
+        good = constant.index(False)
+        name = ("first", "second")[good]
+        kind = f"from the {name} alone"
+        if kind not in told:
+            told.add(kind)
+            warnings.warn(
+                f"One exposure of a frame is constant: the result is {kind}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        output = yield from report(
+            predictor.steps(frames.inputs[good], orientations),
+            0.0, 1.0, f"applying the network to the {name}",
+        )  # fmt: skip
+        if good and any(self.shift):
+            output = _shifted_back(output, self.shift)
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
+
+    def _about_outliers(self, n: int) -> str:
+        pixels = f"{n} outlier pixel{'s' if n > 1 else ''}, which neither scene nor noise explains,"
+        if self.outliers == "keep":
+            return f"{pixels} {'were' if n > 1 else 'was'} put back after."
+        return f"{pixels} {'were' if n > 1 else 'was'} removed (outliers='keep' keeps them)."
+
+    def _warn_if_unlike(self, frames: NormalisedFrames, told: set[str]) -> None:
         """Warn once if a frame is not like those that the network was trained on."""
+        frame = frames.inputs[0] if self.levels else frames.sound.frames[0]
         for kind, sentence in unlike(self.record.get("exposures", {}), frame):
             if kind not in told:
                 told.add(kind)
                 warnings.warn(sentence, UserWarning, stacklevel=3)
+
+
+def _orientations(value: Any) -> Literal["auto", 1, 8]:
+    """Return the number as an int: 8.0 means 8, True means nothing."""
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    if is_finite(value) and value in (1, 8):
+        return 8 if value == 8 else 1
+    raise ValueError(f"orientations must be 'auto', 1 or 8, not {value!r:.100}.")
+
+
+def _finite_only(frame_steps: Callable[..., Iterator[Step]]) -> Callable[..., Iterator[Step]]:
+    """Refuse a result with NaN or infinity in it, instead of handing it on."""
+
+    def checked(*exposures: NDArray[Any]) -> Iterator[Step]:
+        for step in frame_steps(*exposures):
+            if step.image is not None and not np.isfinite(step.image).all():
+                raise ValueError(
+                    "the result of the network is not finite: its intensities are far from those "
+                    "of the training images, or the network is damaged. Train a network on images "
+                    "of this kind."
+                )
+            yield step
+
+    return checked
 
 
 def n_orientations(shape: tuple[int, ...]) -> int:
@@ -304,7 +390,10 @@ def unlike(known: Mapping[str, float], frame: NDArray[Any]) -> Iterator[tuple[st
             f"{known['mean']:.4g}: another offset or brightness, and the result may be wrong.",
         )
     noisier = here["noise"] / known["noise"] if known["noise"] else 1.0
-    if not 0.5 < noisier < 2:
+    # Channels, each in units of its own contrast, differ in noise: `least_noise` to `noise`
+    if not 0.5 < noisier * known["noise"] / known.get("least_noise", known["noise"] or 1) or (
+        noisier >= 2
+    ):
         yield (
             "noise",
             f"this image has {noisier:.2g} times the noise that the network was trained on: "

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
-import math
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_lowdose.imaging.atomic import written_whole
+from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
-from napari_lowdose.noise2noise.presets import Preset
+from napari_lowdose.noise2noise.presets import LARGEST, Preset
 
 if TYPE_CHECKING:
-    import os
+    from numpy.typing import NDArray
 
 FORMAT = "napari-lowdose noise2noise"
 VERSION = 1
-_LARGEST = 2**30  # bytes: no network of ours is a hundredth of it
+_LONGEST_HEADER = 2**22  # bytes: a thousand times what is usual
 _DEEPEST, _WIDEST = 8, 8192  # levels, channels
 _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a float32 divides by nothing smaller
+_GREATEST = float(np.finfo(np.float32).max)
+_MOST_STEPS = 2**40
+_DTYPES = {"F32": "float32", "I64": "int64"}
 _FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
            "orientations")  # fmt: skip
+_ADDED = ("pixel_size", "pixel_unit")  # fields that files of version 0.1.0 do not have
+_FOR_PIXELS = ("levels", "outliers")  # nor these
 
 
 def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
@@ -36,10 +44,9 @@ def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
         "architecture": dataclasses.asdict(model.architecture),
         "match": dataclasses.asdict(model.match),
         "record": dict(model.record),
-        **{name: getattr(model, name) for name in _FIELDS},
+        **{name: getattr(model, name) for name in (*_FIELDS, *_ADDED, *_FOR_PIXELS)},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
-    # (np.ascontiguousarray would give a single number an axis)
     # np.ascontiguousarray would make an axis of a single number
     content = save({name: np.asarray(w, order="C") for name, w in model.weights.items()}, header)
     with written_whole(path) as file:
@@ -50,31 +57,50 @@ def load_model(path: str | os.PathLike[str]) -> Noise2NoiseModel:
     """Read what `save_model` wrote; see `Noise2NoiseModel.load`."""
     from safetensors import SafetensorError, safe_open
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"a network is loaded from the path of its file, not from {path!r:.100}.")
     path = Path(path)
-    with open(path, "rb") as file:  # missing or forbidden: let the system say so
-        size = file.seek(0, 2)
-    if size > _LARGEST:
-        raise ValueError(f"{path.name} has {size / 2**30:.1f} GiB: it is no network of ours.")
+    _check_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             _check_header(header, path)
+            fields = _fields(header, path)
+            _check_shapes(file, fields["architecture"], path)  # before any of them is read
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
         # The last two: types of numbers that NumPy does not have
         raise ValueError(
             f"{path.name} is damaged, or no network (.safetensors) at all: {error}."
         ) from error
+    _check_weights(weights, path)
     try:
-        model = _model(json.loads(header["model"]), weights)
+        return Noise2NoiseModel(weights=weights, **fields)
     except _UNREADABLE as error:
         raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
-    _check_weights(model, path)
-    return model
 
 
 # What a description of the wrong form may raise on its way; RecursionError: lists in lists in ...
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what may be endless or huge before anything of it is read."""
+    about = path.stat()  # missing or forbidden: let the system say so
+    if stat.S_ISDIR(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "A folder is not a napari-lowdose model", str(path))
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(
+            f"{path.name} is a device or a pipe, not a file: it is not a napari-lowdose model."
+        )
+    if about.st_size > LARGEST:
+        raise ValueError(
+            f"{path.name} has {about.st_size / 2**30:.1f} GiB: it is no network of ours."
+        )
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if about.st_size <= 8 or length > _LONGEST_HEADER:
+        raise ValueError(f"{path.name} is damaged, or no network (.safetensors) at all.")
 
 
 def _check_header(header: dict[str, str], path: Path) -> None:
@@ -88,38 +114,75 @@ def _check_header(header: dict[str, str], path: Path) -> None:
         )
 
 
-def _model(about: dict[str, Any], weights: dict[str, Any]) -> Noise2NoiseModel:
-    """Return the model as described; raises one of `_UNREADABLE` where that makes no sense."""
+def _fields(header: dict[str, str], path: Path) -> dict[str, Any]:
+    """Return the fields of the model, but for its weights, as the header describes them."""
+    try:
+        return _described(json.loads(header["model"]))
+    except _UNREADABLE as error:
+        raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
+
+
+def _described(about: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields; raises one of `_UNREADABLE` where that makes no sense."""
     fields = {name: about[name] for name in _FIELDS}
+    fields |= {name: about.get(name) for name in _ADDED}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
     for name in ("both", "one", "value_range", "shift"):
         low, high = fields[name]
         fields[name] = (_number(low), _number(high))
-    match = GainMatch(**about["match"])
-    gain = _number(match.gain)
-    _number(match.offset)
-    record = about["record"]
-    if "exposures" in record:
-        for name in ("mean", "std", "noise"):
-            _number(record["exposures"][name])
-    n_steps = _number(record.get("n_steps", 0))
+    fields["levels"] = tuple(
+        Level(*map(_number, (contrast, gain, offset)))
+        for contrast, gain, offset in about.get("levels", ())
+    )
+    fields["outliers"] = about.get("outliers", "remove")
+    match = fields["match"] = GainMatch(**about["match"])
+    for value in (match.gain, match.offset):
+        _number(value)
+    _check_record(about["record"])
     sensible = (
         fields["scale"] >= _SMALLEST
-        and abs(gain) >= _SMALLEST
+        and abs(match.gain) >= _SMALLEST
+        and all(one.contrast > 0 and abs(one.gain) >= _SMALLEST for one in fields["levels"])
+        and fields["value_range"][0] <= fields["value_range"][1]
         and max(map(abs, fields["shift"])) <= 1
-        and isinstance(match.error, float)
+        and isinstance(match.error, (int, float))
+        and match.error >= 0
         and isinstance(fields["normalise"], bool)
         and not isinstance(fields["orientations"], (bool, float))
-        and isinstance(n_steps, int)
-        and n_steps >= 0
+        and isinstance(fields["pixel_unit"], str | None)
     )
     if not sensible:
         raise ValueError("out of range")
-    architecture = _architecture(Preset(**about["architecture"]))
-    return Noise2NoiseModel(
-        architecture=architecture, weights=weights, match=match, record=record, **fields
-    )
+    return {
+        **fields,
+        "architecture": _architecture(Preset(**about["architecture"])),
+        "record": about["record"],
+    }
+
+
+def _check_record(record: dict[str, Any]) -> None:
+    """Check what others read in the record, and that JSON can hold all of it."""
+    json.dumps(record, allow_nan=False)
+    for name in ("parameters", "preset", "versions", "pairs"):
+        dict(record.get(name, {}))
+    if exposures := record.get("exposures", {}):
+        known = {name: _number(value) for name, value in exposures.items()}
+        if not {"mean", "std", "noise"} <= set(known) or min(known["std"], known["noise"]) < 0:
+            raise ValueError("no mean, or no standard deviation")
+    n_steps, epochs = record.get("n_steps", 0), record.get("epochs", 0)
+    if not isinstance(n_steps, int) or not 0 <= _number(n_steps) < _MOST_STEPS:
+        raise ValueError(f"n_steps is {n_steps}")
+    if _number(epochs) < 0:
+        raise ValueError(f"epochs is {epochs}")
+    gain = record.get("gain_db")
+    if gain is not None:
+        low, high = gain
+        for limit in (low, high):
+            if limit is not None:
+                _number(limit)
+    for earlier in record.get("continued_from", ()):
+        _check_record(earlier)
 
 
 def _architecture(preset: Preset) -> Preset:
@@ -129,10 +192,10 @@ def _architecture(preset: Preset) -> Preset:
         "levels": (0, _DEEPEST),
         "unshuffle": (1, _LARGEST_BLOCK),
         "smoothing": (0, _WIDEST_SMOOTHING),
-        "batch_size": (1, 2**20),
-        "crop_size": (32, 2**20),
-        "epochs": (0, 2**40),
-        "steps": (0, 2**40),
+        "batch_size": (1, 2**12),
+        "crop_size": (32, 2**13),
+        "epochs": (0, _MOST_STEPS),
+        "steps": (0, _MOST_STEPS),
     }
     for name, (lowest, highest) in wholes.items():
         value = _number(getattr(preset, name))
@@ -149,26 +212,33 @@ def _architecture(preset: Preset) -> Preset:
 
 
 def _number(value: Any) -> float:
-    """Return `value` if it is a finite number, else raise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """Return `value` if a float32 can hold it, else raise."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not abs(value) <= _GREATEST
+    ):
         raise TypeError(f"{value!r:.50} is no number")
     return value
 
 
-def _check_weights(model: Noise2NoiseModel, path: Path) -> None:
-    """Check that the weights are those of the architecture, before torch is asked to."""
-    import torch
+def _check_shapes(file: Any, architecture: Preset, path: Path) -> None:
+    """Check that the weights are those of the architecture; only the header is read."""
+    from napari_lowdose.noise2noise.prediction import weight_shapes  # loads torch
 
-    from napari_lowdose.noise2noise.network import UNet
-
-    with torch.device("meta"):  # its shapes only: what is described may be larger than the memory
-        network = UNet(model.architecture)
-    expected = {
-        name: (tuple(w.shape), "f" if w.is_floating_point() else "i")
-        for name, w in network.state_dict().items()
-    }
-    found = {name: (tuple(w.shape), w.dtype.kind) for name, w in model.weights.items()}
-    if expected != found:
+    expected = weight_shapes(architecture)
+    names = set(file.keys())
+    found = {}
+    for name in names & set(expected):
+        part = file.get_slice(name)
+        found[name] = (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), ""))
+    if names != set(expected) or found != expected:
         raise ValueError(f"{path.name} is damaged: its weights do not fit its architecture.")
-    if not all(np.isfinite(w).all() for w in model.weights.values()):
-        raise ValueError(f"{path.name} is damaged: some of its weights are not numbers.")
+
+
+def _check_weights(weights: dict[str, NDArray[Any]], path: Path) -> None:
+    for name, weight in weights.items():
+        if not np.isfinite(weight).all():
+            raise ValueError(f"{path.name} is damaged: some of its weights are not numbers.")
+        if name.endswith("running_var") and (weight < 0).any():
+            raise ValueError(f"{path.name} is damaged: a variance in it is negative.")

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import math
-import numbers
+import os
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
-from napari_lowdose.noise2noise.model import n_orientations
+from napari_lowdose.imaging.arrays import as_image
+from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
+from napari_lowdose.noise2noise.parameters import (
+    device_name,
+    finite_numbers,
+    flag,
+    one_of,
+    positive,
+    whole_number,
+)
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_lowdose.noise2noise.model import Noise2NoiseModel, Pair
+    from napari_lowdose.noise2noise.model import Pair
     from napari_lowdose.noise2noise.presets import PresetName
     from napari_lowdose.steps import Step
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
+_POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # and the most
+_WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}
 _TRAINING = 0.95  # the fraction of the work that training is, about
 
 
@@ -48,8 +59,8 @@ class Noise2Noise:
         2 dB, or to the first alone, which is right where the two are not the same instant.
     normalise : bool
         Return the paper's normalised result, from about 0 to 1, and not the input's units.
-    device : str
-        "auto", "cpu", "cuda", "cuda:1", "mps".
+    device : str or torch.device
+        "auto" (or None), "cpu", "cuda", "cuda:1", "mps".
     seed : int
         Of every random choice: same seed, same result (on a CPU with as many threads).
     every : int
@@ -59,16 +70,24 @@ class Noise2Noise:
     crop_size : int, optional
         Side of a crop, pixels.
     learning_rate : float, optional
-        Of the optimiser (Adam), at its highest.
+        Peak learning rate of the optimiser (Adam), at most 1.
     width : int, optional
         Channels of the network's first level.
     shift : (float, float)
         What lies at (y, x) in the first exposure lies at (y + dy, x + dx) in the second, in
         pixels.  At most 1: cut the rest away at whole pixels.
+    outliers : "remove" or "keep"
+        Cosmic rays, hot and dead pixels take no part in the training.  In the result they show
+        the scene that the network finds there, or stay as they are.
     preview : tuple of int
         Of a stack of pairs: which one the interim images show.
-    start : Noise2NoiseModel, optional
-        A network to train further; `preset` and `width` are then its own.
+    pixel_size : float or (float, float), optional
+        Height and width of a pixel, kept with the network: it fits images of about this
+        pixel size only.
+    pixel_unit : str, optional
+        The unit of `pixel_size`, for example "nm".
+    start : Noise2NoiseModel or path, optional
+        A network to train further, or its file; `preset` and `width` are then its own.
 
     Raises
     ------
@@ -109,39 +128,43 @@ class Noise2Noise:
     width: int | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     preview: tuple[int, ...] = ()
+    pixel_size: tuple[float, float] | None = None
+    pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
+    outliers: Literal["remove", "keep"] = "remove"
 
     def __post_init__(self) -> None:
-        _one_of("preset", self.preset, ("auto", "fast", "paper"))
-        _one_of("use", self.use, ("both", "first"))
-        for name in ("epochs", "time_budget", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not (_is_finite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number, not {value!r}.")
-            if value is not None:  # JSON knows no NumPy numbers
-                plain = int if isinstance(value, numbers.Integral) else float
-                object.__setattr__(self, name, plain(value))
-        least = {"every": 1, "seed": 0, "batch_size": 1, "crop_size": 32, "width": 1}
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not _is_finite(value) or value != int(value) or value < lowest:
-                raise ValueError(
-                    f"{name} must be a whole number, at least {lowest}, not {value!r}."
-                )
-            object.__setattr__(self, name, int(value))
-        shift = _numbers(self.shift) or ()
+        checked: dict[str, Any] = {
+            "preset": one_of("preset", self.preset, ("auto", "fast", "paper")),
+            "use": one_of("use", self.use, ("both", "first")),
+            "outliers": one_of("outliers", self.outliers, ("remove", "keep")),
+            "normalise": flag("normalise", self.normalise),
+            "device": device_name(self.device),
+            "seed": whole_number("seed", self.seed, 0),
+            "every": whole_number("every", self.every, 1),
+        }
+        for name, highest in _POSITIVE.items():
+            if (value := getattr(self, name)) is not None:
+                checked[name] = positive(name, value, highest)
+        for name, limits in _WHOLE.items():
+            if (value := getattr(self, name)) is not None:
+                checked[name] = whole_number(name, value, *limits)
+        shift = finite_numbers(self.shift) or ()
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
                 f"shift must be (dy, dx) of at most {_LARGEST_SHIFT:g} pixel each, not "
                 f"{self.shift}: cut the exposures at whole pixels first (register_pair does)."
             )
-        object.__setattr__(self, "shift", shift)
-        preview = _numbers(self.preview)
+        preview = finite_numbers(self.preview)
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
-        object.__setattr__(self, "preview", tuple(map(int, preview)))
+        checked |= {"shift": shift, "preview": tuple(map(int, preview))}
+        checked["start"] = _network(self.start)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
+        object.__setattr__(self, "pixel_size", size)
+        object.__setattr__(self, "pixel_unit", unit)
 
     def steps(self, pair: Pair) -> Iterator[Step]:
         """Train a network on a pair, and denoise the pair with it.
@@ -234,6 +257,10 @@ class Noise2Noise:
             fraction=0.0, message="looking at the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
         refuse_bad_pair(first, second, self.shift)
+        if self.start is not None:
+            warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
+            if warning is not None:
+                warnings.warn(warning, UserWarning, stacklevel=3)
         from napari_lowdose.noise2noise.training import training_steps
 
         yield from training_steps(first, second, self, begun, reserve)
@@ -245,22 +272,15 @@ def _as_pair(pair: Any) -> Pair:
             "Noise2Noise needs a pair, (first, second): two exposures of the same scene. For one "
             "image take Reucid, or a network that was trained before."
         )
-    first, second = (each if hasattr(each, "shape") else np.asarray(each) for each in pair)
-    return first, second
+    return as_image(pair[0], "the first exposure"), as_image(pair[1], "the second exposure")
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)
-
-
-def _numbers(values: object) -> tuple[float, ...] | None:
-    """Return finite numbers as plain floats; None where something else is among them."""
-    if not isinstance(values, (tuple, list, np.ndarray)) or not all(map(_is_finite, values)):
-        return None
-    return tuple(map(float, values))
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        choices = ", ".join(repr(each) for each in allowed)
-        raise ValueError(f"{name} must be one of {choices}, not {value!r}.")
+def _network(start: Any) -> Noise2NoiseModel | None:
+    """Return the network to start from; a path is that of its file."""
+    if isinstance(start, (str, os.PathLike)):
+        return Noise2NoiseModel.load(start)
+    if start is not None and not isinstance(start, Noise2NoiseModel):
+        raise ValueError(
+            f"start must be a Noise2NoiseModel, or the path of its file, not {start!r:.100}."
+        )
+    return start

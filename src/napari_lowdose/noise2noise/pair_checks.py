@@ -4,46 +4,54 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_frame, check_image
-from napari_lowdose.noise2noise.gain_matching import match_gain
+from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
+from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.pair_agreement import (
+    Agreement,
     agreement,
     aligned,
     block_sums,
     cells,
     in_errors,
 )
+from napari_lowdose.noise2noise.sound_pixels import COARSEST, SMALLEST, sound_pixels
+from napari_lowdose.noise2noise.standardised import standardised
+from napari_lowdose.noise2noise.usable_pairs import FrameChoice, listed
+from napari_lowdose.steps import frame_name, is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.imaging.register import NotRegisteredError
+
     Frame = NDArray[np.float32]
     Blocks = NDArray[np.float64]
 
 __all__ = ["PairNote", "check_pair", "refuse_bad_pair"]
 
-SMALLEST = 32  # pixels: the least side of an exposure
+_LOOKED_AT = 9  # frames of a movie, evenly spread
 _WINDOW = 1024  # pixels: of a larger frame its middle is looked at
 _BLOCKS = 16  # along each side: their scatter is the error of every statistic
 _SURE = 5.0  # standard errors
+_SMALL = 64  # pixels: a field in which a correlation is hard to tell from chance
 _PART = 24  # pixels: the least side of parts that may move each by itself
 _SLOPE = 1.5  # pixels: the smoothing under a slope
 _SURPRISING = 4.0  # times the power by chance
 _CELL = 4  # pixels: side of the cells in whose means structure is looked for
-_COPY = 1e-6  # of the variance: two exposures that differ by less are one
 _LEAST_SHIFT = 0.3  # pixels: less does no harm worth a warning
 _CORRELATED = 0.12  # of neighbours in the difference, from which on it is said
 _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # of the noise's variance
 _COMMON_BESIDE_SCENE = 0.03  # of the scene's variance: less is detail, in exposures without noise
 _MOVED = 0.15  # correlation of the difference's blocks
 _UNLIKE = 2.0  # times as much light, or noise
+_SMOOTH = 100.0  # times as much noise: the other is no exposure of the same kind
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,9 @@ class PairNote:
         Training would be useless; the result may mislead; worth knowing.
     message : str
     kind : str
-        "shape", "unusable", "same", "different", "reversed", "shift", "moved",
-        "common noise", "correlated noise", "pixels", "gain" or "noise".
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
+        "common noise", "correlated noise", "pixels", "gain", "noise" or
+        "smooth".
     shift : (float, float), optional
         For "shift": how far the second is displaced against the first, pixels.
     """
@@ -74,8 +83,8 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     Parameters
     ----------
     first, second : (..., Y, X) array
-        The two exposures; NumPy or dask.  Of a stack the first, the middle and
-        the last frame are read.
+        The two exposures; NumPy or dask.  Of a movie, up to nine frames are read, evenly
+        spread; more where none of them can be used.
     shift : (float, float)
         (dy, dx), pixels, that is known already: what lies at (y, x) in the first lies
         at (y + dy, x + dx) in the second.
@@ -89,9 +98,10 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     Notes
     -----
     - Same: one is the other times a gain plus an offset, to a millionth of its variance.
-    - Shift: the peak of the cross-correlation, less a smooth background, by a
-      parabola along each axis; told if what the noise does to the correlation
-      cannot explain it.
+    - Frames: some of a movie are black, constant, repeated, or the same in both exposures.
+    - Shift: as `register_pair` finds it, which is refused if it differs between the quarters of
+      the frame; told if its error cannot explain it.
+    - Turned, reversed: the second is mirrored, rotated, or its contrast reversed.
     - Common noise: the cross-covariance of the two at lag 0 above what lags of 1,
       2 and 3 pixels predict; a pattern of the sensor, or an exposure in both.
       Detail of a single pixel in the scene looks the same.
@@ -108,7 +118,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     []
     >>> first = rng.poisson(scene)
     >>> print(check_pair(first, 2 * first)[0].message)
-    The two layers hold the same data: choose two exposures of the scene, or the network learns ...
+    The two exposures hold the same data: choose two exposures of the scene, or the network ...
     """
     if first.shape != second.shape:
         return [
@@ -119,22 +129,39 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
                 "shape",
             )
         ]
-    notes: dict[str, PairNote] = {}
     for name, exposure in (("first", first), ("second", second)):
         try:
             check_image(exposure)
         except ValueError as error:
             return [PairNote("refuse", _of(name, error), "unusable")]
-    n = math.prod(first.shape[:-2])
-    for k in sorted({0, n // 2, n - 1}):
-        at = tuple(int(i) for i in np.unravel_index(k, first.shape[:-2]))
-        for note in _check_frames(np.asarray(first[at]), np.asarray(second[at]), shift):
-            if note.level == "refuse" and note.kind == "unusable":
-                return [note]
-            before = notes.get(note.kind)
-            if before is None or _GRAVITY[note.level] < _GRAVITY[before.level]:
-                notes[note.kind] = note
-    return sorted(notes.values(), key=lambda note: _GRAVITY[note.level])
+    leading = first.shape[:-2]
+    n = math.prod(leading)
+    spread = [int(k) for k in np.linspace(0, n - 1, min(n, _LOOKED_AT)).round()]
+    choice = FrameChoice(leading)
+    found: dict[str, list[tuple[int, PairNote]]] = {}
+    looked_at: list[int] = []
+    for turn, k in enumerate([*spread, *sorted(set(range(n)) - set(spread))]):
+        if turn >= len(spread) and looked_at:
+            break
+        at = np.unravel_index(k, leading)
+        frames = (np.asarray(first[at]), np.asarray(second[at]))
+        try:
+            for name, frame in zip(("first", "second"), frames, strict=True):
+                _refuse_pixels(name, frame, n > 1)
+        except ValueError as error:
+            where = f"In {frame_name(k, leading)}: " if n > 1 else ""
+            return [PairNote("refuse", f"{where}{error}", "unusable")]
+        if not choice.is_usable(k, sound_pixels(*frames)):
+            continue
+        looked_at.append(k)
+        for note in _check_frames(*frames, shift):
+            found.setdefault(note.kind, []).append((k, note))
+    if not looked_at:
+        return [_no_frame(choice, n)]
+    notes = [_of_movie(each, looked_at, leading) for each in found.values()]
+    if choice:
+        notes.append(PairNote("note", f"Left out of the training: {choice}.", "frames"))
+    return sorted(notes, key=lambda note: _GRAVITY[note.level])
 
 
 def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> None:
@@ -172,46 +199,74 @@ def _of(name: str, sentence: object) -> str:
     return f"Of the {name} exposure: {sentence}"
 
 
+def _refuse_pixels(name: str, frame: NDArray[Any], in_movie: bool) -> None:
+    """Raise if a frame cannot be used; in a movie a constant one is left out."""
+    if in_movie and is_constant(frame):
+        return
+    try:
+        check_pixels(frame, SMALLEST, COARSEST)
+    except ValueError as error:
+        raise ValueError(_of(name, error)) from error
+
+
+def _no_frame(choice: FrameChoice, n: int) -> PairNote:
+    """Refuse a pair, or a movie of pairs, of which no frame can be used."""
+    if set(choice.left_out) == {"same"}:
+        exposures = "The two exposures" if n == 1 else "In every frame the two exposures"
+        return PairNote(
+            "refuse",
+            f"{exposures} hold the same data: choose two exposures of the scene, or the network "
+            "learns to return its input.",
+            "same",
+        )
+    return PairNote("refuse", f"There is no pair to train on: {choice}.", "unusable")
+
+
+def _of_movie(
+    found: list[tuple[int, PairNote]], looked_at: list[int], leading: tuple[int, ...]
+) -> PairNote:
+    """Say the gravest of what was found of one kind, and in which frames of those looked at."""
+    _, note = min(found, key=lambda each: _GRAVITY[each[1].level])
+    frames = sorted({k for k, _ in found})
+    if len(frames) == len(looked_at):
+        return note
+    if note.kind == "different" and len(frames) <= len(looked_at) / 2:
+        note = replace(note, level="note")  # dark ones: they are left out of the training
+    return replace(note, message=f"{note.message[:-1]} (seen in {listed(frames, leading)}).")
+
+
 def _check_frames(
     first: NDArray[Any], second: NDArray[Any], shift: tuple[float, float]
 ) -> Iterator[PairNote]:
     """Check one frame of each exposure."""
-    for name, frame in (("first", first), ("second", second)):
+    sound = sound_pixels(first, second)
+    for name, frame in zip(("first", "second"), sound.frames, strict=True):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            try:
-                check_frame(frame, SMALLEST)
-            except ValueError as error:
-                yield PairNote("refuse", _of(name, error), "unusable")
-                return
+            warn_of_pixels(frame)
         for warning in caught:
             yield PairNote("warn", _of(name, warning.message), "pixels")
-    one, two = _middle(first), _middle(second)
-    if _are_one(one, two):
-        yield PairNote(
-            "refuse",
-            "The two layers hold the same data: choose two exposures of the scene, or the network "
-            "learns to return its input.",
-            "same",
-        )
-        return
+    standard = [standardised(frame) for frame in sound.frames]
+    one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)
+    if agreed.trouble is not None:
+        yield _of_trouble(agreed.trouble)
+        return
     if agreed.found is None:
-        yield PairNote(
-            "warn",
-            "The two exposures have nothing in common that can be told from noise: they show "
-            "different scenes, or hardly any light.",
-            "different",
-        )
-        return
-    if agreed.reversed:
-        yield PairNote(
-            "warn",
-            "The second exposure shows the scene with its contrast reversed: invert one of the "
-            "two.",
-            "reversed",
-        )
-        return
+        small = min(one.shape) < _SMALL
+        if not small or not same_scene(*aligned(one, two, shift)):
+            why = "they show different scenes, or hardly any light"
+            if small:
+                height, width = one.shape
+                why = f"there is hardly any light, or {height} x {width} pixels are too few to tell"
+            yield PairNote(
+                "warn",
+                f"The two exposures have nothing in common that can be told from noise: {why}.",
+                "different",
+            )
+            return
+        agreed = Agreement(shift)
+    assert agreed.found is not None
     if agreed.off:
         yield PairNote(
             "warn",
@@ -222,7 +277,14 @@ def _check_frames(
         )
     one, two = aligned(one, two, agreed.found)
     if min(one.shape) >= SMALLEST // 2:
-        yield from _check_noise(one, two)
+        yield from _check_noise(one, two, standard[1].deviation / standard[0].deviation)
+
+
+def _of_trouble(error: NotRegisteredError) -> PairNote:
+    """Say why two exposures cannot be registered."""
+    kinds = {"parts": "moved", "turned": "turned", "reversed": "reversed"}
+    message = str(error)
+    return PairNote("warn", message[0].upper() + message[1:], kinds[error.kind])
 
 
 def _directions(shift: tuple[float, float]) -> str:
@@ -242,27 +304,23 @@ def _middle(frame: NDArray[Any]) -> Frame:
     return centred
 
 
-def _are_one(one: Frame, two: Frame) -> bool:
-    """Tell whether one is the other but for gain and offset."""
-    a, b = one.astype(np.float64), two.astype(np.float64)
-    product, power = float(np.vdot(a, b)), float(np.vdot(a, a)) * float(np.vdot(b, b))
-    # Constant in the middle, if not in the whole: nothing to tell them apart by
-    return power == 0 or product**2 >= (1 - _COPY) * power
-
-
 def _fine(frame: Frame) -> Frame:
     """Return the difference of neighbours along both axes: four times the noise's variance."""
     fine: Frame = frame[1:, 1:] - frame[1:, :-1] - frame[:-1, 1:] + frame[:-1, :-1]
     return fine
 
 
-def _check_noise(one: Frame, two: Frame) -> Iterator[PairNote]:
-    """Check whether what two aligned exposures differ in is independent noise."""
+def _check_noise(one: Frame, two: Frame, contrast: float) -> Iterator[PairNote]:
+    """Check whether what two aligned exposures differ in is independent noise.
+
+    Both are standardised; `contrast` is that of the second against the first.
+    """
     match = match_gain(one, two)
-    if math.isfinite(match.error) and not 1 / _UNLIKE <= match.gain <= _UNLIKE:
+    gain = match.gain * contrast
+    if math.isfinite(match.error) and not 1 / _UNLIKE <= gain <= _UNLIKE:
         yield PairNote(
             "note",
-            f"The second exposure is {match.gain:.2g} times as bright as the first: they are "
+            f"The second exposure is {gain:.2g} times as bright as the first: they are "
             "matched, and the fainter one limits the result.",
             "gain",
         )
@@ -276,6 +334,15 @@ def _check_noise(one: Frame, two: Frame) -> Iterator[PairNote]:
     if not 1 / (1 + _UNLIKE) <= share <= _UNLIKE / (1 + _UNLIKE):
         worse = "first" if share > 0.5 else "second"
         ratio = max(share, 1 - share) / max(min(share, 1 - share), 1e-3)
+        if ratio > _SMOOTH:
+            better = "second" if share > 0.5 else "first"
+            yield PairNote(
+                "warn",
+                f"The {better} exposure has hardly any noise beside the {worse} one: it looks "
+                "denoised already, or averaged; choose two raw exposures.",
+                "smooth",
+            )
+            return
         yield PairNote(
             "note",
             f"The {worse} exposure has {ratio:.2g} times the noise variance of the other: the mean "

@@ -132,6 +132,15 @@ def pad_to_period(frame: NDArray[np.float32], preset: Preset) -> NDArray[np.floa
     return np.pad(frame, [(0, more) for more in missing], mode="symmetric")
 
 
+def weight_shapes(preset: Preset) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape and dtype of each weight of such a network, without the memory for it."""
+    with torch.device("meta"):
+        weights = UNet(preset).state_dict()
+    return {
+        name: (tuple(w.shape), str(w.dtype).removeprefix("torch.")) for name, w in weights.items()
+    }
+
+
 def build_network(preset: Preset, weights: Mapping[str, Any]) -> UNet:
     """Return the network of `preset` with NumPy `weights`."""
     network = UNet(preset)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PresetName = Literal["auto", "fast", "paper"]
+LARGEST = 2**31  # bytes of all weights; the paper's have 31 million
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -40,9 +42,9 @@ class Preview:
             raise ValueError(
                 f"preview must be the index of a frame within {tuple(leading)}, not {index}."
             )
-        self._first, self._second = np.asarray(first[index]), None
-        if engine.use == "both" and not any(engine.shift) and self._first.size <= _BOTH:
-            self._second = np.asarray(second[index])
+        self._frames = [np.asarray(first[index])]
+        if engine.use == "both" and not any(engine.shift) and self._frames[0].size <= _BOTH:
+            self._frames.append(np.asarray(second[index]))
         self.index = index
         self.pass_seconds = 0.0
 
@@ -59,13 +61,14 @@ class Preview:
             For normalisation and intensities; its weights are not looked at.
         """
         begun = time.perf_counter()
-        r1 = yield from predictor.steps(model.normalised(self._first))
-        if self._second is None:
-            self.pass_seconds = time.perf_counter() - begun
-            return model.intensities(r1, model.one)
-        r2 = yield from predictor.steps(model.normalised(model.match.to_first(self._second)))
+        frames = NormalisedFrames.of(model, *self._frames)
+        r1 = yield from predictor.steps(frames.inputs[0])
+        self.pass_seconds = time.perf_counter() - begun
+        if len(self._frames) == 1:
+            return frames.image(r1, model.one)
+        r2 = yield from predictor.steps(frames.inputs[1])
         self.pass_seconds = (time.perf_counter() - begun) / 2
-        return model.intensities((r1 + r2) / np.float32(2), model.both)
+        return frames.image((r1 + r2) / np.float32(2), model.both)
 
 
 def _within(index: int, length: int) -> bool:

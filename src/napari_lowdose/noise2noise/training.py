@@ -23,8 +23,13 @@ from napari_lowdose.noise2noise.device import (
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import UNet, period
 from napari_lowdose.noise2noise.pearson_loss import pearson_loss
-from napari_lowdose.noise2noise.prediction import Predictor, build_network, numpy_weights
-from napari_lowdose.noise2noise.presets import PRESETS, Preset
+from napari_lowdose.noise2noise.prediction import (
+    Predictor,
+    build_network,
+    numpy_weights,
+    weight_shapes,
+)
+from napari_lowdose.noise2noise.presets import LARGEST, PRESETS, Preset
 from napari_lowdose.noise2noise.preview import Preview
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
@@ -67,7 +72,8 @@ def training_steps(
     device = choose_device(engine.device)
     start = engine.start
     normalisation = None if start is None else (start.offset, start.scale)
-    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation)
+    by_frame = None if start is None else bool(start.levels)
+    pairs = training_pairs(first, second, engine.every, engine.seed, normalisation, by_frame)
     preset = preset_of(engine, device)
     about = training_record(first, pairs, engine, preset, device)
     training = _Training(pairs, engine, preset, device, about)
@@ -92,7 +98,13 @@ def preset_of(engine: Noise2Noise, device: torch.device) -> Preset:
     if engine.start is not None:  # whose width is what it is
         preset, free = engine.start.architecture, free[:-1]
     wanted: dict[str, Any] = {each: getattr(engine, each) for each in free}
-    return replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
+    preset = replace(preset, **{each: set_ for each, set_ in wanted.items() if set_ is not None})
+    size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(preset).values())
+    if size > LARGEST:
+        raise ValueError(
+            f"width {preset.width} makes a network of {size / 2**30:.0f} GiB: choose a smaller one."
+        )
+    return preset
 
 
 @dataclass
@@ -159,7 +171,7 @@ class _Training:
         if self.engine.start is not None:  # to end with nothing worse than this
             self._judge()
         told = time.perf_counter()
-        previewed, cost = told - _PREVIEW / 2, 0.0
+        previewed, cost, pause = told - _PREVIEW / 2, 0.0, _PREVIEW
         while True:
             self._advance()
             done = self.state.step - self.first_step
@@ -171,12 +183,15 @@ class _Training:
                 self._judge()
             now = time.perf_counter()
             fraction = 1.0 if ended else min(1.0, max(done / n_steps, spent / budget))
-            if not ended and now - previewed > max(_PREVIEW, cost / _PREVIEW_SHARE):
+            if not ended and now - previewed > pause:
+                first = cost == 0
                 image = yield from self._picture(preview, fraction)
                 step = self.step_so_far("training", fraction, self.verdict)
                 yield replace(step, image=image, index=preview.index)
                 previewed = told = time.perf_counter()
                 cost = previewed - now
+                # The first pass is cold: what it took is no measure of the next
+                pause = _PREVIEW if first else max(_PREVIEW, cost / _PREVIEW_SHARE)
             elif judged or now - told > _SIGN_OF_LIFE:
                 verdict = self.verdict if judged else None
                 yield self.step_so_far("training", fraction, verdict, ended)
@@ -291,6 +306,8 @@ class _Training:
 
     def _model(self, verdict: Verdict) -> Noise2NoiseModel:
         pairs, engine = self.pairs, self.engine
+        # Of images that do not say, that of the network they continue
+        known = engine if engine.pixel_size is not None else engine.start or engine
         epochs = self.state.step / self.steps_per_epoch
         return Noise2NoiseModel(
             architecture=self.preset,
@@ -298,6 +315,8 @@ class _Training:
             offset=pairs.offset,
             scale=pairs.scale,
             match=pairs.match,
+            levels=pairs.levels,
+            outliers=engine.outliers,
             shift=engine.shift,
             both=verdict.both,
             one=verdict.one,
@@ -312,6 +331,8 @@ class _Training:
             use=engine.use,
             normalise=engine.normalise,
             device=engine.device,
+            pixel_size=known.pixel_size,
+            pixel_unit=known.pixel_unit,
             state=copy.deepcopy(self.state),
         )
 

@@ -42,7 +42,8 @@ class Verdict:
     value_range : (float, float)
         Least and greatest normalised intensity of the result there.
     gain : (float, float) or None
-        95 % interval of the gain, dB.
+        95 % interval of the gain, dB; of frames that differ much in brightness, of the channel
+        that gains least.
     """
 
     loss: float
@@ -74,8 +75,8 @@ class Validation:
     ) -> None:
         self._use = use
         self._side = pairs.side
-        self._spectrum = pairs.spectrum
-        self._scale = pairs.scale
+        level = pairs.level[[pair for pair, _, _ in pairs.tiles]]
+        self._levels = [(level == each, spectrum) for each, spectrum in enumerate(pairs.spectra)]
         wanted = pairs.side + 2 * _CONTEXT
         window = -(-wanted // period(preset)) * period(preset)
         self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, window, window)
@@ -109,17 +110,23 @@ class Validation:
     def _gain(
         self, intensities: tuple[float, float], *tiles: NDArray[np.float32]
     ) -> tuple[float, float] | None:
+        """Return the gain of the level, or channel, that gains least."""
         slope, intercept = intensities
-        r1, r2, first, second = (tile * np.float32(self._scale) for tile in tiles)
-        level = np.float32(intercept * self._scale)
-        interval = gain_interval(
-            slope * r1 + level, slope * r2 + level, first, second, self._spectrum, use=self._use
-        )
-        if math.isinf(interval.low):
+        r1, r2, first, second = tiles
+        r1, r2 = slope * r1 + intercept, slope * r2 + intercept
+        intervals = [
+            gain_interval(
+                r1[these], r2[these], first[these], second[these], spectrum, use=self._use
+            )
+            for these, spectrum in self._levels
+        ]
+        known = [interval for interval in intervals if math.isfinite(interval.low)]
+        if not known:
             return None
+        worst = min(known, key=lambda interval: interval.low)
         # Shifted, the first has less noise than it had: the gain counts from what it had.
         more = 10 * math.log10(2 / (1 + self._noise_left())) if self._shifted else 0.0
-        return interval.low + more, interval.high + more
+        return worst.low + more, worst.high + more
 
     def _noise_left(self) -> float:
         """Return what the shift leaves of the variance of white noise."""

@@ -57,6 +57,8 @@ def keep_choice(value: Any, most: int) -> Keep:
     most : int
         The largest count.
     """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not isinstance(value, Sequence | np.ndarray):
         count = whole_number("keep", value, 1)
         if count > most:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
 
@@ -93,6 +94,7 @@ def psf_width(image: NDArray[Any]) -> int:
     >>> psf_width(np.exp(-(x**2 + y**2) / (2 * 2.0**2)))
     9
     """
+    image = np.asarray(as_image(image))
     if image.ndim != 2:
         msg = f"The PSF width is estimated on one (Y, X) image, not on shape {image.shape}."
         raise ValueError(msg)

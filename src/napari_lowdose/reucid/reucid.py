@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
@@ -164,7 +165,7 @@ class Reucid:
         ValueError
             If the image cannot be denoised as it is, or the memory does not suffice.
         """
-        image = image if hasattr(image, "shape") else np.asarray(image)
+        image = as_image(image)
         check_image(image)
         # Once for all frames: from frame to frame another patch size would flicker.
         patch_size: list[tuple[int, bool]] = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_lowdose.image_or_pair import frame_index
 from napari_lowdose.steps import Step, frame_name
+from napari_lowdose.streaming.frame_hashes import HashedMovie, hash_of, together, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def open_client() -> Any:
 
 def frames_on_cluster(
     client: Any, worker: FrameWorker, image: ImageOrPair, numbers: list[int]
-) -> Iterator[tuple[int, Step]]:
+) -> Iterator[tuple[int, Step, str]]:
     """Denoise frames on a cluster, a few at a time, and yield each when it is finished.
 
     Parameters
@@ -53,32 +54,46 @@ def frames_on_cluster(
         Of the frame; frames come in any order.
     step : Step
         With the frame's image, or without any for a sign of life.
+    made_from : str
+        The hash of the input, with the image.
+
+    Raises
+    ------
+    ValueError
+        If a frame cannot be read, or denoised as it is.
     """
     # The result of a task, and not scattered: if the process that holds it dies, it is made again
     there = client.submit(_itself, worker, pure=False)
     left = list(reversed(numbers))
-    waiting: dict[Any, int] = {}
+    waiting: dict[Any, tuple[int, list[Any]]] = {}
     try:
         while left or waiting:
             threads = sum(client.nthreads().values()) or 1
             while left and len(waiting) < _AHEAD * threads:
                 number = left.pop()
-                waiting[_submit(client, there, image, number)] = number
+                future, frames = _submit(client, there, image, number)
+                waiting[future] = number, frames
             try:
                 finished = _wait(waiting)
             except TimeoutError:
                 message = f"{len(waiting)} frames are on the cluster"
-                yield number, Step(fraction=0.0, message=message)
+                yield number, Step(fraction=0.0, message=message), ""
                 continue
             for future in finished:
-                number = waiting.pop(future)
+                number, frames = waiting.pop(future)
                 name = frame_name(number, image.leading)
-                yield number, Step(fraction=0.0, message=f"{name}: done", image=future.result())
+                try:
+                    result, made_from = future.result()
+                except Exception as error:
+                    if any(getattr(frame, "status", "") == "error" for frame in frames):
+                        raise unreadable(error, name) from error
+                    raise
+                yield number, Step(fraction=0.0, message=f"{name}: done", image=result), made_from
     finally:
         client.cancel([there, *waiting])
 
 
-def _wait(waiting: dict[Any, int]) -> set[Any]:
+def _wait(waiting: dict[Any, Any]) -> set[Any]:
     """Return the futures that are finished, at least one; TimeoutError if none is for a while."""
     import distributed
 
@@ -87,20 +102,23 @@ def _wait(waiting: dict[Any, int]) -> set[Any]:
     return finished
 
 
-def _submit(client: Any, there: Any, image: ImageOrPair, number: int) -> Any:
-    """Send one frame: a lazy one is read on the cluster."""
+def _submit(client: Any, there: Any, image: ImageOrPair, number: int) -> tuple[Any, list[Any]]:
+    """Send one frame, and return it, too: a lazy one is read on the cluster."""
     index = frame_index(number, image.leading)
-    frames = [exposure[index] for exposure in image.exposures]
     if image.is_dask:
-        frames = [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in frames]
+        lazy = [exposure[index] for exposure in image.exposures]
+        frames = [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in lazy]
     else:
-        frames = [np.asarray(frame) for frame in frames]
-    return client.submit(_denoise, there, index, *frames, pure=False)
+        frames = [HashedMovie(exposure, [number])[(0,)] for exposure in image.exposures]
+    return client.submit(_denoise, there, index, *frames, pure=False), frames
 
 
 def _itself(worker: FrameWorker) -> FrameWorker:
     return worker
 
 
-def _denoise(worker: FrameWorker, index: tuple[int, ...], *frames: Any) -> NDArray[np.float32]:
-    return worker(index, *(np.asarray(frame) for frame in frames))
+def _denoise(
+    worker: FrameWorker, index: tuple[int, ...], *frames: Any
+) -> tuple[NDArray[np.float32], str]:
+    read = [np.asarray(frame) for frame in frames]
+    return worker(index, *read), together([hash_of(frame) for frame in read])

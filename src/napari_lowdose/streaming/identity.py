@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 _OF_NO_EFFECT = ("state", "record", "device", "preview")
 
 
-def input_hash(image: ImageOrPair) -> str:
-    """Return what tells one input from another: of the first and the last frame."""
-    digest = hashlib.sha256()
-    for exposure in image.exposures:
-        for index in {(0,) * len(image.leading), tuple(n - 1 for n in image.leading)}:
-            digest.update(np.ascontiguousarray(np.asarray(exposure[index])).tobytes())
-    return digest.hexdigest()
+def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
+    """Return a short text that is the same for the same work.
 
-
-def identity(engine: Engine, image: ImageOrPair, hashed: str) -> str:
-    """Return a short text that is the same for the same work."""
-    about = [type(engine).__name__, _plain(engine), image.about(), hashed]
+    Parameters
+    ----------
+    engine : Engine
+    image : ImageOrPair
+    pixels : str
+        A hash of what is compared of the pixels.
+    """
+    about = [type(engine).__name__, _plain(engine), image.about(), pixels]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_lowdose.widgets.garbage import collect_garbage, garbage_left_alone
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
@@ -149,6 +151,7 @@ class JobRunner(QObject):
             return
         if steps := self._worker.take():
             self._job.advanced.emit(steps)
+        collect_garbage()
         if self._job.outcome == "running":
             self._timer.start()
 
@@ -175,10 +178,12 @@ class JobRunner(QObject):
             job.advanced.emit(steps)
         self._job = self._worker = None
         job.end("failed" if job.error else "done" if worker.exhausted else "stopped")
+        if self._job is not None:  # started by what has just been told: the next waits for it
+            return
         waiting, self._next = self._next, None
-        if waiting is not None and self._job is None:
+        if waiting is not None:
             self._launch(waiting)
-        elif self._job is None:
+        else:
             self.finished.emit()
 
 
@@ -199,7 +204,7 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
     def work(self) -> None:
         if self.abort_requested:
             return
-        with contextlib.closing(_each(self._steps)) as steps:
+        with garbage_left_alone(), contextlib.closing(_each(self._steps)) as steps:
             for step in steps:
                 self._reached.append(step)
                 if self.abort_requested and step.fraction < 1:

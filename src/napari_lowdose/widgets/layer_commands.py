@@ -17,23 +17,30 @@ PLUGIN = "napari-lowdose"
 def denoise(viewer: Viewer) -> None:
     """Denoise what is selected: one image layer by REUCID, two as a pair.
 
-    Where the Noise2Noise widget is open with a network that was loaded or saved, one layer is
-    denoised with that.
+    A pair is looked at first, and trained on only if nothing is against it.  One layer is
+    denoised by the network in the Noise2Noise widget where the person said so there, and where
+    it fits.
     """
     images = selected_images(viewer)
     if len(images) == 2:
         pair_widget: Noise2NoiseWidget = open_widget(viewer, "Noise2Noise pair")
-        pair_widget.choose_pair(*images)
-        pair_widget.train()
+        pair_widget.train_when_checked(*images)
     elif len(images) == 1:
         pair_widget = opened_widget(viewer, "Noise2Noise pair")
-        network = pair_widget.network.network if pair_widget is not None else None
-        if network is not None and network.path is not None:
-            pair_widget.apply_to(images[0])
-            return
-        reucid: ReucidWidget = open_widget(viewer, "REUCID")
-        reucid.form.layer_combo.value = images[0]
-        reucid.denoise()
+        if pair_widget is not None and pair_widget.network.for_right_click.isChecked():
+            pair_widget.apply_if_it_fits(
+                images[0], lambda why: _denoise_by_reucid(viewer, images[0], why)
+            )
+        else:
+            _denoise_by_reucid(viewer, images[0])
+
+
+def _denoise_by_reucid(viewer: Viewer, layer: Image, why: str = "") -> None:
+    reucid: ReucidWidget = open_widget(viewer, "REUCID")
+    reucid.form.layer_combo.value = layer
+    reucid.denoise()
+    if why:
+        reucid.panel.warn(f"the network was not applied: {why}")
 
 
 def split_camera_frame(viewer: Viewer) -> None:
@@ -54,19 +61,19 @@ def selected_images(viewer: Viewer) -> list[Image]:
 
 
 def open_widget(viewer: Viewer, name: str) -> Any:
-    """Return our dock widget `name`; it is opened if it is not open."""
-    found = opened_widget(viewer, name)
-    if found is not None:
-        return found
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    """Return our dock widget `name` and bring it to the front; it is opened if it is not open."""
+    widget = opened_widget(viewer, name)
+    if widget is None:
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    else:
+        widget.parent().show()
+        widget.parent().raise_()
     return widget
 
 
 def opened_widget(viewer: Viewer, name: str) -> Any:
-    """Return our dock widget `name` and bring it to the front; None if it is not open."""
+    """Return our dock widget `name`; None if it is not open."""
     for title, widget in viewer.window.dock_widgets.items():
         if title.startswith(name):
-            widget.parent().show()
-            widget.parent().raise_()
             return widget
     return None

@@ -10,6 +10,7 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
@@ -93,6 +94,11 @@ class NetworkPanel(QWidget):
             "<qt>A movie larger than the memory: each frame as it is shown, or all of them into a "
             "folder on disk, which can be stopped and resumed.</qt>",
         )
+        self.for_right_click = QCheckBox("use for right-click > Denoise")
+        self.for_right_click.setToolTip(
+            "<qt>A right-click on one layer applies this network where it fits: the same pixel "
+            "size, dose and offset. Otherwise it denoises by REUCID.</qt>"
+        )
         buttons = QHBoxLayout()
         for button in (self.load_button, self.save_button, self.apply_button):
             buttons.addWidget(button)
@@ -102,11 +108,15 @@ class NetworkPanel(QWidget):
         layout.addWidget(self.about)
         layout.addWidget(self.form)
         layout.addLayout(buttons)
+        layout.addWidget(self.for_right_click)
         self.save_button.clicked.connect(self.save)
         self.load_button.clicked.connect(self.load)
 
     def keep(self, network: TrainedNetwork) -> None:
         """Make `network` the one that is meant from now on."""
+        before = self.network
+        if before is None or before.run is None or before.run is not network.run:
+            self.for_right_click.setChecked(False)  # that was said of another network
         self.network = network
         self.about.setText(f"Network: {network.about}.")
 
@@ -149,4 +159,5 @@ class NetworkPanel(QWidget):
         """Enable what can be pressed."""
         self.load_button.setEnabled(not running)
         self.save_button.setEnabled(self.network is not None)
+        self.for_right_click.setEnabled(self.network is not None)
         self.apply_button.setEnabled(self.network is not None and not running)

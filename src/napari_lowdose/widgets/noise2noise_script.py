@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.script import with_epochs_reached
-from napari_lowdose.widgets.python_script import NO_FILE
+from napari_lowdose.widgets.python_script import NO_FILE, Axes, looking, saving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 NOT_SAVED = "network.safetensors"
+DEFAULT_AXES = Axes()
 
 
 def training_script(
@@ -24,8 +25,11 @@ def training_script(
     neighbours: bool = False,
     model: Noise2NoiseModel | None = None,
     start_path: str | None = None,
+    name: str = "denoised",
+    model_path: str | None = None,
+    axes: Axes = DEFAULT_AXES,
 ) -> str:
-    """Return a script that trains the network again, and denoises with it.
+    """Return a script that trains the network again, denoises with it, and saves both.
 
     Parameters
     ----------
@@ -40,6 +44,12 @@ def training_script(
         What the training led to: however it was ended, the script ends it there.
     start_path : str, optional
         File of the network that was trained further, where it came from a file.
+    name : str
+        Of the result, for its file.
+    model_path : str, optional
+        File of the network that was trained, if it was saved: the script does not write there.
+    axes : Axes
+        Of the first exposure.
 
     Returns
     -------
@@ -66,16 +76,29 @@ def training_script(
     else:
         read, train, apply = ["first", "second"], "first, second", "(first{0}, second{0})"
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
+    trained = f"model = Noise2Noise({parameters}).train({train})\n"
+    if model_path is None:
+        trained += f"model.save({_file_name(name, '.safetensors')!r})\n"
+    else:
+        trained += f"# It is saved already: model = Noise2NoiseModel.load({model_path!r})\n"
+        names = [*names[:1], "Noise2NoiseModel", *names[-1:]]
     return (
-        _reading(read, paths, names)
+        _reading(read, paths, names, name)
         + before
-        + f"model = Noise2Noise({parameters}).train({train})\n"
+        + trained
         + f"clean = denoise({apply.format(at)}, model)\n"
+        + _ending(read[0] + at, axes, frame)
     )
 
 
-def applying_script(model_path: str | None, paths: Sequence[str | None], frame: Index = ()) -> str:
-    """Return a script that applies a saved network.
+def applying_script(
+    model_path: str | None,
+    paths: Sequence[str | None],
+    frame: Index = (),
+    name: str = "denoised",
+    axes: Axes = DEFAULT_AXES,
+) -> str:
+    """Return a script that applies a saved network and saves the result.
 
     Parameters
     ----------
@@ -85,6 +108,10 @@ def applying_script(model_path: str | None, paths: Sequence[str | None], frame: 
         File of the image, or of both exposures.
     frame : tuple of int
         Which frame was denoised; empty for all.
+    name : str
+        Of the result, for its file.
+    axes : Axes
+        Of the input layer.
     """
     read = ["image"] if len(paths) == 1 else ["first", "second"]
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
@@ -92,20 +119,44 @@ def applying_script(model_path: str | None, paths: Sequence[str | None], frame: 
     note = "" if model_path else "# The network has no file yet: save it first.\n"
     return (
         note
-        + _reading(read, paths, ["Noise2NoiseModel", "denoise"])
+        + _reading(read, paths, ["Noise2NoiseModel", "denoise"], name)
         + f"model = Noise2NoiseModel.load({model_path or NOT_SAVED!r})\n"
         + f"clean = denoise({applied}, model)\n"
+        + _ending(read[0] + at, axes, frame)
     )
 
 
-def _reading(variables: list[str], paths: Sequence[str | None], names: list[str]) -> str:
-    """Return the imports, and the lines that read the files into `variables`."""
+def _target(name: str) -> str:
+    """Return the lines that name the file to write, and refuse to replace one."""
+    return (
+        f"target = Path({_file_name(name, '.tif')!r})\n"
+        "if target.exists():\n"
+        '    raise SystemExit(f"{target} exists already: choose another target.")\n'
+    )
+
+
+def _ending(before: str, axes: Axes, frame: Index) -> str:
+    """Return the lines that save `clean`, and how to look at it."""
+    axes = axes.frame() if frame else axes
+    return saving("target", "clean", axes) + looking([before, "clean"], axes)
+
+
+def _file_name(name: str, ending: str) -> str:
+    safe = " ".join("".join(c if c.isalnum() or c in "-_+" else " " for c in name).split())
+    return f"{safe or 'denoised'}{ending}"
+
+
+def _reading(variables: list[str], paths: Sequence[str | None], names: list[str], name: str) -> str:
+    """Return the imports, where the result goes, and the lines that read into `variables`."""
     files = [path or f"{name}.tif" for name, path in zip(variables, paths, strict=True)]
     tiff = [file.lower().endswith((".tif", ".tiff")) for file in files]
     lines: list[Any] = [
-        "import tifffile\n" if any(tiff) else "",
+        "from pathlib import Path\n\n",
+        "import tifffile\n",
         f"from napari_lowdose import {', '.join(names)}\n",
         "" if all(tiff) else "from napari_lowdose.imaging.readers import read_image\n",
+        "\n",
+        _target(name),
         "\n",
     ]
     lines += [

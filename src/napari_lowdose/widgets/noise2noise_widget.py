@@ -7,47 +7,52 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.widgets.chosen_pair import ChosenPair
 from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair, why_not_in_view
+from napari_lowdose.widgets.layer_choice import frame_in_view, why_not_in_view
 from napari_lowdose.widgets.layer_file import file_of
+from napari_lowdose.widgets.layer_pixel_size import layer_pixel_size, pixel_size_note
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.lazy_run import LazyRun
 from napari_lowdose.widgets.loss_plot import LossPlot
+from napari_lowdose.widgets.network_fit_job import network_fit_steps
 from napari_lowdose.widgets.network_panel import NetworkPanel
 from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
 from napari_lowdose.widgets.noise2noise_script import applying_script, training_script
 from napari_lowdose.widgets.pair_card import PairCard
-from napari_lowdose.widgets.pair_check_job import PairCheckStep, pair_check_steps
 from napari_lowdose.widgets.pair_run import PairRun, common_name
-from napari_lowdose.widgets.pair_shift import known_shift
-from napari_lowdose.widgets.register_job import RegisterStep, add_registered, register_steps
-from napari_lowdose.widgets.result_layer import is_result, pixels_of
+from napari_lowdose.widgets.python_script import Axes
+from napari_lowdose.widgets.result_layer import pixels_of
 from napari_lowdose.widgets.run_panel import duration
-from napari_lowdose.widgets.suitable import why_unsuitable
-from napari_lowdose.widgets.trained_network import TrainedNetwork
+from napari_lowdose.widgets.suitable import ONE_LAYER, denoised_again, why_unsuitable
+from napari_lowdose.widgets.trained_network import TrainedNetwork, file_of_network
 from napari_lowdose.widgets.training_panel import TrainingPanel
 from napari_lowdose.widgets.zarr_run import ZarrRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     import napari.viewer
+    from napari.layers import Image
 
     from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.steps import Step
+    from napari_lowdose.widgets.chosen_pair import Layers
 
-NEIGHBOURS = (
-    "One movie: neighbouring frames are the pairs. That is right only if little moves from one to "
-    "the next. Each frame is then denoised by itself."
-)
-GOOD = "Nothing speaks against this pair."
 # A folder that the same run has begun is gone on with: there is nothing to confirm.
 RESUMABLE = QFileDialog.Option.DontConfirmOverwrite
-ONE_LAYER = "Choose two different layers: an image that is its own partner teaches nothing."
+OTHER_PAIR = (
+    "The network was trained on another pair: press Train for a network of this one, or choose the "
+    "pair that it was trained on."
+)
+SOURCES_CHANGED = (
+    "An exposure was changed or removed: the run goes on with the pixels that it had at the start."
+)
 OUT_OF_MEMORY = (
     "there is not enough memory: choose a smaller batch size or crop size (advanced), train on "
     "fewer pairs, or take the CPU."
@@ -70,20 +75,20 @@ class Noise2NoiseWidget(DockArea):
         self._shown: PairRun | LayerRun | None = None
         self._running: PairRun | LayerRun | None = None
         self._started = 0.0
-        self._pair: tuple[Image | None, Image | None] = (None, None)
-        self._by_hand = False
-        self._check_due = False
-        self._notes: list[str] = []
+        self._asked_for: Layers | None = None
         self.runner = JobRunner(self)
-        self.runner.finished.connect(self._check)
-        self._check_later = self.settled(self._check)
         self._build()
+        self._check_later = self.settled(self.pair.check)
+        self.pair.changed.connect(self._pair_changed)
+        self.pair.chosen.connect(self._pair_chosen)
+        self.pair.checked.connect(self._pair_checked)
         self.listen(
             (self.viewer.layers.events.removed, self._layer_removed),
-            (self.viewer.layers.selection.events.changed, self._selection_changed),
+            (self.viewer.layers.selection.events.changed, self.pair.selection_changed),
         )
+        self.destroyed.connect(self.pair.let_go)
         self.reset_choices()
-        self._data_changed()
+        self.pair.data_changed()
 
     @property
     def model(self) -> Noise2NoiseModel | None:
@@ -95,132 +100,49 @@ class Noise2NoiseWidget(DockArea):
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the image layers that there are now; napari calls this as layers change."""
-        for combo in (self.form.first_combo, self.form.second_combo, self.network.target):
-            combo.reset_choices()
-        first, second = self._pair
-        gone = first not in self.viewer.layers or second not in self.viewer.layers
-        if self._running is None and (gone or first is second or not self._by_hand):
-            self._choose(*most_likely_pair(self.viewer.layers))
-        self._pair_chosen()
+        self.network.target.reset_choices()
+        self.pair.reset_choices()
 
     def choose_pair(self, first: Image, second: Image) -> None:
         """Fill in the two layers of a pair."""
-        self._choose(first, second)
-        self._by_hand = True
-        self._pair_chosen()
-        self.form.shift.value = known_shift(first, second)  # it may have become known since
+        self.pair.choose(first, second)
 
-    def _choose(self, first: Image | None, second: Image | None) -> None:
-        for combo, layer in ((self.form.first_combo, first), (self.form.second_combo, second)):
-            if layer is not None and layer in combo.choices:
-                with combo.changed.blocked():
-                    combo.value = layer
+    def train_when_checked(self, first: Image, second: Image) -> None:
+        """Choose a pair, and train on it as soon as it was looked at, if nothing is against it."""
+        run = self._running
+        if isinstance(run, PairRun) and run.was_trained_on(first, second):
+            self.panel.tell("This pair is being trained on already.")
+        elif run is not None:
+            self.panel.tell("A run is under way: press Stop first.")
+        else:
+            self.pair.choose(first, second)
+            self._asked_for = self.pair.layers
+            if self.pair.is_checked:
+                self._pair_checked()
+            else:
+                self.panel.end("looking at the pair before the training …")
 
-    def _chosen_by_hand(self, event: Any = None) -> None:
-        self._by_hand = True
-
-    def _selection_changed(self, event: Any = None) -> None:
-        """Choose the two images that are selected in the layer list, if it is two."""
-        chosen = [
-            layer
-            for layer in self.viewer.layers
-            if layer in self.viewer.layers.selection and isinstance(layer, Image)
-        ]
-        ours = any(is_result(layer) for layer in chosen)
-        if len(chosen) == 2 and not ours and self._running is None:
-            self.choose_pair(*chosen)
-
-    def _pair_chosen(self, event: Any = None) -> None:
-        pair = self.form.first, self.form.second
-        first, second = pair
-        if first is not self._pair[0] or second is not self._pair[1]:
-            for layer in {each for each in self._pair if each is not None}:
-                layer.events.data.disconnect(self._data_changed)
-            for layer in {each for each in pair if each is not None}:
-                layer.events.data.connect(self._data_changed)
-            self._pair = pair
-            if first is not None and second is not None:
-                self.form.shift.value = known_shift(first, second)
-            if self._running is None:
-                self.panel.clear()
-            self._data_changed()
-        self._enable()
-
-    def _data_changed(self, event: Any = None) -> None:
-        stack = self._is_stack()
-        self.form.show_stack(stack, self._neighbours())
-        self._check_due = True
-        why = self._why_unsuitable()
-        if why:
-            self.card.say(why, "refuse")
-        elif self._running is None:
-            self.card.say("looking at the pair …")
+    def _pair_changed(self) -> None:
+        run = self._running
+        if isinstance(run, PairRun) and run.sources_changed:
+            self.panel.warn(SOURCES_CHANGED)
         self._check_later.start()
         self._enable()
 
-    def _why_unsuitable(self) -> str:
-        first, second = self._pair
-        if first is None or second is None:
-            return "Open the two exposures first: they are to be image layers."
-        if why := why_unsuitable(first) or why_unsuitable(second):
-            return why
-        return ONE_LAYER if first is second and not self._is_stack() else ""
+    def _pair_chosen(self) -> None:
+        self._asked_for = None
+        # Without a pair what was said is still about the newest result
+        if self._running is None and not self.pair.why_not():
+            self.panel.clear()
 
-    def _is_stack(self) -> bool:
-        first = self._pair[0]
-        return first is not None and not first.rgb and pixels_of(first).ndim > 2
-
-    def _neighbours(self) -> bool:
-        return self._pair[0] is self._pair[1] and self._is_stack()
-
-    def _pixels(self) -> tuple[Any, Any]:
-        """Return the two arrays of the pair, as they are trained on."""
-        first, second = (pixels_of(layer) for layer in self._pair if layer is not None)
-        return (first[:-1], second[1:]) if self._neighbours() else (first, second)
-
-    def _check(self) -> None:
-        """Look at the pair; if a run is under way, after it."""
-        if not self._check_due or self.runner.busy or self._why_unsuitable():
+    def _pair_checked(self) -> None:
+        asked_for, self._asked_for = self._asked_for, None
+        if asked_for is None or asked_for != self.pair.layers or self._running is not None:
             return
-        self._check_due = False
-        job = Job(pair_check_steps(*self._pixels(), self.form.shift.value))
-        job.advanced.connect(functools.partial(self._checked, self._pair))
-        job.ended.connect(self._check_ended)
-        self.runner.start(job)
-
-    def _checked(self, pair: tuple[Image, Image], steps: list[PairCheckStep]) -> None:
-        if pair != self._pair or self._check_due:
-            return
-        notes = steps[-1].notes
-        if self._neighbours():
-            self.card.say(NEIGHBOURS, "note", notes)
+        if why := self.pair.why_not() or self.card.objection:
+            self.panel.refuse(why)
         else:
-            self.card.say("" if notes else GOOD, "good", notes)
-        self._enable()
-
-    def _check_ended(self, job: Job) -> None:
-        if job.outcome == "failed":
-            self.card.say(str(job.error), "warn")
-        elif job.outcome == "stopped":  # by a run, and it stays due until after that
-            self._check_due = True
-
-    # ------------------------------------------------------------- registering
-
-    def register(self) -> None:
-        """Make two layers in register out of the chosen pair, and choose them."""
-        first, second = self._pair
-        if first is None or second is None or self._running is not None:
-            return
-        job = Job(register_steps(*self._pixels()))
-        job.advanced.connect(functools.partial(self._registered, first, second))
-        job.ended.connect(self._check_ended)
-        self.card.register_button.setEnabled(False)
-        self.runner.start(job)
-
-    def _registered(self, first: Image, second: Image, steps: list[RegisterStep]) -> None:
-        self.card.register_button.setEnabled(True)
-        made = add_registered(self.viewer.layers, first, second, steps[-1])
-        self.choose_pair(*made)
+            self.train()
 
     # ---------------------------------------------------------------- training
 
@@ -229,27 +151,36 @@ class Noise2NoiseWidget(DockArea):
         self._train(None)
 
     def continue_training(self) -> None:
-        """Train the network that there is further."""
-        self._train(self.network.network)
+        """Train the network that there is further, on the pair that it was trained on."""
+        network = self.network.network
+        if network is None or not network.was_trained_on(self.pair.layers, self.pair.exposures):
+            self.panel.refuse(OTHER_PAIR)
+            return
+        self._train(network)
 
     def _train(self, start: TrainedNetwork | None) -> None:
         if self._running is not None:
             self.panel.tell("A run is under way: press Stop first.")
             return
-        first, second = self._pair
-        if why := self._why_unsuitable() or self.card.refusal:
+        first, second = self.pair.layers
+        if why := self.pair.refusal:
             self.panel.refuse(why)
             return
         assert first is not None and second is not None  # else it is unsuitable
-        view = frame_in_view(self.viewer.dims, first) if self._is_stack() else ()
+        self._asked_for = None
         if why := why_not_in_view(self.viewer.dims, first, self.form.all_frames):
             self.panel.refuse(why)
             return
-        if self._neighbours():
-            view = (min(view[0], len(pixels_of(first)) - 2), *view[1:])
+        view = self.pair.frame()
+        size, unit = layer_pixel_size(first)
         try:
-            model = None if start is None else start.model
-            engine = replace(self.form.parameters(), start=model, preview=view)
+            engine = replace(
+                self.form.parameters(),
+                start=None if start is None else start.model,
+                preview=view,
+                pixel_size=size,
+                pixel_unit=unit,
+            )
             run = PairRun(
                 self.viewer.layers,
                 first,
@@ -292,10 +223,10 @@ class Noise2NoiseWidget(DockArea):
             self.panel.tell("A run is under way: press Stop first." if self._running else "")
             return
         target = self.network.target_layer
-        pair = self._pair
+        pair = self.pair.layers
         sources = (target,) if target is not None else pair
         why = next(filter(None, map(why_unsuitable, sources)), "")
-        if why or (target is None and self._neighbours()):
+        if why or (target is None and pair[0] is pair[1]):
             self.panel.refuse(why or ONE_LAYER)
             return
         first, last = sources[0], sources[-1]
@@ -305,10 +236,15 @@ class Noise2NoiseWidget(DockArea):
             self.panel.refuse(why)
             return
         name = f"{common_name(first.name, last.name)} denoised"
+        warnings = [
+            pixel_size_note(self.model, first),
+            *map(denoised_again, dict.fromkeys((first, last))),
+        ]
         source: Any = first if target is not None else pair
         if extent == "lazy":
             self.panel.start()
             self._shown = LazyRun(self.viewer.layers, source, self.model, name)
+            self._warn(warnings)
             self.panel.end("Each frame is denoised when it is shown.")
             return
         if extent == "zarr":
@@ -317,10 +253,10 @@ class Noise2NoiseWidget(DockArea):
             )
             if path:
                 path = path if path.endswith(".zarr") else f"{path}.zarr"
-                self._start(ZarrRun(self.viewer.layers, source, self.model, path, name))
+                self._start(ZarrRun(self.viewer.layers, source, self.model, path, name), warnings)
             return
         frame = frame_in_view(self.viewer.dims, first) if extent == "current" else ()
-        self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name))
+        self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name), warnings)
 
     def apply_to(self, layer: Image) -> None:
         """Apply the network to `layer`; of a movie, to all frames."""
@@ -328,16 +264,39 @@ class Noise2NoiseWidget(DockArea):
         self.network.extent.setCurrentIndex(self.network.extent.findData("all"))
         self.apply()
 
+    def apply_if_it_fits(self, layer: Image, otherwise: Callable[[str], None]) -> None:
+        """Apply the network to `layer`, or call `otherwise` with the reason why not."""
+        if self.model is None or self._running is not None:
+            otherwise("")
+            return
+        why_not: list[str] = []
+        note = pixel_size_note(self.model, layer)
+        job = Job(network_fit_steps(self.model, pixels_of(layer), note))
+        job.advanced.connect(lambda steps: why_not.append(steps[-1].why_not))
+
+        def ended(job: Job) -> None:
+            if layer not in self.viewer.layers:
+                return
+            if why_not == [""] and self._running is None:
+                self.apply_to(layer)
+            else:
+                otherwise(next(iter(why_not), str(job.error or "")))
+
+        job.ended.connect(ended)
+        self.runner.start(job)
+
     # -------------------------------------------------------------------- a run
 
-    def _start(self, run: PairRun | LayerRun) -> None:
+    def _start(self, run: PairRun | LayerRun, warnings: Iterable[str] = ()) -> None:
         job = Job(run.run, out_of_memory=OUT_OF_MEMORY)
         job.advanced.connect(functools.partial(self._advanced, run))
         job.warned.connect(self._warned)
         job.ended.connect(functools.partial(self._ended, run))
-        self._running, self._notes = run, []
+        self._running = run
+        self.pair.running = True
         self._started = time.perf_counter()
         self.panel.start()
+        self._warn(warnings)
         self._enable()
         self.runner.start(job)
 
@@ -352,19 +311,24 @@ class Noise2NoiseWidget(DockArea):
             if run.model is not None:
                 self._keep(run)
 
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            if warning not in [note.message for note in self.card.notes]:
+                self.panel.warn(warning)
+
     def _warned(self, message: str) -> None:
-        if message not in self._notes and message not in [n.message for n in self.card.notes]:
-            self._notes.append(message)
-        self.panel.tell("\n".join(self._notes))
+        self._warn([message])
 
     def _ended(self, run: PairRun | LayerRun, job: Job) -> None:
         try:
             run.end()
         finally:
+            self.pair.running = False
+            self.pair.reset_choices()  # still in the run, which it is not to clear away
             self._running = None
         if job.outcome == "failed":
             self.panel.end("Failed.")
-            self.panel.tell("\n".join([str(job.error), *self._notes]))
+            self.panel.tell(str(job.error))
         elif run.result_removed:
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped" or not run.run.finished:
@@ -388,9 +352,12 @@ class Noise2NoiseWidget(DockArea):
                 self._enable()
 
     def _layer_removed(self, event: Any = None) -> None:
-        if self._running is not None and self._running.result_removed:
+        run = self._running
+        if run is not None and run.result_removed:
             self.panel.stop()
             self.runner.stop()
+        elif isinstance(run, PairRun) and run.sources_changed:
+            self.panel.warn(SOURCES_CHANGED)
         if self._shown is not None and self._shown.result_removed:
             self._shown = None
             if self._running is None:
@@ -416,29 +383,31 @@ class Noise2NoiseWidget(DockArea):
         """
         if isinstance(self._shown, PairRun):
             return self._shown.script()
-        if self._shown is not None:
-            network = self.network.network
-            path = network.path if network and network.model is self._shown.run.engine else None
-            return applying_script(path, self._shown.paths, self._shown.frame)
-        first, second = self._pair
-        frame: tuple[int, ...] = ()
-        if self._is_stack() and not self.form.all_frames and first is not None:
-            frame = frame_in_view(self.viewer.dims, first)
-        neighbours = self._neighbours()
+        run = self._shown
+        if run is not None:
+            name = "" if run.result is None else run.result.name
+            path = file_of_network(run.run.engine)
+            return applying_script(path, run.paths, run.frame, name, Axes.of(run.result))
+        first, second = self.pair.layers
+        frame = () if self.form.all_frames else self.pair.frame()
+        neighbours = self.pair.neighbours()
         paths = [file_of(first)] if neighbours else [file_of(first), file_of(second)]
-        return training_script(self.form.parameters(), paths, frame, neighbours)
+        name = "" if first is None or second is None else common_name(first.name, second.name)
+        return training_script(
+            self.form.parameters(),
+            paths,
+            frame,
+            neighbours,
+            name=f"{name} Noise2Noise",
+            axes=Axes.of(first),
+        )
 
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
         self.card = PairCard()
-        self.card.register_asked.connect(self.register)
         self.form = Noise2NoiseForm(self.viewer.layers)
-        for combo in (self.form.first_combo, self.form.second_combo):
-            combo.changed.connect(self._pair_chosen)
-            combo.native.activated.connect(self._chosen_by_hand)
-        self.form.shift.dy.valueChanged.connect(self._data_changed)
-        self.form.shift.dx.valueChanged.connect(self._data_changed)
+        self.pair = ChosenPair(self.viewer, self.form, self.card, self.runner, self)
         self.panel = TrainingPanel()
         self.panel.start_button.clicked.connect(self.train)
         self.panel.continue_button.clicked.connect(self.continue_training)
@@ -458,10 +427,13 @@ class Noise2NoiseWidget(DockArea):
 
     def _enable(self, event: Any = None) -> None:
         running = self._running is not None
-        ready = not (self._why_unsuitable() or self.card.refusal)
-        self.panel.name_start(self.model is not None)
-        self.panel.set_buttons(running, ready, self.model is not None)
+        network = self.network.network
+        known = network is not None and network.was_trained_on(
+            self.pair.layers, self.pair.exposures
+        )
+        self.panel.name_start(network is not None)
+        self.panel.set_buttons(running, not self.pair.refusal, known)
         self.network.set_buttons(running)
-        target = self.network.target_layer or self._pair[0]
+        target = self.network.target_layer or self.pair.layers[0]
         stack = target is not None and not target.rgb and pixels_of(target).ndim > 2
         self.network.form.show_field(self.network.extent, stack)

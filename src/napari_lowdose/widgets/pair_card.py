@@ -20,6 +20,9 @@ WHAT_A_PAIR_IS = (
 SIGNS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
 COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#2fbf71"}
 
+# Warnings of what the exposures are like.  Others, such as a shift, are mended first.
+BEARABLE = ("pixels", "moved", "common noise", "correlated noise")
+
 
 class PairCard(QFrame):
     """Plain words on pairs, and below them the findings.
@@ -59,6 +62,18 @@ class PairCard(QFrame):
     def refusal(self) -> str:
         """Why no network can be trained on this pair; empty if one can, as far as is known."""
         return next((note.message for note in self.notes if note.level == "refuse"), "")
+
+    @property
+    def objection(self) -> str:
+        """What a person is to decide before a training; empty if there is nothing of the kind."""
+        return next(
+            (
+                note.message
+                for note in self.notes
+                if note.level == "refuse" or (note.level == "warn" and note.kind not in BEARABLE)
+            ),
+            "",
+        )
 
     def say(self, text: str, level: str = "note", notes: Sequence[PairNote] = ()) -> None:
         """Show one sentence, and below it what the checks found."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import operator
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ from napari_lowdose.denoise import engine_record
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.noise2noise_script import NOT_SAVED, training_script
+from napari_lowdose.widgets.python_script import Axes
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
 from napari_lowdose.widgets.snapshot import snapshot
+from napari_lowdose.widgets.trained_network import file_of_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,6 +143,8 @@ class PairRun(LayerRun):
         )
         self._start = start
         self._sources = (first, second)
+        self._trained_data = (first.data, second.data)
+        self._axes = Axes.of(first)
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
         self.gain: tuple[float, float] | None = None
@@ -157,6 +162,19 @@ class PairRun(LayerRun):
     def training_ended(self) -> bool:
         """Whether the network is being applied, or will be after the step under way."""
         return self._applied or self.training.enough.is_set()
+
+    @property
+    def sources_changed(self) -> bool:
+        """Whether a layer of the pair was removed, or has got other data, since the start."""
+        gone = any(each not in self._layers for each in self._sources)
+        return gone or not self.was_trained_on(*self._sources)
+
+    def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
+        """Whether the two layers are the pair of this run, with the data that they had."""
+        if first is not self._sources[0] or second is not self._sources[1]:
+            return False
+        now = (each.data for each in self._sources)
+        return all(map(operator.is_, now, self._trained_data))
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest image, and remember the network and what the steps tell of it."""
@@ -201,13 +219,23 @@ class PairRun(LayerRun):
         if start is not None and self._goes_on_from(start):
             engine = replace(engine, start=None)  # one training, of as many epochs as both
         elif start is not None:
-            path = start.path or NOT_SAVED
-        return training_script(engine, self.paths, self.frame, self.neighbours, self.model, path)
+            path = file_of_network(start.model) or NOT_SAVED
+        return training_script(
+            engine,
+            self.paths,
+            self.frame,
+            self.neighbours,
+            self.model,
+            path,
+            self._name,
+            file_of_network(self.model),
+            self._axes,
+        )
 
     def _goes_on_from(self, start: TrainedNetwork) -> bool:
         """Whether the two trainings are one that was interrupted."""
         before = start.run
-        if before is None or before._sources != self._sources:
+        if before is None or not all(map(operator.is_, before._trained_data, self._trained_data)):
             return False
         alike = _as_set(before.engine) == _as_set(self.engine)
         return alike and (before._start is None or before._goes_on_from(before._start))

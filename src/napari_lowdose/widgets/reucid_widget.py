@@ -32,7 +32,7 @@ from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
 from napari_lowdose.widgets.reucid_run import ReucidRun
 from napari_lowdose.widgets.run_panel import RunPanel, duration
-from napari_lowdose.widgets.suitable import why_unsuitable
+from napari_lowdose.widgets.suitable import denoised_again, why_unsuitable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +125,7 @@ class ReucidWidget(DockArea):
 
         self._started = time.perf_counter()
         self.panel.start()
+        self.panel.warn(denoised_again(layer))
         self._start(make_run, engine, stacks_chosen)
 
     def stop(self) -> None:

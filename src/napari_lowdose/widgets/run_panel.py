@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_lowdose.widgets.warning_box import WarningBox
+
 if TYPE_CHECKING:
     from napari_lowdose.steps import Step
 
 
 class RunPanel(QWidget):
-    """The buttons, a progress bar, a line on what is being done, and notes below.
+    """The buttons, a progress bar, a line on what is being done, and what to be aware of.
+
+    A warning of a run stays beside the result's status until another run begins; what else is
+    said comes and goes below it.
 
     Parameters
     ----------
@@ -44,8 +49,9 @@ class RunPanel(QWidget):
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(8)
         self.status = text_label()
-        self.notes = text_label()
-        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._box = WarningBox()
+        self.notes = self._box.text
+        self._warnings: list[str] = []
         self.stopping = False
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(self.start_button, 2)
@@ -56,7 +62,7 @@ class RunPanel(QWidget):
         layout.addLayout(self.buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
-        layout.addWidget(self.notes)
+        layout.addWidget(self._box)
         self.tell("")
 
     def start(self) -> None:
@@ -67,6 +73,7 @@ class RunPanel(QWidget):
 
     def clear(self) -> None:
         """Show nothing: what was said is about another image, or a result that is gone."""
+        self._warnings.clear()
         self.tell("")
         self.progress.setValue(0)
         self.status.setText("")
@@ -95,10 +102,19 @@ class RunPanel(QWidget):
         """Show how the run ended."""
         self.status.setText(status)
 
+    def warn(self, warning: str) -> None:
+        """Show a warning, once, for as long as the result is the newest one."""
+        if warning and warning not in self._warnings:
+            self._warnings.append(warning)
+        self._show_notes("")
+
     def tell(self, note: str) -> None:
-        """Show a warning or an error below; an empty note takes it away."""
-        self.notes.setText(note[:1].upper() + note[1:])
-        self.notes.setVisible(bool(note))
+        """Show an error, or why not; an empty note takes it away, and leaves the warnings."""
+        self._show_notes(note)
+
+    def _show_notes(self, note: str) -> None:
+        lines = [line for line in note.splitlines() if line not in self._warnings]
+        self._box.show_lines([*lines, *self._warnings])
 
     def set_running(self, running: bool, ready: bool) -> None:
         """Enable what can be pressed: Stop in a run; the start outside one, if `ready`."""

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from napari_lowdose.noise2noise import Noise2NoiseModel
 
 if TYPE_CHECKING:
-    from napari_lowdose.noise2noise import Noise2NoiseModel
+    from collections.abc import Mapping
+
+    from napari.layers import Image
+
     from napari_lowdose.widgets.pair_run import PairRun
+
+_SAME = 1e-3  # of what is told of the exposures: rounding, and no other image
+_files: WeakKeyDictionary[Noise2NoiseModel, str] = WeakKeyDictionary()
+
+
+def remember_file(model: Noise2NoiseModel, path: str) -> None:
+    """Remember that `path` holds `model`, and no longer what it held before."""
+    for other in [each for each, file in _files.items() if file == path]:
+        del _files[other]
+    _files[model] = path
+
+
+def file_of_network(model: object) -> str | None:
+    """Return the file that holds `model`; None if it was never saved, or is gone.
+
+    Parameters
+    ----------
+    model : Noise2NoiseModel
+        Or any other engine, which has none.
+    """
+    path = _files.get(model) if isinstance(model, Noise2NoiseModel) else None
+    return path if path is not None and Path(path).is_file() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +59,10 @@ class TrainedNetwork:
     name: str
     path: str | None = None
     run: PairRun | None = None
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            remember_file(self.model, self.path)
 
     @property
     def about(self) -> str:
@@ -54,4 +88,24 @@ class TrainedNetwork:
         return (
             float("-inf") if low is None else float(low),
             float("inf") if high is None else float(high),
+        )
+
+    def was_trained_on(
+        self, layers: tuple[Image | None, Image | None], exposures: Mapping[str, float]
+    ) -> bool:
+        """Whether `layers` are the pair that it was trained on.
+
+        Parameters
+        ----------
+        layers : (Image or None, Image or None)
+        exposures : mapping from str to float
+            What `about_exposures` tells of the first; a network from a file knows its pair by
+            that.
+        """
+        if self.run is not None:
+            return self.run.was_trained_on(*layers)
+        known = self.model.record.get("exposures", {})
+        return bool(known) and all(
+            name in exposures and math.isclose(exposures[name], value, rel_tol=_SAME, abs_tol=1e-30)
+            for name, value in known.items()
         )

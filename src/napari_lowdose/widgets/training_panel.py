@@ -28,7 +28,8 @@ class TrainingPanel(RunPanel):
         self.gain = text_label()
         self.continue_button = QPushButton("Continue")
         self.continue_button.setToolTip(
-            "<qt>Train the network below further, on the pair chosen above.</qt>"
+            "<qt>Train the network below further, where the pair chosen above is the one that it "
+            "was trained on.</qt>"
         )
         self.stop_button.setToolTip(
             "<qt>End the training: the best network so far is kept, and makes the result. "
@@ -37,7 +38,7 @@ class TrainingPanel(RunPanel):
         self.buttons.insertWidget(1, self.continue_button, 2)
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
-        layout.insertWidget(layout.indexOf(self.notes), self.gain)
+        layout.insertWidget(layout.indexOf(self._box), self.gain)
         self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())  # and no jumps
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.name_start(False)

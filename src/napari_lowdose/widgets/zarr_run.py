@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.image_or_pair import ImageOrPair
+from napari_lowdose.imaging.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
@@ -53,7 +54,8 @@ class ZarrRun(LayerRun):
         about = {
             "scale": [float(each) for each in sources[0].scale],
             "units": [str(each) for each in sources[0].units],
-            "axes": "".join(str(label)[:1].upper() for label in sources[0].axis_labels),
+            # napari numbers the axes of which it does not know the names
+            "axes": letters(sources[0].axis_labels) or default_axes(sources[0].ndim) or None,
         }
         self.run = Stream(ImageOrPair(movies).given, engine, path, attributes=about)
 
@@ -74,4 +76,6 @@ class ZarrRun(LayerRun):
     def end(self) -> None:
         """Mark the result as finished if it is."""
         self.show(())
+        if self.run.finished and self.result is not None and not self.result_removed:
+            self.result.data = self.run.image  # what replaced something was elsewhere until now
         super().end()

@@ -1,0 +1,118 @@
+"""Arrays of other libraries as images: NumPy where they are in memory, lazy where they are not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def as_image(given: Any, name: str = "the image") -> Any:
+    """Return pixels as a NumPy array, or as the lazy array that they are.
+
+    Parameters
+    ----------
+    given : array-like
+        NumPy, dask, zarr, h5py, PyTorch (on any device), CuPy, JAX, xarray, pandas, pint, a sparse
+        matrix, a PIL image, or nested lists of numbers.
+    name : str
+        Used in error messages.
+
+    Returns
+    -------
+    array
+        Chunked arrays (dask, zarr, h5py) are returned as they are, and nothing of them is read.
+        Everything else becomes a plain `numpy.ndarray`, without a copy where possible.
+
+    Raises
+    ------
+    ValueError
+        If `given` holds no pixels, or some of them are masked.
+
+    Examples
+    --------
+    >>> as_image([[1, 2], [3, 4]]).shape
+    (2, 2)
+    >>> as_image("image.tif")
+    Traceback (most recent call last):
+        ...
+    ValueError: the image is a path: read its pixels first, for example with tifffile.imread(path).
+    """
+    if type(given) is np.ndarray:
+        return given
+    if (problem := _no_pixels(given)) is not None:
+        raise ValueError(f"{name} {problem}")
+    given = _without_wrapper(given)
+    if _is_masked(given):
+        raise ValueError(f"{name} has masked pixels: fill them in or crop them away first.")
+    if hasattr(given, "chunks") and hasattr(given, "dtype"):
+        return given
+    if hasattr(given, "shape") and not hasattr(given, "__array__"):
+        return given
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise ValueError(
+            f"{name} cannot be made an array of pixels ({_first_line(error)}): all its rows and "
+            "frames need the same length."
+        ) from error
+
+
+def _no_pixels(given: Any) -> str | None:
+    """Return why `given` is no image, as the rest of a sentence; None if it may be one."""
+    if given is None:
+        return "is None: give an array of pixels."
+    if isinstance(given, type):
+        return f"is the class {given.__name__}: give an array of pixels."
+    if isinstance(given, (str, bytes, os.PathLike)):
+        return "is a path: read its pixels first, for example with tifffile.imread(path)."
+    if isinstance(given, (bool, int, float, complex)):
+        return f"is the number {given!r}: give an array of pixels."
+    if callable(getattr(given, "steps", None)):
+        return f"is an engine, {type(given).__name__}: the image comes first, then the engine."
+    if isinstance(given, Iterator):
+        return "is an iterator: make an array of its frames first, np.stack(list(frames))."
+    if isinstance(given, (Mapping, set)) or hasattr(given, "data_vars"):
+        return f"is a {type(given).__name__} of several things: give one of its arrays."
+    module = type(given).__module__.partition(".")[0]
+    if module == "zarr" and not hasattr(given, "shape"):
+        return "is a zarr group: give one of its arrays, for example group['0']."
+    if module == "napari" and hasattr(given, "data"):
+        return "is a napari layer: give its pixels, layer.data."
+    if hasattr(given, "pixels") and not hasattr(given, "shape"):
+        return f"is a {type(given).__name__}: give its pixels."
+    return None
+
+
+def _without_wrapper(given: Any) -> Any:
+    """Return what NumPy can read, of a type that it cannot, or not safely."""
+    module = type(given).__module__.partition(".")[0]
+    if module == "torch":
+        tensor = given.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    if module == "cupy":
+        return given.get()
+    if module == "xarray":
+        return given.data
+    if hasattr(given, "to_numpy"):  # pandas, polars
+        return given.to_numpy()
+    if hasattr(given, "magnitude") and hasattr(given, "units"):  # pint
+        return given.magnitude
+    if hasattr(given, "toarray") and hasattr(given, "nnz"):  # sparse counts
+        return given.toarray()
+    return given
+
+
+def _is_masked(given: Any) -> bool:
+    """Whether pixels are masked; of a dask array, whether they may be."""
+    if np.ma.isMaskedArray(given):
+        return bool(np.ma.is_masked(given))
+    return np.ma.isMaskedArray(getattr(given, "_meta", None))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")

@@ -1,0 +1,115 @@
+"""Hashes of what each frame of a result was made from, and of what it is."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_lowdose.imaging.zarr_frames import DamagedFrame
+from napari_lowdose.part_of_movie import PartOfMovie
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+class FrameHash(NamedTuple):
+    """Of a frame that was written: the hash of the input and of the result."""
+
+    made_from: str
+    result: str
+
+
+class FrameHashes:
+    """The hashes of the frames that were written, one a line, in a file.
+
+    A frame is added after it was written.  What a kill leaves of a half-written line does not
+    count.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file; made if missing.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "hashes.txt")
+    >>> FrameHashes(path).add(11, FrameHash("0a", "1b"))
+    >>> FrameHashes(path).frames
+    {11: FrameHash(made_from='0a', result='1b')}
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        text = path.read_bytes() if path.exists() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole != text:  # or the next line would continue the broken one
+            path.write_bytes(whole)
+        lines = [line.split() for line in whole.decode("ascii", "replace").splitlines()]
+        self.frames = {
+            int(line[0]): FrameHash(*line[1:])
+            for line in lines
+            if len(line) == 3 and line[0].isdecimal()
+        }
+
+    def add(self, number: int, frame: FrameHash) -> None:
+        """Write down that frame `number` is written."""
+        with open(self._path, "a", encoding="ascii") as file:
+            file.write(f"{number} {frame.made_from} {frame.result}\n")
+        self.frames[number] = frame
+
+
+class HashedMovie(PartOfMovie):
+    """A part of a movie that keeps the hash of every frame as it is read, and names bad ones.
+
+    Parameters
+    ----------
+    movie : (..., Y, X) array
+    numbers : sequence of int
+        Which of its frames.
+    """
+
+    def __init__(self, movie: Any, numbers: Sequence[int]) -> None:
+        super().__init__(movie, numbers)
+        self._hashes: dict[int, str] = {}
+
+    def __getitem__(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """Read one frame; ValueError if it cannot be read."""
+        (k,) = index
+        try:
+            frame = super().__getitem__(index)
+        except Exception as error:  # whatever is behind it may raise anything
+            raise unreadable(error, self.frame_names[k]) from error
+        self._hashes[k] = hash_of(frame)
+        return frame
+
+    def hash(self, k: int) -> str:
+        """Return the hash of frame `k`; it is read if it was not."""
+        if k not in self._hashes:
+            self[(k,)]
+        return self._hashes.pop(k)
+
+
+def unreadable(error: Exception, name: str) -> Exception:
+    """Return the error to raise for a frame of the input that cannot be read."""
+    if isinstance(error, (DamagedFrame, MemoryError)):  # it says so itself
+        return error
+    about = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{name or 'the image'}: the input cannot be read ({about}).")
+
+
+def hash_of(frame: NDArray[Any]) -> str:
+    """Return the hash of the pixels of a frame."""
+    return hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16).hexdigest()
+
+
+def together(hashes: Sequence[str]) -> str:
+    """Return one hash for the frames of a pair, or of a movie."""
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()

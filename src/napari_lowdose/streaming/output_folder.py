@@ -1,0 +1,330 @@
+"""The folder of a result: an earlier one stays until this one is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lowdose.imaging.ome_zarr import LEVEL, axis_names, metadata
+from napari_lowdose.imaging.zarr_folder import KEY, is_array
+from napari_lowdose.streaming.frame_hashes import FrameHashes
+from napari_lowdose.streaming.swap import swap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from napari_lowdose.noise2noise import Noise2NoiseModel
+
+NETWORK = "network.safetensors"
+_HASHES = "frame_hashes.txt"
+_BESIDE, _OLD = ".napari-lowdose-part", ".napari-lowdose-old"  # nobody else ends names so
+_CHUNKS = re.compile(r"c|\d+(\.\d+)*")
+
+
+class OutputFolder:
+    """An OME-Zarr group of one array, a frame a chunk, that is being written.
+
+    Where there is nothing yet it is written in its place.  What replaces something is written
+    beside it, and takes its place when it is whole: in one step where the system can.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    folder : Path
+        Where the group is at the moment.
+    array : zarr.Array
+        Frames that are not written are NaN.
+    hashes : FrameHashes
+    """
+
+    array: Any
+    hashes: FrameHashes
+
+    def __init__(self, path: Path) -> None:
+        self._given = path
+        self.path = self.folder = path.resolve()
+        self._beside = self.path.with_name(self.path.name + _BESIDE)
+        self._old = self.path.with_name(self.path.name + _OLD)
+
+    def find(self, work: str, shape: tuple[int, ...], *, resume: bool, overwrite: bool) -> bool:
+        """Look for what was begun of this work, and whether another result may be written.
+
+        Parameters
+        ----------
+        work : str
+            What tells this work from others.
+        shape : tuple of int
+        resume, overwrite : bool
+            As `Stream` takes them.
+
+        Returns
+        -------
+        bool
+            Whether there is something to go on with.
+
+        Raises
+        ------
+        FileExistsError, ValueError
+            If there is something else that must not be replaced.
+        """
+        self._recover()
+        nothing = _is_nothing(self.path)
+        ours = attributes_of_ours(self.path)
+        if resume:
+            for folder in (self.path, self._beside) if overwrite or nothing else (self.path,):
+                if (attributes_of_ours(folder) or {}).get("work") != work:
+                    continue
+                damage = self._open(folder, shape)
+                if damage is None:
+                    if nothing:
+                        self._put_in_place()
+                    return True
+                if folder == self.path and not overwrite:
+                    raise ValueError(f"{self._given} is damaged ({damage}): overwrite it.")
+        self.folder = self.path
+        if nothing:
+            return False
+        if not overwrite:
+            if ours is None or not resume:
+                raise FileExistsError(
+                    f"{self._given} exists already; choose another output or overwrite it."
+                )
+            raise self.other_work()
+        if ours is None and not is_array(self.path):
+            raise ValueError(
+                f"{self._given} is no zarr array, and no result of napari-lowdose: it will not be "
+                "replaced."
+            )
+        return False
+
+    def other_work(self) -> ValueError:
+        """Return the error to raise where something else was begun."""
+        return ValueError(
+            f"{self._given} was begun with another input, engine or parameter: choose another "
+            "output, or overwrite it."
+        )
+
+    def create(
+        self,
+        shape: tuple[int, ...],
+        attributes: Mapping[str, Any],
+        network: Noise2NoiseModel | None,
+    ) -> None:
+        """Begin a result; it appears as a whole, with the network that makes its frames.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        attributes : mapping
+            Among them axes, scale and units, and our own.
+        network : Noise2NoiseModel, optional
+            To keep.
+        """
+        import zarr
+
+        _remove(self._beside)
+        self._beside.mkdir()
+        described = metadata(len(shape), *(attributes.get(k) for k in ("axes", "scale", "units")))
+        names = axis_names(described)
+        try:
+            if network is not None:
+                network.save(self._beside / NETWORK)
+                ours = {**attributes[KEY], "network": _hash_of_file(self._beside / NETWORK)}
+                attributes = {**attributes, KEY: ours}
+            group = zarr.create_group(self._beside, attributes={**described, **attributes})
+            group.create_array(
+                LEVEL,
+                shape=shape,
+                chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),
+                dtype=np.float32,
+                fill_value=np.nan,
+                dimension_names=names,
+                config={"write_empty_chunks": True},
+                attributes=dict(attributes),
+            )
+        except BaseException:
+            _remove(self._beside)
+            raise
+        self._open(self._beside, shape)
+        if _is_nothing(self.path):
+            self._put_in_place()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result says that it is."""
+        return (attributes_of_ours(self.folder) or {}).get("finished") is True
+
+    def has_network(self) -> bool:
+        """Whether the network that made the frames is kept."""
+        ours = attributes_of_ours(self.folder) or {}
+        try:
+            return bool(ours["network"] == _hash_of_file(self.folder / NETWORK))
+        except (KeyError, OSError):
+            return False
+
+    def reopen(self) -> None:
+        """Mark a finished result of which frames are damaged as not finished."""
+        self._mark(finished=False)
+
+    def finish(self, history: list[Any]) -> None:
+        """Mark the result as finished, and give it its place."""
+        for left in (self.folder / LEVEL).rglob("*.partial"):  # zarr's, of a run that was killed
+            left.unlink(missing_ok=True)
+        self._mark(finished=True, history=history)
+        self.take_place()
+
+    def take_place(self) -> None:
+        """Replace the earlier result, if the finished one is beside it."""
+        if self.folder == self._beside:
+            _keep_others(self.path, self._beside)
+            self._replace()
+
+    def discard(self) -> None:
+        """Delete what was begun."""
+        if self.folder == self.path:  # at once: a kill leaves no half of it there
+            self.path.rename(self._beside)
+        _remove(self._beside)
+
+    def _open(self, folder: Path, shape: tuple[int, ...]) -> str | None:
+        """Take a folder for the result, or return why it cannot be that."""
+        import zarr
+
+        try:
+            array = zarr.open_array(folder / LEVEL, mode="r+")
+        except Exception as error:  # zarr raises many things
+            return f"its array cannot be opened: {' '.join(str(error).split())}"
+        chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
+        if array.shape != shape or array.chunks != chunks or array.dtype != np.float32:
+            return f"its array has another shape, {array.shape}"
+        self.folder, self.array = folder, array
+        self.hashes = FrameHashes(folder / LEVEL / _HASHES)
+        return None
+
+    def _mark(self, **changes: Any) -> None:
+        import zarr
+
+        group = zarr.open_group(self.folder, mode="r+")
+        ours: Any = group.attrs[KEY]
+        for node in (self.array, group):
+            node.attrs[KEY] = {**ours, **changes}
+
+    def _recover(self) -> None:
+        """Finish what a kill has left half done."""
+        if not self.path.exists() and self._old.exists():
+            self._old.rename(self.path)
+        _remove(self._old)
+
+    def _put_in_place(self) -> None:
+        if self.folder != self._beside:
+            return
+        if self.path.exists():  # empty
+            self.path.rmdir()
+        self._beside.rename(self.path)
+        self._moved(self.path)
+
+    def _replace(self) -> None:
+        """Give the new result the name of the old one, which is deleted."""
+        try:
+            if swap(self._beside, self.path):
+                self._beside.rename(self._old)
+            else:
+                self.path.rename(self._old)
+                try:
+                    self._beside.rename(self.path)
+                except BaseException:
+                    self._old.rename(self.path)
+                    raise
+        except OSError as error:
+            raise OSError(
+                f"{self._given} cannot be replaced ({error.strerror}): the new result is whole, in "
+                f"{self._beside}."
+            ) from error
+        self._moved(self.path)
+        _remove(self._old)
+
+    def _moved(self, folder: Path) -> None:
+        import zarr
+
+        self.folder = folder
+        self.array = zarr.open_array(folder / LEVEL, mode="r+")
+        self.hashes = FrameHashes(folder / LEVEL / _HASHES)
+
+
+def attributes_of_ours(folder: Path) -> dict[str, Any] | None:
+    """Return our attributes of a result, of this or an earlier version; None if it is no such."""
+    try:
+        found = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        ours = found["attributes"][KEY]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return ours if isinstance(ours, dict) and "work" in ours else None
+
+
+def unfinished_folder(path: Path) -> Path | None:
+    """Return where the finished frames of an interrupted stream into `path` are, if anywhere."""
+    folder = OutputFolder(path)
+    for each in (folder._beside, folder.path):
+        ours = attributes_of_ours(each)
+        if ours is not None and ours.get("finished") is not True:
+            return each
+    return None
+
+
+def _is_nothing(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None)
+
+
+def _others(folder: Path) -> Iterator[Path]:
+    """Yield what lies in the folder of a result or array and is not part of it."""
+    own = {"zarr.json", ".zarray", ".zattrs", NETWORK, "finished_frames.txt"}
+    group = attributes_of_ours(folder) is not None and not is_array(folder)
+    for each in folder.iterdir():
+        chunks = each.name == LEVEL if group else _CHUNKS.fullmatch(each.name)
+        if each.name not in own and not chunks:
+            yield each
+
+
+def _keep_others(old: Path, new: Path) -> None:
+    """Bring what a person has put into the old folder into the new one; it stays in both."""
+    for each in _others(old):
+        if each.is_dir() and not each.is_symlink():
+            shutil.copytree(
+                each, new / each.name, symlinks=True, copy_function=_link, dirs_exist_ok=True
+            )
+        else:
+            _link(each, new / each.name)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # not on this file system
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder, its metadata last: what a kill leaves of it is still recognised."""
+    if not folder.exists():
+        return
+    for each in sorted(folder.iterdir(), key=lambda each: each.name == "zarr.json"):
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _hash_of_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
