@@ -11,6 +11,7 @@ from napari_lowdose.widgets.layer_choice import frame_in_view, why_not_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
 
 from .conftest import FakeEngine, finish
+from .fake_pair_engine import FakeNoise2Noise
 
 SHAPE = (2, 3, 20, 30)
 
@@ -136,3 +137,23 @@ def test_a_layer_with_fewer_axes_than_the_viewer():
     assert why_not_in_view(dims, layer) == ""
     rolled = Dims(ndim=4, order=(0, 2, 1, 3))
     assert "on the canvas are its axes 0 and 2" in why_not_in_view(rolled, layer)
+
+
+@pytest.mark.parametrize("extent", ["current", "all"])
+def test_a_network_is_applied_to_what_is_on_the_canvas(docked_pair, qtbot, truth, extent):
+    first, second = np.random.default_rng(0).poisson(truth, (2, 4, *truth.shape)).astype(np.uint16)
+    widget = docked_pair(first, second, FakeNoise2Noise())
+    widget.viewer.dims.order = (1, 0, 2)
+    widget.form.frames.setCurrentIndex(int(extent == "all"))
+    widget.train()
+    assert "Roll the dimensions back" in widget.panel.notes.text()
+    widget.viewer.dims.order = (0, 1, 2)
+    widget.train()
+    finish(qtbot, widget)
+    assert len(widget.viewer.layers) == 3
+    widget.viewer.dims.order = (1, 0, 2)
+    widget.network.extent.setCurrentIndex(widget.network.extent.findData(extent))
+    widget.apply()
+    finish(qtbot, widget)
+    assert "Roll the dimensions back" in widget.panel.notes.text()
+    assert len(widget.viewer.layers) == 3

@@ -88,6 +88,17 @@ def test_a_lazy_frame_is_read_once(stack):
     assert len(reads) == 1
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_mask_is_not_dropped(stack, lazy):
+    masked = np.ma.masked_less(stack, 15)
+    if lazy:
+        masked = da.from_array(masked, chunks=(1, 32, 40), asarray=False)
+    taken = snapshot(masked)
+    frame = taken[1].compute() if lazy else taken[1]
+    assert np.ma.is_masked(frame)
+    np.testing.assert_array_equal(np.ma.getmaskarray(frame), stack[1] < 15)
+
+
 def test_the_network_is_trained_on_the_pair_as_it_was(docked_pair, qtbot, truth):
     first, second = np.random.default_rng(0).poisson(truth, (2, *truth.shape)).astype(np.uint16)
     before = first.copy(), second.copy()

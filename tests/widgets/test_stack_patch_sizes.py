@@ -153,6 +153,17 @@ def test_auto_shows_what_it_comes_to(docked, qtbot, movie):
     assert f"patch size {auto.width} px" in widget.panel.status.text()
 
 
+def test_a_guess_is_said(docked, qtbot, channels):
+    widget = docked(channels)
+    widget.form.patch_size.value = "psf"
+    widget.form.n_stacks.setValue(1)
+    widget.form.frames.setCurrentIndex(1)
+    widget.denoise()
+    finish(qtbot, widget)
+    assert "as channels do: each has its own" in widget.panel.notes.text()
+    assert "partial" not in widget.gallery.title.text()
+
+
 # ------------------------------------------------------------------- what axes are
 
 

@@ -164,6 +164,12 @@ class ReucidRun(LayerRun):
         ]
         self.describe(**({"kept_by_hand": by_hand} if by_hand else {}))
 
+    def end(self) -> None:
+        """Mark the result as finished if it is; add the residual."""
+        super().end()
+        if self._of_stack is not None:
+            self._of_stack.stack = None  # the layer may be removed: its pixels are not held back
+
     def describe(self, **changes: Any) -> None:
         """Write what was done into the metadata of the result layer."""
         super().describe(**(engine_record(self.engine) | changes))

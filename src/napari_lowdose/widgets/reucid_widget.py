@@ -185,8 +185,8 @@ class ReucidWidget(DockArea):
                 self.kept.add(run)
             if run is self.current:
                 self._show_eigenpatches()
-            if len(run.notes) > known:
-                self._tell_notes(run)
+        if len(run.notes) > known:
+            self._tell_notes(run)
 
     def _warned(self, run: ReucidRun, message: str) -> None:
         run.note(message)
@@ -217,6 +217,7 @@ class ReucidWidget(DockArea):
             self.kept.add(run)
         if run.source is not None:
             self.patch_sizes.remember(run.source, run.asked, run.sizes)
+        self._show_eigenpatches()  # the name says no more that it is partial
         self._enable()
 
     # ------------------------------------------------------------ eigenpatches
@@ -310,6 +311,8 @@ class ReucidWidget(DockArea):
             self.form.recall(run.asked, run.stacks_chosen, not run.frame, run.with_residual)
         self.panel.clear()
         self.panel.end(run.status)
+        if run.run.finished:
+            self.panel.progress.setValue(self.panel.progress.maximum())
         self._tell_notes(run)
 
     def _layer_chosen(self, event: Any = None) -> None:

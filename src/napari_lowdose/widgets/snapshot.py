@@ -35,13 +35,13 @@ def snapshot(pixels: Any) -> Any:
     """
     lazy = not isinstance(pixels, np.ndarray) or isinstance(pixels, np.memmap)
     if not lazy and pixels.nbytes <= COPIED:
-        return np.array(pixels)
+        return np.array(pixels, subok=True)  # a mask stays, and is refused
     leading = tuple(pixels.shape[:-2])
     return da.map_blocks(
         _FramesAsRead(pixels).read,
         chunks=(*((1,) * n for n in leading), *((n,) for n in pixels.shape[-2:])),
         dtype=pixels.dtype,
-        meta=np.empty((0,) * pixels.ndim, pixels.dtype),
+        meta=getattr(pixels, "_meta", np.empty((0,) * pixels.ndim, pixels.dtype)),
         name=f"snapshot-{uuid.uuid4().hex}",
     )
 
@@ -62,8 +62,11 @@ class _FramesAsRead:
         return frame[(np.newaxis,) * len(index)]
 
     def _read(self, index: tuple[int, ...]) -> NDArray[Any]:
-        frame = np.array(self._movie[index], order="C")
-        checksum = zlib.crc32(frame.data)
+        read = self._movie[index]
+        if isinstance(read, da.Array):
+            read = read.compute()
+        frame: NDArray[Any] = np.array(read, order="C", subok=True)
+        checksum = zlib.crc32(np.asarray(frame).data)
         if self._checksums.setdefault(index, checksum) != checksum:
             raise ValueError(
                 "the input has changed since it was denoised: denoise it again before you change "
