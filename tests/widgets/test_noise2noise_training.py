@@ -65,6 +65,7 @@ def test_train_continue_save_load_apply(training, qtbot, truth, pair, tmp_path, 
     finish(qtbot, widget)
     np.testing.assert_allclose(widget.viewer.layers[-1].data, last.data, atol=1e-3 * top)
     made = {}
+    monkeypatch.chdir(tmp_path)
     script = widget.script()
     assert repr(path) in script
     script = script.replace("tifffile.imread('first.tif')", "one")

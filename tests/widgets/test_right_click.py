@@ -1,5 +1,7 @@
 """The right-click on layers, and Layers > Filter: both have the same entries."""
 
+from dataclasses import replace
+
 import npe2
 import numpy as np
 import pytest
@@ -11,9 +13,13 @@ from napari._qt._qapp_model import build_qmodel_menu
 from napari.plugins._npe2 import on_plugins_registered
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMenu
+from scipy.ndimage import gaussian_filter
 
+from napari_lowdose.noise2noise.model import about_exposures
 from napari_lowdose.widgets import layer_commands
+from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
 from napari_lowdose.widgets.right_click import ENTRIES, register_entries
+from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 from .conftest import finish
 from .fake_pair_engine import FakeNoise2Noise
@@ -53,6 +59,7 @@ def test_greyed_where_it_makes_no_sense(viewer, menu_id):
     other = viewer.add_image(np.zeros((20, 20)), name="other shape")
     labels = viewer.add_labels(np.zeros((20, 20), int))
     colour = viewer.add_image(np.zeros((64, 80, 3), np.uint8), name="colour", rgb=True)
+    mask = viewer.add_image(np.zeros((64, 80), bool), name="mask")
     sense = {
         (layers[0],): (True, True),
         (layers[0], layers[1]): (True, False),
@@ -61,6 +68,7 @@ def test_greyed_where_it_makes_no_sense(viewer, menu_id):
         (layers[0], labels): (False, False),
         (labels,): (False, False),
         (colour,): (False, False),
+        (mask,): (False, False),
         (): (False, False),
     }
     for selected, enabled in sense.items():
@@ -88,8 +96,6 @@ def test_the_manifest_says_the_same():
 
 
 def test_a_real_right_click_on_two_layers_trains_on_the_pair(viewer, qtbot, monkeypatch):
-    from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
-
     monkeypatch.setattr(Noise2NoiseForm, "parameters", lambda self: FakeNoise2Noise())
     viewer.layers.selection = set(viewer.layers)
     view = viewer.window._qt_viewer.layers
@@ -134,16 +140,109 @@ def test_one_layer_is_denoised_by_reucid_and_the_widget_is_opened_once(viewer, q
     assert len(viewer.window.dock_widgets) == 1
 
 
-def test_one_layer_is_denoised_by_the_network_that_was_chosen(viewer, qtbot, monkeypatch):
-    from dataclasses import replace
-
+@pytest.fixture
+def widget(viewer, qtbot, monkeypatch):
+    """Return the pair widget with a network that was trained on the two layers."""
     widget = layer_commands.open_widget(viewer, "Noise2Noise pair")
-    monkeypatch.setattr(widget.form, "parameters", lambda: FakeNoise2Noise())
+    monkeypatch.setattr(widget.form, "parameters", FakeNoise2Noise)
     widget.train()
     finish(qtbot, widget)
-    widget.network.network = replace(widget.network.network, path="network.safetensors")
-    viewer.layers.selection.active = viewer.layers[0]
-    layer_commands.denoise(viewer)
+    known = about_exposures(viewer.layers[0].data)
+    network = widget.network.network
+    network.model.record["exposures"] = known
+    return widget
+
+
+def test_one_layer_is_denoised_by_a_network_where_it_fits_and_the_person_said_so(
+    viewer, qtbot, widget
+):
+    def denoised(layer):
+        viewer.layers.selection.active = layer
+        layer_commands.denoise(viewer)
+        for each in (widget, layer_commands.opened_widget(viewer, "REUCID")):
+            if each is not None:
+                finish(qtbot, each)
+        return viewer.layers[-1].name
+
+    first = viewer.layers[0]
+    assert not widget.network.for_right_click.isChecked()
+    assert denoised(first) == "scan, first REUCID"
+    widget.network.for_right_click.setChecked(True)
+    assert denoised(first) == "scan, first denoised"
+    np.testing.assert_allclose(viewer.layers[-1].data, first.data / 2)
+
+    reucid = layer_commands.opened_widget(viewer, "REUCID")
+    brighter = viewer.add_image(first.data + 500, name="brighter")
+    assert denoised(brighter) == "brighter REUCID"
+    assert "network was not applied" in reucid.panel.notes.text()
+    assert "mean" in reucid.panel.notes.text()
+    coarse = viewer.add_image(first.data, name="coarse", scale=(4, 4))
+    assert denoised(coarse) == "coarse REUCID"
+    assert "pixel size" in reucid.panel.notes.text()
+
+    widget.network.keep(TrainedNetwork(replace(widget.model), "another"))
+    assert not widget.network.for_right_click.isChecked()
+
+
+def pair_after_right_clicks(viewer, qtbot, monkeypatch, layers, times=1, engine=FakeNoise2Noise):
+    monkeypatch.setattr(Noise2NoiseForm, "parameters", lambda self: engine())
+    for _ in range(times):
+        viewer.layers.selection = set(layers)
+        layer_commands.denoise(viewer)
+        qtbot.wait(30)
+    widget = layer_commands.opened_widget(viewer, "Noise2Noise pair")
     finish(qtbot, widget)
-    assert viewer.layers[-1].name == "scan, first denoised"
-    np.testing.assert_allclose(viewer.layers[-1].data, viewer.layers[0].data / 2)
+    return widget
+
+
+def test_a_shifted_pair_is_not_trained_on_before_it_is_registered(viewer, qtbot, monkeypatch):
+    moved = viewer.add_image(noisy_scene(3, moved=(5, 4)), name="moved")
+    layers = [viewer.layers[0], moved]
+    widget = pair_after_right_clicks(viewer, qtbot, monkeypatch, layers)
+    assert len(viewer.layers) == 3
+    assert widget.panel.status.text() == "Not started."
+    assert "register them first" in widget.panel.notes.text()
+    assert widget.card.register_button.isVisible()
+    widget.pair.register()
+    finish(qtbot, widget)
+    widget = pair_after_right_clicks(viewer, qtbot, monkeypatch, viewer.layers[-2:])
+    assert widget.panel.status.text().startswith("Done")
+
+
+def test_five_right_clicks_make_one_training(viewer, qtbot, monkeypatch, gate):
+    gate.closed_at = 2
+    QTimer.singleShot(3000, gate.open.set)
+    widget = pair_after_right_clicks(
+        viewer, qtbot, monkeypatch, viewer.layers[:2], 5, lambda: FakeNoise2Noise(at=gate)
+    )
+    assert [layer.name for layer in viewer.layers[2:]] == ["scan Noise2Noise"]
+    assert widget.panel.status.text().startswith("Done")
+
+
+def test_a_result_is_no_partner(viewer, qtbot, monkeypatch, widget):
+    result = viewer.layers[-1]
+    pair_after_right_clicks(viewer, qtbot, monkeypatch, [viewer.layers[0], result])
+    assert viewer.layers[-1] is result
+    assert widget.panel.status.text() == "Not started."
+    assert f"'{result.name}' is a result: choose two raw" in widget.panel.notes.text()
+    assert "is a result" in widget.card.findings.text()
+
+    # What napari saves and opens again has no record: its pixels tell
+    smooth = viewer.add_image(gaussian_filter(result.data, 2), name="opened again")
+    widget.choose_pair(viewer.layers[0], smooth)
+    finish(qtbot, widget)
+    assert "denoised already" in widget.card.refusal
+    assert not widget.panel.start_button.isEnabled()
+
+
+def test_a_result_is_denoised_again_with_a_warning(viewer, qtbot, widget):
+    result = viewer.layers[-1]
+    widget.apply_to(result)
+    finish(qtbot, widget)
+    assert "is a result already" in widget.panel.notes.text()
+    viewer.layers.selection.active = result
+    layer_commands.denoise(viewer)
+    reucid = layer_commands.opened_widget(viewer, "REUCID")
+    finish(qtbot, reucid)
+    assert reucid.panel.notes.text().count("is a result already") == 1
+    assert reucid.panel.status.text().startswith("Done")

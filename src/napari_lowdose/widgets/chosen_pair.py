@@ -54,7 +54,7 @@ class ChosenPair(QObject):
     """
 
     chosen = Signal()
-    """Other layers are the pair."""
+    """A person has made other layers the pair."""
     changed = Signal()
     """There is something new to say of the pair, or nothing known of it yet."""
     checked = Signal()
@@ -96,7 +96,7 @@ class ChosenPair(QObject):
         gone = first not in self.viewer.layers or second not in self.viewer.layers
         if gone or first is second or not self._by_hand:
             self._fill_in(*most_likely_pair(self.viewer.layers))
-        self._chosen()
+        self._take()
 
     def choose(self, first: Image, second: Image) -> None:
         """Take two layers for the pair."""
@@ -123,9 +123,14 @@ class ChosenPair(QObject):
         self._by_hand = True
 
     def _chosen(self, event: Any = None) -> None:
+        if self._take():
+            self.chosen.emit()
+
+    def _take(self) -> bool:
+        """Take the layers of the form for the pair; return whether they are others."""
         pair = self.form.first, self.form.second
         if pair[0] is self.layers[0] and pair[1] is self.layers[1]:
-            return
+            return False
         self.let_go()
         for layer in {each for each in pair if each is not None}:
             layer.events.data.connect(self.data_changed)
@@ -133,7 +138,7 @@ class ChosenPair(QObject):
         if pair[0] is not None and pair[1] is not None:
             self.form.shift.value = known_shift(*pair)
         self.data_changed()
-        self.chosen.emit()
+        return True
 
     def let_go(self) -> None:
         """Listen to the layers no more."""

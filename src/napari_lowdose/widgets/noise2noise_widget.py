@@ -131,8 +131,7 @@ class Noise2NoiseWidget(DockArea):
 
     def _pair_chosen(self) -> None:
         self._asked_for = None
-        # Without a pair what was said is still about the newest result
-        if self._running is None and not self.pair.why_not():
+        if self._running is None:
             self.panel.clear()
 
     def _pair_checked(self) -> None:
