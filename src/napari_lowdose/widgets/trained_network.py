@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari_lowdose.noise2noise import Noise2NoiseModel
-
 from napari_lowdose.noise2noise.training_step import how_far
 
 if TYPE_CHECKING:
