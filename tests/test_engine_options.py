@@ -113,7 +113,7 @@ def test_every_parameter_of_the_engine_is_an_option_with_help():
     assert all(parameter_help(Reucid).values())
 
 
-def test_what_only_type_checkers_know_is_no_option():
+def test_what_cannot_be_given_as_text_is_no_option():
     given = {"names": {"PresetName": PresetName}}
     options = {option.name for option in engine_options(Noise2Noise, ["preview", "start"], **given)}
     assert options == {field.name for field in fields(Noise2Noise)} - {"preview", "start"}

@@ -24,8 +24,8 @@ def engine_options(
     Parameters
     ----------
     engine : dataclass
-        Its docstring's Parameters section becomes the help.  What has a type that is not there
-        at run time (another engine, a network) is no option.
+        Its docstring's Parameters section becomes the help.  What cannot be given as
+        text (another engine, a network) is no option.
     skip : sequence of str
         Fields that are no options either.
     names : mapping, optional
@@ -41,12 +41,16 @@ def engine_options(
     for field in dataclasses.fields(engine):
         if field.name in skip or field.name not in hints:
             continue
-        kind = bool | None if hints[field.name] is bool else str | None
+        hint = hints[field.name]
+        metavar = None if hint is bool else _metavar(field.name, hint)
+        if metavar == "":
+            continue
+        kind = bool | None if hint is bool else str | None
         told = "" if field.default in (None, False) else f" [default: {_text(field.default)}]"
         option = typer.Option(
             f"--{field.name.replace('_', '-')}",
             help=texts.get(field.name, "") + told,
-            metavar=None if hints[field.name] is bool else _metavar(field.name, hints[field.name]),
+            metavar=metavar,
             show_default=False,
         )
         parameters.append(
