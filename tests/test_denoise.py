@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from napari_lowdose import Noise2Noise, Reucid, Run, denoise, denoise_steps
 from napari_lowdose.samples import stem_pair
 from napari_lowdose.script import as_python, with_epochs_reached
 from napari_lowdose.steps import Step, over_frames, report, within
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -259,3 +262,25 @@ def test_other_formats_than_tiff_are_read_by_plugins() -> None:
     assert "from napari_lowdose.imaging.readers import read_image\n" in script
     assert "image = read_image('map.dm4').pixels\n" in script
     assert "tifffile" not in script
+
+
+def test_a_damaged_zarr_array_is_refused_with_the_frame_named(tmp_path: Path) -> None:
+    import zarr
+
+    movie = np.arange(3 * 8 * 8.0).reshape(3, 8, 8) + 1
+    array = zarr.create_array(tmp_path / "in.zarr", data=movie, chunks=(1, 8, 8))
+    np.testing.assert_array_equal(denoise(array, Halving()), movie / 2)
+    (tmp_path / "in.zarr" / "c" / "1" / "0" / "0").write_bytes(b"cut off")
+    with pytest.raises(ValueError, match=r"frame 2 of 3: the zarr array is damaged"):
+        denoise(array, Halving())
+    (tmp_path / "in.zarr" / "c" / "1" / "0" / "0").unlink()
+    with pytest.raises(ValueError, match=r"frame 2 of 3: the chunk c/1/0/0 .* is missing"):
+        denoise(array, Halving())
+
+
+def test_a_zarr_array_whose_rows_and_columns_come_first_is_refused() -> None:
+    import zarr
+
+    array = zarr.create_array({}, data=np.ones((8, 8, 3)), dimension_names=["y", "x", "t"])
+    with pytest.raises(ValueError, match="has the axes YXT"):
+        denoise(array, Halving())

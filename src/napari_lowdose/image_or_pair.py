@@ -100,7 +100,7 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
                 f"{name} takes a pair, a tuple (first, second) of two exposures of one scene, and "
                 "this is one array."
             )
-        return ImageOrPair((as_image(given),))
+        return ImageOrPair((_exposure(given, "the image"),))
     if takes == "image":
         raise ValueError(
             f"{name} takes one image, and this is a pair (a tuple): denoise one by itself, or give "
@@ -109,7 +109,7 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
     if len(given) != 2:
         raise ValueError(f"A pair is a tuple of two arrays; this tuple has {len(given)}.")
     names = ("the first exposure", "the second exposure")
-    exposures = tuple(as_image(exposure, name) for exposure, name in zip(given, names, strict=True))
+    exposures = tuple(map(_exposure, given, names))
     first, second = (tuple(exposure.shape) for exposure in exposures)
     if first != second:
         raise ValueError(
@@ -117,6 +117,18 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
             "them to the scene that both show (register_pair does)."
         )
     return ImageOrPair(exposures)
+
+
+def _exposure(given: Any, name: str) -> Any:
+    """Return pixels; those of a zarr array in its order of axes, and read with care."""
+    image = as_image(given, name)
+    if hasattr(image, "store_path"):
+        from napari_lowdose.imaging.zarr_folder import check_order
+        from napari_lowdose.imaging.zarr_frames import checked
+
+        check_order(image)
+        return checked(image)
+    return image
 
 
 def check_engine(engine: Any, *others: object) -> None:

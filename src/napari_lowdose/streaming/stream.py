@@ -14,8 +14,7 @@ import numpy as np
 from napari_lowdose.denoise import engine_record
 from napari_lowdose.image_or_pair import ImageOrPair, frame_index, image_or_pair
 from napari_lowdose.imaging.ome_zarr import LEVEL
-from napari_lowdose.imaging.zarr_folder import KEY, check_order
-from napari_lowdose.imaging.zarr_frames import checked
+from napari_lowdose.imaging.zarr_folder import KEY
 from napari_lowdose.lazy import FrameWorker, settled
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.steps import Step
@@ -81,10 +80,7 @@ class Stream:
         overwrite: bool = False,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        given = image_or_pair(image, engine)
-        for exposure in given.exposures:
-            check_order(exposure)
-        self.input = ImageOrPair(tuple(map(checked, given.exposures)))
+        self.input = image_or_pair(image, engine)
         self.engine = engine
         self.path = Path(path)
         self.model: Noise2NoiseModel | None = None
