@@ -140,7 +140,8 @@ def check_engine(engine: Any, *others: object) -> None:
     *others : object
         Further positional arguments, which no function takes.
     """
-    if not isinstance(engine, type) and callable(getattr(engine, "steps", None)) and not others:
+    can_run = any(callable(getattr(engine, name, None)) for name in ("steps", "training_steps"))
+    if can_run and not isinstance(engine, type) and not others:
         return
     if others or hasattr(engine, "shape") or isinstance(engine, list):
         raise ValueError(

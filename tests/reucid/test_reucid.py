@@ -180,6 +180,7 @@ def test_a_sign_of_life_comes_often(patch_size: int, n_stacks: int, exact: bool)
     assert gaps.max() < max(0.3, 0.25 * gaps.sum())
 
 
+@pytest.mark.filterwarnings("ignore:neighbouring pixels share their noise")  # in `coarse`
 def test_all_frames_have_one_patch_size_that_several_decide() -> None:
     fine = [noisy((90, 90), seed) for seed in (0, 2, 3)]
     coarse = np.kron(noisy((45, 45), seed=1), np.ones((2, 2)))

@@ -142,7 +142,8 @@ def scene_shift(
     if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
         _refuse_if_turned(*whole)
     if found is None:
-        if _place(views[0], -views[1], max_shift) is not None:
+        # A scene of stripes has no shift along them, and agrees with itself inverted
+        if _place(views[0], -views[1], max_shift) is not None and contrast_reversed(*views):
             raise NotRegisteredError("reversed", REVERSED)
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
     if found.repeat.differs:

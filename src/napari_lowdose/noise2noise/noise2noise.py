@@ -104,6 +104,7 @@ class Noise2Noise:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from napari_lowdose import Noise2Noise, denoise
     >>> from napari_lowdose.samples import stem_pair
     >>> first, second, truth = stem_pair()

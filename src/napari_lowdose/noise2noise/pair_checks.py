@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.dependent import made_of_the_other
 from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
@@ -20,7 +21,7 @@ from napari_lowdose.noise2noise.pair_agreement import (
     cells,
     in_errors,
 )
-from napari_lowdose.noise2noise.sound_pixels import SMALLEST, sound_pixels
+from napari_lowdose.noise2noise.sound_pixels import SMALLEST, SoundPixels, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
 from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
 
@@ -121,6 +122,11 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     >>> print(check_pair(first, 2 * first)[0].message)
     The two exposures hold the same data: choose two exposures of the scene, or the network ...
     """
+    try:
+        first = as_image(first, "the first exposure")
+        second = as_image(second, "the second exposure")
+    except ValueError as error:
+        return [PairNote("refuse", str(error)[0].upper() + str(error)[1:], "unusable")]
     if first.shape != second.shape:
         return [
             PairNote(
@@ -151,10 +157,11 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
                 check_exposure(name, frame, k, leading)
         except ValueError as error:
             return [PairNote("refuse", str(error), "unusable")]
-        if not choice.is_usable(k, sound_pixels(*frames)):
+        sound = sound_pixels(*frames)
+        if not choice.is_usable(k, sound):
             continue
         looked_at.append(k)
-        for note in _check_frames(*frames, shift):
+        for note in _check_frames(sound, shift):
             found.setdefault(note.kind, []).append((k, note))
     if not looked_at:
         return [_no_frame(choice, n)]
@@ -225,11 +232,8 @@ def _of_movie(
     return replace(note, message=f"{note.message[:-1]} (seen in {listed(frames, leading)}).")
 
 
-def _check_frames(
-    first: NDArray[Any], second: NDArray[Any], shift: tuple[float, float]
-) -> Iterator[PairNote]:
+def _check_frames(sound: SoundPixels, shift: tuple[float, float]) -> Iterator[PairNote]:
     """Check one frame of each exposure."""
-    sound = sound_pixels(first, second)
     for name, frame in zip(("first", "second"), sound.frames, strict=True):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""Noise that is not what REUCID takes noise for: shared by neighbours, or by whole columns."""
+"""Noise that is not white: shared by neighbouring pixels, or by whole columns."""
 
 from __future__ import annotations
 
@@ -11,60 +11,75 @@ import scipy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PART = 512  # pixels: the middle of a larger image is enough
-BLOCK = 32  # pixels
-EVERYWHERE = 0.1  # quantile of the blocks: structure that was missed is only in some of them
-SHARED = 0.12  # correlation of neighbours from which on it is said; white noise stays below 0.03
+PART = 512  # px: the middle of a larger image is enough
+CORNERS, BESIDE_THEM = 0.6, (0.40, 0.48)  # cycles per pixel: hardly any scene is so fine
+FINE_AXIS, OTHER_AXIS = 0.4, (0.2, 0.35)  # likewise, to compare rows with columns
+FALLS = 0.6  # the ratio of noise powers below which neighbours share noise
+SURE = 4.0  # standard errors of that ratio
 FINE = 8  # a column pattern counts from this part of the frequencies on: there is little scene
 BESIDE = np.arange(4, 20)  # periods along the columns, of what is compared with their means
 STRIPES = 5.0  # times the power, from which on the columns differ
 
 
-def neighbours_share_noise(
-    image: NDArray[np.float32],
-    canvas: NDArray[np.float32],
-    terrain: NDArray[np.int32],
-    eigenpatches: NDArray[np.float32],
-) -> bool:
-    """Return whether neighbouring pixels have noise in common, everywhere in the image.
+def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
+    """Warn if neighbouring pixels share their noise, and return whether they do.
+
+    White noise has the same power at all frequencies.  What is blurred, interpolated or resampled
+    has less of it towards the corners of the spectrum, where there is no scene, or less along one
+    axis than along the other.
 
     Parameters
     ----------
     image : (m, n) float32 array
-        What was denoised.
-    canvas, terrain : (m, n) float32 and int32 arrays
-        Their ratio is the result; what the image has more was taken away.
-    eigenpatches : (k, p, p) float32 array
-        The kept ones.  They take their part of white noise too, so that what is left of it is
-        correlated; that is known, and does not count.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
+    >>> warn_of_shared_noise(noise)
+    False
     """
-    residual = _middle(image) - (_middle(canvas) / _middle(terrain)).astype(np.float32)
-    if min(residual.shape) <= 2 * BLOCK:
-        return False
-    p = eigenpatches.shape[-1]
-    shape = (2 * p, 2 * p)
-    taken = np.square(np.abs(scipy.fft.rfft2(eigenpatches, shape))).sum(axis=0) / p**2
-    white = scipy.fft.irfft2(np.square(1 - taken), shape)
-    shared = []
-    for dy, dx in ((0, 1), (1, 0)):
-        height, width = (n - 1 - (n - 1) % BLOCK for n in residual.shape)
-        pixel = residual[:height, :width]
-        neighbour = residual[dy : height + dy, dx : width + dx]
-        power = (_blocks(pixel * pixel) + _blocks(neighbour * neighbour)) / 2
-        correlation = _blocks(pixel * neighbour) / np.maximum(power, np.finfo(np.float32).tiny)
-        shared.append(np.quantile(correlation, EVERYWHERE) - white[dy, dx] / white[0, 0])
-    return bool(max(shared) > SHARED)
-
-
-def warn_of_shared_noise() -> None:
-    """Say that what neighbours share cannot be told from structure."""
-    warnings.warn(
-        "neighbouring pixels share their noise (is the image interpolated, resampled or "
-        "smoothed?), which cannot be told from structure and stays: denoise the pixels as they "
-        "were recorded.",
-        UserWarning,
-        stacklevel=3,
+    image = _middle(image)
+    window = np.outer(*(np.hanning(n).astype(np.float32) for n in image.shape))
+    power = np.square(np.abs(scipy.fft.rfft2((image - image.mean()) * window)))
+    down = np.abs(scipy.fft.fftfreq(image.shape[0]))[:, np.newaxis]
+    along = scipy.fft.rfftfreq(image.shape[1])[np.newaxis]
+    radius = np.hypot(down, along)
+    # Off the axes, where the offsets of rows and columns lie
+    beside = _between(radius, *BESIDE_THEM) & (down > 0.05) & (along > 0.05)
+    of_columns = (along > FINE_AXIS) & _between(down, *OTHER_AXIS)
+    of_rows = (down > FINE_AXIS) & _between(along, *OTHER_AXIS)
+    shared = (
+        _falls(power, radius > CORNERS, beside)
+        or _falls(power, of_columns, of_rows)
+        or _falls(power, of_rows, of_columns)
     )
+    if shared:
+        warnings.warn(
+            "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
+            "which cannot be told from structure: denoise the pixels as they were recorded.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return shared
+
+
+def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:
+    return np.asarray((frequency > low) & (frequency < high))
+
+
+def _falls(power: NDArray[Any], here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
+    """Return whether there is surely less power here than there; medians pass over a lattice."""
+    n = min(np.count_nonzero(here), np.count_nonzero(there)) / 2  # the window joins neighbours
+    if n < 1:
+        return False
+    # The median of exponentially distributed powers is known to 1.44 / sqrt(n) of itself
+    error = 1.44 * np.sqrt(2 / n)
+    ratio = np.median(power[here]) / max(np.median(power[there]), np.finfo(np.float32).tiny)
+    return bool(ratio < FALLS and np.log(max(ratio, 1e-30)) < -SURE * error)
 
 
 def warn_of_column_noise(image: NDArray[np.float32]) -> None:
@@ -96,9 +111,3 @@ def warn_of_column_noise(image: NDArray[np.float32]) -> None:
 def _middle(image: NDArray[Any]) -> NDArray[Any]:
     y, x = (max(0, (n - PART) // 2) for n in image.shape)
     return image[y : y + PART, x : x + PART]
-
-
-def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    height, width = (n // BLOCK for n in image.shape)
-    blocks = image.reshape(height, BLOCK, width, BLOCK)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)

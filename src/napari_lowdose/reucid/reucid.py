@@ -14,11 +14,7 @@ from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import (
-    neighbours_share_noise,
-    warn_of_column_noise,
-    warn_of_shared_noise,
-)
+from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_shared_noise
 from napari_lowdose.reucid.parameters import keep_choice, odd_width, one_of, whole_number
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
 from napari_lowdose.reucid.patch_stacks import (
@@ -232,6 +228,7 @@ class Reucid:
         prepared.warn(self.outliers)
         image = prepared.image
         warn_of_column_noise(image)
+        shared = warn_of_shared_noise(image)
         begun = SEARCH if self.patch_size == "auto" and not known_patch_size else 0.0
         if not known_patch_size:
             images: Iterable[NDArray[np.float32]] = [image]
@@ -257,17 +254,12 @@ class Reucid:
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
-            if stack == 0:
-                first_utilities, first_patches = utilities, eigenpatches[kept]
+            if stack == 0 and self.keep is None and not shared:
+                warn_of_choice(utilities)
             placed = project(image, eigenpatches[kept], in_stack)
             canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
             terrain += patch_terrain(in_stack, p)
             yield Step(fraction=end, message=f"{name}: terrain")
-            if stack == d - 1 and self.keep is None:
-                if neighbours_share_noise(image, canvas, terrain, first_patches):
-                    warn_of_shared_noise()
-                else:
-                    warn_of_choice(first_utilities)
             yield StackStep(
                 fraction=end,
                 message=f"{name}: patches of {p} px{' (wide)' * wide}, "
