@@ -170,14 +170,14 @@ def test_a_sign_of_life_comes_often(patch_size: int, n_stacks: int, exact: bool)
     """No step may do much more than its share: that is what makes Stop quick."""
     engine = Reucid(patch_size=patch_size, n_stacks=n_stacks, exact=exact, keep=[[0]] * n_stacks)
     image = noisy((400, 400))
-    for _ in engine.steps(image):  # the first time, memory is new and libraries are loaded
-        pass
-    times = [time.perf_counter()]
-    for _ in engine.steps(image):
-        times.append(time.perf_counter())
-    gaps = np.diff(times)
+    runs = []
+    for _ in range(4):  # the first loads libraries; whatever else the machine does spares one
+        times = [time.process_time()]
+        times += [time.process_time() for _ in engine.steps(image)]
+        runs.append(np.diff(times))
+    gaps = np.min(runs, axis=0)
     assert len(gaps) > 20
-    assert gaps.max() < max(0.3, 0.25 * gaps.sum())
+    assert gaps.max() < 0.25 * gaps.sum()
 
 
 @pytest.mark.filterwarnings("ignore:neighbouring pixels share their noise")  # in `coarse`
