@@ -19,11 +19,11 @@ import zarr
 from dask.delayed import delayed
 
 from napari_lowdose import Noise2Noise, Reucid, Stream, denoise, denoise_to_zarr
+from napari_lowdose.imaging.input_files import in_each_other
 from napari_lowdose.imaging.sliceable import sliceable
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
 from napari_lowdose.streaming.frame_hashes import FrameHashes
-from napari_lowdose.streaming.input_files import in_each_other
 from tests.test_streaming import Counting, numbered, stopped_after
 from tests.test_streaming_killed import content
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,11 @@ def _exposure(given: Any, name: str) -> Any:
 
         check_order(image)
         return checked(image)
+    if hasattr(image, "dask"):
+        from napari_lowdose.imaging.input_files import missing_chunks
+
+        if (sentence := missing_chunks(image)) is not None:
+            warnings.warn(sentence, UserWarning, stacklevel=4)
     return image
 
 

@@ -11,7 +11,8 @@ import tifffile
 import zarr
 from typer.testing import CliRunner
 
-from napari_lowdose import cli, denoise_to_zarr
+from napari_lowdose import Reucid, cli, denoise, denoise_to_zarr
+from napari_lowdose.imaging.input_files import missing_chunks
 from napari_lowdose.imaging.tiff import read_tiff, write_tiff
 from napari_lowdose.imaging.zarr_folder import attributes_like, read_zarr
 from napari_lowdose.imaging.zarr_frames import checked
@@ -265,6 +266,25 @@ def test_a_damaged_chunk_is_named(
         assert done.exit_code == 2 and done.stderr.count("\n") == 1
         assert "in.zarr: frame 2 of 3: the" in done.stderr
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise
+def test_a_missing_chunk_behind_dask_is_said(path: Path) -> None:
+    dask_array = pytest.importorskip("dask.array")
+    zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20))  # type: ignore[arg-type]
+    whole = dask_array.from_zarr(path)[:2].astype(float) + 1
+    assert missing_chunks(whole) is None
+    (path / "c/1/0/1").unlink()
+    with pytest.warns(UserWarning, match="1 of 6 chunks of in.zarr are missing and read as 0"):
+        denoise(dask_array.from_zarr(path)[:2].astype(float) + 1, Reucid(patch_size=5))
+
+
+@pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise
+def test_a_missing_chunk_is_named_by_every_engine(path: Path) -> None:
+    array = zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20))  # type: ignore[arg-type]
+    (path / "c/1/0/1").unlink()
+    with pytest.raises(ValueError, match="frame 2 of 3: the chunk c/1/0/1"):
+        denoise(array, Reucid(patch_size=5))
 
 
 @pytest.mark.parametrize(

@@ -213,3 +213,44 @@ def test_a_scene_with_more_structure_than_components_is_said() -> None:
     scene = 100 * scene / scene.std() + rng.normal(0, 10, scene.shape)
     with pytest.warns(UserWarning, match="raise n_components"):
         denoise(scene, Reucid(patch_size=9, n_components=4))
+
+
+def lattice(doses: float = 12) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[:120, :120]
+    truth = doses * (1.2 + np.cos(x / 2) * np.cos(y / 2))
+    return truth, np.random.default_rng(0).poisson(truth).astype(np.float32)
+
+
+def test_one_outlier_costs_nothing_and_is_replaced_or_kept() -> None:
+    truth, noisy = lattice()
+    clean = denoise(noisy, Reucid(patch_size=9))
+    noisy[40, 50] = 65535
+    with pytest.warns(UserWarning, match=r"1 outlier pixel \(first at row 40, column 50\)"):
+        removed = denoise(noisy, Reucid(patch_size=9))
+    with pytest.warns(UserWarning, match="unchanged in the result"):
+        kept = denoise(noisy, Reucid(patch_size=9, outliers="keep"))
+    errors = [np.std(result - truth) for result in (clean, removed)]
+    assert errors[1] < 1.05 * errors[0]
+    assert abs(removed[40, 50] - truth[40, 50]) < 5 * errors[0]
+    assert kept[40, 50] == 65535
+    assert np.count_nonzero(kept != removed) == 1
+
+
+def test_an_info_bar_stays_and_costs_nothing() -> None:
+    _, noisy = lattice()
+    clean = denoise(noisy, Reucid(patch_size=9))
+    bar = np.zeros((16, 120), np.float32)
+    bar[4:12, 10:60:3] = 255
+    with pytest.warns(UserWarning, match="only rows 0 to 119 and columns 0 to 119 hold image"):
+        result = denoise(np.vstack([noisy, bar]), Reucid(patch_size=9))
+    np.testing.assert_array_equal(result[120:], bar)
+    np.testing.assert_allclose(result[:120], clean, rtol=1e-4, atol=1e-3)
+
+
+def test_sparse_rows_are_not_called_dead() -> None:
+    counts = np.random.default_rng(0).poisson(0.01, (200, 200))
+    assert (counts.sum(axis=1) == 0).any()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        denoise(counts, Reucid(patch_size=7))
+    assert not [w for w in caught if "dead" in str(w.message) or "outlier" in str(w.message)]

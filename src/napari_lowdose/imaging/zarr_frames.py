@@ -49,13 +49,13 @@ class ZarrFrames:
         self.ndim = array.ndim
         self.dtype = array.dtype
         self.shape = tuple(array.shape[axis] for axis in order)
+        self.chunks = tuple(array.chunks[axis] for axis in order)
 
     def lazy(self) -> Any:
         """Return a dask array of it, in the array's own chunks."""
         import dask.array as da
 
-        chunks = tuple(self._array.chunks[axis] for axis in self._order)
-        return da.from_array(self, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
+        return da.from_array(self, chunks=self.chunks, name=False)  # type: ignore[no-untyped-call]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read all of it."""

@@ -329,10 +329,15 @@ class Noise2NoiseModel:
         yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
 
     def _about_outliers(self, n: int) -> str:
-        pixels = f"{n} outlier pixel{'s' if n > 1 else ''}, which neither scene nor noise explains,"
-        if self.outliers == "keep":
-            return f"{pixels} {'were' if n > 1 else 'was'} put back after."
-        return f"{pixels} {'were' if n > 1 else 'was'} removed (outliers='keep' keeps them)."
+        fate = (
+            "unchanged in the result"
+            if self.outliers == "keep"
+            else "replaced in the result (outliers='keep' keeps their values)"
+        )
+        return (
+            f"{n} outlier pixel{'s' * (n > 1)}, which neither scene nor noise explains: left out, "
+            f"and {fate}."
+        )
 
     def _warn_if_unlike(self, frames: NormalisedFrames, told: set[str]) -> None:
         """Warn once if a frame is not like those that the network was trained on."""

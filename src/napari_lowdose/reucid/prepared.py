@@ -95,12 +95,14 @@ class Prepared:
         if n:
             y, x = np.argwhere(self.outliers)[0]
             fate = (
-                "removed (outliers='keep' keeps them)" if outliers == "remove" else "put back after"
+                "replaced in the result (outliers='keep' keeps their values)"
+                if outliers == "remove"
+                else "unchanged in the result"
             )
             warnings.warn(
-                f"{n} outlier pixel{'s' if n > 1 else ''} ({'the first' if n > 1 else 'it is'} at "
-                f"row {y + rows.start}, column {x + columns.start}), which neither scene nor noise "
-                f"explains, {'are' if n > 1 else 'is'} left out and {fate}.",
+                f"{n} outlier pixel{'s' * (n > 1)} (first at row {y + rows.start}, column "
+                f"{x + columns.start}), which neither scene nor noise explains: left out, and "
+                f"{fate}.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_lowdose.denoise import engine_record
 from napari_lowdose.image_or_pair import ImageOrPair, frame_index, image_or_pair
+from napari_lowdose.imaging.input_files import in_each_other
 from napari_lowdose.imaging.ome_zarr import LEVEL
 from napari_lowdose.imaging.zarr_folder import KEY
 from napari_lowdose.lazy import FrameWorker, settled
@@ -22,7 +23,6 @@ from napari_lowdose.streaming.cluster import frames_on_cluster, open_client
 from napari_lowdose.streaming.description import described
 from napari_lowdose.streaming.frame_hashes import HashedMovie, hash_of, together
 from napari_lowdose.streaming.identity import identity
-from napari_lowdose.streaming.input_files import in_each_other
 from napari_lowdose.streaming.lock import only_stream_into
 from napari_lowdose.streaming.output_folder import NETWORK, OutputFolder
 

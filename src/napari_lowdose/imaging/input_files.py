@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.imaging.zarr_folder import is_array
+from napari_lowdose.imaging.zarr_frames import ZarrFrames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,32 @@ def in_each_other(image: Any, output: Path) -> bool:
     )
 
 
+def missing_chunks(image: Any) -> str | None:
+    """Return a sentence if chunks of the zarr arrays behind a dask array are missing.
+
+    Zarr reads a chunk that is missing as its fill value, and dask does not notice.  `ZarrFrames`
+    notices by itself.
+
+    Parameters
+    ----------
+    image : dask array
+    """
+    import zarr
+
+    for path in _files(image, except_of=(ZarrFrames,)):
+        if not is_array(path):
+            continue
+        array = zarr.open_array(path, mode="r")
+        missing = array.nchunks - array.nchunks_initialized
+        if missing > 0:
+            return (
+                f"{missing} of {array.nchunks} chunks of {path.name} are missing and read as "
+                f"{array.fill_value}: copy the array again, unless it was written "
+                "without its empty chunks."
+            )
+    return None
+
+
 def is_within(path: Path, folder: Path) -> bool:
     """Whether a file is a folder, or lies in it, whatever links lead there."""
     try:
@@ -53,13 +80,15 @@ def is_within(path: Path, folder: Path) -> bool:
         return False
 
 
-def _files(image: Any) -> Iterator[Path]:
+def _files(image: Any, except_of: tuple[type, ...] = ()) -> Iterator[Path]:
     """Yield the files that can be reached from an array, those of a graph's strings included."""
     seen: dict[int, Any] = {}  # keeps what is made on the way, or its number would be used again
     todo = [image]
     while todo and len(seen) < _MOST:
         item = todo.pop()
-        if id(item) in seen or isinstance(item, (type, types.ModuleType, types.FrameType)):
+        if id(item) in seen or isinstance(
+            item, (type, types.ModuleType, types.FrameType, *except_of)
+        ):
             continue
         seen[id(item)] = item
         if isinstance(item, (str, os.PathLike)):
