@@ -20,12 +20,12 @@ from skimage.io import imread
 from skimage.registration import phase_cross_correlation
 
 from benchmarks.shared_data import ROOT, shared
-from napari_lowdose.imaging.cramer_rao import shift_bound
-from napari_lowdose.imaging.register import register_pair
-from napari_lowdose.imaging.split import split_frame
+from napari_lowdose.pairs.cramer_rao import shift_bound
+from napari_lowdose.pairs.register import register_pair
+from napari_lowdose.pairs.split import split_frame
 
 if TYPE_CHECKING:
-    from napari_lowdose.imaging.split_layout import SplitLayout
+    from napari_lowdose.pairs.split_layout import SplitLayout
 
 EDGE = 40  # px around a view, out of which a shift brings in what it needs
 SIDE = 256  # px

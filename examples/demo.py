@@ -23,8 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from napari_lowdose import Noise2Noise, Reucid, Run, metrics
-from napari_lowdose.imaging.readers import read_image
-from napari_lowdose.imaging.tiff import write_tiff
+from napari_lowdose.io.readers import read_image
+from napari_lowdose.io.tiff import write_tiff
 from napari_lowdose.samples import stem_low_dose, stem_pair
 
 DEMO = Path("demo")

@@ -259,7 +259,7 @@ def test_parts_of_parts_have_fractions_of_the_whole() -> None:
 
 def test_other_formats_than_tiff_are_read_by_plugins() -> None:
     script = as_python(Reucid(), "map.dm4")
-    assert "from napari_lowdose.imaging.readers import read_image\n" in script
+    assert "from napari_lowdose.io.readers import read_image\n" in script
     assert "image = read_image('map.dm4').pixels\n" in script
     assert "tifffile" not in script
 

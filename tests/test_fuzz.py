@@ -22,9 +22,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, cli, denoise
-from napari_lowdose.imaging.tiff import read_tiff
-from napari_lowdose.imaging.zarr_folder import read_zarr
+from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, denoise
+from napari_lowdose.cli import app as cli
+from napari_lowdose.io.tiff import read_tiff
+from napari_lowdose.io.zarr_folder import read_zarr
 
 N = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 

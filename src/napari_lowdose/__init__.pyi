@@ -3,13 +3,13 @@ from . import samples as samples
 from .denoise import Run as Run
 from .denoise import denoise as denoise
 from .denoise import denoise_steps as denoise_steps
-from .imaging.noise_model import simulate_pair as simulate_pair
-from .imaging.register import register_pair as register_pair
-from .imaging.register_stack import register_stack as register_stack
-from .imaging.split import split_frame as split_frame
 from .noise2noise import Noise2Noise as Noise2Noise
 from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
 from .noise2noise import TrainingStep as TrainingStep
+from .pairs.noise_model import simulate_pair as simulate_pair
+from .pairs.register import register_pair as register_pair
+from .pairs.register_stack import register_stack as register_stack
+from .pairs.split import split_frame as split_frame
 from .reucid import Reucid as Reucid
 from .reucid import StackStep as StackStep
 from .streaming import Stream as Stream

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.arrays import as_image
+from napari_lowdose.io.arrays import as_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,13 +124,13 @@ def _exposure(given: Any, name: str) -> Any:
     """Return pixels; those of a zarr array in its order of axes, and read with care."""
     image = as_image(given, name)
     if hasattr(image, "store_path"):
-        from napari_lowdose.imaging.zarr_folder import check_order
-        from napari_lowdose.imaging.zarr_frames import checked
+        from napari_lowdose.io.zarr_folder import check_order
+        from napari_lowdose.io.zarr_frames import checked
 
         check_order(image)
         return checked(image)
     if hasattr(image, "dask"):
-        from napari_lowdose.imaging.input_files import missing_chunks
+        from napari_lowdose.io.input_files import missing_chunks
 
         if (sentence := missing_chunks(image)) is not None:
             warnings.warn(sentence, UserWarning, stacklevel=4)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.arrays import as_image
+from napari_lowdose.io.arrays import as_image
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

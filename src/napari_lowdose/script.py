@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.noise2noise.presets import PRESETS
+from napari_lowdose.noise2noise.config import PRESETS
 
 if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2NoiseModel
@@ -70,7 +70,7 @@ def as_python(
     return (
         f"{'import tifffile' if tiff else ''}\n".lstrip()
         + f"from napari_lowdose import {', '.join(engines)}, denoise\n"
-        + "from napari_lowdose.imaging.readers import read_image\n" * other
+        + "from napari_lowdose.io.readers import read_image\n" * other
         + f"\n{pixels}clean = denoise({given}, {made})\n"
     )
 

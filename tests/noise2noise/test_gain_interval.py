@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.gain_interval import Case, errors, excess, inside, pairs
 from benchmarks.scenes import lattice, scattered
-from napari_lowdose.imaging.noise_model import simulate_pair
-from napari_lowdose.noise2noise.gain_interval import GainInterval, gain_interval
-from napari_lowdose.noise2noise.held_out import held_out_tiles
-from napari_lowdose.noise2noise.scene_spectrum import scene_spectrum
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval, gain_interval
+from napari_lowdose.noise2noise.evaluation.held_out import held_out_tiles
+from napari_lowdose.noise2noise.evaluation.scene_spectrum import scene_spectrum
+from napari_lowdose.pairs.noise_model import simulate_pair
 
 CRYSTAL = 5 * lattice(2.5, 16, (256, 256), turn=0) + 1
 BLOBS = 5 * scattered(3, (256, 256)) + 1

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks.scenes import Image, lattice, scattered
-from napari_lowdose.imaging.noise_model import simulate_pair
 from napari_lowdose.noise2noise.gain_matching import match_gain
+from napari_lowdose.pairs.noise_model import simulate_pair
 
 SCENES = {
     "lattice": lattice(2.0, 12.0, (192, 200)),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from napari_lowdose import Noise2NoiseModel, denoise
-from napari_lowdose.imaging import atomic
+from napari_lowdose.io import atomic
 
 Header = dict[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from napari_lowdose.noise2noise.config import PRESETS, Preset
 from napari_lowdose.noise2noise.network import UNet, period, reach
-from napari_lowdose.noise2noise.presets import PRESETS, Preset
 
 NARROW = {name: replace(preset, width=2) for name, preset in PRESETS.items()}
 

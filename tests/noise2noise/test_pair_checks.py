@@ -15,9 +15,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.ndimage import shift as interpolated
 
 from benchmarks.scenes import Image, lattice, scattered
-from napari_lowdose.imaging.noise_model import simulate_pair
-from napari_lowdose.imaging.register import register_pair
 from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair, refuse_bad_pair
+from napari_lowdose.pairs.noise_model import simulate_pair
+from napari_lowdose.pairs.register import register_pair
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_lowdose.noise2noise.plateau import LearningCurve
+from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
 from napari_lowdose.noise2noise.training_step import duration_range, how_far
 
 GAIN = (16.0, 20.0)  # dB: an error of about 0.018 of the noise

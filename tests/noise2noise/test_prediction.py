@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_lowdose.noise2noise import device
+from napari_lowdose.noise2noise.config import PRESETS, Preset
 from napari_lowdose.noise2noise.network import UNet, period
 from napari_lowdose.noise2noise.prediction import (
     Predictor,
@@ -18,7 +19,6 @@ from napari_lowdose.noise2noise.prediction import (
     numpy_weights,
     pad_to_period,
 )
-from napari_lowdose.noise2noise.presets import PRESETS, Preset
 from napari_lowdose.steps import drain
 
 CPU = torch.device("cpu")

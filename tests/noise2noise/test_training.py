@@ -22,8 +22,8 @@ from skimage.registration import phase_cross_correlation
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, TrainingStep, denoise, simulate_pair
 from napari_lowdose.denoise import Run
 from napari_lowdose.noise2noise import PairStep, noise2noise, prediction, preview, training
+from napari_lowdose.noise2noise.evaluation.validation import Validation, Verdict
 from napari_lowdose.noise2noise.training import _Training
-from napari_lowdose.noise2noise.validation import Validation, Verdict
 from tests.noise2noise.known_pair import KnownPair, known_pair
 
 STEP, JUDGEMENT, PASS = 0.1, 0.15, 0.05  # seconds, of the clock below

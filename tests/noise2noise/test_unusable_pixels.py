@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, denoise
-from napari_lowdose.noise2noise.gain_interval import gain_interval
+from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval
 from tests.noise2noise.known_pair import KnownPair, known_pair
 
 SPIKE = 65535

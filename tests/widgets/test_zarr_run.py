@@ -11,9 +11,9 @@ import zarr
 from napari.components import LayerList
 from napari.layers import Image
 
-from napari_lowdose.imaging.zarr_folder import read_zarr
+from napari_lowdose.io.zarr_folder import read_zarr
 from napari_lowdose.widgets.zarr_run import ZarrRun
-from tests.test_streaming import Counting, numbered
+from tests.streaming.test_stream import Counting, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,1 +1,1 @@
-"""What every engine stands on: what an image must be, and files in and out."""
+"""Image frames: checks, outliers and the area that holds image."""

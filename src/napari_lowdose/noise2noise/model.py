@@ -10,12 +10,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
+from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
-from napari_lowdose.noise2noise.parameters import device_name, flag, is_finite, one_of
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
+from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 from napari_lowdose.steps import Step, is_constant, over_frames, report
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.brightness_levels import Level
-    from napari_lowdose.noise2noise.presets import Preset
+    from napari_lowdose.noise2noise.config import Preset
 
 SMALLEST_FRAME = 32
 _CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.atomic import written_whole
+from napari_lowdose.io.atomic import written_whole
 from napari_lowdose.noise2noise.brightness_levels import Level
+from napari_lowdose.noise2noise.config import LARGEST, Preset
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
-from napari_lowdose.noise2noise.presets import LARGEST, Preset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from torch.nn import functional
 from napari_lowdose.noise2noise.device import in_full_precision
 
 if TYPE_CHECKING:
-    from napari_lowdose.noise2noise.presets import Preset
+    from napari_lowdose.noise2noise.config import Preset
 
 
 class DoubleConvolution(nn.Sequential):

@@ -9,10 +9,12 @@ import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from napari_lowdose.imaging.arrays import as_image
+from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
-from napari_lowdose.noise2noise.parameters import (
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
+from napari_lowdose.noise2noise.training_step import TrainingStep
+from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
     flag,
@@ -20,14 +22,12 @@ from napari_lowdose.noise2noise.parameters import (
     positive,
     whole_number,
 )
-from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
-from napari_lowdose.noise2noise.training_step import TrainingStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_lowdose.noise2noise.config import PresetName
     from napari_lowdose.noise2noise.model import Pair
-    from napari_lowdose.noise2noise.presets import PresetName
     from napari_lowdose.steps import Step
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.arrays import as_image
-from napari_lowdose.imaging.dependent import made_of_the_other
 from napari_lowdose.imaging.frames import check_image, warn_of_pixels
+from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
-from napari_lowdose.noise2noise.pair_agreement import (
+from napari_lowdose.noise2noise.sound_pixels import SMALLEST, SoundPixels, sound_pixels
+from napari_lowdose.noise2noise.standardised import standardised
+from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
+from napari_lowdose.pairs.agreement import (
     Agreement,
     agreement,
     aligned,
@@ -21,16 +23,14 @@ from napari_lowdose.noise2noise.pair_agreement import (
     cells,
     in_errors,
 )
-from napari_lowdose.noise2noise.sound_pixels import SMALLEST, SoundPixels, sound_pixels
-from napari_lowdose.noise2noise.standardised import standardised
-from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
+from napari_lowdose.pairs.dependent import made_of_the_other
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.scene_shift import NotRegisteredError
+    from napari_lowdose.pairs.scene_shift import NotRegisteredError
 
     Frame = NDArray[np.float32]
     Blocks = NDArray[np.float64]

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_lowdose.imaging.tiles import tiles
 from napari_lowdose.noise2noise.device import describe, in_low_precision, is_out_of_memory
 from napari_lowdose.noise2noise.network import DoubleConvolution, UNet, period, reach
+from napari_lowdose.noise2noise.tiles import tiles
 from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_lowdose.noise2noise.presets import Preset
+    from napari_lowdose.noise2noise.config import Preset
 
 logger = logging.getLogger(__name__)
 

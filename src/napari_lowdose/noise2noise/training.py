@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_lowdose.noise2noise.averaging import WeightAverage, learning_rate
+from napari_lowdose.noise2noise.config import LARGEST, PRESETS, Preset
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.device import (
     choose_device,
@@ -21,23 +21,23 @@ from napari_lowdose.noise2noise.device import (
     in_low_precision,
     is_out_of_memory,
 )
+from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
+from napari_lowdose.noise2noise.evaluation.validation import Validation, Verdict
+from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import UNet, period
-from napari_lowdose.noise2noise.pearson_loss import pearson_loss
-from napari_lowdose.noise2noise.plateau import LearningCurve
 from napari_lowdose.noise2noise.prediction import (
     Predictor,
     build_network,
     numpy_weights,
     weight_shapes,
 )
-from napari_lowdose.noise2noise.presets import LARGEST, PRESETS, Preset
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.schedule import WeightAverage, learning_rate
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_record import training_record
 from napari_lowdose.noise2noise.training_step import TrainingStep
-from napari_lowdose.noise2noise.validation import Validation, Verdict
 from napari_lowdose.steps import mapped
 
 if TYPE_CHECKING:

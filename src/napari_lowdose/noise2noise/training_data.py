@@ -14,9 +14,9 @@ from napari_lowdose.noise2noise.brightness_levels import (
     brightness_levels,
     differ_in_brightness,
 )
+from napari_lowdose.noise2noise.evaluation.held_out import held_out_tiles
+from napari_lowdose.noise2noise.evaluation.scene_spectrum import SceneSpectrum, scene_spectrum
 from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
-from napari_lowdose.noise2noise.held_out import held_out_tiles
-from napari_lowdose.noise2noise.scene_spectrum import SceneSpectrum, scene_spectrum
 from napari_lowdose.noise2noise.usable_pairs import UsablePairs, usable_pairs
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from napari_lowdose.versions import versions
 if TYPE_CHECKING:
     import torch
 
+    from napari_lowdose.noise2noise.config import Preset
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
-    from napari_lowdose.noise2noise.presets import Preset
     from napari_lowdose.noise2noise.training_data import TrainingPairs
 
 

@@ -12,10 +12,11 @@ S. Ramani, T. Blu and M. Unser, "Monte-Carlo SURE", IEEE Trans. Image Process. 1
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, decompose
 from napari_lowdose.reucid.patch_stacks import largest_patch
@@ -148,3 +149,14 @@ def _risk(
 def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
     y, x = (max(0, (n - CROP) // 2) for n in image.shape)
     return image[y : y + CROP, x : x + CROP]
+
+
+def odd_width(name: str, value: Any) -> int:
+    """Return `value` as the width of a patch: odd, at least 3."""
+    width = whole_number(name, value, 1)
+    if width < 3 or width % 2 == 0:
+        raise ValueError(
+            f"{name} is {width}, but a patch has a middle pixel: use an odd number of at least 3, "
+            f"for example {max(3, width + 1)}."
+        )
+    return width

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
-from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+from napari_lowdose.io.arrays import as_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

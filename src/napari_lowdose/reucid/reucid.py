@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from napari_lowdose.imaging.arrays import as_image
 from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.io.arrays import as_image
+from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
+from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_shared_noise
-from napari_lowdose.reucid.parameters import keep_choice, odd_width, one_of, whole_number
-from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size
+from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
     assign_stacks,
     check_patch_fits,
@@ -126,11 +127,12 @@ class Reucid:
 
     def __post_init__(self) -> None:
         if isinstance(self.patch_size, str):
-            one_of("patch_size", self.patch_size, PatchSize)
+            self._set("patch_size", one_of("patch_size", self.patch_size, get_args(PatchSize)))
         else:
             self._set("patch_size", odd_width("patch_size", self.patch_size))
-        one_of("scan_noise", self.scan_noise, ScanNoise)
-        one_of("outliers", self.outliers, Outliers)
+        self._set("scan_noise", one_of("scan_noise", self.scan_noise, get_args(ScanNoise)))
+        self._set("outliers", one_of("outliers", self.outliers, get_args(Outliers)))
+        self._set("exact", flag("exact", self.exact))
         for name, least in (("n_stacks", 1), ("memory_limit", 1), ("n_components", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None or name in ("n_components", "seed"):

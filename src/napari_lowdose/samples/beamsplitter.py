@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from napari_lowdose.imaging.noise_model import expected_photons, exposure
+from napari_lowdose.pairs.noise_model import expected_photons, exposure
 
 from .chloroplasts import flowing_chloroplasts
 from .nuclei import nuclei

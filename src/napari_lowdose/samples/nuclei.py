@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from napari_lowdose.imaging.noise_model import expected_photons, simulate_pair
+from napari_lowdose.pairs.noise_model import expected_photons, simulate_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.noise_model import simulate_pair
+from napari_lowdose.pairs.noise_model import simulate_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.imaging.ome_zarr import order_of_axes
+from napari_lowdose.io.ome_zarr import order_of_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

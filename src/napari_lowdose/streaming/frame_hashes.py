@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_lowdose.imaging.zarr_frames import DamagedFrame
+from napari_lowdose.io.zarr_frames import DamagedFrame
 from napari_lowdose.part_of_movie import PartOfMovie
 
 if TYPE_CHECKING:

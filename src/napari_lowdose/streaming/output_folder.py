@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.ome_zarr import LEVEL, axis_names, metadata
-from napari_lowdose.imaging.zarr_folder import KEY, is_array
+from napari_lowdose.io.ome_zarr import LEVEL, axis_names, metadata
+from napari_lowdose.io.zarr_folder import KEY, is_array
 from napari_lowdose.streaming.frame_hashes import FrameHash, FrameHashes, hash_of
 from napari_lowdose.streaming.swap import swap
 

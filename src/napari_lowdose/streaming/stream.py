@@ -13,9 +13,9 @@ import numpy as np
 
 from napari_lowdose.denoise import engine_record
 from napari_lowdose.image_or_pair import ImageOrPair, frame_index, image_or_pair
-from napari_lowdose.imaging.input_files import in_each_other
-from napari_lowdose.imaging.ome_zarr import LEVEL
-from napari_lowdose.imaging.zarr_folder import KEY
+from napari_lowdose.io.input_files import in_each_other
+from napari_lowdose.io.ome_zarr import LEVEL
+from napari_lowdose.io.zarr_folder import KEY
 from napari_lowdose.lazy import FrameWorker, settled
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.steps import Step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_lowdose.noise2noise.gain_interval import GainInterval
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 
 
 def gain_in_words(gain: tuple[float, float] | None) -> str:

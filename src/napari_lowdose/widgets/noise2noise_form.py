@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_lowdose.engine_options import parameter_help
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.parameters import parameter_help
 from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
 from napari_lowdose.widgets.layer_choice import image_combo
 from napari_lowdose.widgets.parameter_form import ParameterForm

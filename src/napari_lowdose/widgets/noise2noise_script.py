@@ -154,7 +154,7 @@ def _reading(variables: list[str], paths: Sequence[str | None], names: list[str]
         "from pathlib import Path\n\n",
         "import tifffile\n",
         f"from napari_lowdose import {', '.join(names)}\n",
-        "" if all(tiff) else "from napari_lowdose.imaging.readers import read_image\n",
+        "" if all(tiff) else "from napari_lowdose.io.readers import read_image\n",
         "\n",
         _target(name),
         "\n",

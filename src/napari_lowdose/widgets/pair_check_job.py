@@ -73,7 +73,7 @@ def pair_check_steps(
 
 def _is_result_file(path: str | None) -> bool:
     """Whether a TIFF says that it was denoised by this package."""
-    from napari_lowdose.imaging.tiff import read_tiff
+    from napari_lowdose.io.tiff import read_tiff
 
     if path is None or Path(path).suffix.lower() not in (".tif", ".tiff"):
         return False

@@ -129,7 +129,7 @@ def reucid_script(
         + "import numpy as np\n" * numpy
         + "import tifffile\n"
         + "from napari_lowdose import Reucid, denoise\n"
-        + ("" if tiff else "from napari_lowdose.imaging.readers import read_image\n")
+        + ("" if tiff else "from napari_lowdose.io.readers import read_image\n")
         + f"\nsource = Path({path or 'image.tif'!r})\n"
         + f'target = source.with_name(f"{{source.stem}}{suffix} REUCID.tif")\n'
         + "if target.exists():\n"

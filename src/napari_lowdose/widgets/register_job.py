@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari.components import LayerList
 
-    from napari_lowdose.imaging.register import Registration
+    from napari_lowdose.pairs.register import Registration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class RegisterStep(Step):
 
 def register_steps(first: Any, second: Any) -> Iterator[RegisterStep]:
     """Yield the two arrays in register; of lazy ones (dask) a few frames are read only now."""
-    from napari_lowdose.imaging.register import register_pair
+    from napari_lowdose.pairs.register import register_pair
 
     one, other, registration = register_pair(first, second)
     yield RegisterStep(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
 
-from napari_lowdose.engine_options import parameter_help
+from napari_lowdose.parameters import parameter_help
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
 from napari_lowdose.widgets.layer_choice import image_combo

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.split_layout import SplitLayout
+    from napari_lowdose.pairs.split_layout import SplitLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def split_steps(
     frame : tuple of int
         Which frame the views are of.
     """
-    from napari_lowdose.imaging.split import split_frame
+    from napari_lowdose.pairs.split import split_frame
 
     found = split_frame(movie, layout, mirrored=mirrored)[2]
     one, other = found.split(np.asarray(movie[frame]))

@@ -24,7 +24,7 @@ from napari_lowdose.widgets.suitable import why_unsuitable
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_lowdose.imaging.split_layout import SplitLayout
+    from napari_lowdose.pairs.split_layout import SplitLayout
 
 WHAT_A_FRAME_IS = (
     "A camera frame, or a movie, that shows one scene twice: behind a beamsplitter, side by side "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.image_or_pair import ImageOrPair
-from napari_lowdose.imaging.ome_zarr import default_axes, letters
+from napari_lowdose.io.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of

@@ -1,0 +1,5 @@
+"""``python -m napari_lowdose.cli``."""
+
+from napari_lowdose.cli.app import main
+
+main()

@@ -1,0 +1,436 @@
+"""Work of the command line: one file, or pair of files, after the other."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import subprocess
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from napari_lowdose.cli.messages import (
+    PROGRAM,
+    PatchSummary,
+    say,
+    sentence,
+    training_summary,
+    warnings_in_lines,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from napari_lowdose.denoise import Run
+    from napari_lowdose.io.tiff import ImageFile
+    from napari_lowdose.noise2noise import Noise2NoiseModel
+    from napari_lowdose.steps import Engine
+    from napari_lowdose.streaming import Stream
+
+UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
+_NETWORK = ".safetensors"
+
+
+def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrite: bool) -> int:
+    """Denoise files one after the other; a bad one does not stop the others.
+
+    Nothing is begun if a result would replace one of the inputs, or another result, or if the
+    results cannot be written.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        Files and folders.
+    output : Path
+        A TIFF or ``.zarr`` for one file, else a folder.
+    engine : Engine
+    overwrite : bool
+
+    Returns
+    -------
+    int
+        The exit code: 0, 2 if any file could not be denoised, 130 after Ctrl-C.
+    """
+    from napari_lowdose.cli.outputs import output_files
+
+    try:
+        jobs = [
+            _Job((source,), target, engine, overwrite)
+            for source, target in output_files(list(inputs), output)
+        ]
+        _prepare_folders(jobs)
+    except (ValueError, OSError) as error:  # nothing could be started
+        say(sentence(error, output))
+        return UNSUITABLE
+    return _run_all(jobs)
+
+
+def denoise_pairs(
+    first: Path,
+    second: Path,
+    output: Path,
+    engine: Engine,
+    overwrite: bool,
+    save_model: Path | None,
+) -> int:
+    """Train a network on a pair of files and denoise the pair with it, or so for each of many.
+
+    Parameters
+    ----------
+    first, second : Path
+        Two exposures, two movies, or two folders of them with the same file names.
+    output : Path
+        A TIFF, a ``.zarr``, or a folder.
+    engine : Engine
+    overwrite : bool
+    save_model : Path, optional
+        Where to save the network; a folder where there are several.
+
+    Returns
+    -------
+    int
+        The exit code, as of `denoise_files`.
+    """
+    from napari_lowdose.cli.outputs import output_files, pairs_in
+
+    try:
+        pairs, alone = pairs_in(first, second)
+        several = len(pairs) > 1
+        if several and save_model is not None and save_model.suffix.lower() == _NETWORK:
+            raise ValueError(
+                f"{save_model}: {len(pairs)} networks need a folder; name one for --save-model"
+            )
+        firsts, seconds = zip(*pairs, strict=True)
+        jobs = []
+        for pair, (_, target) in zip(
+            pairs, output_files(list(firsts), output, seconds), strict=True
+        ):
+            network = save_model
+            if several and save_model is not None:
+                network = save_model / f"{target.stem}{_NETWORK}"
+            jobs.append(_Job(pair, target, engine, overwrite, network))
+        every = [path for job in jobs for path in (*job.sources, job.target)]
+        for job in jobs:
+            if job.network is not None:
+                _check_network_file(job.network, every, overwrite, make_folder=several)
+        _prepare_folders(jobs)
+    except (ValueError, OSError) as error:
+        say(sentence(error, output))
+        return UNSUITABLE
+    for path in alone:
+        say(f"{path}: there is no image of this name in the other folder; left out")
+    return max(_run_all(jobs), UNSUITABLE if alone else 0)
+
+
+def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
+    """Split a camera frame, or movie, into two files, and print the shift between the views.
+
+    Parameters
+    ----------
+    source : Path
+    folder : Path
+        Made if missing; takes ``NAME_first.tif`` and ``NAME_second.tif``.
+    layout : str
+        As `split_frame` takes it.
+    overwrite : bool
+
+    Returns
+    -------
+    int
+        The exit code: 0, or 2 if it could not be split.
+    """
+    from napari_lowdose.io.atomic import check_writable
+    from napari_lowdose.io.readers import read_image
+    from napari_lowdose.io.tiff import check_target, write_tiff
+    from napari_lowdose.pairs.split import split_frame
+
+    targets = [folder / f"{source.stem}_{name}.tif" for name in ("first", "second")]
+    try:
+        if layout not in ("auto", "side by side", "above"):
+            raise ValueError("--layout takes auto, side-by-side or above.")
+        for target in targets:
+            check_target(target, source, overwrite=overwrite)
+            check_writable(target)
+        with warnings_in_lines(str(source)):
+            image = read_image(source)
+            *views, found = split_frame(image.pixels, layout)  # type: ignore[arg-type]
+        folder.mkdir(parents=True, exist_ok=True)
+        for target, view, region in zip(targets, views, found.regions, strict=True):
+            like = replace(image, pixels=view)
+            done = {"source": source.name, "split": {"region": list(region), "shift": found.shift}}
+            write_tiff(target, view, like, record=done, overwrite=overwrite)
+    except Exception as error:
+        say(f"{source}: {sentence(error, source)}")
+        return UNSUITABLE
+    (dy, dx), (fraction_y, fraction_x) = found.shift, found.fraction
+    shift = f"--shift={fraction_y:.3f},{fraction_x:.3f}"
+    command = _command_line([PROGRAM, "pair", *map(_as_argument, targets), shift, "-o", "OUT"])
+    typer.echo(
+        f"{source} -> {targets[0]}, {targets[1]}: views {found.axis}, shift {dy:.2f},{dx:.2f} px; "
+        f"train with: {command}"
+    )
+    return 0
+
+
+@dataclass
+class _Job:
+    """One result to be made.
+
+    Attributes
+    ----------
+    sources : tuple of one or two Path
+    target : Path
+    engine : Engine
+    overwrite : bool
+    network : Path, optional
+        Where to save the network that is trained.
+    saved : list of Path
+        Networks that were saved, in the end one at most.
+    lost : bool
+        Whether something could not be saved where it was wanted.
+    """
+
+    sources: tuple[Path, ...]
+    target: Path
+    engine: Engine
+    overwrite: bool
+    network: Path | None = None
+    saved: list[Path] = field(default_factory=list)
+    lost: bool = False
+
+    @property
+    def name(self) -> str:
+        return " + ".join(map(str, self.sources))
+
+    @property
+    def streamed(self) -> bool:
+        from napari_lowdose.cli.outputs import ZARR
+
+        return self.target.suffix == ZARR
+
+    def check_outputs(self, n_bytes: int = 0) -> None:
+        """Raise if the result, of `n_bytes`, or the network cannot be written."""
+        from napari_lowdose.io.atomic import check_writable
+        from napari_lowdose.io.tiff import check_target
+
+        if not self.streamed:
+            for source in self.sources:
+                check_target(self.target, source, overwrite=self.overwrite)
+        if not (self.streamed and self.target.exists()):  # else it may be finished already
+            check_writable(self.target, n_bytes)
+        if self.network is not None:
+            check_writable(self.network)
+
+    def denoise(self) -> str:
+        """Denoise with a progress bar, and return what to print."""
+        from napari_lowdose.io.readers import read_image
+        from napari_lowdose.io.tiff_form import tiff_form
+        from napari_lowdose.io.zarr_folder import add_to_record
+
+        self.check_outputs()
+        begun = time.perf_counter()
+        with warnings_in_lines(self.name) as found_in_files:
+            images = [read_image(source) for source in self.sources]
+        self.check_outputs(4 * math.prod(images[0].pixels.shape))
+        if not self.streamed and (note := tiff_form(self.target, images[0]).note):
+            say(f"{self.name}: warning: {note}")
+        self.engine = _at_pixel_size(self.engine, images[0])
+        run = _run(images, self)
+        patches = PatchSummary()
+        try:
+            with warnings_in_lines(self.name) as warned:
+                _check_pixel_size(self.engine, images[0])
+                _with_progress(run, self.sources[0].name, patches)
+        except (OSError, MemoryError):  # of a full disk, say: the training was not for nothing
+            self._save_network(run.model, asked_for=self.network is not None)
+            raise
+        except BaseException:  # a training that is interrupted has a network, too
+            if self.network is not None:
+                self._save_network(run.model)
+            raise
+        if self.network is not None:
+            self._save_network(run.model)
+        names = [source.name for source in self.sources]
+        source_name = names[0] if len(names) == 1 else names
+        warned = list(dict.fromkeys([*found_in_files, *warned]))
+        if self.streamed:
+            add_to_record(self.target, source=source_name, warnings=warned)
+            written = self.target
+        else:
+            record = {"source": source_name, **run.record(), "warnings": warned}
+            written = self._write(run, images[0], record)
+        into = " and ".join(map(str, [written, *self.saved]))
+        trained = [] if run.model in (None, self.engine) else training_summary(run.model)
+        seconds = f"{time.perf_counter() - begun:.1f} s"
+        return f"{into}: {', '.join([*patches.words(), *trained, seconds])}"
+
+    def _write(self, run: Run | Stream, like: ImageFile, record: dict[str, Any]) -> Path:
+        """Write the result, elsewhere if it cannot be where it was wanted."""
+        from napari_lowdose.cli.outputs import save_elsewhere
+        from napari_lowdose.io.tiff import write_tiff
+
+        image = run.image
+        try:
+            write_tiff(self.target, image, like, record=record, overwrite=self.overwrite)
+            return self.target
+        except OSError as error:
+            found = save_elsewhere(
+                self.target,
+                self.sources[0],
+                lambda path: write_tiff(path, image, like, record=record),
+            )
+            if not self.saved:
+                self._save_network(run.model, asked_for=False)
+            if found is None:
+                raise
+            self._say_moved("result", error, found)
+            return found
+
+    def _save_network(self, model: Noise2NoiseModel | None, asked_for: bool = True) -> None:
+        """Save a network that was trained, elsewhere if it cannot be where it was wanted."""
+        from napari_lowdose.cli.outputs import save_elsewhere
+
+        if model is None or (model is self.engine and not asked_for):
+            return
+        wanted = self.network or self.target.with_suffix(_NETWORK)
+        error: OSError | None = None
+        if asked_for:
+            try:
+                model.save(wanted)
+                self.saved.append(wanted)
+                return
+            except OSError as refused:
+                error = refused
+        found = save_elsewhere(wanted, self.sources[0], model.save)
+        if found is not None:
+            self.saved.append(found)
+            self._say_moved("network", error, found)
+        elif error is not None:
+            self.lost = True
+            say(f"{self.name}: the network could not be saved ({sentence(error)})")
+
+    def _say_moved(self, what: str, error: OSError | None, found: Path) -> None:
+        self.lost = True
+        reason = "" if error is None else f", not where it was wanted ({sentence(error)})"
+        say(f"{self.name}: the {what} is in {found}{reason}")
+
+
+def _run_all(jobs: list[_Job]) -> int:
+    codes = []
+    for job in jobs:
+        codes.append(_run_one(job))
+        if codes[-1] == INTERRUPTED:
+            return INTERRUPTED
+    return max(codes)
+
+
+def _run_one(job: _Job) -> int:
+    try:
+        typer.echo(f"{job.name} -> {job.denoise()}")
+    except KeyboardInterrupt:
+        from napari_lowdose.streaming import unfinished_folder
+
+        kept = []
+        if job.streamed and (folder := unfinished_folder(job.target)) is not None:
+            kept.append(f"the finished frames are in {folder}, the same command goes on after them")
+        kept += [f"the network so far is in {path}" for path in job.saved]
+        say(f"{job.name}: stopped, {'; '.join(kept) or 'nothing was written for it'}")
+        return INTERRUPTED
+    except Exception as error:  # whatever is in a file, the next one has its turn
+        say(f"{job.name}: {sentence(error, job.sources[0])}")
+        return UNSUITABLE
+    return UNSUITABLE if job.lost else 0
+
+
+def _prepare_folders(jobs: list[_Job]) -> None:
+    """Make the folders of the results, after they all could be written to."""
+    from napari_lowdose.io.atomic import check_writable
+
+    outputs = {path for job in jobs for path in (job.target, job.network) if path is not None}
+    folders = dict.fromkeys(path.parent for path in sorted(outputs))
+    for folder in folders:
+        check_writable(folder / "x")
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _at_pixel_size(engine: Engine, image: ImageFile) -> Engine:
+    """Let a network that is trained on `image` remember its pixel size."""
+    from napari_lowdose.noise2noise import Noise2Noise
+
+    if not isinstance(engine, Noise2Noise):
+        return engine
+    return replace(engine, pixel_size=image.pixel_size, pixel_unit=image.unit)
+
+
+def _check_pixel_size(engine: Engine, image: ImageFile) -> None:
+    """Warn of a network that was trained at another pixel size."""
+    from napari_lowdose.noise2noise import Noise2NoiseModel, pixel_size_warning
+
+    if isinstance(engine, Noise2NoiseModel):
+        warning = pixel_size_warning(engine, image.pixel_size, image.unit)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+
+
+def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
+    from napari_lowdose.denoise import Run
+    from napari_lowdose.image_or_pair import ImageOrPair
+    from napari_lowdose.io.zarr_folder import attributes_like, in_order
+    from napari_lowdose.streaming import Stream
+
+    if job.streamed:
+        images = [in_order(image) for image in images]
+    given = ImageOrPair(tuple(image.pixels for image in images)).given
+    if not job.streamed:
+        return Run(given, job.engine)
+    return Stream(
+        given,
+        job.engine,
+        job.target,
+        overwrite=job.overwrite,
+        attributes=attributes_like(images[0]),
+    )
+
+
+def _with_progress(run: Run | Stream, name: str, patches: PatchSummary) -> None:
+    from tqdm import tqdm
+
+    layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
+    step: Any
+    with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
+        for step in run:
+            told_now = ", ".join(filter(None, [step.time_left, step.message]))
+            bar.set_postfix_str(told_now, refresh=False)
+            bar.update(step.fraction - bar.n)
+            if hasattr(step, "kept"):  # a patch stack is finished
+                patches.add(step)
+
+
+def _check_network_file(
+    path: Path, others: Iterable[Path], overwrite: bool, *, make_folder: bool
+) -> None:
+    if path.suffix.lower() != _NETWORK:
+        raise ValueError(f"{path}: networks are safetensors files, name it .safetensors")
+    if not make_folder and not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    if any(path.resolve() == other.resolve() for other in others):
+        raise ValueError(f"{path}: the network would replace an image; choose another name.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; choose another name or overwrite it.")
+
+
+def _as_argument(path: Path) -> str:
+    """Return a path that is not taken for an option."""
+    return os.path.join(".", path) if str(path).startswith("-") else str(path)
+
+
+def _command_line(words: list[str]) -> str:
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -1,0 +1,198 @@
+"""Which file the result of each input goes to, such that no image is ever lost."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_lowdose.io.readers import SUFFIXES, images_in
+from napari_lowdose.io.tiff_form import TIFF_SUFFIXES
+from napari_lowdose.io.zarr_folder import is_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+ZARR = ".zarr"  # the ending of a folder that is an image
+_IMAGE_SUFFIXES = (*SUFFIXES, ZARR, ".png", ".jpg", ".jpeg", ".gif", ".bmp")
+
+
+def output_files(
+    inputs: list[Path], output: Path, others: Sequence[Path] = ()
+) -> list[tuple[Path, Path]]:
+    """Pair every input file with the file that its result goes to.
+
+    Parameters
+    ----------
+    inputs : list of Path
+        Files, and folders that stand for the images in them.
+    output : Path
+        A TIFF or ``.zarr`` for one file, else a folder.  It need not exist, and is not made.
+    others : sequence of Path
+        What else is read, and must not be replaced.
+
+    Returns
+    -------
+    list of (Path, Path)
+        Never empty.
+
+    Raises
+    ------
+    ValueError
+        If there are no images, or `output` cannot take them, or a result would replace one
+        of the inputs or another result.
+
+    Examples
+    --------
+    >>> for _, target in output_files([Path("a.tif"), Path("b.dm3")], Path("clean")):
+    ...     print(target.as_posix())
+    clean/a.tif
+    clean/b.tif
+    """
+    pairs = list(_pairs(inputs, output))
+    _refuse_losses(pairs, others)
+    return pairs
+
+
+def pairs_in(first: Path, second: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Pair the images in two folders by their names; two files are a pair whatever their names.
+
+    Parameters
+    ----------
+    first, second : Path
+        Two files, or two folders.
+
+    Returns
+    -------
+    pairs : list of (Path, Path)
+        Never empty.
+    alone : list of Path
+        Images whose name is not in the other folder.
+
+    Raises
+    ------
+    ValueError
+        If one is a file and the other a folder, both are the same folder, or no name is in
+        both.
+    """
+    folders = [_is_folder_of_images(path) for path in (first, second)]
+    if not any(folders):
+        return [(first, second)], []
+    if not all(folders):
+        file, folder = (second, first) if folders[0] else (first, second)
+        raise ValueError(f"{file} is a file and {folder} a folder: give two files, or two folders.")
+    if first.resolve() == second.resolve():
+        raise ValueError(f"{first}: both exposures are in the same folder; name two files.")
+    found = [_by_name(first), _by_name(second)]
+    both = sorted(found[0].keys() & found[1].keys())
+    if not both:
+        raise ValueError(
+            f"{first} and {second} have no image of the same name in both: the two exposures of a "
+            "pair are matched by their names."
+        )
+    alone = [path for names in found for name, path in names.items() if name not in both]
+    return [(found[0][name], found[1][name]) for name in both], alone
+
+
+def save_elsewhere(path: Path, source: Path, save: Callable[[Path], object]) -> Path | None:
+    """Save what could not be saved as `path`, where that is possible.
+
+    Parameters
+    ----------
+    path : Path
+        Where it was wanted; its name is kept.
+    source : Path
+        The input: its folder comes first, then the user's and the temporary one.
+    save : callable
+        Takes the path to save as.
+
+    Returns
+    -------
+    Path or None
+        None if no folder could take it.
+    """
+    folders = [source.resolve().parent, Path.home(), Path(tempfile.gettempdir())]
+    for folder in dict.fromkeys(folders):
+        number, free = 1, folder / path.name
+        while free.exists():  # nothing is replaced
+            number += 1
+            free = folder / f"{path.stem}-{number}{path.suffix}"
+        try:
+            save(free)
+        except OSError:
+            continue
+        return free
+    return None
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    files = images_in(folder)
+    names = {path.stem: path for path in files}
+    if len(names) < len(files):  # a.tif and a.dm3: then the endings count
+        names = {path.name: path for path in files}
+    return names
+
+
+def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
+    several = len(inputs) > 1 or _is_folder_of_images(inputs[0])
+    suffix = output.suffix.lower()
+    if not (several or _is_folder_of_images(output) or suffix == ""):
+        if suffix not in (*TIFF_SUFFIXES, ZARR):
+            raise ValueError(
+                f"{output}: results are TIFF files, name it .tif (or .zarr: frame by frame)"
+            )
+        if not output.parent.is_dir():
+            raise ValueError(f"{output}: there is no folder {output.parent}")
+        yield inputs[0], output
+        return
+    if not _is_folder_of_images(output):
+        if output.exists():
+            raise ValueError(
+                f"{output}: this is one image; the results of several images need a folder"
+            )
+        if suffix in _IMAGE_SUFFIXES:
+            raise ValueError(
+                f"{output}: the results of several images need a folder, whose name does not end "
+                f"in {output.suffix}"
+            )
+    files = []
+    for path in inputs:
+        found = images_in(path) if _is_folder_of_images(path) else [path]
+        if not found:
+            raise ValueError(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
+        files += found
+    for path in files:
+        same = path.suffix.lower() in (*TIFF_SUFFIXES, ZARR)
+        yield path, output / (path.name if same else f"{path.stem}.tif")
+
+
+def _is_folder_of_images(path: Path) -> bool:
+    return path.is_dir() and path.suffix != ZARR and not is_zarr(path)
+
+
+def _refuse_losses(pairs: list[tuple[Path, Path]], others: Sequence[Path]) -> None:
+    inputs = {_identity(source): source for source in (*(pair[0] for pair in pairs), *others)}
+    taken: dict[object, Path] = {}
+    for source, target in pairs:
+        file = _identity(target)
+        if file in inputs:
+            raise ValueError(
+                f"{source}: the result would replace the input {inputs[file]};"
+                " choose another output."
+            )
+        if file in taken:
+            raise ValueError(
+                f"{target} would be the result of both {taken[file]} and {source};"
+                " give each an output of its own."
+            )
+        taken[file] = source
+
+
+def _identity(path: Path) -> object:
+    """Return what two names of one file have in common, links and all."""
+    try:
+        found = path.stat()
+    except OSError:  # not there yet
+        return path.resolve()
+    return found.st_dev, found.st_ino

@@ -1,0 +1,1 @@
+"""Image files: TIFF, OME-Zarr and the formats of napari readers, in and out."""

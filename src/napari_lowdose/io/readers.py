@@ -1,0 +1,215 @@
+"""Image files of every format: by their content, or through napari readers that are installed."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lowdose.io.ome_xml import length
+from napari_lowdose.io.tiff import TIFF_MAGIC, ImageFile, read_tiff
+from napari_lowdose.io.tiff_form import TIFF_SUFFIXES
+from napari_lowdose.io.zarr_folder import is_zarr, read_zarr
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+#: Endings of the files that are looked for in a folder, besides TIFFs of any name.
+SUFFIXES = (*TIFF_SUFFIXES, ".dm3", ".dm4", ".emd", ".ser", ".mrc")
+_TIFF_AXES = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TZCYX"}
+_PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
+_GREY_MODES = ("1", "L", "I", "F")  # of Pillow, besides those of 16 bits
+
+
+def read_image(path: str | os.PathLike[str]) -> ImageFile:
+    """Read a TIFF, a zarr folder, a PNG, or anything that an installed napari plugin reads.
+
+    The content decides whether a file is a TIFF or PNG, not its name.  napari itself is not
+    loaded; the plugins are asked through npe2.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    ImageFile
+        Of other formats one that is written as an ImageJ TIFF.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If nothing can read it, or it holds no single greyscale image.
+    """
+    path = Path(path)
+    if not path.exists() and any(character in path.name for character in "*?["):
+        raise FileNotFoundError("No file matches this pattern.")
+    if is_zarr(path) or path.suffix == ".zarr":
+        return read_zarr(path)
+    mode = path.stat().st_mode  # missing or forbidden: the system says so
+    if stat.S_ISDIR(mode):
+        raise ValueError("This is a folder without an image in zarr format; name a file.")
+    start = _first_bytes(path)
+    if start.startswith(TIFF_MAGIC) or path.suffix.lower() in TIFF_SUFFIXES:
+        picture = start.startswith(_PICTURE_MAGIC)
+        return _read_picture(path) if picture else read_tiff(path)
+    if start.startswith(_PICTURE_MAGIC):
+        return _read_picture(path)
+    try:
+        return _from_layers(path, _ask_plugins(path))
+    except (ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a plugin may return anything
+        raise ValueError(f"The image in this file cannot be used ({_line(error)}).") from error
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images directly in a folder, in alphabetical order, without hidden ones."""
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p))
+
+
+def _is_image(path: Path) -> bool:
+    if path.is_dir():
+        return is_zarr(path) or path.suffix == ".zarr"
+    if path.suffix.lower() in SUFFIXES:
+        return path.is_file()
+    try:
+        return path.is_file() and _first_bytes(path).startswith(TIFF_MAGIC)
+    except OSError:
+        return False
+
+
+def _first_bytes(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would hang
+        raise ValueError("This is not a regular file.")
+    with open(path, "rb") as file:
+        return file.read(4)
+
+
+def _read_picture(path: Path) -> ImageFile:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            n_frames, mode = getattr(picture, "n_frames", 1), picture.mode
+            pixels = np.asarray(picture)
+            palette = picture.getpalette() if mode == "P" else None
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many things on a damaged file
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(f"This picture cannot be read ({_line(error)}).") from error
+    if n_frames > 1:
+        raise ValueError(f"There are {n_frames} images in this file; save one as TIFF.")
+    if palette is not None:
+        colours = np.reshape(palette, (-1, 3))
+        if (colours == colours[:, :1]).all():
+            return _as_image_file(path, colours.astype(np.uint8)[pixels, 0], None)
+    if mode not in _GREY_MODES and not mode.startswith("I;16"):
+        raise ValueError("This is a colour (RGB) image; save one channel of it as TIFF.")
+    return _as_image_file(path, pixels, None)
+
+
+def _from_layers(path: Path, found: list[Any]) -> ImageFile:
+    """Return the only image among the layers that a plugin found."""
+    layers = [layer for layer in found if _kind(layer) in ("image", "labels")]
+    if not layers:
+        raise ValueError("There is no image in this file.")
+    pixels, options = layers[0][0], dict(layers[0][1] if len(layers[0]) > 1 else {})
+    metadata = options.get("metadata")
+    original = metadata.get("data") if isinstance(metadata, dict) else None
+    if any(np.iscomplexobj(data) for data in (pixels, original) if data is not None):
+        raise ValueError("The pixels are complex numbers; save their modulus or phase as TIFF.")
+    if len(layers) > 1:
+        raise ValueError(
+            f"There are {len(layers)} images in this file; save the one to be denoised as TIFF."
+        )
+    if not hasattr(pixels, "dtype"):
+        pixels = np.asarray(pixels)
+    shape = tuple(pixels.shape)
+    rgb = options.get("rgb")
+    if rgb or (rgb is None and len(shape) > 2 and shape[-1] in (3, 4) and pixels.dtype == np.uint8):
+        raise ValueError("This is a colour (RGB) image; save one channel of it as TIFF.")
+    if len(shape) not in _TIFF_AXES:
+        raise ValueError(f"An image needs two to five axes, the one in this file has {len(shape)}.")
+    return _as_image_file(path, pixels, _pixel_size(options))
+
+
+def _ask_plugins(path: Path) -> list[Any]:
+    try:
+        from npe2 import PluginManager, read
+    except ImportError:
+        raise ValueError(_no_reader(path)) from None
+    manager = PluginManager.instance()
+    manager.discover()
+    if next(iter(manager.iter_compatible_readers([str(path)])), None) is None:
+        raise ValueError(_no_reader(path))
+    try:
+        return list(read([str(path)], stack=False))
+    except Exception as error:  # a plugin may raise anything
+        raise ValueError(
+            f"No installed napari plugin could read this file ({_line(error)})."
+        ) from error
+
+
+def _no_reader(path: Path) -> str:
+    kind = f"{path.suffix} files" if path.suffix else "files without an ending"
+    return (
+        f"No installed napari plugin reads {kind}; for microscope formats (DM3, DM4, EMD, SER,"
+        ' MRC): pip install "rosettasciio[hdf5]" and pip install --no-deps napari-rosettasciio.'
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _kind(layer: Any) -> str:
+    # Counts of a low dose have few distinct values, which some readers take for labels.
+    return str(layer[2]) if len(layer) > 2 else "image"
+
+
+def _pixel_size(options: Mapping[str, Any]) -> tuple[tuple[float, float], str] | None:
+    """Return the pixel size and its unit; None where either is not known."""
+    try:
+        height, width = (length(str(abs(float(size)))) for size in options["scale"][-2:])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    units = options.get("units")
+    if units is None:  # RosettaSciIO's reader leaves them where the file's axes are described
+        metadata = options.get("metadata")
+        axes = metadata.get("axes") if isinstance(metadata, dict) else None
+        described = axes if isinstance(axes, (list, tuple)) else ()
+        units = [axis.get("units") for axis in described if isinstance(axis, dict)]
+    unit = units if isinstance(units, str) else next(reversed(list(units or ())), None)
+    known = unit is not None and str(unit) not in ("", "pixel", "px", "<undefined>")
+    if height is None or width is None or not known:
+        return None
+    return (height, width), str(unit)
+
+
+def _as_image_file(
+    path: Path, pixels: Any, calibration: tuple[tuple[float, float], str] | None
+) -> ImageFile:
+    axes = _TIFF_AXES[len(pixels.shape)]
+    options: dict[str, Any] = {"metadata": {"axes": axes}}
+    if calibration is not None:
+        (height, width), unit = calibration
+        options["resolution"] = (1 / width, 1 / height)
+        options["resolutionunit"] = 1  # the unit is in ImageJ's description
+        options["metadata"]["unit"] = unit
+    return ImageFile(
+        pixels=pixels,
+        axes=axes,
+        pixel_size=calibration and calibration[0],
+        unit=calibration and calibration[1],
+        flavour="imagej",
+        source=path,
+        options=options,
+    )

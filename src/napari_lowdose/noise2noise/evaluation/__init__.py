@@ -1,0 +1,1 @@
+"""Evaluation of a network on held-out tiles, without a clean image."""

@@ -1,0 +1,1 @@
+"""Pairs of noisy images: simulate, split and register them."""

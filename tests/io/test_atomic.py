@@ -1,0 +1,93 @@
+"""A file is there as a whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from napari_lowdose.io import atomic
+from napari_lowdose.io.atomic import check_writable, written_whole
+
+
+def test_the_file_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "out.bin"
+    with written_whole(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("reason", [OSError(28, "No space left"), KeyboardInterrupt, ValueError])
+def test_nothing_is_left_behind_whatever_ends_it(tmp_path, reason):
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(BaseException), written_whole(path) as file:  # noqa: B017
+        file.write(b"new")
+        raise reason
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fills_up_at_the_last_moment(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"), written_whole(tmp_path / "out.bin") as file:
+        file.write(b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are not like this on Windows")
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    with written_whole(tmp_path / "out") as file:
+        file.write(b"x")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (plain, tmp_path / "out")]
+    assert modes[0] == modes[1]
+
+
+def test_a_very_long_name(tmp_path):
+    path = tmp_path / ("n" * 250 + ".tif")
+    with written_whole(path) as file:
+        file.write(b"x")
+    assert path.exists()
+
+
+# ---------------------------------------------------------------- before anything is written
+
+
+def test_a_file_that_can_be_written_leaves_nothing_behind(tmp_path):
+    check_writable(tmp_path / "out.tif", 1000)
+    check_writable(tmp_path / "not" / "there" / "out.tif", 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_into(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "the temporary file")
+
+    monkeypatch.setattr(atomic, "open", refuse, raising=False)
+    with pytest.raises(PermissionError, match=r"Cannot write into .*: Permission denied") as error:
+        check_writable(tmp_path / "out.tif")
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_bytes(b"precious")
+    with pytest.raises(OSError, match="Cannot write into"):
+        check_writable(tmp_path / "file" / "out.tif")
+    assert (tmp_path / "file").read_bytes() == b"precious"
+
+
+def test_too_long_a_name(tmp_path):
+    with pytest.raises(OSError, match="too long"):
+        check_writable(tmp_path / ("n" * 300))
+
+
+def test_too_little_space_is_told_with_sizes(tmp_path):
+    with pytest.raises(OSError, match=r"needs 1024\.0 TiB, and [\d.]+ [KMGT]iB are free"):
+        check_writable(tmp_path / "out.tif", 2**50)

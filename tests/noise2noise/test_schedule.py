@@ -1,0 +1,71 @@
+"""Learning rate and average of the weights, by their definition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_lowdose.noise2noise.config import PRESETS
+from napari_lowdose.noise2noise.network import UNet
+from napari_lowdose.noise2noise.schedule import WeightAverage, learning_rate
+
+TINY = replace(PRESETS["paper"], width=1, levels=1)
+
+
+def filled(network: UNet, value: float) -> UNet:
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor.fill_(value)
+    return network
+
+
+def average_of(values: list[float]) -> float:
+    """What the average says of a network all of whose weights took these values."""
+    network = UNet(TINY)
+    average = WeightAverage(network)
+    for step, value in enumerate(values):
+        average.update(filled(network, value), step)
+    tensors = [t for t in average.network.state_dict().values() if t.is_floating_point()]
+    found = torch.cat([t.flatten() for t in tensors])
+    # The running statistics of batch normalisation too
+    assert found.max() - found.min() < 1e-5
+    return float(found.mean())
+
+
+def test_the_first_step_forgets_the_beginning() -> None:
+    assert average_of([5.0]) == pytest.approx(5.0)
+
+
+def test_a_network_at_rest_is_its_own_average() -> None:
+    assert average_of([3.0] * 50) == pytest.approx(3.0)
+
+
+def test_it_reaches_back_over_a_fixed_share_of_the_steps() -> None:
+    """Power function average: step k of n has a weight about (k / n)^5."""
+    for n in (70, 280):
+        k = np.arange(1, n + 1)
+        weights = (k / n) ** 5
+        expected = np.sum(weights * k) / weights.sum()
+        assert average_of([float(each) for each in k]) == pytest.approx(expected, rel=0.02)
+        assert n - expected == pytest.approx(n / 7, rel=0.1)
+
+
+def test_the_average_is_a_copy_and_for_applying() -> None:
+    network = UNet(TINY).train()
+    average = WeightAverage(network)
+    filled(network, 9.0)
+    assert not average.network.training
+    assert all((w != 9).all() for w in average.network.parameters())
+
+
+def test_learning_rate() -> None:
+    rates = np.array([learning_rate(2e-3, step) for step in range(4000)])
+    assert rates[0] < rates.max() / 20  # it begins gently
+    assert rates.max() <= 2e-3
+    highest = int(rates.argmax())
+    assert highest < 100
+    assert (np.diff(rates[highest:]) < 0).all()  # and falls ever after,
+    assert rates[3200] / rates[800] == pytest.approx(0.5, abs=0.08)  # with the root of the steps
