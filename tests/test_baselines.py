@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 from skimage.measure import block_reduce
 
 from napari_lowdose import Noise2Noise, Reucid, denoise
+from napari_lowdose.engine import Engine
 from napari_lowdose.samples import stem_pair
-from napari_lowdose.steps import Engine
 
 SIDE = 96
 ENGINES: dict[str, Engine] = {

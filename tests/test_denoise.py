@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Noise2Noise, Reucid, Run, denoise, denoise_steps
+from napari_lowdose.engine import Step, over_frames, report
 from napari_lowdose.samples import stem_pair
 from napari_lowdose.script import as_python, with_epochs_reached
-from napari_lowdose.steps import Step, over_frames, report, within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,7 +247,7 @@ def test_parts_of_parts_have_fractions_of_the_whole() -> None:
         return "result"  # type: ignore[return-value]
 
     steps = []
-    outer = report(within(stage(), 0.0, 0.5), 0.2, 0.8, "a part")  # type: ignore[arg-type]
+    outer = report(rescale_progress(stage(), 0.0, 0.5), 0.2, 0.8, "a part")  # type: ignore[arg-type]
     while True:
         try:
             steps.append(next(outer))

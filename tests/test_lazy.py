@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Noise2Noise, Reucid, denoise
-from napari_lowdose.steps import Step, over_frames
+from napari_lowdose.engine import Step, over_frames
 
 
 @dataclass(frozen=True)

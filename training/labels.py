@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import eigenpatches
 from napari_lowdose.reucid.intensities import standardise
 from napari_lowdose.reucid.patch_gram import patch_gram
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
-from napari_lowdose.steps import drain
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def contributions(noisy: np.ndarray, patches: np.ndarray) -> tuple[float, np.nda
     p = patches.shape[-1]
     everywhere = np.ones([n - p + 1 for n in noisy.shape], bool)
     terrain = patch_terrain(everywhere, p) / scale
-    return offset, np.stack([drain(project(image, v[None], everywhere)) / terrain for v in patches])
+    return offset, np.stack(
+        [run_to_end(project(image, v[None], everywhere)) / terrain for v in patches]
+    )
 
 
 def error_of_choice(truth: np.ndarray, offset: float, c: np.ndarray) -> ErrorOfChoice:
@@ -81,7 +83,7 @@ def decompose(noisy: np.ndarray, patch_size: int, n_components: int) -> Decompos
     everywhere = np.ones([n - patch_size + 1 for n in noisy.shape], bool)
     image = standardise(noisy)[2]
     return Decomposition(
-        *drain(eigenpatches.decompose(image, everywhere, patch_size, n_components))
+        *run_to_end(eigenpatches.decompose(image, everywhere, patch_size, n_components))
     )
 
 
@@ -113,7 +115,7 @@ def best_in_hindsight(error: ErrorOfChoice) -> np.ndarray:
 
 def noise_floor(noisy: np.ndarray, patch_size: int) -> float:
     """Return the median of all p*p squared singular values, per patch: most are noise."""
-    gram = drain(patch_gram(standardise(noisy)[2], patch_size))
+    gram = run_to_end(patch_gram(standardise(noisy)[2], patch_size))
     n_patches = np.prod([n - patch_size + 1 for n in noisy.shape])
     return float(np.median(np.linalg.eigvalsh(gram)) / n_patches)
 

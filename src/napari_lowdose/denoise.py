@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_lowdose.steps import Engine, Step
+    from napari_lowdose.engine import Engine, Step
 
 
 class Run:

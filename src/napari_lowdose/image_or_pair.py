@@ -16,7 +16,7 @@ from napari_lowdose.io.arrays import as_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_lowdose.steps import Engine
+    from napari_lowdose.engine import Engine
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.engine import frame_name, one_frame, spread_over
 from napari_lowdose.image_or_pair import ImageOrPair
 from napari_lowdose.io.sliceable import sliceable
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.part_of_movie import PartOfMovie
-from napari_lowdose.steps import frame_name, one_frame, spread_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.steps import Engine, Step
+    from napari_lowdose.engine import Engine, Step
 
 
 def denoise_lazily(image: ImageOrPair, engine: Engine) -> Any:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.engine import frame_name
 from napari_lowdose.image_or_pair import frame_index
-from napari_lowdose.steps import frame_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

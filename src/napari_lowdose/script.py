@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari_lowdose.noise2noise.config import PRESETS
 
 if TYPE_CHECKING:
+    from napari_lowdose.engine import Engine
     from napari_lowdose.noise2noise import Noise2NoiseModel
-    from napari_lowdose.steps import Engine
 
 NETWORK = "network.safetensors"
 _TIFF = (".tif", ".tiff")

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from napari_lowdose import Reucid
 from napari_lowdose.cli import app as cli
+from napari_lowdose.engine import Step, over_frames
 from napari_lowdose.io.tiff import read_tiff
 from napari_lowdose.samples import beamsplitter_frame
-from napari_lowdose.steps import Step, over_frames
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 BANNED = ("torch", "napari", "qtpy", "skimage", "npe2", "tifffile", "rich")
@@ -604,7 +604,7 @@ import time
 from dataclasses import dataclass
 import numpy as np
 from napari_lowdose.cli import app as cli
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 
 @dataclass
 class Slow:

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from napari_lowdose import Noise2NoiseModel, Reucid
 from napari_lowdose.cli import app as cli
+from napari_lowdose.engine import Step, over_frames
 from napari_lowdose.io import atomic
 from napari_lowdose.io.tiff import read_tiff
 from napari_lowdose.samples import beamsplitter_frame
-from napari_lowdose.steps import Step, over_frames
 
 PROGRAM = [sys.executable, "-c", "from napari_lowdose.cli.app import main; main()"]
 

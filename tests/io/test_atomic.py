@@ -6,12 +6,12 @@ import stat
 import pytest
 
 from napari_lowdose.io import atomic
-from napari_lowdose.io.atomic import check_writable, written_whole
+from napari_lowdose.io.atomic import atomic_write, check_writable
 
 
 def test_the_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "out.bin"
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"half")
         assert not path.exists()
         file.write(b" and half")
@@ -23,7 +23,7 @@ def test_the_file_appears_only_when_it_is_complete(tmp_path):
 def test_nothing_is_left_behind_whatever_ends_it(tmp_path, reason):
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
-    with pytest.raises(BaseException), written_whole(path) as file:  # noqa: B017
+    with pytest.raises(BaseException), atomic_write(path) as file:  # noqa: B017
         file.write(b"new")
         raise reason
     assert path.read_bytes() == b"old"
@@ -35,7 +35,7 @@ def test_a_disk_that_fills_up_at_the_last_moment(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"), written_whole(tmp_path / "out.bin") as file:
+    with pytest.raises(OSError, match="No space"), atomic_write(tmp_path / "out.bin") as file:
         file.write(b"new")
     assert list(tmp_path.iterdir()) == []
 
@@ -44,7 +44,7 @@ def test_a_disk_that_fills_up_at_the_last_moment(tmp_path, monkeypatch):
 def test_permissions_are_those_of_any_new_file(tmp_path):
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
-    with written_whole(tmp_path / "out") as file:
+    with atomic_write(tmp_path / "out") as file:
         file.write(b"x")
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (plain, tmp_path / "out")]
     assert modes[0] == modes[1]
@@ -52,7 +52,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
 
 def test_a_very_long_name(tmp_path):
     path = tmp_path / ("n" * 250 + ".tif")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"x")
     assert path.exists()
 

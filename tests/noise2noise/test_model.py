@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from napari_lowdose import Noise2NoiseModel, denoise
+from napari_lowdose.engine import Step
 from napari_lowdose.noise2noise import PairStep, prediction
 from napari_lowdose.noise2noise.model import about_exposures, n_orientations, unlike
-from napari_lowdose.steps import Step
 from tests.noise2noise.known_pair import KnownPair, known_pair
 
 

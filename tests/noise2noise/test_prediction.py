@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_lowdose.engine import run_to_end
 from napari_lowdose.noise2noise import device
 from napari_lowdose.noise2noise.config import PRESETS, Preset
 from napari_lowdose.noise2noise.network import UNet, period
@@ -19,7 +20,6 @@ from napari_lowdose.noise2noise.prediction import (
     numpy_weights,
     pad_to_period,
 )
-from napari_lowdose.steps import drain
 
 CPU = torch.device("cpu")
 Frame = NDArray[np.float32]
@@ -52,7 +52,7 @@ def apply(network: UNet, image: Frame, side: int | None = None, orientations: in
     predictor = Predictor(network, CPU)
     if side is not None:
         predictor.side = side
-    output: Frame = drain(predictor.steps(image, orientations))
+    output: Frame = run_to_end(predictor.steps(image, orientations))
     return output
 
 
@@ -139,7 +139,7 @@ def test_out_of_memory_takes_smaller_tiles(caplog: pytest.LogCaptureFixture) -> 
     predictor = Scarce(fast, CPU)
     predictor.room = 320 * 320
     with caplog.at_level(logging.WARNING):
-        output = drain(predictor.steps(image))
+        output = run_to_end(predictor.steps(image))
     assert predictor.side == 192
     assert "going on with tiles of 192 pixels" in caplog.text
     whole = apply(fast, image)
@@ -149,7 +149,7 @@ def test_out_of_memory_takes_smaller_tiles(caplog: pytest.LogCaptureFixture) -> 
 def test_out_of_memory_ends_in_a_message() -> None:
     predictor = Scarce(network(PRESETS["fast"]), CPU)
     with pytest.raises(MemoryError, match="not enough memory to apply the network"):
-        drain(predictor.steps(frame(64, 64)))
+        run_to_end(predictor.steps(frame(64, 64)))
 
 
 def test_out_of_memory_on_the_gpu_goes_on_with_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +170,7 @@ def test_out_of_memory_on_the_gpu_goes_on_with_the_cpu(caplog: pytest.LogCapture
         patch.setattr(
             torch.Tensor, "to", lambda x, *a, **k: x if a == (gpu,) else moved(x, *a, **k)
         )
-        output = drain(predictor.steps(frame(64, 64)))
+        output = run_to_end(predictor.steps(frame(64, 64)))
     assert predictor.network is not fast
     assert predictor.device == CPU
     assert "going on with CPU" in caplog.text
@@ -183,7 +183,7 @@ def test_other_errors_are_not_taken_for_memory() -> None:
             raise RuntimeError("size mismatch")
 
     with pytest.raises(RuntimeError, match="size mismatch"):
-        drain(Broken(network(PRESETS["fast"]), CPU).steps(frame(64, 64)))
+        run_to_end(Broken(network(PRESETS["fast"]), CPU).steps(frame(64, 64)))
 
 
 def test_applying_leaves_no_mode_behind(trained: UNet) -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import eigenpatches, patch_gram
 from napari_lowdose.reucid.memory_plan import plan_stacks
 from napari_lowdose.reucid.patch_stacks import assign_stacks, extract_patches
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
-from napari_lowdose.steps import drain
 
 shapes = st.tuples(st.integers(9, 40), st.integers(9, 40))
 patch_sizes = st.sampled_from([3, 5, 9])
@@ -36,14 +36,14 @@ def patch_matrix(image: np.ndarray, p: int) -> np.ndarray:
 def test_gram_of_all_patches_without_a_patch(shape: tuple[int, int], p: int) -> None:
     image = scene(shape)
     x = patch_matrix(image, p)
-    np.testing.assert_allclose(drain(patch_gram.patch_gram(image, p)), x.T @ x, atol=1e-8)
+    np.testing.assert_allclose(run_to_end(patch_gram.patch_gram(image, p)), x.T @ x, atol=1e-8)
 
 
 def test_gram_is_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene((50, 30))
-    whole = drain(patch_gram.patch_gram(image, 7))
+    whole = run_to_end(patch_gram.patch_gram(image, 7))
     monkeypatch.setattr(patch_gram, "BAND", 6)
-    np.testing.assert_allclose(drain(patch_gram.patch_gram(image, 7)), whole, atol=1e-8)
+    np.testing.assert_allclose(run_to_end(patch_gram.patch_gram(image, 7)), whole, atol=1e-8)
 
 
 @pytest.mark.parametrize("n_stacks", [1, 3])
@@ -54,7 +54,7 @@ def test_decomposition_is_the_svd_of_the_stack(
     monkeypatch.setattr(eigenpatches, "WIDEST_GRAM", widest_gram)
     image, p = scene((60, 70)), 5
     in_stack = assign_stacks(image.shape, p, n_stacks, seed=1) == 0
-    values, patches, floor = drain(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
+    values, patches, floor = run_to_end(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
     x = patch_matrix(image, p)[in_stack.ravel()]
     _, s, v = np.linalg.svd(x, full_matrices=False)
     np.testing.assert_allclose(values, s[:4], rtol=1e-3)
@@ -68,8 +68,8 @@ def test_svd_from_a_sample_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eigenpatches, "SAMPLE", 1500)
     image, p = scene((80, 80)), 5
     in_stack = assign_stacks(image.shape, p, 2, seed=1) == 0
-    exact, _, _ = drain(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
-    sampled, _, _ = drain(eigenpatches.decompose(image, in_stack, p, 4))
+    exact, _, _ = run_to_end(eigenpatches.decompose(image, in_stack, p, 4, exact=True))
+    sampled, _, _ = run_to_end(eigenpatches.decompose(image, in_stack, p, 4))
     np.testing.assert_allclose(sampled, exact, rtol=0.05)
     assert not np.array_equal(sampled, exact)
 
@@ -83,7 +83,7 @@ def test_projection_places_truncated_patches_back(
     image = scene(shape, seed)
     in_stack = rng.random((shape[0] - p + 1, shape[1] - p + 1)) < 0.6
     basis = np.linalg.qr(rng.normal(size=(p * p, 3)))[0].T
-    canvas = drain(project(image, basis.reshape(3, p, p).astype(np.float32), in_stack))
+    canvas = run_to_end(project(image, basis.reshape(3, p, p).astype(np.float32), in_stack))
     expected = np.zeros(shape)
     for y, x in np.argwhere(in_stack):
         patch = image[y : y + p, x : x + p].ravel().astype(float)

@@ -18,9 +18,9 @@ import pytest
 import zarr
 
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, Stream, denoise, denoise_to_zarr
+from napari_lowdose.engine import Step, over_frames
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.samples import stem_pair
-from napari_lowdose.steps import Step, over_frames
 
 
 @dataclass(frozen=True)

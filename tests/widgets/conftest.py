@@ -12,8 +12,8 @@ import pytest
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import QTimer
 
+from napari_lowdose.engine import Step, over_frames
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.steps import Step, over_frames
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_lowdose.engine import Step, over_frames
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.noise2noise.config import PRESETS
-from napari_lowdose.steps import Step, over_frames
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import warnings
 import pytest
 from napari.qt.threading import WorkerBase
 
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.jobs import Job, JobRunner
 
 pytestmark = pytest.mark.usefixtures("qtbot")

@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.lazy_run import LazyRun
 
 from .conftest import FakeEngine, idle

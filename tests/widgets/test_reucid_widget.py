@@ -12,9 +12,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.result_layer import contrast_limits
-from napari_lowdose.widgets.suitable import why_unsuitable
+from napari_lowdose.widgets.suitable import validation_error
 
 from .conftest import FakeEngine, finish, idle
 
@@ -176,7 +176,7 @@ def test_unsuitable_layers_are_refused_in_one_sentence(docked, qtbot, unsuitable
 
 def test_a_complex_layer_is_refused():
     layer = SimpleNamespace(name="wave", rgb=False, dtype=np.dtype(np.complex64))
-    assert "complex" in why_unsuitable(layer)
+    assert "complex" in validation_error(layer)
 
 
 def test_labels_are_not_offered(make_napari_viewer, qtbot):

@@ -9,8 +9,8 @@ from napari.layers._source import layer_source
 from scipy.ndimage import gaussian_filter
 
 from napari_lowdose import Reucid, denoise
+from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.steps import drain
 from napari_lowdose.widgets.layer_file import axis_names, channel_axis
 from napari_lowdose.widgets.stack_patch_sizes import (
     StackPatchSizes,
@@ -49,7 +49,7 @@ def test_the_frames_of_a_movie_have_the_size_that_is_right_for_most(movie):
     engine = Reucid(patch_size="psf")
     alone = widths(engine, odd_one_out)
     assert alone[0] > 2 * max(alone[1:])
-    sizes = drain(find_patch_sizes(engine, odd_one_out))
+    sizes = run_to_end(find_patch_sizes(engine, odd_one_out))
     assert set(sizes.found) == {()}
     assert sizes.at((3,)).width in alone[1:]
 
@@ -57,9 +57,9 @@ def test_the_frames_of_a_movie_have_the_size_that_is_right_for_most(movie):
 def test_black_and_spoilt_frames_decide_nothing(movie):
     stack = movie.astype(np.float32)
     stack[0], stack[3, 4, 5] = 0, np.nan
-    sizes = drain(find_patch_sizes(Reucid(patch_size="psf"), stack))
+    sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), stack))
     assert sizes.at((0,)).width in widths(Reucid(patch_size="psf"), movie)
-    black = drain(find_patch_sizes(Reucid(), np.zeros((3, 32, 32))))
+    black = run_to_end(find_patch_sizes(Reucid(), np.zeros((3, 32, 32))))
     assert black.settle(Reucid(), (1,)) == Reucid()
 
 
@@ -67,19 +67,19 @@ def test_black_and_spoilt_frames_decide_nothing(movie):
 def test_each_channel_has_its_own_size(channels, named):
     engine = Reucid(patch_size="psf")
     alone = widths(engine, channels)
-    sizes = drain(find_patch_sizes(engine, channels, 0 if named else None))
+    sizes = run_to_end(find_patch_sizes(engine, channels, 0 if named else None))
     assert [sizes.at((c,)).width for c in range(3)] == alone
     assert bool(sizes.note()) != named
 
 
 def test_a_named_axis_is_never_taken_for_channels(channels):
-    sizes = drain(find_patch_sizes(Reucid(patch_size="psf"), channels, may_guess=False))
+    sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), channels, may_guess=False))
     assert set(sizes.found) == {()}
 
 
 def test_channels_of_a_movie(channels):
     stack = np.stack([channels[:2]] * 2)  # (T, C, Y, X)
-    sizes = drain(find_patch_sizes(Reucid(patch_size="psf"), stack, 1))
+    sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), stack, 1))
     assert sizes.at((0, 0)) == sizes.at((1, 0)) != sizes.at((0, 1))
 
 
@@ -144,7 +144,7 @@ def test_auto_shows_what_it_comes_to(docked, qtbot, movie):
     field = widget.form.patch_size
     assert field.mode.currentData() == "auto"
     assert field.pixels.text() == f"{field.automatic} px"
-    auto = drain(find_patch_sizes(Reucid(), movie)).at(())
+    auto = run_to_end(find_patch_sizes(Reucid(), movie)).at(())
     assert field.automatic == auto.width
     widget.form.frames.setCurrentIndex(0)
     widget.form.n_stacks.setValue(1)
@@ -198,6 +198,6 @@ def test_a_lazy_stack_is_looked_at_in_a_few_frames(movie):
     lazy = da.map_blocks(
         read, chunks=((1,) * 40, (72,), (80,)), dtype=movie.dtype, meta=movie[:0, :0, :0]
     )
-    sizes = drain(find_patch_sizes(Reucid(patch_size="psf"), lazy))
+    sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), lazy))
     assert isinstance(sizes, StackPatchSizes)
     assert len(reads) == 5 and {0, 39} <= set(reads)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_lowdose.denoise import Run
+    from napari_lowdose.engine import Engine
     from napari_lowdose.io.tiff import ImageFile
     from napari_lowdose.noise2noise import Noise2NoiseModel
-    from napari_lowdose.steps import Engine
     from napari_lowdose.streaming import Stream
 
 UNSUITABLE, INTERRUPTED = 2, 130  # exit codes

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Write a file under a temporary name and give it its own when all is on the disk.
 
     Parameters
@@ -34,7 +34,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     --------
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "note.txt")
-    >>> with written_whole(path) as file:
+    >>> with atomic_write(path) as file:
     ...     _ = file.write(b"all of it")
     >>> path.read_text(), len(list(path.parent.iterdir()))
     ('all of it', 1)

@@ -19,7 +19,7 @@ import numpy as np
 import tifffile
 
 from napari_lowdose.io import ome_xml
-from napari_lowdose.io.atomic import written_whole
+from napari_lowdose.io.atomic import atomic_write
 from napari_lowdose.io.tiff_description import Flavour, describe
 from napari_lowdose.io.tiff_form import tiff_form
 from napari_lowdose.io.tiff_frames import frame_list, grey_levels, read_frames
@@ -173,7 +173,7 @@ def write_tiff(
         raise ValueError(f"The result is {pixels.shape}, the input {like.pixels.shape}.")
     form = tiff_form(path, like, [*like.history, *([dict(record)] if record else [])])
     with (
-        written_whole(path) as file,
+        atomic_write(path) as file,
         tifffile.TiffWriter(file, **form.writer) as writer,
     ):
         writer.write(np.asarray(pixels, dtype=np.float32), **form.options)

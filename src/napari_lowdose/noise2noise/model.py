@@ -10,13 +10,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_lowdose.engine import Step, is_constant, over_frames, report
 from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
-from napari_lowdose.steps import Step, is_constant, over_frames, report
 
 if TYPE_CHECKING:
     import os

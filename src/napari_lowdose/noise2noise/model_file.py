@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.io.atomic import written_whole
+from napari_lowdose.io.atomic import atomic_write
 from napari_lowdose.noise2noise.brightness_levels import Level
 from napari_lowdose.noise2noise.config import LARGEST, Preset
 from napari_lowdose.noise2noise.gain_matching import GainMatch
@@ -49,7 +49,7 @@ def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
     # np.ascontiguousarray would make an axis of a single number
     content = save({name: np.asarray(w, order="C") for name, w in model.weights.items()}, header)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

@@ -26,9 +26,9 @@ from napari_lowdose.parameters import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_lowdose.engine import Step
     from napari_lowdose.noise2noise.config import PresetName
     from napari_lowdose.noise2noise.model import Pair
-    from napari_lowdose.steps import Step
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # and the most

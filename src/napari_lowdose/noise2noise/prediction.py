@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_lowdose.engine import rescale_progress
 from napari_lowdose.noise2noise.device import describe, in_low_precision, is_out_of_memory
 from napari_lowdose.noise2noise.network import DoubleConvolution, UNet, period, reach
 from napari_lowdose.noise2noise.tiles import tiles
-from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -72,7 +72,9 @@ class Predictor:
         for number, (turns, flip) in enumerate(_ORIENTATIONS[:orientations]):
             turned = np.ascontiguousarray(np.rot90(frame[:, ::-1] if flip else frame, turns))
             begun = number / orientations
-            output = yield from within(self._in_memory(turned), begun, begun + 1 / orientations)
+            output = yield from rescale_progress(
+                self._in_memory(turned), begun, begun + 1 / orientations
+            )
             output = np.rot90(output, -turns)
             total += output[:, ::-1] if flip else output
         return total / np.float32(orientations)

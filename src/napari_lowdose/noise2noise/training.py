@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_lowdose.engine import map_yields
 from napari_lowdose.noise2noise.config import LARGEST, PRESETS, Preset
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.device import (
@@ -38,7 +39,6 @@ from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_record import training_record
 from napari_lowdose.noise2noise.training_step import TrainingStep
-from napari_lowdose.steps import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -261,7 +261,7 @@ class _Training:
         )
         work = preview.steps(predictor, model)
         return (
-            yield from mapped(work, lambda _: self.step_so_far("training", fraction, left=left))
+            yield from map_yields(work, lambda _: self.step_so_far("training", fraction, left=left))
         )
 
     def step_so_far(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 
 if TYPE_CHECKING:
     from napari_lowdose.noise2noise.model import Noise2NoiseModel

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.engine import frame_name
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.io.sliceable import sliceable
 from napari_lowdose.pairs.scene_shift import SMALLEST, common_field, scene_shift
-from napari_lowdose.steps import frame_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_lowdose.engine import rescale_progress
 from napari_lowdose.reucid.patch_gram import patch_gram
 from napari_lowdose.reucid.patch_stacks import extract_patches
-from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -80,7 +80,7 @@ def decompose(
     rank = min(n_components, n_pixels)
     share = 1.0
     if patch_size <= WIDEST_GRAM and in_stack.all():
-        gram = yield from within(patch_gram(image, patch_size), 0.0, 0.5)
+        gram = yield from rescale_progress(patch_gram(image, patch_size), 0.0, 0.5)
         power = np.trace(gram)
         apply_gram = _by_gram(gram)
     else:
@@ -89,12 +89,12 @@ def decompose(
         if not exact and len(positions) > n_sample:
             share = n_sample / len(positions)
             positions = np.random.default_rng(seed).choice(positions, n_sample, replace=False)
-        patches = yield from within(_patches_at(image, patch_size, positions), 0.0, 0.5)
+        patches = yield from rescale_progress(_patches_at(image, patch_size, positions), 0.0, 0.5)
         power = sum(float(np.vdot(each, each)) for each in patches)
         apply_gram = _by_patches(patches)
     iterations = POWER_ITERATIONS if share == 1 else POWER_ITERATIONS_SAMPLED
     svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations)
-    values, vectors = yield from within(svd, 0.5, 1.0)
+    values, vectors = yield from rescale_progress(svd, 0.5, 1.0)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
     rest = power - np.square(values).sum()
     noise = max(rest, 0.0) / (n_pixels - rank) if rank < n_pixels else values[-1] ** 2
@@ -143,8 +143,8 @@ def randomised_svd(
     basis = np.random.default_rng(seed).standard_normal((n_pixels, n_random))
     for iteration in range(power_iterations):
         begin, end = (i / (power_iterations + 1) for i in (iteration, iteration + 1))
-        basis = np.linalg.qr((yield from within(apply_gram(basis), begin, end)))[0]
-    image = yield from within(apply_gram(basis), end, 1.0)
+        basis = np.linalg.qr((yield from rescale_progress(apply_gram(basis), begin, end)))[0]
+    image = yield from rescale_progress(apply_gram(basis), end, 1.0)
     eigenvalues, rotation = np.linalg.eigh(basis.T @ image)
     leading = slice(None, -n_components - 1, -1)  # eigh sorts upwards
     vectors = (basis @ rotation[:, leading]).T

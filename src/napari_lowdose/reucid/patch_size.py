@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.engine import rescale_progress
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, decompose
@@ -23,7 +24,6 @@ from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.psf_width import MAX_WIDTH, psf_width_of_image
 from napari_lowdose.reucid.terrain import patch_terrain
-from napari_lowdose.steps import within
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -92,9 +92,9 @@ def choose_patch_size(
     for number, crop in enumerate(crops):
         begin, middle, end = (0.1 + 0.9 * (number + part) / len(crops) for part in (0, 0.22, 1))
         search = _risk(crop, psf, n_components, scan_noise, seed)
-        risk, variance = yield from within(search, begin, middle)
+        risk, variance = yield from rescale_progress(search, begin, middle)
         search = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
-        risk_wide, _ = yield from within(search, middle, end)
+        risk_wide, _ = yield from rescale_progress(search, middle, end)
         smallest = 1e-3 * variance  # an estimate may come out negative
         narrow += max(risk, smallest)
         broad += max(risk_wide, smallest)
@@ -128,9 +128,9 @@ def _risk(
     terrain = patch_terrain(everywhere, patch_size)
 
     svd = decompose(image, everywhere, patch_size, n_components, seed=seed)
-    values, patches, floor = yield from within(svd, 0.0, 0.4)
+    values, patches, floor = yield from rescale_progress(svd, 0.0, 0.4)
     kept = choose(utility(patches, values, floor, load_weights(scan_noise)))
-    clean = yield from within(project(image, patches[kept], everywhere), 0.4, 0.5)
+    clean = yield from rescale_progress(project(image, patches[kept], everywhere), 0.4, 0.5)
     if variance is None:
         variance = floor**2 / everywhere.size
 
@@ -138,8 +138,8 @@ def _risk(
     epsilon = np.float32(PROBE * np.sqrt(variance))
     probed = np.asarray(image + epsilon * signs, np.float32)
     svd = decompose(probed, everywhere, patch_size, n_components, seed=seed)
-    _, patches, _ = yield from within(svd, 0.5, 0.9)
-    changed = yield from within(project(probed, patches[kept], everywhere), 0.9, 1.0)
+    _, patches, _ = yield from rescale_progress(svd, 0.5, 0.9)
+    changed = yield from rescale_progress(project(probed, patches[kept], everywhere), 0.9, 1.0)
 
     residual = np.square(clean / terrain - image).mean(dtype=np.float64)
     divergence = (signs * ((changed - clean) / terrain)).mean(dtype=np.float64) / epsilon

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from napari_lowdose.engine import (
+    Step,
+    on_one_blas_thread,
+    over_frames,
+    report,
+    run_to_end,
+    spread_over,
+)
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.parameters import flag, one_of, whole_number
@@ -27,14 +35,6 @@ from napari_lowdose.reucid.prepared import images_of, prepare
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.reucid.terrain import patch_terrain
-from napari_lowdose.steps import (
-    Step,
-    drain,
-    on_one_blas_thread,
-    over_frames,
-    report,
-    spread_over,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -193,7 +193,7 @@ class Reucid:
         ValueError
             If none of the frames can be denoised.
         """
-        return drain(self.settle_steps(*frames))
+        return run_to_end(self.settle_steps(*frames))
 
     def settle_steps(self, *frames: NDArray[Any]) -> Generator[Step, None, Reucid]:
         """Do what `settle` does, step by step.
@@ -301,7 +301,7 @@ class Reucid:
         terrain = np.zeros(image.shape, np.int32)
         for step in stacks:
             in_stack = stack_of == step.stack
-            canvas += drain(project(image, step.eigenpatches[step.kept], in_stack))
+            canvas += run_to_end(project(image, step.eigenpatches[step.kept], in_stack))
             terrain += patch_terrain(in_stack, p)
         return prepared.restore(canvas, terrain, self.outliers)
 

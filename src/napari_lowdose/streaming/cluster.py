@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.engine import Step, frame_name
 from napari_lowdose.image_or_pair import frame_index
-from napari_lowdose.steps import Step, frame_name
 from napari_lowdose.streaming.frame_hashes import HashedMovie, hash_of, together, unreadable
 
 if TYPE_CHECKING:

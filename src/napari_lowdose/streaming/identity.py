@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from napari_lowdose.engine import Engine
     from napari_lowdose.image_or_pair import ImageOrPair
-    from napari_lowdose.steps import Engine
 
 # What training remembers, or needs to go on, and where it is done
 _OF_NO_EFFECT = ("state", "record", "device", "preview")

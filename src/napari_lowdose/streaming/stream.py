@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.denoise import engine_record
+from napari_lowdose.engine import Step
 from napari_lowdose.image_or_pair import ImageOrPair, frame_index, image_or_pair
 from napari_lowdose.io.input_files import in_each_other
 from napari_lowdose.io.ome_zarr import LEVEL
 from napari_lowdose.io.zarr_folder import KEY
 from napari_lowdose.lazy import FrameWorker, settled
 from napari_lowdose.noise2noise import Noise2NoiseModel
-from napari_lowdose.steps import Step
 from napari_lowdose.streaming.cluster import frames_on_cluster, open_client
 from napari_lowdose.streaming.description import described
 from napari_lowdose.streaming.frame_hashes import HashedMovie, hash_of, together
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from napari_lowdose.steps import Engine
+    from napari_lowdose.engine import Engine
 
 _TRAINING = 0.5  # the share of the work that training is taken for, for want of knowledge
 _SIGN_OF_LIFE = 0.25  # seconds between steps, at most, while frames are compared

@@ -15,7 +15,7 @@ from napari_lowdose.widgets.garbage import collect_garbage, garbage_left_alone
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from napari_lowdose.steps import Step
+    from napari_lowdose.engine import Step
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from numpy.typing import NDArray
 
-    from napari_lowdose.steps import Engine, Step
+    from napari_lowdose.engine import Engine, Step
 
 
 class LayerRun:

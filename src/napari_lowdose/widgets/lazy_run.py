@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_lowdose.steps import Engine
+    from napari_lowdose.engine import Engine
 
 
 class LazyRun(LayerRun):

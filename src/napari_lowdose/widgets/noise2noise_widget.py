@@ -29,7 +29,7 @@ from napari_lowdose.widgets.pair_run import PairRun, common_name
 from napari_lowdose.widgets.python_script import Axes
 from napari_lowdose.widgets.result_layer import pixels_of
 from napari_lowdose.widgets.run_panel import duration
-from napari_lowdose.widgets.suitable import ONE_LAYER, denoised_again, why_unsuitable
+from napari_lowdose.widgets.suitable import ONE_LAYER, denoised_again, validation_error
 from napari_lowdose.widgets.trained_network import TrainedNetwork, file_of_network
 from napari_lowdose.widgets.training_panel import TrainingPanel
 from napari_lowdose.widgets.zarr_run import ZarrRun
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
+    from napari_lowdose.engine import Step
     from napari_lowdose.noise2noise import Noise2NoiseModel
-    from napari_lowdose.steps import Step
     from napari_lowdose.widgets.chosen_pair import Layers
 
 # A folder that the same run has begun is gone on with: there is nothing to confirm.
@@ -224,7 +224,7 @@ class Noise2NoiseWidget(DockArea):
         target = self.network.target_layer
         pair = self.pair.layers
         sources = (target,) if target is not None else pair
-        why = next(filter(None, map(why_unsuitable, sources)), "")
+        why = next(filter(None, map(validation_error, sources)), "")
         if why or (target is None and pair[0] is pair[1]):
             self.panel.refuse(why or ONE_LAYER)
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.suitable import no_partner
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_lowdose.steps import Step
+    from napari_lowdose.engine import Step
     from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 TRAINING = 0.9  # the fraction of the work that training is, about

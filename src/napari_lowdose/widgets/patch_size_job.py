@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.engine import Step, map_yields
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.psf_width import psf_width
-from napari_lowdose.steps import Step, mapped
 from napari_lowdose.widgets.layer_choice import frame_in_view
 from napari_lowdose.widgets.result_layer import pixels_of
 from napari_lowdose.widgets.stack_patch_sizes import (
@@ -106,7 +106,9 @@ def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
     for part, mode in enumerate(MODES):
         engine = replace(of.engine, patch_size=mode)
         search = find_patch_sizes(engine, of.stack, of.channel_axis, of.may_guess)
-        sizes = yield from mapped(search, lambda step: replace(step, fraction=step.fraction / 2))
+        sizes = yield from map_yields(
+            search, lambda step: replace(step, fraction=step.fraction / 2)
+        )
         fraction = (part + 1) / 2
         yield PatchSizesStep(fraction=fraction, message="patch size", sizes=sizes, engine=engine)
 

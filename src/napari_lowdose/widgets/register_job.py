@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.pair_shift import remember_shift
 from napari_lowdose.widgets.result_layer import placement
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.denoise import engine_record
+from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.steps import Step
 from napari_lowdose.widgets.layer_choice import frame_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script

@@ -32,14 +32,14 @@ from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
 from napari_lowdose.widgets.reucid_run import ReucidRun
 from napari_lowdose.widgets.run_panel import RunPanel, duration
-from napari_lowdose.widgets.suitable import denoised_again, why_unsuitable
+from napari_lowdose.widgets.suitable import denoised_again, validation_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
 
-    from napari_lowdose.steps import Step
+    from napari_lowdose.engine import Step
     from napari_lowdose.widgets.python_script import Index
 
 NOT_KEPT = (
@@ -86,7 +86,7 @@ class ReucidWidget(DockArea):
         self._build()
         self._connect_viewer()
         self.reset_choices()
-        self.panel.tell(why_unsuitable(self.form.layer))
+        self.panel.tell(validation_error(self.form.layer))
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the image layers that there are now; napari calls this as layers change."""
@@ -102,8 +102,8 @@ class ReucidWidget(DockArea):
             self.panel.tell("A run is under way: press Stop first.")
             return
         layer = self.form.layer
-        if layer is None or why_unsuitable(layer):
-            self.panel.refuse(why_unsuitable(layer))
+        if layer is None or validation_error(layer):
+            self.panel.refuse(validation_error(layer))
             return
         try:
             engine = self.form.parameters()
@@ -326,7 +326,7 @@ class ReucidWidget(DockArea):
             self._layer = layer
             if self._running is None:
                 self.panel.clear()
-            self.panel.tell(why_unsuitable(layer))
+            self.panel.tell(validation_error(layer))
             self._data_changed()
         self._enable()
 
@@ -352,7 +352,7 @@ class ReucidWidget(DockArea):
     def _estimate(self) -> None:
         """Fill in the PSF width, and the patch size of a stack; if a run is under way, after it."""
         layer = self.form.layer
-        if not self._estimate_due or self.runner.busy or layer is None or why_unsuitable(layer):
+        if not self._estimate_due or self.runner.busy or layer is None or validation_error(layer):
             return
         self._estimate_due = False
         job = Job(self.patch_sizes.steps(layer, self.viewer.dims, self._engine()))
@@ -411,7 +411,7 @@ class ReucidWidget(DockArea):
         self.parts.addStretch()
 
     def _enable(self) -> None:
-        ready = not why_unsuitable(self.form.layer)
+        ready = not validation_error(self.form.layer)
         self.panel.set_running(self._running is not None, ready)
         self.gallery.set_clickable(self._running is None)
 

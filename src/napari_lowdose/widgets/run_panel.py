@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_lowdose.steps import duration as duration
+from napari_lowdose.engine import duration as duration
 from napari_lowdose.widgets.warning_box import WarningBox
 
 if TYPE_CHECKING:
-    from napari_lowdose.steps import Step
+    from napari_lowdose.engine import Step
 
 
 class RunPanel(QWidget):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.steps import Step
+from napari_lowdose.engine import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from napari_lowdose.widgets.run_panel import text_label
 from napari_lowdose.widgets.split_form import SplitForm
 from napari_lowdose.widgets.split_job import SplitStep, split_steps
 from napari_lowdose.widgets.split_overlay import SplitOverlay
-from napari_lowdose.widgets.suitable import why_unsuitable
+from napari_lowdose.widgets.suitable import validation_error
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -115,7 +115,7 @@ class SplitWidget(DockArea):
     def _measure(self) -> None:
         """Find the layout, after whatever is under way."""
         layer = self._layer
-        if not self._due or self.runner.busy or layer is None or why_unsuitable(layer):
+        if not self._due or self.runner.busy or layer is None or validation_error(layer):
             return
         self._due = False
         try:
@@ -211,7 +211,7 @@ class SplitWidget(DockArea):
     def _changed(self, event: Any = None) -> None:
         self.found = None
         self.overlay.show_views(None)
-        why = why_unsuitable(self._layer)
+        why = validation_error(self._layer)
         self._due = not why
         self._tell(why or "looking for the two views …")
         self._measure_later.start()

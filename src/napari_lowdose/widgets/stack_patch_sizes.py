@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_lowdose.engine import Step, frame_name, map_yields, one_frame, spread_over
 from napari_lowdose.image_or_pair import frame_index
 from napari_lowdose.reucid import Reucid, StackStep
 from napari_lowdose.reucid.patch_size import WIDTHS
-from napari_lowdose.steps import Step, frame_name, mapped, one_frame, spread_over
 from napari_lowdose.widgets.layer_file import axis_names, channel_axis
 from napari_lowdose.widgets.result_layer import pixels_of
 
@@ -122,7 +122,7 @@ def find_patch_sizes(
     for number, group in enumerate(groups):
         frames = [np.asarray(stack[index]) for index in _some_of(leading, axes, group)]
         yield Step(fraction=number / len(groups), message="patch size")
-        found[group] = yield from mapped(
+        found[group] = yield from map_yields(
             _patch_size(engine, frames), functools.partial(_as_part, number, len(groups))
         )
     return StackPatchSizes(found, axes, guessed)
@@ -198,7 +198,7 @@ class StackReucid:
             stack = self.stack if self.frame else image
             begun = SEARCH
             search = find_patch_sizes(self.engine, stack, self.channel_axis, self.may_guess)
-            self.sizes = yield from mapped(
+            self.sizes = yield from map_yields(
                 search, lambda step: replace(step, fraction=SEARCH * step.fraction)
             )
         for step in self._denoise(image, self.sizes):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ONE_LAYER = "Choose two different layers: an image that is its own partner teaches nothing."
 
 
-def why_unsuitable(layer: Image | None) -> str:
+def validation_error(layer: Image | None) -> str:
     """Return why `layer` cannot be denoised and what to do, in one sentence; empty if it can.
 
     Parameters
@@ -46,7 +46,7 @@ def why_no_pair(first: Image | None, second: Image | None, movie: bool) -> str:
     """
     if first is None or second is None:
         return "Open the two exposures first: they are to be image layers."
-    if why := why_unsuitable(first) or why_unsuitable(second):
+    if why := validation_error(first) or validation_error(second):
         return why
     for layer in (first, second):
         if is_result(layer):

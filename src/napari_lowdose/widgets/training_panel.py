@@ -12,7 +12,7 @@ from napari_lowdose.widgets.gain_in_words import gain_in_words
 from napari_lowdose.widgets.run_panel import RunPanel, text_label
 
 if TYPE_CHECKING:
-    from napari_lowdose.steps import Step
+    from napari_lowdose.engine import Step
 
 
 class TrainingPanel(RunPanel):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Image
 
-    from napari_lowdose.steps import Engine, Step
+    from napari_lowdose.engine import Engine, Step
 
 
 class ZarrRun(LayerRun):

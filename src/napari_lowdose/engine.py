@@ -248,16 +248,18 @@ def report(
         The fractions of the whole work at which the stage begins and ends.
     message : str
     """
-    part = within(stage, start, end)
-    return (yield from mapped(part, lambda done: Step(fraction=done, message=message)))
+    part = rescale_progress(stage, start, end)
+    return (yield from map_yields(part, lambda done: Step(fraction=done, message=message)))
 
 
-def within(stage: Generator[float, None, T], start: float, end: float) -> Generator[float, None, T]:
+def rescale_progress(
+    stage: Generator[float, None, T], start: float, end: float
+) -> Generator[float, None, T]:
     """Yield the fractions of a stage that is the part from `start` to `end` of a larger one."""
-    return (yield from mapped(stage, lambda done: start + done * (end - start)))
+    return (yield from map_yields(stage, lambda done: start + done * (end - start)))
 
 
-def mapped(stage: Generator[A, None, T], change: Callable[[A], B]) -> Generator[B, None, T]:
+def map_yields(stage: Generator[A, None, T], change: Callable[[A], B]) -> Generator[B, None, T]:
     """Yield what `change` makes of each value that a stage yields; return the stage's result."""
     while True:
         try:
@@ -267,7 +269,7 @@ def mapped(stage: Generator[A, None, T], change: Callable[[A], B]) -> Generator[
         yield change(value)
 
 
-def drain(stage: Generator[Any, None, T]) -> T:
+def run_to_end(stage: Generator[Any, None, T]) -> T:
     """Run a stage to its end and return its result."""
     while True:
         try:
