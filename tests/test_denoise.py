@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Noise2Noise, Reucid, Run, denoise, denoise_steps
-from napari_lowdose.engine import Step, over_frames, report
+from napari_lowdose.engine import Step, over_frames, report, rescale_progress
 from napari_lowdose.samples import stem_pair
 from napari_lowdose.script import as_python, with_epochs_reached
 
