@@ -8,7 +8,6 @@ from typing import Any
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.frames import ImageOrPair
-from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.io.arrays import as_image
 
 
@@ -57,7 +56,6 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
 def _exposure(given: Any, name: str) -> Any:
     """Return pixels; those of a zarr array in its order of axes, and read with care."""
     image = as_image(given, name)
-    check_image(image)
     if hasattr(image, "store_path"):
         from napari_lowdose.io.zarr_folder import check_order
         from napari_lowdose.io.zarr_frames import checked

@@ -140,6 +140,7 @@ class Run:
         self.finished = False
         self.model: Any = None
         self._records: list[dict[str, Any]] = []
+        self._resumed_at = 0.0  # the fraction that an earlier run has done
 
     @property
     def image(self) -> Any:
@@ -151,11 +152,12 @@ class Run:
         self.finished = False
         self.model = self.engine.model
         self._records.clear()
-        begun, start = time.perf_counter(), None
+        self._resumed_at = 0.0
+        begun = time.perf_counter()
         for step in self._steps():
-            start = step.fraction if start is None else start  # done by a run before this one
-            if step.seconds_left is None and step.fraction > start:
-                pace = (time.perf_counter() - begun) / (step.fraction - start)
+            done = step.fraction - self._resumed_at
+            if step.seconds_left is None and done > 0:
+                pace = (time.perf_counter() - begun) / done
                 step = dataclasses.replace(step, seconds_left=pace * (1 - step.fraction))
             if record := step.record():
                 self._records.append({"index": list(step.index), **record})
@@ -174,6 +176,7 @@ class Run:
     def _steps(self) -> Iterator[Step]:
         missing = yield from self.sink.resume()
         numbers: Sequence[int] = range(self._given.n_frames) if missing is None else missing
+        self._resumed_at = 1 - len(numbers) / self._given.n_frames
         share = 0.0 if missing is not None else self.engine.preparation_share(self._given)
         if numbers:
             prepared = yield from self._prepare(share, resumed=missing is not None)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, Step
+from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
@@ -132,6 +133,8 @@ class Noise2NoiseModel(Engine):
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Build the network; see `Engine.prepare`."""
+        for exposure in given.exposures:
+            check_image(exposure)
         yield Step(fraction=0.0, message="building the network")
         return self._applied_to(given.leading, given.shape)
 
