@@ -123,6 +123,8 @@ class Run:
         input is lazy (dask, zarr) and has not been read.
     model : Noise2NoiseModel or None
         The network that is applied, or the best that training has reached so far.
+    prepared : Engine or None
+        The engine with everything decided that needs more than one frame; None before that.
     finished : bool
         False until the engine has come to its end.
 
@@ -139,6 +141,7 @@ class Run:
         self.sink: Sink = sink or ArraySink(self._given)
         self.finished = False
         self.model: Any = None
+        self.prepared: Engine | None = None
         self._records: list[dict[str, Any]] = []
         self._resumed_at = 0.0  # the fraction that an earlier run has done
 
@@ -181,6 +184,7 @@ class Run:
         if numbers:
             prepared = yield from self._prepare(share, resumed=missing is not None)
             self.sink.begin(prepared, self.record())
+            self.prepared = prepared
         else:  # every frame is there already
             self.model = self.sink.kept_model() or self.engine.model
         try:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.transcription import transcription
 from napari_lowdose import Reucid, StackStep, denoise, denoise_steps, metrics
+from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid.patch_stacks import assign_stacks
 
 P = 9
@@ -189,15 +190,17 @@ def test_all_frames_have_one_patch_size_that_several_decide() -> None:
     assert {step.patch_size for step in stacks(coarse, engine)} != {alone}
     movie = np.stack([coarse, *fine])
     assert {step.patch_size for step in stacks(movie, engine)} == {alone}
-    assert engine.settle(*movie).patch_size == alone
+    assert run_to_end(engine.find_patch_size(movie)) == (alone, False)
 
 
 def test_blank_frames_decide_nothing() -> None:
     good, blank = noisy((90, 90)), np.zeros((90, 90))
     engine = Reucid()
-    assert engine.settle(blank, good, blank) == engine.settle(good)
+    assert run_to_end(engine.find_patch_size([blank, good, blank])) == run_to_end(
+        engine.find_patch_size([good])
+    )
     with pytest.warns(UserWarning, match="is constant and left as it is"):
         clean = denoise(np.stack([blank] * 7 + [good]), engine)
     np.testing.assert_array_equal(clean[-1], denoise(good, engine))
     with pytest.raises(ValueError, match="constant"):
-        engine.settle(blank)
+        run_to_end(engine.find_patch_size([blank]))

@@ -12,12 +12,12 @@ import pytest
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import QTimer
 
-from napari_lowdose.engine import Step, over_frames
+from napari_lowdose.engine import Engine, Step
 from napari_lowdose.reucid import StackStep
 
 
 @dataclass(frozen=True)
-class FakeEngine:
+class FakeEngine(Engine):
     """Halves the image, a stack at a time; `at` runs in the thread before each stack."""
 
     n_stacks: int = 3
@@ -25,10 +25,7 @@ class FakeEngine:
     wide: bool = False
     at: Callable[[int], None] = field(default=lambda stack: None, repr=False)
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        yield from over_frames(image, self._frame_steps)
-
-    def _frame_steps(self, frame: Any) -> Iterator[Step]:
+    def frame_steps(self, frame: Any) -> Iterator[Step]:
         for stack in range(self.n_stacks):
             self.at(stack)
             time.sleep(self.pause)

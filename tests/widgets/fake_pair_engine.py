@@ -1,13 +1,13 @@
 """A training that takes no time, and a network that averages: what a test of the widget needs."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from napari_lowdose.engine import Step, over_frames
+from napari_lowdose.engine import Engine, Step
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.noise2noise.config import PRESETS
 
@@ -18,19 +18,20 @@ class FakeModel(Noise2NoiseModel):
 
     at: Callable[[int], None] = field(default=lambda frame: None, repr=False)
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        def frame_steps(*exposures: Any) -> Iterator[Step]:
-            self.at(0)
-            yield Step(fraction=0.5, message="applying the network")
-            if len(exposures) == 1:
-                yield Step(fraction=1, message="done", image=np.float32(exposures[0]) / 2)
-                return
-            one, two = (np.float32(each) for each in exposures)
-            yield PairStep(
-                fraction=1, message="done", image=(one + two) / 2, disagreement=abs(one - two) / 2
-            )
+    def prepare(self, given: Any) -> Generator[Step, None, Engine]:
+        return self
+        yield
 
-        yield from over_frames(image, frame_steps)
+    def frame_steps(self, *exposures: Any) -> Iterator[Step]:
+        self.at(0)
+        yield Step(fraction=0.5, message="applying the network")
+        if len(exposures) == 1:
+            yield Step(fraction=1, message="done", image=np.float32(exposures[0]) / 2)
+            return
+        one, two = (np.float32(each) for each in exposures)
+        yield PairStep(
+            fraction=1, message="done", image=(one + two) / 2, disagreement=abs(one - two) / 2
+        )
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,10 @@ class FakeNoise2Noise(Noise2Noise):
                 last=n == self.n_epochs,
             )  # fmt: skip
 
-    def steps(self, pair: Any) -> Iterator[Step]:
+    def prepare(self, given: Any) -> Generator[Step, None, Engine]:
         model = None
-        for step in self.training_steps(*pair):
+        for step in self.training_steps(*given.exposures):
             model = step.model
-            yield replace(step, fraction=0.9 * step.fraction)
+            yield step
         assert model is not None
-        for step in model.steps(pair):
-            yield replace(step, fraction=0.9 + 0.1 * step.fraction)
+        return model

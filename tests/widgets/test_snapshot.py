@@ -105,9 +105,9 @@ def test_the_network_is_trained_on_the_pair_as_it_was(docked_pair, qtbot, truth)
     trained = []
 
     class Watched(FakeNoise2Noise):
-        def steps(self, pair):
-            trained.extend(pair)
-            yield from super().steps(pair)
+        def prepare(self, given):
+            trained.extend(given.exposures)
+            return (yield from super().prepare(given))
 
     widget = docked_pair(first, second, Watched())
     widget.train()

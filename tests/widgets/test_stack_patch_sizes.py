@@ -8,16 +8,16 @@ from napari.layers import Image
 from napari.layers._source import layer_source
 from scipy.ndimage import gaussian_filter
 
-from napari_lowdose import Reucid, denoise
+from napari_lowdose import Reucid, denoise, denoise_steps
 from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.layer_file import axis_names, channel_axis
-from napari_lowdose.widgets.stack_patch_sizes import (
+from napari_lowdose.reucid.stack_patch_sizes import (
     StackPatchSizes,
     StackReucid,
     find_patch_sizes,
-    of_stack,
 )
+from napari_lowdose.widgets.layer_file import axis_names, channel_axis
+from napari_lowdose.widgets.patch_size_job import of_stack
 
 from .conftest import finish
 
@@ -40,7 +40,7 @@ def channels():
 
 
 def widths(engine, stack):
-    return [engine.settle(frame).patch_size for frame in stack]
+    return [run_to_end(engine.find_patch_size([frame]))[0] for frame in stack]
 
 
 def test_the_frames_of_a_movie_have_the_size_that_is_right_for_most(movie):
@@ -60,7 +60,7 @@ def test_black_and_spoilt_frames_decide_nothing(movie):
     sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), stack))
     assert sizes.at((0,)).width in widths(Reucid(patch_size="psf"), movie)
     black = run_to_end(find_patch_sizes(Reucid(), np.zeros((3, 32, 32))))
-    assert black.settle(Reucid(), (1,)) == Reucid()
+    assert black.engine_at(Reucid(), (1,)) == Reucid()
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -100,7 +100,7 @@ def test_the_current_frame_previews_what_all_frames_get(movie):
 
 def test_a_wide_patch_is_said_to_be_wide(movie):
     of = StackReucid(Reucid(patch_size="wide"), movie, (2,))
-    steps = [step for step in of.steps(movie[2]) if isinstance(step, StackStep)]
+    steps = [step for step in denoise_steps(movie[2], of) if isinstance(step, StackStep)]
     assert steps and all(step.wide for step in steps)
 
 

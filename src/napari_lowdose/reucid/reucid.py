@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -170,7 +170,7 @@ class Reucid(Engine):
             return self
         few = (given.frames(index)[0] for index in spread_over(given.leading))
         try:
-            return (yield from on_one_blas_thread(self._decided_by(few)))
+            return OfPatchSize(self, *(yield from self.find_patch_size(few)))
         except ValueError:  # none of them can be denoised: look for one that can
             pass
         for number, index in enumerate(np.ndindex(given.leading)):
@@ -178,14 +178,38 @@ class Reucid(Engine):
             if is_constant(frame):
                 continue
             try:
-                return (yield from on_one_blas_thread(self._decided_by([frame])))
+                return OfPatchSize(self, *(yield from self.find_patch_size([frame])))
             except ValueError as error:
                 raise ValueError(f"{frame_name(number, given.leading)}: {error}") from error
         return self
 
-    def _decided_by(self, frames: Iterable[NDArray[Any]]) -> Generator[Step, None, Engine]:
-        p, wide = yield from self._patch_size(images_of(frames), 1.0)
-        return OfPatchSize(self, p, wide)
+    def find_patch_size(
+        self, frames: Iterable[NDArray[Any]]
+    ) -> Generator[Step, None, tuple[int, bool]]:
+        """Find the patch size that suits several frames.
+
+        Parameters
+        ----------
+        frames : iterable of (Y, X) array
+            Frames that cannot be denoised (constant ones, for instance) do not count.
+
+        Yields
+        ------
+        Step
+
+        Returns
+        -------
+        patch_size : int
+            Width, pixels.
+        wide : bool
+            Whether patches are wider than the PSF.
+
+        Raises
+        ------
+        ValueError
+            If none of the frames can be denoised.
+        """
+        return (yield from on_one_blas_thread(self._patch_size(images_of(frames), 1.0)))
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, patch stack by patch stack.
@@ -209,48 +233,6 @@ class Reucid(Engine):
         """
         (frame,) = frames
         yield from on_one_blas_thread(self.steps_of_size(frame, None))
-
-    def settle(self, *frames: NDArray[Any]) -> Reucid:
-        """Return the same parameters with the patch size that some frames of a movie decide.
-
-        Parameters
-        ----------
-        *frames : (Y, X) array
-            One or more.  Those that cannot be denoised (constant ones, for instance) do not count.
-
-        Returns
-        -------
-        Reucid
-            Denoises any frame, alone, as it would be denoised in that movie.
-
-        Raises
-        ------
-        ValueError
-            If none of the frames can be denoised.
-        """
-        return run_to_end(self.settle_steps(*frames))
-
-    def settle_steps(self, *frames: NDArray[Any]) -> Generator[Step, None, Reucid]:
-        """Do what `settle` does, step by step.
-
-        Parameters
-        ----------
-        *frames : (Y, X) array
-
-        Yields
-        ------
-        Step
-
-        Returns
-        -------
-        Reucid
-        """
-        if isinstance(self.patch_size, int):
-            return self
-        search = self._patch_size(images_of(frames), 1.0)
-        p, wide = yield from on_one_blas_thread(search)
-        n_components = self.n_components * (WIDTHS if wide else 1)
-        return replace(self, patch_size=p, n_components=n_components)
 
     def steps_of_size(
         self, frame: NDArray[Any], size: tuple[int, bool] | None

@@ -76,7 +76,7 @@ class LayerRun:
         given = pixels or tuple(pixels_of(each) for each in sources)
         parts = tuple(each[frame] if frame else each for each in given)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
-        self.run = Run(images if isinstance(source, tuple) else images[0], engine)
+        self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
         self.frame = frame
         self.paths = tuple(file_of(each) for each in sources)
         self.result: Image | None = None
@@ -155,6 +155,9 @@ class LayerRun:
         if self.frame:
             record["input"]["frame"] = list(self.frame)
         self.result.metadata[METADATA_KEY] = record | changes
+
+    def _new_run(self, given: Any, engine: Engine) -> Run:
+        return Run(given, engine)
 
     @property
     def _one_frame(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,13 +11,10 @@ import numpy as np
 from napari_lowdose.engine import Step, map_yields
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.psf_width import psf_width
+from napari_lowdose.reucid.stack_patch_sizes import StackReucid, find_patch_sizes
 from napari_lowdose.widgets.layer_choice import frame_in_view
+from napari_lowdose.widgets.layer_file import axis_names, channel_axis
 from napari_lowdose.widgets.result_layer import pixels_of
-from napari_lowdose.widgets.stack_patch_sizes import (
-    find_patch_sizes,
-    fingerprint,
-    of_stack,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
 
-    from napari_lowdose.widgets.stack_patch_sizes import StackPatchSizes, StackReucid
+    from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
+EVERY = 16  # pixels: of two frames every so many tell whether a stack has changed
 # What is shown: "psf" is quick, and "auto" follows.
 MODES: tuple[Literal["psf", "auto"], ...] = ("psf", "auto")
 
@@ -122,3 +121,29 @@ def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
     # How much is done at once changes nothing of the patch size.
     alike = replace(engine, n_stacks=None, memory_limit=None, keep=None)
     return id(layer), fingerprint(pixels_of(layer)), alike
+
+
+def fingerprint(stack: Any) -> int:
+    """Return a number that changes as a stack in memory is changed in place, most likely."""
+    if not isinstance(stack, np.ndarray):
+        return 0
+    ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, EVERY))]
+    return zlib.crc32(np.ascontiguousarray(ends[..., ::EVERY, :]).data)
+
+
+def of_stack(
+    engine: Reucid, layer: Image, frame: tuple[int, ...] = (), sizes: StackPatchSizes | None = None
+) -> StackReucid | None:
+    """Return REUCID for a stack of frames; None where the frames have nothing to decide."""
+    stack = pixels_of(layer)
+    if stack.ndim < 3 or not isinstance(engine, Reucid) or isinstance(engine.patch_size, int):
+        return None
+    names = axis_names(layer)
+    return StackReucid(
+        engine,
+        stack,
+        frame,
+        channel_axis(names),
+        may_guess=not any(names[:-2]),
+        sizes=sizes,
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.reucid import Reucid, StackStep
-    from napari_lowdose.widgets.stack_patch_sizes import StackPatchSizes
+    from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
 Index = tuple[int, ...]
 NO_FILE = "# The layer is not the whole of one file: save it as image.tif first.\n"
@@ -102,7 +102,7 @@ def reucid_script(
         engine = replace(engine, n_stacks=used.pop())
 
     def engine_at(index: Index) -> Reucid:
-        return engine if sizes is None else sizes.settle(engine, index)
+        return engine if sizes is None else sizes.engine_at(engine, index)
 
     if () in toggled:
         lines = [_denoise((), kept_by_hand(engine_at(frame), stacks[()]))]

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.denoise import engine_record
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
 from napari_lowdose.widgets.layer_choice import frame_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.patch_size_job import of_stack
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
 from napari_lowdose.widgets.snapshot import KEPT
-from napari_lowdose.widgets.stack_patch_sizes import of_stack
 from napari_lowdose.widgets.toggle_eigenpatch import toggle_eigenpatch
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.reucid import Reucid
-    from napari_lowdose.widgets.stack_patch_sizes import StackPatchSizes
+    from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
 WIDE_PATCHES = (
     "Wide patches average over more repeats, and may weaken what occurs once (a vacancy, a "
@@ -75,12 +74,12 @@ class ReucidRun(LayerRun):
         with_residual: bool = False,
         sizes: StackPatchSizes | None = None,
     ) -> None:
-        self._of_stack = of_stack(engine, source, frame, sizes)
+        on_stack = of_stack(engine, source, frame, sizes)
         where = f" {list(frame)}" if frame else ""
         super().__init__(
             layers,
             source,
-            self._of_stack or engine,
+            on_stack or engine,
             frame,
             with_residual,
             name=f"{source.name}{where} {type(engine).__name__.upper()}",
@@ -103,7 +102,7 @@ class ReucidRun(LayerRun):
     @property
     def sizes(self) -> StackPatchSizes | None:
         """The patch sizes that the stack decided; None for a single image."""
-        return None if self._of_stack is None else self._of_stack.sizes
+        return getattr(self.run.prepared, "sizes", None)
 
     @property
     def nbytes(self) -> int:
@@ -164,15 +163,9 @@ class ReucidRun(LayerRun):
         ]
         self.describe(**({"kept_by_hand": by_hand} if by_hand else {}))
 
-    def end(self) -> None:
-        """Mark the result as finished if it is; add the residual."""
-        super().end()
-        if self._of_stack is not None:
-            self._of_stack.stack = None  # the layer may be removed: its pixels are not held back
-
     def describe(self, **changes: Any) -> None:
         """Write what was done into the metadata of the result layer."""
-        super().describe(**(engine_record(self.engine) | changes))
+        super().describe(**(self.engine.about() | changes))
 
     def summary(self) -> str:
         """Return what was done, in a few words."""

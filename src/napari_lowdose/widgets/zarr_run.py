@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.io.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
 from napari_lowdose.widgets.layer_run import LayerRun
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.engine import Engine, Step
+    from napari_lowdose.run import Run
 
 
 class ZarrRun(LayerRun):
@@ -38,8 +38,6 @@ class ZarrRun(LayerRun):
         Of the result layer.
     """
 
-    run: Any
-
     def __init__(
         self,
         layers: LayerList,
@@ -49,15 +47,18 @@ class ZarrRun(LayerRun):
         name: str,
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
-        movies = tuple(pixels_of(each) for each in sources)
-        super().__init__(layers, source, engine, name=name, pixels=movies)
-        about = {
+        self._path = path
+        self._attributes = {
             "scale": [float(each) for each in sources[0].scale],
             "units": [str(each) for each in sources[0].units],
             # napari numbers the axes of which it does not know the names
             "axes": letters(sources[0].axis_labels) or default_axes(sources[0].ndim) or None,
         }
-        self.run = Stream(ImageOrPair(movies).given, engine, path, attributes=about)
+        movies = tuple(pixels_of(each) for each in sources)
+        super().__init__(layers, source, engine, name=name, pixels=movies)
+
+    def _new_run(self, given: Any, engine: Engine) -> Run:
+        return Stream(given, engine, self._path, attributes=self._attributes)
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the movie on disk as soon as there is a frame of it."""

@@ -1,31 +1,24 @@
-"""One patch size for the frames of a movie, and one for each channel."""
+"""One patch size for all frames of a movie, and one for each channel."""
 
 from __future__ import annotations
 
 import functools
-import zlib
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_lowdose.engine import Step, frame_name, map_yields, one_frame, spread_over
-from napari_lowdose.image_or_pair import frame_index
-from napari_lowdose.reucid import Reucid, StackStep
+from napari_lowdose.engine import Engine, Step, map_yields
+from napari_lowdose.frames import Index, spread_over
 from napari_lowdose.reucid.patch_size import WIDTHS
-from napari_lowdose.widgets.layer_file import axis_names, channel_axis
-from napari_lowdose.widgets.result_layer import pixels_of
+from napari_lowdose.reucid.reucid import OfPatchSize, Reucid
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
-
-    from napari.layers import Image
     from numpy.typing import NDArray
 
-Index = tuple[int, ...]
+    from napari_lowdose.frames import ImageOrPair
 
-EVERY = 16  # pixels: of two frames every so many tell whether a stack has changed
 # A short stack whose PSF widths differ by more than this factor looks like channels.
 FEW, UNLIKE = 6, 2.0
 SEARCH = 0.3  # the fraction of the work that finding the patch size is, about
@@ -60,7 +53,7 @@ class StackPatchSizes:
         """Return the patch size of the frame `index`."""
         return self.found[tuple(index[axis] for axis in self.channel_axes)]
 
-    def settle(self, engine: Reucid, index: Index) -> Reucid:
+    def engine_at(self, engine: Reucid, index: Index) -> Reucid:
         """Return `engine` with the patch size of the frame `index`."""
         size = self.at(index)
         if size is None:
@@ -77,14 +70,6 @@ class StackPatchSizes:
             f"The frames suit patches of {', '.join(sizes[:-1])} and {sizes[-1]} px, as channels "
             "do: each has its own. For frames of a movie fix the patch size."
         )
-
-
-def fingerprint(stack: Any) -> int:
-    """Return a number that changes as a stack in memory is changed in place, most likely."""
-    if not isinstance(stack, np.ndarray):
-        return 0
-    ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, EVERY))]
-    return zlib.crc32(np.ascontiguousarray(ends[..., ::EVERY, :]).data)
 
 
 def find_patch_sizes(
@@ -159,28 +144,30 @@ def _patch_size(
 ) -> Generator[Step, None, PatchSize | None]:
     """Find what some frames decide; None if none of them can be denoised."""
     try:
-        settled = yield from engine.settle_steps(*frames)
-    except ValueError:  # told where the frame is denoised
+        return PatchSize(*(yield from engine.find_patch_size(frames)))
+    except ValueError:  # the error is raised again where the frame is denoised
         return None
-    return PatchSize(int(settled.patch_size), settled.n_components > engine.n_components)
 
 
-@dataclass(eq=False)
-class StackReucid:
-    """REUCID on a stack or one frame of it, with the patch size that the stack decides.
+@dataclass(frozen=True, eq=False)
+class StackReucid(Engine):
+    """REUCID on a stack, or on one frame of it, with the patch sizes that suit the whole stack.
 
     Parameters
     ----------
     engine : Reucid
     stack : (..., Y, X) array
-        The whole stack, of which `steps` may be given one frame.
+        The whole stack, also where a single frame of it is denoised.
     frame : tuple of int
-        Which frame that is; empty for the whole stack.
+        Index of that frame; empty for the whole stack.
     channel_axis, may_guess
         As for `find_patch_sizes`.
     sizes : StackPatchSizes, optional
-        Where they are known; found, and kept here, by default.
+        Found by `prepare` where they are not given.
     """
+
+    title = "REUCID"
+    takes = "image"
 
     engine: Reucid
     stack: Any = field(repr=False)
@@ -189,55 +176,25 @@ class StackReucid:
     may_guess: bool = True
     sizes: StackPatchSizes | None = None
 
-    takes = "image"
+    def preparation_share(self, given: ImageOrPair) -> float:
+        """Return the share of the search for the patch sizes."""
+        return SEARCH if self.sizes is None else 0.0
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        """Denoise `image`: the whole stack, or its frame `frame`."""
-        begun = 0.0
-        if self.sizes is None:
-            stack = self.stack if self.frame else image
-            begun = SEARCH
-            search = find_patch_sizes(self.engine, stack, self.channel_axis, self.may_guess)
-            self.sizes = yield from map_yields(
-                search, lambda step: replace(step, fraction=SEARCH * step.fraction)
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, StackReucid]:
+        """Find the patch sizes of the stack; see `Engine.prepare`."""
+        sizes = self.sizes
+        if sizes is None:
+            sizes = yield from find_patch_sizes(
+                self.engine, self.stack, self.channel_axis, self.may_guess
             )
-        for step in self._denoise(image, self.sizes):
-            yield replace(step, fraction=begun + (1 - begun) * step.fraction)
+        return replace(self, stack=None, sizes=sizes)
 
-    def _denoise(self, image: Any, sizes: StackPatchSizes) -> Iterator[Step]:
-        if self.frame or not sizes.channel_axes:
-            for step in sizes.settle(self.engine, self.frame).steps(image):
-                yield _say_if_wide(step, sizes.at(self.frame))
-            return
-        leading = tuple(image.shape[:-2])
-        n_frames = prod(leading)
-        for number in range(n_frames):
-            index = frame_index(number, leading)
-            settled, frame = sizes.settle(self.engine, index), np.asarray(image[index])
-            for step in one_frame((frame,), frame_name(number, leading), settled.steps):
-                said = _say_if_wide(step, sizes.at(index))
-                yield replace(said, index=index, fraction=(number + step.fraction) / n_frames)
+    def at(self, index: Index) -> Engine:
+        """Return REUCID with the patch size of the frame at `index`."""
+        assert self.sizes is not None  # it is prepared
+        size = self.sizes.at(self.frame or index)
+        return self.engine if size is None else OfPatchSize(self.engine, size.width, size.wide)
 
-
-def _say_if_wide(step: Step, size: PatchSize | None) -> Step:
-    if isinstance(step, StackStep) and size is not None and size.wide:
-        return replace(step, wide=True)
-    return step
-
-
-def of_stack(
-    engine: Reucid, layer: Image, frame: Index = (), sizes: StackPatchSizes | None = None
-) -> StackReucid | None:
-    """Return what denoises a stack of frames; None where the frames have nothing to decide."""
-    stack = pixels_of(layer)
-    if stack.ndim < 3 or not isinstance(engine, Reucid) or isinstance(engine.patch_size, int):
-        return None
-    names = axis_names(layer)
-    return StackReucid(
-        engine,
-        stack,
-        frame,
-        channel_axis(names),
-        may_guess=not any(names[:-2]),
-        sizes=sizes,
-    )
+    def about(self) -> dict[str, Any]:
+        """Return name, parameters and versions of the engine."""
+        return self.engine.about()

@@ -1,0 +1,65 @@
+"""Train a network on one pair and apply it to something else, such as a whole movie."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_lowdose.engine import Engine, Step
+
+if TYPE_CHECKING:
+    from napari_lowdose.frames import ImageOrPair
+    from napari_lowdose.noise2noise.model import Noise2NoiseModel
+    from napari_lowdose.noise2noise.noise2noise import Noise2Noise
+
+
+@dataclass(frozen=True, eq=False)
+class TrainOnPair(Engine):
+    """Noise2Noise, trained on one pair and applied to another image; training can be ended early.
+
+    Parameters
+    ----------
+    engine : Noise2Noise
+    pair : (first, second)
+        The training pair, (..., Y, X) each.
+    enough : threading.Event
+        Set it to end the training: the best network so far is applied.
+    """
+
+    title = "Noise2Noise"
+    takes = "either"
+    trains = True
+
+    engine: Noise2Noise
+    pair: tuple[Any, Any]
+    enough: threading.Event = field(default_factory=threading.Event)
+
+    def preparation_share(self, given: ImageOrPair) -> float:
+        """Return the share of the training."""
+        return self.engine.preparation_share(given)
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Train on the pair; see `Engine.prepare`."""
+        model: Noise2NoiseModel | None = None
+        itself = len(given.exposures) == 2 and all(
+            one is other for one, other in zip(given.exposures, self.pair, strict=True)
+        )
+        # The engine knows how much of a time budget to keep for denoising the pair itself
+        training: Any = (
+            self.engine.prepare(given) if itself else self.engine.training_steps(*self.pair)
+        )
+        with contextlib.closing(training):
+            for step in training:
+                model = step.model or model
+                yield step if given.leading else replace(step, index=())
+                if model is not None and self.enough.is_set():
+                    break
+        assert model is not None  # the last step of training has one
+        return (yield from model.prepare(given))
+
+    def about(self) -> dict[str, Any]:
+        """Return name, parameters and versions of the engine."""
+        return self.engine.about()
