@@ -145,7 +145,7 @@ class Engine:
         return self
         yield  # a generator
 
-    def at(self, index: Index) -> Engine:
+    def for_frame(self, index: Index) -> Engine:
         """Return the prepared engine for the frame at `index`, for example for its channel."""
         return self
 

@@ -304,7 +304,7 @@ def frame_steps(
         If the frame is constant, which is no reason to stop: a shutter was closed.
     """
     name = frame_name(number, leading)
-    engine = prepared.at(frame_index(number, leading))
+    engine = prepared.for_frame(frame_index(number, leading))
     if not name:
         yield from engine.frame_steps(*frames)
         return

@@ -12,7 +12,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.engine import Step
+from napari_lowdose.engine import Engine, Step
 from napari_lowdose.widgets.result_layer import contrast_limits
 from napari_lowdose.widgets.suitable import validation_error
 
@@ -440,8 +440,8 @@ def test_scrolling_over_a_field_changes_no_parameter(docked, noisy):
 
 
 def test_a_step_without_an_image_makes_no_layer(docked, qtbot, image):
-    class Silent:
-        def steps(self, image):
+    class Silent(Engine):
+        def frame_steps(self, *frames):
             yield Step(fraction=1, message="nothing")
 
     widget = docked(image, Silent())

@@ -189,7 +189,7 @@ class StackReucid(Engine):
             )
         return replace(self, stack=None, sizes=sizes)
 
-    def at(self, index: Index) -> Engine:
+    def for_frame(self, index: Index) -> Engine:
         """Return REUCID with the patch size of the frame at `index`."""
         assert self.sizes is not None  # it is prepared
         size = self.sizes.at(self.frame or index)
