@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.widgets import sample_data
-from napari_lowdose.widgets.reucid_form import in_words_of_form
+from napari_lowdose.widgets import samples
+from napari_lowdose.widgets.reucid.form import in_words_of_form
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 from .conftest import FakeEngine, finish, idle
@@ -23,7 +23,7 @@ def test_the_sample_opened_with_the_dock_open_is_the_noisy_image(make_napari_vie
     viewer = make_napari_viewer()
     widget = ReucidWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    for data, options, _ in sample_data.stem_low_dose():
+    for data, options, _ in samples.stem_low_dose():
         viewer.add_image(data, **options)
     assert widget.form.layer is viewer.layers["Low-dose STEM"]
     assert viewer.layers.selection.active is widget.form.layer

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.layer_file import axis_names, channel_axis
-from napari_lowdose.widgets.stack_patch_sizes import (
+from napari_lowdose.widgets.layers import axis_names, channel_axis
+from napari_lowdose.widgets.reucid.patch_sizes import (
     StackPatchSizes,
     StackReucid,
     find_patch_sizes,

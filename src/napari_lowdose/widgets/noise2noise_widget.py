@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.chosen_pair import ChosenPair
-from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, why_not_in_view
-from napari_lowdose.widgets.layer_file import file_of
-from napari_lowdose.widgets.layer_pixel_size import layer_pixel_size, pixel_size_note
-from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.lazy_run import LazyRun
-from napari_lowdose.widgets.loss_plot import LossPlot
-from napari_lowdose.widgets.network_fit_job import network_fit_steps
-from napari_lowdose.widgets.network_panel import NetworkPanel
-from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
-from napari_lowdose.widgets.noise2noise_script import applying_script, training_script
-from napari_lowdose.widgets.pair_card import PairCard
-from napari_lowdose.widgets.pair_run import PairRun, common_name
-from napari_lowdose.widgets.python_script import Axes
+from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
+from napari_lowdose.widgets.layers import (
+    ONE_LAYER,
+    denoised_again,
+    file_of,
+    frame_in_view,
+    layer_pixel_size,
+    pixel_size_note,
+    validation_error,
+    why_not_in_view,
+)
+from napari_lowdose.widgets.noise2noise.chosen_pair import ChosenPair
+from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+from napari_lowdose.widgets.noise2noise.network_panel import NetworkPanel, network_fit_steps
+from napari_lowdose.widgets.noise2noise.pair_card import PairCard
+from napari_lowdose.widgets.noise2noise.run import PairRun, common_name
+from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, TrainingPanel
+from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import pixels_of
-from napari_lowdose.widgets.run_panel import duration
-from napari_lowdose.widgets.suitable import ONE_LAYER, denoised_again, validation_error
+from napari_lowdose.widgets.run_panel import CopyButton, duration
 from napari_lowdose.widgets.trained_network import TrainedNetwork, file_of_network
-from napari_lowdose.widgets.training_panel import TrainingPanel
-from napari_lowdose.widgets.zarr_run import ZarrRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
     from napari_lowdose.noise2noise import Noise2NoiseModel
-    from napari_lowdose.widgets.chosen_pair import Layers
+    from napari_lowdose.widgets.noise2noise.chosen_pair import Layers
 
 # A folder that the same run has begun is gone on with: there is nothing to confirm.
 RESUMABLE = QFileDialog.Option.DontConfirmOverwrite

@@ -10,29 +10,28 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.copy_button import CopyButton
 from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.kept_runs import KeptRuns
-from napari_lowdose.widgets.layer_choice import (
+from napari_lowdose.widgets.layers import (
+    denoised_again,
+    file_of,
     frame_in_view,
     most_likely_layer,
+    validation_error,
     why_not_in_view,
 )
-from napari_lowdose.widgets.layer_file import file_of
-from napari_lowdose.widgets.patch_size_job import (
+from napari_lowdose.widgets.python_script import Axes, reucid_script
+from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
+from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
+from napari_lowdose.widgets.reucid.form import ReucidForm, in_words_of_form
+from napari_lowdose.widgets.reucid.patch_sizes import (
     KnownPatchSizes,
     PatchSizesStep,
     PsfWidthStep,
     is_stack,
 )
-from napari_lowdose.widgets.python_script import Axes, reucid_script
-from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
-from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
-from napari_lowdose.widgets.reucid_run import ReucidRun
-from napari_lowdose.widgets.run_panel import RunPanel, duration
-from napari_lowdose.widgets.suitable import denoised_again, validation_error
+from napari_lowdose.widgets.reucid.run import KeptRuns, ReucidRun
+from napari_lowdose.widgets.run_panel import CopyButton, RunPanel, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

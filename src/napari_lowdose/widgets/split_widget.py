@@ -3,28 +3,72 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_layer
-from napari_lowdose.widgets.layer_commands import open_widget
-from napari_lowdose.widgets.pair_shift import remember_shift
+from napari_lowdose.widgets.layers import (
+    frame_in_view,
+    most_likely_layer,
+    remember_shift,
+    validation_error,
+)
+from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
 from napari_lowdose.widgets.run_panel import text_label
-from napari_lowdose.widgets.split_form import SplitForm
-from napari_lowdose.widgets.split_job import SplitStep, split_steps
-from napari_lowdose.widgets.split_overlay import SplitOverlay
-from napari_lowdose.widgets.suitable import validation_error
+from napari_lowdose.widgets.split.form import SplitForm
+from napari_lowdose.widgets.split.overlay import SplitOverlay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import napari.viewer
+    from numpy.typing import NDArray
 
     from napari_lowdose.pairs.split_layout import SplitLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitStep(Step):
+    """The layout is known.
+
+    Attributes
+    ----------
+    layout : SplitLayout
+    views : two (Y, X) arrays
+        The two views of one frame, cut to what both show.
+    """
+
+    layout: SplitLayout
+    views: tuple[NDArray[Any], NDArray[Any]]
+
+
+def split_steps(
+    movie: Any, layout: Any, mirrored: Any, frame: tuple[int, ...]
+) -> Iterator[SplitStep]:
+    """Yield the layout, and the views of one frame; of lazy movies (dask) some are read only now.
+
+    Parameters
+    ----------
+    movie : (..., Y, X) array
+    layout, mirrored
+        As `split_frame` takes them.
+    frame : tuple of int
+        Which frame the views are of.
+    """
+    from napari_lowdose.pairs.split import split_frame
+
+    found = split_frame(movie, layout, mirrored=mirrored)[2]
+    one, other = found.split(np.asarray(movie[frame]))
+    yield SplitStep(fraction=1, message="layout found", layout=found, views=(one, other))
+
 
 WHAT_A_FRAME_IS = (
     "A camera frame, or a movie, that shows one scene twice: behind a beamsplitter, side by side "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_lowdose.widgets.pair_run import PairRun
+    from napari_lowdose.widgets.noise2noise.run import PairRun
 
 _SAME = 1e-3  # of what is told of the exposures: rounding, and no other image
 _files: WeakKeyDictionary[Noise2NoiseModel, str] = WeakKeyDictionary()

@@ -9,8 +9,8 @@ from magicgui.widgets import ComboBox
 from napari.layers import Shapes
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_lowdose.widgets.layer_choice import image_combo
-from napari_lowdose.widgets.parameter_form import ParameterForm
+from napari_lowdose.widgets.fields import ParameterForm
+from napari_lowdose.widgets.layers import image_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

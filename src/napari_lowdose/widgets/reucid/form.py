@@ -10,10 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
 
 from napari_lowdose.parameters import parameter_help
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
-from napari_lowdose.widgets.layer_choice import image_combo
-from napari_lowdose.widgets.parameter_form import ParameterForm
-from napari_lowdose.widgets.patch_size_field import PatchSizeField
+from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, PatchSizeField
+from napari_lowdose.widgets.layers import image_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

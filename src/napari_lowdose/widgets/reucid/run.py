@@ -1,4 +1,4 @@
-"""A run of REUCID on a layer, with the eigenpatches that a person may overrule."""
+"""A run of REUCID on a layer, and the runs that are kept for later."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from napari_lowdose.denoise import engine_record
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.layer_choice import frame_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
+from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
+from napari_lowdose.widgets.reucid.patch_sizes import of_stack
 from napari_lowdose.widgets.snapshot import KEPT
-from napari_lowdose.widgets.stack_patch_sizes import of_stack
-from napari_lowdose.widgets.toggle_eigenpatch import toggle_eigenpatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.reucid import Reucid
-    from napari_lowdose.widgets.stack_patch_sizes import StackPatchSizes
+    from napari_lowdose.widgets.reucid.patch_sizes import StackPatchSizes
 
 WIDE_PATCHES = (
     "Wide patches average over more repeats, and may weaken what occurs once (a vacancy, a "
@@ -209,3 +209,33 @@ class ReucidRun(LayerRun):
                 (a.kept != b.kept).any() for a, b in zip(stacks, self.chosen[index], strict=True)
             )
         ]
+
+
+MOST = 2**30  # bytes of all that is kept
+
+
+class KeptRuns:
+    """Which run made a layer: the newest runs, of layers that were not removed."""
+
+    def __init__(self) -> None:
+        self._runs: list[ReucidRun] = []  # the one used last at the end
+
+    def add(self, run: ReucidRun) -> None:
+        """Keep `run`, and let go of the oldest ones where all need too much memory."""
+        self._runs = [each for each in self._runs if each is not run and not each.result_removed]
+        self._runs.append(run)
+        while len(self._runs) > 1 and sum(each.nbytes for each in self._runs) > MOST:
+            del self._runs[0]
+
+    def of(self, layer: Image) -> ReucidRun | None:
+        """Return the run whose result or residual `layer` is; None if it is not kept."""
+        return next((run for run in self._runs if layer in (run.result, run.residual)), None)
+
+    def newest_of(self, source: Image) -> ReucidRun | None:
+        """Return the run on `source` that was used last."""
+        runs = (run for run in reversed(self._runs) if not run.result_removed)
+        return next((run for run in runs if run.source is source), None)
+
+    def forget_removed(self) -> None:
+        """Let go of the runs whose results were removed."""
+        self._runs = [run for run in self._runs if not run.result_removed]

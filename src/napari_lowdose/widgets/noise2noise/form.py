@@ -10,12 +10,9 @@ from superqt import QCollapsible
 
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.parameters import parameter_help
-from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
-from napari_lowdose.widgets.layer_choice import image_combo
-from napari_lowdose.widgets.parameter_form import ParameterForm
-from napari_lowdose.widgets.reucid_form import LARGEST_SEED
-from napari_lowdose.widgets.shift_field import ShiftField
-from napari_lowdose.widgets.stop_field import StopField
+from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, ShiftField, StopField
+from napari_lowdose.widgets.layers import image_combo
+from napari_lowdose.widgets.reucid.form import LARGEST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,8 +15,7 @@ import numpy as np
 from napari_lowdose.denoise import engine_record
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.noise2noise_script import NOT_SAVED, training_script
-from napari_lowdose.widgets.python_script import Axes
+from napari_lowdose.widgets.python_script import NOT_SAVED, Axes, training_script
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
 from napari_lowdose.widgets.snapshot import snapshot
 from napari_lowdose.widgets.trained_network import file_of_network

@@ -1,27 +1,43 @@
-"""The two layers that are to be trained on, and what was found out about them."""
+"""The two layers to train on: choice, checks, and registration."""
 
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (
+    QObject,
+    Signal,  # type: ignore[attr-defined]
+)
 
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.jobs import Job
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair
-from napari_lowdose.widgets.pair_check_job import PairCheckStep, pair_check_steps
-from napari_lowdose.widgets.pair_shift import known_shift
-from napari_lowdose.widgets.register_job import RegisterStep, add_registered, register_steps
-from napari_lowdose.widgets.result_layer import is_result, pixels_of
-from napari_lowdose.widgets.suitable import why_no_pair
+from napari_lowdose.widgets.layers import (
+    frame_in_view,
+    known_shift,
+    most_likely_pair,
+    no_partner,
+    remember_shift,
+    why_no_pair,
+)
+from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
 
 if TYPE_CHECKING:
-    import napari.viewer
+    from collections.abc import Iterator, Mapping
 
+    import napari.viewer
+    from napari.components import LayerList
+
+    from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.pairs.register import Registration
     from napari_lowdose.widgets.jobs import JobRunner
-    from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
-    from napari_lowdose.widgets.pair_card import PairCard
+    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
 
 NEIGHBOURS = (
     "One movie: neighbouring frames are the pairs. That is right only if little moves from one to "
@@ -249,3 +265,125 @@ class ChosenPair(QObject):
         self.card.register_button.setEnabled(True)
         if job.outcome == "failed":
             self.card.say(str(job.error), "warn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairCheckStep(Step):
+    """The pair has been looked at.
+
+    Attributes
+    ----------
+    notes : tuple of PairNote
+    exposures : mapping from str to float
+        What `about_exposures` tells of the first exposure; empty if it cannot be used.
+    """
+
+    notes: tuple[PairNote, ...]
+    exposures: dict[str, float] = field(default_factory=dict)
+
+
+def pair_check_steps(
+    first: Any,
+    second: Any,
+    shift: tuple[float, float],
+    files: Mapping[str, str | None] | None = None,
+) -> Iterator[PairCheckStep]:
+    """Yield what there is to say of a pair, of which a few frames are read (dask) only now.
+
+    Parameters
+    ----------
+    first, second : (..., Y, X) array
+    shift : (float, float)
+        (dy, dx) of the second against the first that is known already, pixels.
+    files : mapping from str to str, optional
+        Names of the layers, and the files that they come from.
+    """
+    from napari_lowdose.noise2noise.model import about_exposures
+    from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair
+
+    results = [name for name, path in (files or {}).items() if _is_result_file(path)]
+    notes = [PairNote("refuse", no_partner(name), "result") for name in results]
+    notes += [
+        # What a script may want, a person in front of two layers has most likely mistaken
+        replace(note, level="refuse") if note.kind == "smooth" else note
+        for note in check_pair(first, second, shift)
+    ]
+    notes.sort(key=lambda note: note.level != "refuse")
+    unusable = any(note.kind in ("unusable", "shape") for note in notes)
+    about = {} if unusable else about_exposures(np.asarray(first[(0,) * (first.ndim - 2)]))
+    found = PairCheckStep(fraction=0.5, message="pair checked", notes=tuple(notes), exposures=about)
+    yield found
+    # While the notes are read: the first preview should not wait for this
+    from napari_lowdose.noise2noise.training import warm_up
+
+    warm_up()
+    yield replace(found, fraction=1.0)
+
+
+def _is_result_file(path: str | None) -> bool:
+    """Whether a TIFF says that it was denoised by this package."""
+    from napari_lowdose.io.tiff import read_tiff
+
+    if path is None or Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return False
+    with suppress(OSError, ValueError):  # a folder, or pixels that only another reader knows
+        return any("engine" in record for record in read_tiff(path).history)
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterStep(Step):
+    """Two exposures are in register.
+
+    Attributes
+    ----------
+    first, second : (..., Y, X) arrays
+        Cut to what both show; lazy where they were.
+    registration : Registration
+    """
+
+    first: Any
+    second: Any
+    registration: Registration
+
+
+def register_steps(first: Any, second: Any) -> Iterator[RegisterStep]:
+    """Yield the two arrays in register; of lazy ones (dask) a few frames are read only now."""
+    from napari_lowdose.pairs.register import register_pair
+
+    one, other, registration = register_pair(first, second)
+    yield RegisterStep(
+        fraction=1, message="registered", first=one, second=other, registration=registration
+    )
+
+
+def add_registered(
+    layers: LayerList, first: Image, second: Image, step: RegisterStep
+) -> tuple[Image, Image]:
+    """Add the two as layers that show each scene where the first layer shows it.
+
+    Parameters
+    ----------
+    layers : LayerList
+    first, second : Image
+        The layers that were brought into register.
+    step : RegisterStep
+
+    Returns
+    -------
+    (Image, Image)
+    """
+    whole, left = step.registration.whole, step.registration.fraction
+    corner = (float(max(0, -whole[0])), float(max(0, -whole[1])))
+    behind = (corner[0] - left[0], corner[1] - left[1])
+    made = []
+    for layer, data, origin in ((first, step.first, corner), (second, step.second, behind)):
+        place = placement(first, data.ndim, origin) | {"colormap": layer.colormap}
+        name = f"{layer.name} registered"
+        made.append(
+            Image(data, name=name, multiscale=False, contrast_limits=layer.contrast_limits, **place)
+        )
+        layers.append(made[-1])
+    remember_shift(made[0], made[1], left)
+    first.visible = second.visible = False
+    return made[0], made[1]

@@ -1,4 +1,4 @@
-"""One patch size for the frames of a movie, and one for each channel."""
+"""Patch sizes of stacks: one for the frames of a movie, one for each channel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import zlib
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from napari_lowdose.engine import Step, frame_name, map_yields, one_frame, sprea
 from napari_lowdose.image_or_pair import frame_index
 from napari_lowdose.reucid import Reucid, StackStep
 from napari_lowdose.reucid.patch_size import WIDTHS
-from napari_lowdose.widgets.layer_file import axis_names, channel_axis
+from napari_lowdose.reucid.psf_width import psf_width
+from napari_lowdose.widgets.layers import axis_names, channel_axis, frame_in_view
 from napari_lowdose.widgets.result_layer import pixels_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
+    from napari.components import Dims
     from napari.layers import Image
     from numpy.typing import NDArray
 
@@ -241,3 +243,101 @@ def of_stack(
         may_guess=not any(names[:-2]),
         sizes=sizes,
     )
+
+
+# What is shown: "psf" is quick, and "auto" follows.
+MODES: tuple[Literal["psf", "auto"], ...] = ("psf", "auto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PsfWidthStep(Step):
+    """The PSF width is known.
+
+    Attributes
+    ----------
+    psf_width : int
+        Pixels.
+    """
+
+    psf_width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchSizesStep(Step):
+    """The patch sizes of a stack are known, for one way to choose them.
+
+    Attributes
+    ----------
+    sizes : StackPatchSizes
+    engine : Reucid
+        With that way.
+    """
+
+    sizes: StackPatchSizes
+    engine: Reucid
+
+
+class KnownPatchSizes:
+    """The patch sizes of the stack in one layer, as long as its data stay as they are."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, Reucid], StackPatchSizes] = {}
+
+    def forget(self) -> None:
+        """Forget all: the data have changed."""
+        self._known.clear()
+
+    def of(self, layer: Image, engine: Reucid) -> StackPatchSizes | None:
+        """Return the patch sizes that `engine` chooses; None if they are not known."""
+        return self._known.get(_key(layer, engine)) if is_stack(layer, engine) else None
+
+    def remember(self, layer: Image, engine: Reucid, sizes: StackPatchSizes | None) -> None:
+        """Keep what was found."""
+        if sizes is not None and is_stack(layer, engine):
+            self._known[_key(layer, engine)] = sizes
+
+    def widths(
+        self, layer: Image, engine: Reucid, frame: tuple[int, ...]
+    ) -> tuple[int | None, int | None]:
+        """Return the PSF width and what "auto" comes to for `frame`, where they are known."""
+        known = (self.of(layer, replace(engine, patch_size=mode)) for mode in MODES)
+        sizes = (None if each is None else each.at(frame) for each in known)
+        psf, automatic = (None if size is None else size.width for size in sizes)
+        return psf, automatic
+
+    def steps(self, layer: Image, dims: Dims, engine: Reucid) -> Iterator[Step]:
+        """Yield the estimate for the frame in view, or for the stack that it belongs to."""
+        if not is_stack(layer, engine):
+            return psf_width_steps(pixels_of(layer)[frame_in_view(dims, layer)])
+        of = of_stack(replace(engine, patch_size="auto"), layer)
+        assert of is not None  # it is a stack
+        return patch_sizes_steps(of)
+
+
+def psf_width_steps(frame: Any) -> Iterator[PsfWidthStep]:
+    """Yield the estimate for one (Y, X) frame, which is read (dask) only now."""
+    width = psf_width(np.asarray(frame))
+    yield PsfWidthStep(fraction=1, message=f"PSF width {width} px", psf_width=width)
+
+
+def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
+    """Yield what the frames of a stack get, with "psf" and with "auto"."""
+    for part, mode in enumerate(MODES):
+        engine = replace(of.engine, patch_size=mode)
+        search = find_patch_sizes(engine, of.stack, of.channel_axis, of.may_guess)
+        sizes = yield from map_yields(
+            search, lambda step: replace(step, fraction=step.fraction / 2)
+        )
+        fraction = (part + 1) / 2
+        yield PatchSizesStep(fraction=fraction, message="patch size", sizes=sizes, engine=engine)
+
+
+def is_stack(layer: Image, engine: Any) -> bool:
+    """Whether `layer` is a stack of frames, of which several decide what `engine` does."""
+    return isinstance(engine, Reucid) and pixels_of(layer).ndim > 2
+
+
+def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
+    # How much is done at once changes nothing of the patch size.
+    alike = replace(engine, n_stacks=None, memory_limit=None, keep=None)
+    return id(layer), fingerprint(pixels_of(layer)), alike
