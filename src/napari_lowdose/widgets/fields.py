@@ -99,7 +99,8 @@ class AutomaticSpinBox(QDoubleSpinBox):
         return float(self.value()) if self.value() > 0 else None
 
 
-LARGEST = 8.0  # pixels; more is to be cut away, not to be trained with
+# The engine refuses more: exposures are cut at whole pixels first, as `register_pair` does.
+LARGEST_SHIFT = 1.0  # pixels
 
 
 class ShiftField(QWidget):
@@ -131,7 +132,7 @@ class ShiftField(QWidget):
 
 def _pixels(prefix: str) -> QDoubleSpinBox:
     box = QDoubleSpinBox()
-    box.setRange(-LARGEST, LARGEST)
+    box.setRange(-LARGEST_SHIFT, LARGEST_SHIFT)
     box.setDecimals(3)
     box.setSingleStep(0.1)
     box.setPrefix(prefix)

@@ -10,10 +10,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from napari.qt.threading import WorkerBase
-from qtpy.QtCore import (
+from qtpy.QtCore import (  # type: ignore[attr-defined]
     QObject,
     QTimer,
-    Signal,  # type: ignore[attr-defined]
+    Signal,
 )
 
 if TYPE_CHECKING:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.jobs import Job, JobRunner
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
@@ -31,7 +28,7 @@ from napari_lowdose.widgets.noise2noise.run import PairRun, common_name
 from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, TrainingPanel
 from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import pixels_of
-from napari_lowdose.widgets.run_panel import CopyButton, duration
+from napari_lowdose.widgets.run_panel import CopyButton
 from napari_lowdose.widgets.trained_network import TrainedNetwork, file_of_network
 
 if TYPE_CHECKING:
@@ -42,6 +39,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
     from napari_lowdose.noise2noise import Noise2NoiseModel
+    from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.noise2noise.chosen_pair import Layers
 
 # A folder that the same run has begun is gone on with: there is nothing to confirm.
@@ -59,26 +57,25 @@ OUT_OF_MEMORY = (
 )
 
 
-class Noise2NoiseWidget(DockArea):
+class Noise2NoiseWidget(RunDock):
     """Train a network on a pair of image layers, and apply it.
 
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
         Injected by napari.
-
     """
 
+    panel: TrainingPanel
+    out_of_memory = OUT_OF_MEMORY
+    no_result = "no network was trained yet"
+
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self._shown: PairRun | LayerRun | None = None
-        self._running: PairRun | LayerRun | None = None
-        self._started = 0.0
+        super().__init__(napari_viewer)
+        self._shown: LayerRun | None = None
         self._asked_for: Layers | None = None
-        self.runner = JobRunner(self)
         self._build()
-        self._check_later = self.settled(self.pair.check)
+        self._check_later = self.debounced(self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
         self.pair.checked.connect(self._pair_checked)
@@ -113,7 +110,7 @@ class Noise2NoiseWidget(DockArea):
         if isinstance(run, PairRun) and run.was_trained_on(first, second):
             self.panel.tell("This pair is being trained on already.")
         elif run is not None:
-            self.panel.tell("A run is under way: press Stop first.")
+            self.panel.tell(RUN_IN_PROGRESS)
         else:
             self.pair.choose(first, second)
             self._asked_for = self.pair.layers
@@ -126,7 +123,7 @@ class Noise2NoiseWidget(DockArea):
         run = self._running
         if isinstance(run, PairRun) and run.sources_changed:
             self.panel.warn(SOURCES_CHANGED)
-        self._check_later.start()
+        self._check_later.throttle()
         self._enable()
 
     def _pair_chosen(self) -> None:
@@ -159,7 +156,7 @@ class Noise2NoiseWidget(DockArea):
 
     def _train(self, start: TrainedNetwork | None) -> None:
         if self._running is not None:
-            self.panel.tell("A run is under way: press Stop first.")
+            self.panel.tell(RUN_IN_PROGRESS)
             return
         first, second = self.pair.layers
         if why := self.pair.refusal:
@@ -219,7 +216,7 @@ class Noise2NoiseWidget(DockArea):
     def apply(self) -> None:
         """Apply the network to the layer that was chosen for that, or to the pair."""
         if self._running is not None or self.model is None:
-            self.panel.tell("A run is under way: press Stop first." if self._running else "")
+            self.panel.tell(RUN_IN_PROGRESS if self._running else "")
             return
         target = self.network.target_layer
         pair = self.pair.layers
@@ -241,9 +238,10 @@ class Noise2NoiseWidget(DockArea):
         ]
         source: Any = first if target is not None else pair
         if extent == "lazy":
-            self.panel.start()
+            self._announce_run()
             self._shown = LazyRun(self.viewer.layers, source, self.model, name)
-            self._warn(warnings)
+            for warning in warnings:
+                self._warned(None, warning)
             self.panel.end("Each frame is denoised when it is shown.")
             return
         if extent == "zarr":
@@ -270,8 +268,7 @@ class Noise2NoiseWidget(DockArea):
             return
         why_not: list[str] = []
         note = pixel_size_note(self.model, layer)
-        job = Job(network_fit_steps(self.model, pixels_of(layer), note))
-        job.advanced.connect(lambda steps: why_not.append(steps[-1].why_not))
+        steps = network_fit_steps(self.model, pixels_of(layer), note)
 
         def ended(job: Job) -> None:
             if layer not in self.viewer.layers:
@@ -281,27 +278,17 @@ class Noise2NoiseWidget(DockArea):
             else:
                 otherwise(next(iter(why_not), str(job.error or "")))
 
-        job.ended.connect(ended)
-        self.runner.start(job)
+        self.start_job(steps, lambda steps: why_not.append(steps[-1].why_not), ended)
 
     # -------------------------------------------------------------------- a run
 
-    def _start(self, run: PairRun | LayerRun, warnings: Iterable[str] = ()) -> None:
-        job = Job(run.run, out_of_memory=OUT_OF_MEMORY)
-        job.advanced.connect(functools.partial(self._advanced, run))
-        job.warned.connect(self._warned)
-        job.ended.connect(functools.partial(self._ended, run))
-        self._running = run
+    def _start(self, run: LayerRun, warnings: Iterable[str] = ()) -> None:
         self.pair.running = True
-        self._started = time.perf_counter()
-        self.panel.start()
-        self._warn(warnings)
-        self._enable()
-        self.runner.start(job)
+        self._announce_run(warnings)
+        self._start_run(run)
 
-    def _advanced(self, run: PairRun | LayerRun, steps: list[Step]) -> None:
-        self.panel.advance(steps[-1])
-        run.show(steps)
+    def _advanced(self, run: LayerRun, steps: list[Step]) -> None:
+        super()._advanced(run, steps)
         if run.result is not None:
             self._shown = run
         if isinstance(run, PairRun):
@@ -310,37 +297,17 @@ class Noise2NoiseWidget(DockArea):
             if run.model is not None:
                 self._keep(run)
 
-    def _warn(self, warnings: Iterable[str]) -> None:
-        for warning in warnings:
-            if warning not in [note.message for note in self.card.notes]:
-                self.panel.warn(warning)
+    def _warned(self, run: LayerRun | None, message: str) -> None:
+        if message not in [note.message for note in self.card.notes]:  # it is shown there
+            self.panel.warn(message)
 
-    def _warned(self, message: str) -> None:
-        self._warn([message])
+    def _release(self) -> None:
+        self.pair.running = False
+        self.pair.reset_choices()  # while `_running` is set: the panel keeps its messages
+        super()._release()
 
-    def _ended(self, run: PairRun | LayerRun, job: Job) -> None:
-        try:
-            run.end()
-        finally:
-            self.pair.running = False
-            self.pair.reset_choices()  # still in the run, which it is not to clear away
-            self._running = None
-        if job.outcome == "failed":
-            self.panel.end("Failed.")
-            self.panel.tell(str(job.error))
-        elif run.result_removed:
-            self.panel.end("Stopped: the result layer was removed.")
-        elif job.outcome == "stopped" or not run.run.finished:
-            kept = "the partial result is kept" if run.result else "there was no result yet"
-            self.panel.end(f"Stopped: {kept}.")
-        elif run.result is None:
-            self.panel.end("Stopped: nothing was learnt yet.")
-        else:
-            took = duration(time.perf_counter() - self._started)
-            self.panel.progress.setValue(self.panel.progress.maximum())
-            told = f": {run.last.trained}" if isinstance(run, PairRun) and run.last else ""
-            self.panel.end(f"Done in {took}{told}.")
-        self._enable()
+    def _summary(self, run: LayerRun) -> str:
+        return run.last.trained if isinstance(run, PairRun) and run.last else ""
 
     def _keep(self, run: PairRun) -> None:
         """Make the network of `run` the one that Save, Continue and Apply mean."""

@@ -196,7 +196,6 @@ def _indices(index: Sequence[int | None]) -> str:
     return ", ".join(":" if i is None else str(i) for i in index)
 
 
-Index = tuple[int, ...]
 NOT_SAVED = "network.safetensors"
 DEFAULT_AXES = Axes()
 

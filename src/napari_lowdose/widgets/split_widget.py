@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_lowdose.engine import Step
 from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.jobs import Job, JobRunner
 from napari_lowdose.widgets.layers import (
     frame_in_view,
     most_likely_layer,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.pairs.split_layout import SplitLayout
+    from napari_lowdose.widgets.jobs import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +92,13 @@ class SplitWidget(DockArea):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.found: SplitLayout | None = None
         self._layer: Image | None = None
         self._due = False
         self._notes: list[str] = []
-        self.runner = JobRunner(self)
         self.runner.finished.connect(self._measure)
-        self._measure_later = self.settled(self._measure)
+        self._measure_later = self.debounced(self._measure)
         self._build()
         self.listen(
             (self.viewer.layers.selection.events.active, self._active_changed),
@@ -172,12 +170,13 @@ class SplitWidget(DockArea):
     def _start(self, layer: Image, views: Any) -> None:
         frame = frame_in_view(self.viewer.dims, layer)
         mirrored = self.form.mirrored.currentData()
-        job = Job(split_steps(pixels_of(layer), views, mirrored, frame))
         self._notes = []
-        job.advanced.connect(functools.partial(self._measured, layer))
-        job.warned.connect(self._notes.append)
-        job.ended.connect(self._ended)
-        self.runner.start(job)
+        self.start_job(
+            split_steps(pixels_of(layer), views, mirrored, frame),
+            functools.partial(self._measured, layer),
+            self._ended,
+            self._notes.append,
+        )
 
     def _measured(self, layer: Image, steps: list[SplitStep]) -> None:
         if layer is self._layer and not self._due:
@@ -258,7 +257,7 @@ class SplitWidget(DockArea):
         why = validation_error(self._layer)
         self._due = not why
         self._tell(why or "looking for the two views …")
-        self._measure_later.start()
+        self._measure_later.throttle()
 
     # ---------------------------------------------------------------- the parts
 

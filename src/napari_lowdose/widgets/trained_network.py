@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from napari_lowdose.noise2noise import Noise2NoiseModel
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_lowdose.widgets.noise2noise.run import PairRun
 
 _SAME = 1e-3  # of what is told of the exposures: rounding, and no other image
 _files: WeakKeyDictionary[Noise2NoiseModel, str] = WeakKeyDictionary()
@@ -41,6 +40,14 @@ def file_of_network(model: object) -> str | None:
     return path if path is not None and Path(path).is_file() else None
 
 
+class Training(Protocol):
+    """A run that trains a network on two layers (`PairRun`)."""
+
+    def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
+        """Whether the layers are the pair of this run, with unchanged data."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
     """The network that Save, Continue and Apply mean.
@@ -52,14 +59,14 @@ class TrainedNetwork:
         Of the scene that it was trained on, or of its file.
     path : str or None
         Its file, if it has one.
-    run : PairRun or None
+    run : Training or None
         The training that it comes from; None if it was loaded.
     """
 
     model: Noise2NoiseModel
     name: str
     path: str | None = None
-    run: PairRun | None = None
+    run: Training | None = None
 
     def __post_init__(self) -> None:
         if self.path is not None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import (
+from qtpy.QtCore import (  # type: ignore[attr-defined]
     QObject,
-    Signal,  # type: ignore[attr-defined]
+    Signal,
 )
 
 from napari_lowdose.engine import Step

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import (
+from qtpy.QtCore import (  # type: ignore[attr-defined]
     Qt,
-    Signal,  # type: ignore[attr-defined]
+    Signal,
 )
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import itertools
 import operator
-import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +12,14 @@ import numpy as np
 from napari_lowdose.denoise import engine_record
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.noise2noise.train_then_apply import TrainThenApply
 from napari_lowdose.widgets.python_script import NOT_SAVED, Axes, training_script
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
 from napari_lowdose.widgets.snapshot import snapshot
 from napari_lowdose.widgets.trained_network import file_of_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from napari.components import LayerList
     from napari.layers import Image
@@ -29,55 +27,6 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
     from napari_lowdose.widgets.trained_network import TrainedNetwork
-
-TRAINING = 0.9  # the fraction of the work that training is, about
-
-
-@dataclass(frozen=True, eq=False)
-class TrainThenApply:
-    """An engine that trains on one thing and is applied to another; training can be ended early.
-
-    Parameters
-    ----------
-    engine : Noise2Noise
-    pair : (first, second)
-        What is trained on, (..., Y, X) each.
-    enough : threading.Event
-        Set it to end the training: the best network so far is applied.
-    """
-
-    takes = "either"
-
-    engine: Noise2Noise
-    pair: tuple[Any, Any]
-    enough: threading.Event = dataclasses.field(default_factory=threading.Event)
-
-    def steps(self, image: Any) -> Iterator[Step]:
-        """Train on the pair, and denoise `image`, which may be the pair itself."""
-        model: Noise2NoiseModel | None = None
-        whole = isinstance(image, tuple) and all(
-            one is other for one, other in zip(image, self.pair, strict=True)
-        )
-        # The engine knows how much of a time budget is to be kept for denoising the pair
-        steps = self.engine.steps(self.pair) if whole else self.engine.training_steps(*self.pair)
-        one_frame = (image[0] if isinstance(image, tuple) else image).ndim == 2
-        with contextlib.closing(steps):  # type: ignore[type-var]
-            for step in steps:
-                if not isinstance(step, TrainingStep):
-                    yield step
-                    continue
-                model = step.model or model
-                fraction = step.fraction if whole else TRAINING * step.fraction
-                yield replace(step, fraction=fraction, index=() if one_frame else step.index)
-                if self.enough.is_set():
-                    break
-            else:
-                if whole:
-                    return
-        if model is None:  # ended within the first second
-            return
-        for applied in model.steps(image):
-            yield replace(applied, fraction=TRAINING + (1 - TRAINING) * applied.fraction)
 
 
 class PairRun(LayerRun):
@@ -234,7 +183,9 @@ class PairRun(LayerRun):
     def _goes_on_from(self, start: TrainedNetwork) -> bool:
         """Whether the two trainings are one that was interrupted."""
         before = start.run
-        if before is None or not all(map(operator.is_, before._trained_data, self._trained_data)):
+        if not isinstance(before, PairRun) or not all(
+            map(operator.is_, before._trained_data, self._trained_data)
+        ):
             return False
         alike = _as_set(before.engine) == _as_set(self.engine)
         return alike and (before._start is None or before._goes_on_from(before._start))

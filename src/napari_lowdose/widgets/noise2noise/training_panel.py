@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from napari_lowdose.widgets.run_panel import RunPanel, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from napari_lowdose.engine import Step
 
@@ -119,7 +122,6 @@ LEGEND = (
     f'<span style="color:{VALIDATION.name()}">held out</span>'
 )
 HEIGHT = 150  # pixels
-MOST_POINTS = 1000  # more would cost the user interface time, and be seen by nobody
 
 
 class LossPlot(pg.PlotWidget):  # type: ignore[misc]
@@ -148,6 +150,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         )
         self.setTitle(LEGEND, size="8pt")  # a legend would lie on the curves
         self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1))
+        self._loss.setDownsampling(auto=True, method="mean")  # a long training has many points
         self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=2, cosmetic=True))
         self._best = pg.InfiniteLine(
             angle=90, pen=pg.mkPen(VALIDATION, width=1, style=Qt.PenStyle.DashLine)
@@ -161,49 +164,39 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
 
     def clear_curves(self) -> None:
         """Begin anew."""
-        self._points: list[tuple[float, float]] = []
-        self._held_out: list[tuple[float, float]] = []
+        self._epochs, self._losses = array("d"), array("d")
+        self._held_out_epochs, self._held_out_losses = array("d"), array("d")
         self._draw()
 
     def add(self, steps: Iterable[TrainingStep]) -> None:
-        """Add what the steps tell."""
+        """Add the losses of training steps."""
         for step in steps:
             if math.isfinite(step.loss):
-                self._points.append((step.epoch, step.loss))
+                self._epochs.append(step.epoch)
+                self._losses.append(step.loss)
             if step.validation_loss is not None and math.isfinite(step.validation_loss):
-                self._held_out.append((step.epoch, step.validation_loss))
-        if len(self._points) > MOST_POINTS:
-            self._points = _pairs_averaged(self._points)
+                self._held_out_epochs.append(step.epoch)
+                self._held_out_losses.append(step.validation_loss)
         self._draw()
 
     def _draw(self) -> None:
-        self.setVisible(len(self._points) > 1)
-        self._loss.setData(*_columns(self._points))
-        self._validation.setData(*_columns(self._held_out))
-        best = min(self._held_out, key=lambda point: point[1], default=None)
-        self._best.setVisible(best is not None)
-        if best is not None:
-            self._best.setValue(best[0])
-        self._scale()
+        # Copies: an array whose memory is in use elsewhere cannot grow.
+        losses, held_out = np.array(self._losses), np.array(self._held_out_losses)
+        held_out_epochs = np.array(self._held_out_epochs)
+        self.setVisible(len(losses) > 1)
+        self._loss.setData(np.array(self._epochs), losses)
+        self._validation.setData(held_out_epochs, held_out)
+        self._best.setVisible(len(held_out) > 0)
+        if len(held_out):
+            self._best.setValue(held_out_epochs[held_out.argmin()])
+        self._scale(np.concatenate([losses, held_out]))
 
-    def _scale(self) -> None:
-        """Show the range where something happens: the first epochs come from far above."""
-        values = np.array([loss for _, loss in self._points + self._held_out])
+    def _scale(self, values: NDArray[np.float64]) -> None:
+        """Show the range of the later epochs; the first ones start far above it."""
         if len(values) < 2:
             return
         low, high = float(values.min()), float(values.max())
-        # Half of the plot for the last half of the way
+        # The second half of the values fills half of the plot
         top = min(high, low + 4 * max(float(np.median(values)) - low, 0.01))
         margin = 0.08 * (top - low or low or 1.0)
         self.setYRange(low - margin, top + margin, padding=0)
-
-
-def _columns(points: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    table = np.array(points, float).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
-
-
-def _pairs_averaged(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    even = len(points) // 2 * 2
-    averaged = np.array(points[:even]).reshape(-1, 2, 2).mean(axis=1)
-    return [(float(epoch), float(loss)) for epoch, loss in averaged] + points[even:]
