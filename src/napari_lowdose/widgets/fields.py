@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -17,6 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lowdose.reucid.patch_size import wide_patch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ParameterForm(QWidget):
@@ -158,10 +161,7 @@ class StopField(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.criterion = QComboBox()
-        self.criterion.addItem("quality", "quality")
-        self.criterion.addItem("time", "time")
-        self.criterion.addItem("epochs", "epochs")
+        self.criterion = choice({"quality": "quality", "time": "time", "epochs": "epochs"})
         self.seconds = _number(SECONDS, " s", 24 * 3600)
         self.epochs = _number(EPOCHS, "", 10**6)
         layout = QHBoxLayout(self)
@@ -290,3 +290,11 @@ class PatchSizeField(QWidget):
         self.mode.setCurrentIndex(self.mode.findData(None))
         self.mode.blockSignals(False)
         self._show()
+
+
+def choice(items: Mapping[str, Any]) -> QComboBox:
+    """Return a combo box whose items are labels with values, its `currentData`."""
+    box = QComboBox()
+    for label, value in items.items():
+        box.addItem(label, value)
+    return box

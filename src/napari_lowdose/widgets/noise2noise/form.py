@@ -39,14 +39,14 @@ class Noise2NoiseForm(ParameterForm):
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.first_combo, self.second_combo = image_combo(layers), image_combo(layers)
-        self.preset = _choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
+        self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
         self.every = QSpinBox()
         self.every.setRange(1, 10**6)
         self.every.setSpecialValueText("every pair")
         self.every.setPrefix("every ")
         self.every.setSuffix(". pair")
-        self.frames = _choice({"current frame": False, "all frames": True})
+        self.frames = choice({"current frame": False, "all frames": True})
         self.frames.setCurrentIndex(1)
         self.with_disagreement = QCheckBox("disagreement")
         self.with_residual = QCheckBox("residual")
@@ -127,7 +127,7 @@ class Noise2NoiseForm(ParameterForm):
         self._advanced_form.show_field(self.use, not neighbours)
 
     def _add_advanced(self, help_on: dict[str, str]) -> None:
-        self.use = _choice({"both exposures": "both", "the first only": "first"})
+        self.use = choice({"both exposures": "both", "the first only": "first"})
         self.normalise = QCheckBox("0 to 1, as in the paper")
         self.shift = ShiftField()
         self.batch_size = AutomaticSpinBox(maximum=4096)
@@ -156,10 +156,3 @@ class Noise2NoiseForm(ParameterForm):
             if (layout := part.layout()) is not None:
                 layout.setContentsMargins(0, 4 * (part is not self.advanced), 0, 0)
         self._layout.addRow(self.advanced)
-
-
-def _choice(items: dict[str, Any]) -> QComboBox:
-    box = QComboBox()
-    for label, value in items.items():
-        box.addItem(label, value)
-    return box
