@@ -10,7 +10,13 @@ from superqt import QCollapsible
 
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.parameters import parameter_help
-from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, ShiftField, StopField
+from napari_lowdose.widgets.fields import (
+    AutomaticSpinBox,
+    ParameterForm,
+    ShiftField,
+    StopField,
+    choice,
+)
 from napari_lowdose.widgets.layers import image_combo
 from napari_lowdose.widgets.reucid.form import LARGEST_SEED
 
