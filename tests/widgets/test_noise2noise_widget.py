@@ -51,7 +51,7 @@ def test_the_two_exposures_of_a_sample_are_chosen(make_napari_viewer, qtbot):
         viewer.add_image(data, **options)
     assert (widget.form.first.name, widget.form.second.name) == ("Nuclei, first", "Nuclei, second")
     finish(qtbot, widget)
-    assert "Nothing speaks against" in widget.card.findings.text()
+    assert "No problems found" in widget.card.findings.text()
     assert widget.panel.start_button.isEnabled()
 
 

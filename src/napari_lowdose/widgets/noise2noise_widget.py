@@ -42,18 +42,18 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.noise2noise.chosen_pair import Layers
 
-# A folder that the same run has begun is gone on with: there is nothing to confirm.
+# Choosing the folder of an interrupted run resumes it: no overwriting to confirm.
 RESUMABLE = QFileDialog.Option.DontConfirmOverwrite
 OTHER_PAIR = (
-    "The network was trained on another pair: press Train for a network of this one, or choose the "
+    "The network was trained on another pair: press Train anew for a new network, or choose the "
     "pair that it was trained on."
 )
 SOURCES_CHANGED = (
-    "An exposure was changed or removed: the run goes on with the pixels that it had at the start."
+    "An exposure was changed or removed: the run goes on with the pixels from its start."
 )
 OUT_OF_MEMORY = (
     "there is not enough memory: choose a smaller batch size or crop size (advanced), train on "
-    "fewer pairs, or take the CPU."
+    "fewer pairs, or choose the CPU as device."
 )
 
 
@@ -68,7 +68,7 @@ class Noise2NoiseWidget(RunDock):
 
     panel: TrainingPanel
     out_of_memory = OUT_OF_MEMORY
-    no_result = "no network was trained yet"
+    no_result = "there is no network yet"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -89,26 +89,26 @@ class Noise2NoiseWidget(RunDock):
 
     @property
     def model(self) -> Noise2NoiseModel | None:
-        """The network that Save, Continue and Apply mean: trained or loaded last."""
+        """The network that Save, Continue and Apply use: the last one trained or loaded."""
         network = self.network.network
         return None if network is None else network.model
 
     # --------------------------------------------------------------- the pair
 
     def reset_choices(self, event: Any = None) -> None:
-        """Offer the image layers that there are now; napari calls this as layers change."""
+        """Update the choices of image layers; napari calls this when layers change."""
         self.network.target.reset_choices()
         self.pair.reset_choices()
 
     def choose_pair(self, first: Image, second: Image) -> None:
-        """Fill in the two layers of a pair."""
+        """Choose the two layers of a pair."""
         self.pair.choose(first, second)
 
     def train_when_checked(self, first: Image, second: Image) -> None:
-        """Choose a pair, and train on it as soon as it was looked at, if nothing is against it."""
+        """Choose a pair, check it, and train on it if no problem is found."""
         run = self._running
         if isinstance(run, PairRun) and run.was_trained_on(first, second):
-            self.panel.tell("This pair is being trained on already.")
+            self.panel.tell("Training on this pair is already in progress.")
         elif run is not None:
             self.panel.tell(RUN_IN_PROGRESS)
         else:
@@ -117,7 +117,7 @@ class Noise2NoiseWidget(RunDock):
             if self.pair.is_checked:
                 self._pair_checked()
             else:
-                self.panel.end("looking at the pair before the training …")
+                self.panel.end("checking the pair before training …")
 
     def _pair_changed(self) -> None:
         run = self._running
@@ -147,7 +147,7 @@ class Noise2NoiseWidget(RunDock):
         self._train(None)
 
     def continue_training(self) -> None:
-        """Train the network that there is further, on the pair that it was trained on."""
+        """Continue training the current network on the same pair."""
         network = self.network.network
         if network is None or not network.was_trained_on(self.pair.layers, self.pair.exposures):
             self.panel.refuse(OTHER_PAIR)
@@ -162,7 +162,7 @@ class Noise2NoiseWidget(RunDock):
         if why := self.pair.refusal:
             self.panel.refuse(why)
             return
-        assert first is not None and second is not None  # else it is unsuitable
+        assert first is not None and second is not None  # or there would be a refusal
         self._asked_for = None
         if why := why_not_in_view(self.viewer.dims, first, self.form.all_frames):
             self.panel.refuse(why)
@@ -195,7 +195,7 @@ class Noise2NoiseWidget(RunDock):
         self._start(run)
 
     def stop(self) -> None:
-        """End the training and denoise with the best network; or stop denoising."""
+        """End the training and denoise with the best network, or stop denoising."""
         run = self._running
         if run is None:
             return
@@ -206,7 +206,9 @@ class Noise2NoiseWidget(RunDock):
                 self.runner.stop()
             else:
                 self.panel.status.setText("stopping: denoising with the best network so far …")
-                self.panel.stop_button.setEnabled(True)  # a second time: leave it at that
+                self.panel.stop_button.setEnabled(
+                    True
+                )  # pressed again, it stops the denoising, too
         else:
             self.panel.stop()
             self.runner.stop()
@@ -214,7 +216,7 @@ class Noise2NoiseWidget(RunDock):
     # ---------------------------------------------------------------- applying
 
     def apply(self) -> None:
-        """Apply the network to the layer that was chosen for that, or to the pair."""
+        """Apply the network to the chosen layer, or to the pair."""
         if self._running is not None or self.model is None:
             self.panel.tell(RUN_IN_PROGRESS if self._running else "")
             return
@@ -226,7 +228,7 @@ class Noise2NoiseWidget(RunDock):
             self.panel.refuse(why or ONE_LAYER)
             return
         first, last = sources[0], sources[-1]
-        assert first is not None and last is not None  # else they are unsuitable
+        assert first is not None and last is not None  # or there would be a refusal
         extent = self.network.extent.currentData() if pixels_of(first).ndim > 2 else "all"
         if why := why_not_in_view(self.viewer.dims, first, extent != "current"):
             self.panel.refuse(why)
@@ -246,7 +248,7 @@ class Noise2NoiseWidget(RunDock):
             return
         if extent == "zarr":
             path, _ = QFileDialog.getSaveFileName(
-                self, "A folder for the movie", f"{name}.zarr", "zarr (*.zarr)", options=RESUMABLE
+                self, "Folder for the movie", f"{name}.zarr", "zarr (*.zarr)", options=RESUMABLE
             )
             if path:
                 path = path if path.endswith(".zarr") else f"{path}.zarr"
@@ -256,7 +258,7 @@ class Noise2NoiseWidget(RunDock):
         self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name), warnings)
 
     def apply_to(self, layer: Image) -> None:
-        """Apply the network to `layer`; of a movie, to all frames."""
+        """Apply the network to `layer`, to all frames of a movie."""
         self.network.target.value = layer
         self.network.extent.setCurrentIndex(self.network.extent.findData("all"))
         self.apply()
@@ -310,7 +312,7 @@ class Noise2NoiseWidget(RunDock):
         return run.last.trained if isinstance(run, PairRun) and run.last else ""
 
     def _keep(self, run: PairRun) -> None:
-        """Make the network of `run` the one that Save, Continue and Apply mean."""
+        """Make the network of `run` the one that Save, Continue and Apply use."""
         if run.model is not None and run.model is not self.model:
             first = self.network.network is None
             self.network.keep(TrainedNetwork(run.model, run.scene, run=run))
@@ -340,12 +342,12 @@ class Noise2NoiseWidget(RunDock):
         self._enable()
 
     def script(self) -> str:
-        """Return the script that makes the shown result, or else what Train would make.
+        """Return the script for the result shown, or for the result that Train would make.
 
         Raises
         ------
         ValueError
-            If the parameters of the form do not make sense together.
+            If the parameters of the form are invalid.
         """
         if isinstance(self._shown, PairRun):
             return self._shown.script()
@@ -385,7 +387,7 @@ class Noise2NoiseWidget(RunDock):
         self.network.failed.connect(self.panel.tell)
         self.network.apply_button.clicked.connect(self.apply)
         self.network.target.changed.connect(self._enable)
-        tooltip = "Copy the script that makes this result."
+        tooltip = "Copy a script that reproduces this result."
         self.copy_button = CopyButton(self.script, self.panel, tooltip)
         for part in (self.card, self.form, self.panel, self.plot, self.network, self.copy_button):
             self.parts.addWidget(part)

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 STOP_HELP = (
-    "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after so "
-    "many seconds. <b>epochs</b>: after so many passes over the pair. Stop ends it at any time, "
-    "and nothing is lost by that: the best network so far is kept.</qt>"
+    "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
+    "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
+    "training at any time and keeps the best network so far.</qt>"
 )
 
 
 class Noise2NoiseForm(ParameterForm):
-    """What a person chooses before a training.
+    """The pair of layers and the parameters of a training.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Where the image layers come from; read again at every `reset_choices`.
+        Source of the image layers; read again at every `reset_choices`.
     parent : QWidget, optional
     """
 
@@ -63,21 +63,21 @@ class Noise2NoiseForm(ParameterForm):
         self.add("first", self.first_combo.native, "The image layer of the first exposure.")
         self.add("second", self.second_combo.native, "The image layer of the second exposure.")
         self.add("train on", self.every, help_on["every"])
-        self.add("denoise", self.frames, "Of a stack of pairs: the one that is shown, or all.")
+        self.add("denoise", self.frames, "Denoise the pair in view, or all pairs of the stack.")
         self.add("preset", self.preset, help_on["preset"])
         self.add("stop by", self.stop, STOP_HELP)
         self._add_advanced(help_on)
         self.with_disagreement.setToolTip(
-            "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures tell "
-            "different things, and the result is not to be trusted.</qt>"
+            "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures "
+            "disagree, and the result is unreliable.</qt>"
         )
-        self.with_residual.setToolTip("A hidden layer: what was taken away from the first.")
+        self.with_residual.setToolTip("A hidden layer with the first exposure minus the result.")
         also = QWidget()
         row = QHBoxLayout(also)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.with_disagreement)
         row.addWidget(self.with_residual)
-        self.add("also add", also, "Layers to add at the end, hidden.")
+        self.add("also add", also, "Hidden layers to add at the end.")
         self.show_stack(False, False)
 
     @property
@@ -94,7 +94,7 @@ class Noise2NoiseForm(ParameterForm):
 
     @property
     def all_frames(self) -> bool:
-        """Whether every pair of a stack of pairs is to be denoised."""
+        """Whether to denoise every pair of a stack."""
         return bool(self.frames.currentData())
 
     def parameters(self) -> Noise2Noise:
@@ -103,7 +103,7 @@ class Noise2NoiseForm(ParameterForm):
         Raises
         ------
         ValueError
-            If they do not make sense together.
+            If the parameters are invalid.
         """
         whole: dict[str, Any] = {
             name: None if (number := field.number()) is None else int(number)
@@ -127,7 +127,7 @@ class Noise2NoiseForm(ParameterForm):
         )
 
     def show_stack(self, stack: bool, neighbours: bool) -> None:
-        """Offer what makes sense for stacks of frames only; `neighbours` are pairs of one stack."""
+        """Show the fields for stacks; with `neighbours`, frames of one stack are the pairs."""
         self.show_field(self.every, stack)
         self.show_field(self.frames, stack)
         self._advanced_form.show_field(self.use, not neighbours)

@@ -42,12 +42,12 @@ EXTENTS: dict[str, Extent] = {
 
 
 class NetworkPanel(QWidget):
-    """Save, load and apply.
+    """Save, load and apply a network.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Where the image layers come from; read again at every `reset_choices`.
+        Source of the image layers; read again at every `reset_choices`.
     parent : QWidget, optional
 
     Attributes
@@ -56,23 +56,23 @@ class NetworkPanel(QWidget):
     """
 
     loaded = Signal()
-    """Another network was loaded."""
+    """A network was loaded."""
     said = Signal(str)
-    """Something was done."""
+    """A message about a completed action."""
     failed = Signal(str)
-    """Why something was not done."""
+    """A message about a failed action."""
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.network: TrainedNetwork | None = None
         self.about = text_label()
-        self.about.setText("Network: none yet. Train one, or load one.")
+        self.about.setText("Network: none. Train one, or load one.")
         self.save_button = QPushButton("Save …")
-        self.save_button.setToolTip("Save the network into a file (.safetensors).")
+        self.save_button.setToolTip("Save the network to a file (.safetensors).")
         self.load_button = QPushButton("Load …")
-        self.load_button.setToolTip("Load a network that was saved before.")
+        self.load_button.setToolTip("Load a network from a file.")
         self.apply_button = QPushButton("Apply")
-        self.apply_button.setToolTip("Denoise the chosen layer with the network; no training.")
+        self.apply_button.setToolTip("Denoise the chosen layer with the network, without training.")
         self.target = ComboBox(
             choices=lambda _: [
                 (THE_PAIR, THE_PAIR),
@@ -88,13 +88,13 @@ class NetworkPanel(QWidget):
             "apply to",
             self.target.native,
             "<qt>Another image or movie of the same kind: the same dose, pixel size and offset. "
-            "Of a single layer there is one exposure a frame.</qt>",
+            "A single layer has one exposure per frame.</qt>",
         )
         self.form.add(
             "frames",
             self.extent,
-            "<qt>A movie larger than the memory: each frame as it is shown, or all of them into a "
-            "folder on disk, which can be stopped and resumed.</qt>",
+            "<qt>For a movie larger than memory, denoise each frame when it is shown, or write all "
+            "frames to a folder on disk. Writing can be stopped and resumed.</qt>",
         )
         self.for_right_click = QCheckBox("use for right-click > Denoise")
         self.for_right_click.setToolTip(
@@ -115,10 +115,10 @@ class NetworkPanel(QWidget):
         self.load_button.clicked.connect(self.load)
 
     def keep(self, network: TrainedNetwork) -> None:
-        """Make `network` the one that is meant from now on."""
+        """Make `network` the current one."""
         before = self.network
         if before is None or before.run is None or before.run is not network.run:
-            self.for_right_click.setChecked(False)  # that was said of another network
+            self.for_right_click.setChecked(False)  # it was ticked for another network
         self.network = network
         self.about.setText(f"Network: {network.about}.")
 
@@ -137,10 +137,10 @@ class NetworkPanel(QWidget):
             self.failed.emit(f"not saved: {error}")
         else:
             self.network = replace(self.network, path=path)
-            self.said.emit(f"The network is saved in {Path(path).name}.")
+            self.said.emit(f"The network was saved as {Path(path).name}.")
 
     def load(self) -> None:
-        """Ask for a file, and load the network in it."""
+        """Ask for a file, and load its network."""
         path, _ = QFileDialog.getOpenFileName(self, "Load network", "", FILES)
         if not path:
             return
@@ -158,24 +158,24 @@ class NetworkPanel(QWidget):
         return self.target.value if isinstance(self.target.value, Image) else None
 
     def set_buttons(self, running: bool) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that can be pressed."""
         self.load_button.setEnabled(not running)
         self.save_button.setEnabled(self.network is not None)
         self.for_right_click.setEnabled(self.network is not None)
         self.apply_button.setEnabled(self.network is not None and not running)
 
 
-_CONTRAST = 3.0  # times the standard deviation of the training, or a third of it
+_CONTRAST = 3.0  # largest ratio of standard deviations, image to training or the reverse
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkFitStep(Step):
-    """A frame has been compared with the exposures that a network was trained on.
+    """Comparison of a frame with the exposures that a network was trained on.
 
     Attributes
     ----------
     why_not : str
-        In what the two differ; empty if the network fits.
+        The first difference; empty if the network fits.
     """
 
     why_not: str
@@ -184,14 +184,14 @@ class NetworkFitStep(Step):
 def network_fit_steps(
     model: Noise2NoiseModel, image: Any, pixel_size_note: str
 ) -> Iterator[NetworkFitStep]:
-    """Yield whether `model` fits `image`, of which a frame is read (dask) only now.
+    """Check whether `model` fits `image`; one frame is read.
 
     Parameters
     ----------
     model : Noise2NoiseModel
     image : (..., Y, X) array
     pixel_size_note : str
-        What is to be said of the pixel size, if anything.
+        Warning about the pixel size; empty if there is none.
     """
     from napari_lowdose.noise2noise.model import about_exposures, unlike
 
@@ -199,7 +199,7 @@ def network_fit_steps(
     known = model.record.get("exposures", {})
     differs = [pixel_size_note, *(sentence for _, sentence in unlike(known, frame))]
     if not known:
-        differs.append("nothing is known of the exposures that this network was trained on.")
+        differs.append("the network has no record of the exposures that it was trained on.")
     elif known["std"]:
         ratio = about_exposures(frame)["std"] / known["std"]
         if not 1 / _CONTRAST < ratio < _CONTRAST:

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
 
-TRAINING = 0.9  # the fraction of the work that training is, about
+TRAINING = 0.9  # approximate fraction of the work that is training
 
 
 @dataclass(frozen=True, eq=False)
 class TrainThenApply:
-    """An engine that trains on one thing and is applied to another; training can be ended early.
+    """An engine that trains on a pair and denoises any image; training can be ended early.
 
     Parameters
     ----------
     engine : Noise2Noise
     pair : (first, second)
-        What is trained on, (..., Y, X) each.
+        The training pair, (..., Y, X) each.
     enough : threading.Event
-        Set it to end the training: the best network so far is applied.
+        Set it to end the training and apply the best network so far.
     """
 
     takes = "either"
@@ -41,12 +41,12 @@ class TrainThenApply:
     enough: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def steps(self, image: Any) -> Iterator[Step]:
-        """Train on the pair, and denoise `image`, which may be the pair itself."""
+        """Train on the pair, then denoise `image`, which may be the pair itself."""
         model: Noise2NoiseModel | None = None
         whole = isinstance(image, tuple) and all(
             one is other for one, other in zip(image, self.pair, strict=True)
         )
-        # The engine knows how much of a time budget is to be kept for denoising the pair
+        # `steps` reserves a part of the time budget for denoising the pair
         steps = self.engine.steps(self.pair) if whole else self.engine.training_steps(*self.pair)
         one_frame = (image[0] if isinstance(image, tuple) else image).ndim == 2
         with contextlib.closing(steps):  # type: ignore[type-var]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TrainingPanel(RunPanel):
-    """A `RunPanel` with Continue, and a line on the gain.
+    """A `RunPanel` with a Continue button and a line for the gain.
 
     Parameters
     ----------
@@ -37,64 +37,63 @@ class TrainingPanel(RunPanel):
         self.gain = text_label()
         self.continue_button = QPushButton("Continue")
         self.continue_button.setToolTip(
-            "<qt>Train the network below further, where the pair chosen above is the one that it "
-            "was trained on.</qt>"
+            "<qt>Continue training the network below. Only for the pair that it was trained on.</qt>"
         )
         self.stop_button.setToolTip(
-            "<qt>End the training: the best network so far is kept, and makes the result. "
-            "While a network is applied: keep the frames that are done.</qt>"
+            "<qt>During training: stop, and denoise with the best network so far. "
+            "While a network is applied: stop, and keep the finished frames.</qt>"
         )
         self.buttons.insertWidget(1, self.continue_button, 2)
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertWidget(layout.indexOf(self._box), self.gain)
-        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())  # and no jumps
+        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())  # avoids jumps
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.name_start(False)
         self.tell_gain(None)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove all messages."""
         super().clear()
         self.tell_gain(None)
 
     def advance(self, step: Step) -> None:
-        """Show how far training or denoising has come."""
+        """Show the progress of training or denoising."""
         super().advance(step)
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
     def tell_gain(self, gain: tuple[float, float] | None) -> None:
-        """Show the gain over one exposure; nothing as long as it is not known."""
-        told = gain_in_words(gain)
-        self.gain.setText(f"Estimated: {told}." if told else "")
-        self.gain.setVisible(bool(told))
+        """Show the gain over one exposure; nothing while it is unknown."""
+        text = gain_in_words(gain)
+        self.gain.setText(f"Estimated: {text}." if text else "")
+        self.gain.setVisible(bool(text))
         self.gain.setToolTip(
-            "<qt>95 % interval of the gain in PSNR, measured on tiles of the pair that training "
-            "never sees; no clean image is needed for it.</qt>"
+            "<qt>95 % confidence interval of the PSNR gain, measured on held-out tiles of the pair; "
+            "no clean image is needed.</qt>"
         )
 
     def name_start(self, has_network: bool) -> None:
-        """Say that Train begins anew where there is a network that could be continued."""
+        """Label the start button: Train, or Train anew if a network exists."""
         self.start_button.setText("Train anew" if has_network else "Train")
         self.start_button.setToolTip(
-            "<qt>Train a new network on the pair; the result is a new layer, which improves "
-            "as it trains.</qt>"
+            "<qt>Train a new network on the pair. The result is a new layer that improves during "
+            "training.</qt>"
         )
 
     def set_buttons(self, running: bool, ready: bool, can_continue: bool) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that can be pressed."""
         self.set_running(running, ready)
         self.continue_button.setEnabled(ready and can_continue and not running)
 
 
 def gain_in_words(gain: tuple[float, float] | None) -> str:
-    """Return the gain for a person; empty as long as it is not known.
+    """Return the gain as text; empty while it is unknown.
 
     Parameters
     ----------
     gain : (float, float) or None
-        95 % interval, dB.
+        95 % confidence interval, dB.
 
     Examples
     --------
@@ -107,12 +106,12 @@ def gain_in_words(gain: tuple[float, float] | None) -> str:
     """
     if gain is None:
         return ""
-    told = str(GainInterval(*gain))
-    if told == "not known":
+    text = str(GainInterval(*gain))
+    if text == "not known":
         return ""
     if gain[0] <= 0:
-        return f"no better than one exposure so far ({told})"
-    return f"{told} better than one exposure"
+        return f"no better than one exposure so far ({text})"
+    return f"{text} better than one exposure"
 
 
 TRAINING = QColor("#8a8f98")
@@ -125,9 +124,9 @@ HEIGHT = 150  # pixels
 
 
 class LossPlot(pg.PlotWidget):  # type: ignore[misc]
-    """Loss and validation loss against epochs.
+    """Training and validation loss against epochs.
 
-    Most of the way is gone in the first epochs; the scale is that of the long rest.
+    The loss falls most in the first epochs; the scale is chosen for the later ones.
 
     Parameters
     ----------
@@ -145,10 +144,10 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.getAxis("left").enableAutoSIPrefix(False)
         self.setToolTip(
             "<qt>1 − Pearson correlation of the network's output with the partner, Eq. (4) of the "
-            "paper. The partner's own noise keeps it from reaching 0. Green: on tiles of the pair "
-            "that training never sees; when it no longer falls, nothing more is learnt.</qt>"
+            "paper. The partner's own noise keeps it above 0. Green: loss on held-out tiles of the "
+            "pair; once it stops falling, further training does not help.</qt>"
         )
-        self.setTitle(LEGEND, size="8pt")  # a legend would lie on the curves
+        self.setTitle(LEGEND, size="8pt")  # a legend would cover the curves
         self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1))
         self._loss.setDownsampling(auto=True, method="mean")  # a long training has many points
         self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=2, cosmetic=True))
@@ -159,11 +158,11 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.clear_curves()
 
     def sizeHint(self) -> QSize:
-        """Return no more width than a dock has: a plot fits any."""
+        """Return a width that fits into a narrow dock."""
         return QSize(300, HEIGHT)
 
     def clear_curves(self) -> None:
-        """Begin anew."""
+        """Remove the curves."""
         self._epochs, self._losses = array("d"), array("d")
         self._held_out_epochs, self._held_out_losses = array("d"), array("d")
         self._draw()
