@@ -9,15 +9,19 @@ import time
 
 import napari
 import numpy as np
-from qtpy.QtCore import qVersion
+from qtpy.QtCore import QTimer, qVersion
 from qtpy.QtTest import QTest
 
 from benchmarks.event_loop import Stalls, crystal
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 
+def settling(widget):
+    return any(timer.isActive() for timer in widget.findChildren(QTimer, "settle"))
+
+
 def wait(widget):
-    while widget.runner.busy or widget._running is not None or widget._estimate_later.isActive():
+    while widget.runner.busy or widget._running is not None or settling(widget):
         QTest.qWait(5)
 
 
@@ -43,7 +47,7 @@ def measure(viewer, widget, image, n_stacks):
     stop = time.perf_counter() - begin
     widget.gallery.toggled.emit(0, 1)
     begin = time.perf_counter()
-    while widget.runner.busy or widget._rebuild_later.isActive():
+    while widget.runner.busy or settling(widget):
         QTest.qWait(5)
     rebuild = time.perf_counter() - begin
     shape = " x ".join(map(str, image.shape))

@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_lowdose.widgets.layer_commands import open_widget
+from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
-from napari_lowdose.widgets.sample_data import beamsplitter_frame, nuclei_pair, stem_low_dose
+from napari_lowdose.widgets.samples import beamsplitter_frame, nuclei_pair, stem_low_dose
 
 IMAGES = Path(__file__).parent / "images"
 BUILD_UP = 2  # stacks that are finished in the picture of a run under way

@@ -93,11 +93,12 @@ def docked_pair(make_napari_viewer, monkeypatch, qtbot):
 
 def idle(widget: Any) -> bool:
     """Whether nothing is running or about to."""
-    return not (
-        widget.runner.busy
-        or widget._running
-        or any(timer.isActive() for timer in widget.findChildren(QTimer, "settle"))
-    )
+    return not (widget.runner.busy or widget._running or is_due(widget))
+
+
+def is_due(widget: Any) -> bool:
+    """Whether a debouncer of the widget, or the debouncer given, has yet to call back."""
+    return any(timer.isActive() for timer in widget.findChildren(QTimer, "settle"))
 
 
 def finish(qtbot, widget):

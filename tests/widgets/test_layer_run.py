@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_lowdose.engine import Step
-from napari_lowdose.widgets.lazy_run import LazyRun
+from napari_lowdose.widgets.layer_run import LazyRun
 
 from .conftest import FakeEngine, idle
 

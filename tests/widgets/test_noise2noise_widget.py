@@ -8,9 +8,9 @@ from napari.qt.threading import WorkerBase
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 
-from napari_lowdose.widgets import sample_data
+from napari_lowdose.widgets import samples
+from napari_lowdose.widgets.layers import remember_shift
 from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
-from napari_lowdose.widgets.pair_shift import remember_shift
 
 from .conftest import finish, idle
 from .fake_pair_engine import FakeNoise2Noise
@@ -47,11 +47,11 @@ def test_the_two_exposures_of_a_sample_are_chosen(make_napari_viewer, qtbot):
     viewer.window.add_dock_widget(widget)
     assert not widget.panel.start_button.isEnabled()
     assert "Open the two exposures" in widget.card.findings.text()
-    for data, options, _ in sample_data.nuclei_pair():
+    for data, options, _ in samples.nuclei_pair():
         viewer.add_image(data, **options)
     assert (widget.form.first.name, widget.form.second.name) == ("Nuclei, first", "Nuclei, second")
     finish(qtbot, widget)
-    assert "Nothing speaks against" in widget.card.findings.text()
+    assert "No problems found" in widget.card.findings.text()
     assert widget.panel.start_button.isEnabled()
 
 

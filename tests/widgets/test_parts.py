@@ -5,8 +5,8 @@ import pytest
 from qtpy.QtGui import QImage, QPainter
 
 from napari_lowdose import Reucid
-from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
-from napari_lowdose.widgets.patch_size_field import PatchSizeField
+from napari_lowdose.widgets.fields import PatchSizeField
+from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from napari.components import Dims, LayerList
 from napari.layers import Image
 
-from napari_lowdose.widgets.layer_choice import frame_in_view, why_not_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.layers import frame_in_view, why_not_in_view
 
 from .conftest import FakeEngine, finish
 from .fake_pair_engine import FakeNoise2Noise

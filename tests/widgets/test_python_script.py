@@ -8,8 +8,8 @@ from napari.layers._source import layer_source
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.io.readers import read_image
-from napari_lowdose.widgets.layer_file import file_of
 from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.layers import file_of
 from napari_lowdose.widgets.python_script import Axes, reucid_script, saving
 
 from .conftest import FakeEngine

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Reucid
-from napari_lowdose.widgets import kept_runs
 
 from .conftest import FakeEngine, finish
 
@@ -95,7 +94,7 @@ def test_a_residual_belongs_to_its_result(docked, qtbot, image):
 
 
 def test_a_result_whose_run_is_gone_says_so(docked, qtbot, image, monkeypatch):
-    monkeypatch.setattr(kept_runs, "MOST", 0)
+    monkeypatch.setattr("napari_lowdose.widgets.reucid.run.MOST", 0)
     widget = docked(image, FakeEngine(n_stacks=1))
     older, newer = run(qtbot, widget), run(qtbot, widget)
     widget.viewer.layers.selection.active = older

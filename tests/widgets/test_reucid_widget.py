@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.engine import Engine, Step
+from napari_lowdose.widgets.layers import validation_error
 from napari_lowdose.widgets.result_layer import contrast_limits
-from napari_lowdose.widgets.suitable import validation_error
 
 from .conftest import FakeEngine, finish, idle
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.widgets import sample_data
-from napari_lowdose.widgets.reucid_form import in_words_of_form
+from napari_lowdose.widgets import samples
+from napari_lowdose.widgets.reucid.form import in_words_of_form
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
-from .conftest import FakeEngine, finish, idle
+from .conftest import FakeEngine, finish, idle, is_due
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_the_sample_opened_with_the_dock_open_is_the_noisy_image(make_napari_vie
     viewer = make_napari_viewer()
     widget = ReucidWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    for data, options, _ in sample_data.stem_low_dose():
+    for data, options, _ in samples.stem_low_dose():
         viewer.add_image(data, **options)
     assert widget.form.layer is viewer.layers["Low-dose STEM"]
     assert viewer.layers.selection.active is widget.form.layer
@@ -102,7 +102,7 @@ def test_a_click_right_before_a_run_is_carried_out(docked, qtbot, image, settled
     finish(qtbot, widget)
     widget.gallery.toggled.emit(0, 2)
     if settled:  # the run takes the place of the rebuild
-        widget._rebuild_later.stop()
+        widget._rebuild_later.cancel()
         widget._rebuild()
         assert widget.runner.busy
     widget.denoise()
@@ -123,7 +123,7 @@ def test_a_click_in_a_run_is_carried_out_after_it(docked, qtbot, image, gate):
     widget.form.parameters = lambda: FakeEngine(n_stacks=1, at=gate)
     widget.denoise()
     widget.gallery.toggled.emit(0, 2)
-    qtbot.waitUntil(lambda: not widget._rebuild_later.isActive())
+    qtbot.waitUntil(lambda: not is_due(widget._rebuild_later))
     gate.open.set()
     finish(qtbot, widget)
     clicked = widget.viewer.layers[1]

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QApplication, QMenu
 from scipy.ndimage import gaussian_filter
 
 from napari_lowdose.noise2noise.exposure_statistics import about_exposures
-from napari_lowdose.widgets import layer_commands
-from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
+from napari_lowdose.widgets import menus
+from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
 from napari_lowdose.widgets.right_click import ENTRIES, register_entries
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 
@@ -92,7 +92,7 @@ def test_the_manifest_says_the_same():
         title = f"{command['title']} ({manifest['display_name']})"  # as napari writes it
         assert (title, command["enablement"]) == entry
         assert command["python_name"].endswith(f":{name}")
-        assert callable(getattr(layer_commands, name))
+        assert callable(getattr(menus, name))
 
 
 def test_a_real_right_click_on_two_layers_trains_on_the_pair(viewer, qtbot, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_real_right_click_on_two_layers_trains_on_the_pair(viewer, qtbot, monk
     middle = view.visualRect(view.model().index(0, 0)).center()
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.RightButton, pos=QPoint(middle))
     assert shown == [True]
-    widget = layer_commands.opened_widget(viewer, "Noise2Noise pair")
+    widget = menus.opened_widget(viewer, "Noise2Noise pair")
     assert widget is not None
     assert (widget.form.first, widget.form.second) == tuple(viewer.layers[:2])
     finish(qtbot, widget)
@@ -132,7 +132,7 @@ def test_one_layer_is_denoised_by_reucid_and_the_widget_is_opened_once(viewer, q
     viewer.layers.selection.active = first
     for n in (1, 2):
         get_app_model().commands.execute_command("napari-lowdose.denoise")
-        widget = layer_commands.opened_widget(viewer, "REUCID")
+        widget = menus.opened_widget(viewer, "REUCID")
         finish(qtbot, widget)
         assert widget.form.layer is first
         assert len(viewer.layers) == 2 + n, widget.panel.notes.text()
@@ -143,7 +143,7 @@ def test_one_layer_is_denoised_by_reucid_and_the_widget_is_opened_once(viewer, q
 @pytest.fixture
 def widget(viewer, qtbot, monkeypatch):
     """Return the pair widget with a network that was trained on the two layers."""
-    widget = layer_commands.open_widget(viewer, "Noise2Noise pair")
+    widget = menus.open_widget(viewer, "Noise2Noise pair")
     monkeypatch.setattr(widget.form, "parameters", FakeNoise2Noise)
     widget.train()
     finish(qtbot, widget)
@@ -158,8 +158,8 @@ def test_one_layer_is_denoised_by_a_network_where_it_fits_and_the_person_said_so
 ):
     def denoised(layer):
         viewer.layers.selection.active = layer
-        layer_commands.denoise(viewer)
-        for each in (widget, layer_commands.opened_widget(viewer, "REUCID")):
+        menus.denoise(viewer)
+        for each in (widget, menus.opened_widget(viewer, "REUCID")):
             if each is not None:
                 finish(qtbot, each)
         return viewer.layers[-1].name
@@ -171,7 +171,7 @@ def test_one_layer_is_denoised_by_a_network_where_it_fits_and_the_person_said_so
     assert denoised(first) == "scan, first denoised"
     np.testing.assert_allclose(viewer.layers[-1].data, first.data / 2)
 
-    reucid = layer_commands.opened_widget(viewer, "REUCID")
+    reucid = menus.opened_widget(viewer, "REUCID")
     brighter = viewer.add_image(first.data + 500, name="brighter")
     assert denoised(brighter) == "brighter REUCID"
     assert "network was not applied" in reucid.panel.notes.text()
@@ -188,9 +188,9 @@ def pair_after_right_clicks(viewer, qtbot, monkeypatch, layers, times=1, engine=
     monkeypatch.setattr(Noise2NoiseForm, "parameters", lambda self: engine())
     for _ in range(times):
         viewer.layers.selection = set(layers)
-        layer_commands.denoise(viewer)
+        menus.denoise(viewer)
         qtbot.wait(30)
-    widget = layer_commands.opened_widget(viewer, "Noise2Noise pair")
+    widget = menus.opened_widget(viewer, "Noise2Noise pair")
     finish(qtbot, widget)
     return widget
 
@@ -241,8 +241,8 @@ def test_a_result_is_denoised_again_with_a_warning(viewer, qtbot, widget):
     finish(qtbot, widget)
     assert "is a result already" in widget.panel.notes.text()
     viewer.layers.selection.active = result
-    layer_commands.denoise(viewer)
-    reucid = layer_commands.opened_widget(viewer, "REUCID")
+    menus.denoise(viewer)
+    reucid = menus.opened_widget(viewer, "REUCID")
     finish(qtbot, reucid)
     assert reucid.panel.notes.text().count("is a result already") == 1
     assert reucid.panel.status.text().startswith("Done")

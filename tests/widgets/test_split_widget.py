@@ -6,11 +6,11 @@ import pytest
 from napari.layers import Image
 
 from napari_lowdose import samples
-from napari_lowdose.widgets.layer_commands import open_widget, opened_widget
-from napari_lowdose.widgets.split_overlay import overlay
+from napari_lowdose.widgets.menus import open_widget, opened_widget
+from napari_lowdose.widgets.split.overlay import overlay
 from napari_lowdose.widgets.split_widget import SplitWidget
 
-from .conftest import finish
+from .conftest import finish, is_due
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def splitter(make_napari_viewer, qtbot):
 
 def settle(qtbot, widget):
     qtbot.waitUntil(
-        lambda: not (widget.runner.busy or widget._due or widget._measure_later.isActive()),
+        lambda: not (widget.runner.busy or widget._due or is_due(widget._measure_later)),
         timeout=60000,
     )
 

@@ -16,8 +16,8 @@ from napari_lowdose.reucid.stack_patch_sizes import (
     StackReucid,
     find_patch_sizes,
 )
-from napari_lowdose.widgets.layer_file import axis_names, channel_axis
-from napari_lowdose.widgets.patch_size_job import of_stack
+from napari_lowdose.widgets.layers import axis_names, channel_axis
+from napari_lowdose.widgets.reucid.patch_sizes import of_stack
 
 from .conftest import finish
 

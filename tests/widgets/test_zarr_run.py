@@ -12,7 +12,7 @@ from napari.components import LayerList
 from napari.layers import Image
 
 from napari_lowdose.io.zarr_folder import read_zarr
-from napari_lowdose.widgets.zarr_run import ZarrRun
+from napari_lowdose.widgets.layer_run import ZarrRun
 from tests.streaming.test_stream import Counting, numbered
 
 if TYPE_CHECKING:

@@ -1,30 +1,50 @@
-"""What the dock widgets share: they scroll where the screen is low, and let go of the viewer."""
+"""Base classes of the dock widgets: a scrollable column of parts, and the runs of an engine."""
 
 from __future__ import annotations
 
+import functools
+import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from superqt.utils import QSignalDebouncer
+
+from napari_lowdose.engine import duration
+from napari_lowdose.widgets.jobs import OUT_OF_MEMORY, Job, JobRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-# Several quick clicks, or a layer whose data change again and again, make one piece of work.
-SETTLE = 150  # milliseconds
+    import napari.viewer
+
+    from napari_lowdose.engine import Step
+    from napari_lowdose.widgets.layer_run import LayerRun
+    from napari_lowdose.widgets.run_panel import RunPanel
+
+# Several quick clicks, or a layer whose data change repeatedly, cause the work only once.
+DEBOUNCE = 150  # milliseconds
+RUN_IN_PROGRESS = "A run is in progress: press Stop first."
 
 
 class DockArea(QScrollArea):
-    """Parts below each other; nothing is squeezed or cut off.
+    """A column of parts that scrolls on low screens, with one job runner.
 
     Parameters
     ----------
+    napari_viewer : napari.viewer.Viewer
     parent : QWidget, optional
+
+    Attributes
+    ----------
+    runner : JobRunner
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMinimumWidth(320)  # what appears later must not widen the dock
+        self.viewer = napari_viewer
+        self.runner = JobRunner(self)
+        self.setMinimumWidth(320)  # parts that appear later must not widen the dock
         content = QWidget()
         self.setWidget(content)
         self.setWidgetResizable(True)
@@ -33,25 +53,153 @@ class DockArea(QScrollArea):
         self.parts = QVBoxLayout(content)
         self.parts.setSpacing(8)
 
-    def settled(self, callback: Callable[[], None]) -> QTimer:
-        """Return a timer that calls back a moment after it was last started."""
-        timer = QTimer(self)
-        timer.setObjectName("settle")
-        timer.setSingleShot(True)
-        timer.setInterval(SETTLE)
-        timer.timeout.connect(callback)
-        return timer
+    def debounced(self, callback: Callable[[], None]) -> QSignalDebouncer:
+        """Return a debouncer that calls `callback` shortly after the last `throttle()`."""
+        debouncer = QSignalDebouncer(parent=self)
+        debouncer.setTimeout(DEBOUNCE)
+        debouncer.triggered.connect(callback)
+        # Scripts find the timers by this name, to wait until a widget has settled.
+        for timer in debouncer.findChildren(QTimer):
+            timer.setObjectName("settle")
+        return debouncer
 
     def listen(self, *events: tuple[Any, Callable[..., None]]) -> None:
-        """Connect events of the viewer with callbacks for as long as this widget exists.
+        """Connect events of the viewer to callbacks for the lifetime of this widget.
 
-        The viewer outlives a dock that is closed, and must not call into it.
+        The viewer outlives a closed dock widget and must not call into it.
         """
         for event, callback in events:
             event.connect(callback)
 
-        def let_go() -> None:
+        def disconnect() -> None:
             for event, callback in events:
                 event.disconnect(callback)
 
-        self.destroyed.connect(let_go)
+        self.destroyed.connect(disconnect)
+
+    def start_job(
+        self,
+        steps: Iterable[Step],
+        advanced: Callable[[Any], None],
+        ended: Callable[[Job], None],
+        warned: Callable[[str], Any] | None = None,
+        out_of_memory: str = OUT_OF_MEMORY,
+    ) -> None:
+        """Run steps in a thread; a running job is stopped first.
+
+        Parameters
+        ----------
+        steps : iterable of Step
+        advanced : callable
+            Called with a list of the new steps.
+        ended : callable
+            Called with the job.
+        warned : callable, optional
+            Called with each warning.
+        out_of_memory : str
+            Message of the error if memory runs out.
+        """
+        job = Job(steps, out_of_memory=out_of_memory)
+        job.advanced.connect(advanced)
+        job.ended.connect(ended)
+        if warned is not None:
+            job.warned.connect(warned)
+        self.runner.start(job)
+
+
+class RunDock(DockArea):
+    """A dock widget that runs engines on layers, one run at a time.
+
+    Subclasses create `panel` and override the methods below where they show more.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+
+    Attributes
+    ----------
+    panel : RunPanel
+        Start and Stop buttons, progress and messages.
+    """
+
+    panel: RunPanel
+    out_of_memory = OUT_OF_MEMORY
+    no_result = "there was no result yet"
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._running: Any = None
+        self._started = 0.0
+
+    def stop(self) -> None:
+        """Stop the run and keep its partial result."""
+        if self._running is not None:
+            self.panel.stop()
+            self.runner.stop()
+
+    def _announce_run(self, warnings: Iterable[str] = ()) -> None:
+        """Reset the panel for a new run, and show warnings that are known beforehand."""
+        self._started = time.perf_counter()
+        self.panel.start()
+        for warning in warnings:
+            self._warned(None, warning)
+
+    def _start_run(self, run: LayerRun, ended: Callable[[Job], None] | None = None) -> None:
+        """Start a run; `ended` replaces `_ended`."""
+        self._running = run
+        self._enable()
+        self.start_job(
+            run.run,
+            functools.partial(self._advanced, run),
+            ended or functools.partial(self._ended, run),
+            functools.partial(self._warned, run),
+            self.out_of_memory,
+        )
+
+    def _advanced(self, run: Any, steps: list[Step]) -> None:
+        self.panel.advance(steps[-1])
+        run.show(steps)
+
+    def _warned(self, run: Any, message: str) -> None:
+        self.panel.warn(message)
+
+    def _ended(self, run: Any, job: Job) -> None:
+        try:
+            run.end()
+        finally:
+            self._release()
+        self._show_outcome(run, job)
+        self._enable()
+
+    def _release(self) -> None:
+        """Allow the next run."""
+        self._running = None
+
+    def _show_outcome(self, run: Any, job: Job) -> None:
+        """Show how a run ended."""
+        if job.outcome == "failed":
+            self.panel.end("Failed.")
+            self.panel.tell(self._error_text(run, job))
+        elif run.result_removed:
+            self.panel.end("Stopped: the result layer was removed.")
+        elif job.outcome == "stopped" or not run.run.finished:
+            kept = "the partial result is kept" if run.result else "there was no result yet"
+            self.panel.end(f"Stopped: {kept}.")
+        elif run.result is None:
+            self.panel.end(f"Stopped: {self.no_result}.")
+        else:
+            took = duration(time.perf_counter() - self._started)
+            summary = self._summary(run)
+            self.panel.progress.setValue(self.panel.progress.maximum())
+            self.panel.end(f"Done in {took}{f': {summary}' if summary else ''}.")
+
+    def _error_text(self, run: Any, job: Job) -> str:
+        return str(job.error)
+
+    def _summary(self, run: Any) -> str:
+        """Return a few words on a finished run; empty by default."""
+        return ""
+
+    def _enable(self, event: Any = None) -> None:
+        """Enable the buttons that can be pressed now."""
+        raise NotImplementedError

@@ -1,19 +1,23 @@
-"""Work beside the user interface, one job at a time: the only place that starts threads."""
+"""Run work in a thread, one job at a time: the only place that starts threads."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from napari.qt.threading import WorkerBase
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
-
-from napari_lowdose.widgets.garbage import collect_garbage, garbage_left_alone
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    QObject,
+    QTimer,
+    Signal,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
 
     from napari_lowdose.engine import Step
 
@@ -242,3 +246,37 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and (
         "out of memory" in told or "can't allocate memory" in told
     )
+
+
+_lock = threading.Lock()
+_working = 0  # threads
+_was_enabled = True
+
+
+@contextlib.contextmanager
+def garbage_left_alone() -> Iterator[None]:
+    """Leave reference cycles to `collect_garbage`, in every thread."""
+    global _working, _was_enabled
+    with _lock:
+        if _working == 0:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _working += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _working -= 1
+            if _working == 0 and _was_enabled:
+                gc.enable()
+
+
+def collect_garbage() -> None:
+    """Collect, in the thread that calls, what Python would have collected by now."""
+    if gc.isenabled():
+        return
+    for generation in reversed(range(3)):
+        count, threshold = gc.get_count()[generation], gc.get_threshold()[generation]
+        if 0 < threshold < count:
+            gc.collect(generation)
+            return

@@ -1,14 +1,19 @@
-"""An engine at work on a layer, and the layers that show how far it has come."""
+# mypy: allow-untyped-calls
+"""Run an engine on a layer and show its progress in a result layer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 from napari.layers import Image
 
-from napari_lowdose.denoise import Run
-from napari_lowdose.widgets.layer_file import file_of
+from napari_lowdose.denoise import Run, denoise
+from napari_lowdose.frames import ImageOrPair
+from napari_lowdose.io.ome_zarr import default_axes, letters
+from napari_lowdose.streaming import Stream
+from napari_lowdose.widgets.layers import file_of
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
@@ -173,3 +178,118 @@ class LayerRun:
         mark_as_result(layer)
         self._layers.append(layer)
         return layer
+
+
+class LazyRun(LayerRun):
+    """A `LayerRun` that is over at once: nothing is computed before it is looked at.
+
+    Parameters
+    ----------
+    layers : LayerList
+    source : Image, or tuple of two
+        The movie, or the two of a pair.
+    engine : Engine
+        A trained network: it must be quick.
+    name : str
+    """
+
+    def __init__(
+        self, layers: LayerList, source: Image | tuple[Image, Image], engine: Engine, name: str
+    ) -> None:
+        sources = source if isinstance(source, tuple) else (source,)
+        movies = tuple(_lazy(layer) for layer in sources)
+        super().__init__(layers, source, engine, name=name, pixels=movies)
+        clean = denoise(ImageOrPair(movies).given, engine)
+        seen = da.map_blocks(
+            self._look_at, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
+        )
+        self._found: tuple[tuple[float, float], tuple[float, float]] | None = None
+        self.run.finished = True
+        # Noise spans more than what is below it: the limits of the input would look flat grey.
+        self.result = self._add(seen, name, sources[0].contrast_limits)
+        self.result.events.set_data.connect(self._set_contrast)
+        self._set_contrast()
+        self.describe()
+
+    def _look_at(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Find the contrast limits of the first frame that is shown, in whatever thread."""
+        if self._found is None and block.size:
+            frame = block[(0,) * (block.ndim - 2)]
+            self._found = contrast_limits(frame), (float(frame.min()), float(frame.max()))
+        return block
+
+    def _set_contrast(self, event: Any = None) -> None:
+        if self._found is not None and self.result is not None:
+            self.result.events.set_data.disconnect(self._set_contrast)
+            limits, whole = self._found
+            self.result.contrast_limits_range = (min(whole[0], limits[0]), max(whole[1], limits[1]))
+            self.result.contrast_limits = limits
+
+
+def _lazy(layer: Image) -> Any:
+    pixels = pixels_of(layer)
+    if isinstance(pixels, da.Array):
+        return pixels
+    frames = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
+    return da.from_array(pixels, chunks=frames, name=False)
+
+
+class ZarrRun(LayerRun):
+    """A `LayerRun` whose result is on disk; no more than a frame of it is in memory.
+
+    Stopped, or ended by whatever else, the same run goes on after the frames that are finished.
+
+    Parameters
+    ----------
+    layers : LayerList
+    source : Image, or tuple of two
+        The movie, or the two of a pair.
+    engine : Engine
+    path : str
+        A folder ``.zarr``: a new one, or one that the same run has begun.
+    name : str
+        Of the result layer.
+    """
+
+    def __init__(
+        self,
+        layers: LayerList,
+        source: Image | tuple[Image, Image],
+        engine: Engine,
+        path: str,
+        name: str,
+    ) -> None:
+        sources = source if isinstance(source, tuple) else (source,)
+        self._path = path
+        self._attributes = {
+            "scale": [float(each) for each in sources[0].scale],
+            "units": [str(each) for each in sources[0].units],
+            # napari numbers the axes of which it does not know the names
+            "axes": letters(sources[0].axis_labels) or default_axes(sources[0].ndim) or None,
+        }
+        movies = tuple(pixels_of(each) for each in sources)
+        super().__init__(layers, source, engine, name=name, pixels=movies)
+
+    def _new_run(self, given: Any, engine: Engine) -> Run:
+        return Stream(given, engine, self._path, attributes=self._attributes)
+
+    def show(self, steps: Sequence[Step]) -> None:
+        """Show the movie on disk as soon as there is a frame of it."""
+        newest = next((s.image for s in reversed(steps) if s.image is not None), None)
+        if self.result_removed or (newest is None and not self.run.finished):
+            return
+        if self.result is None:
+            movie = self.run.image
+            if newest is None:  # all were there already
+                newest = np.asarray(movie[(0,) * (movie.ndim - 2)])
+            self.result = self._add(movie, self._name + PARTIAL, contrast_limits(newest))
+        else:
+            self.result.refresh()
+        self.describe()
+
+    def end(self) -> None:
+        """Mark the result as finished if it is."""
+        self.show(())
+        if self.run.finished and self.result is not None and not self.result_removed:
+            self.result.data = self.run.image  # what replaced something was elsewhere until now
+        super().end()

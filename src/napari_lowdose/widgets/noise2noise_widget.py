@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.chosen_pair import ChosenPair
-from napari_lowdose.widgets.copy_button import CopyButton
-from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, why_not_in_view
-from napari_lowdose.widgets.layer_file import file_of
-from napari_lowdose.widgets.layer_pixel_size import layer_pixel_size, pixel_size_note
-from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.lazy_run import LazyRun
-from napari_lowdose.widgets.loss_plot import LossPlot
-from napari_lowdose.widgets.network_fit_job import network_fit_steps
-from napari_lowdose.widgets.network_panel import NetworkPanel
-from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
-from napari_lowdose.widgets.noise2noise_script import applying_script, training_script
-from napari_lowdose.widgets.pair_card import PairCard
-from napari_lowdose.widgets.pair_run import PairRun, common_name
-from napari_lowdose.widgets.python_script import Axes
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
+from napari_lowdose.widgets.layers import (
+    ONE_LAYER,
+    denoised_again,
+    file_of,
+    frame_in_view,
+    layer_pixel_size,
+    pixel_size_note,
+    validation_error,
+    why_not_in_view,
+)
+from napari_lowdose.widgets.noise2noise.chosen_pair import ChosenPair
+from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+from napari_lowdose.widgets.noise2noise.network_panel import NetworkPanel, network_fit_steps
+from napari_lowdose.widgets.noise2noise.pair_card import PairCard
+from napari_lowdose.widgets.noise2noise.run import PairRun, common_name
+from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, TrainingPanel
+from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import pixels_of
-from napari_lowdose.widgets.run_panel import duration
-from napari_lowdose.widgets.suitable import ONE_LAYER, denoised_again, validation_error
+from napari_lowdose.widgets.run_panel import CopyButton
 from napari_lowdose.widgets.trained_network import TrainedNetwork, file_of_network
-from napari_lowdose.widgets.training_panel import TrainingPanel
-from napari_lowdose.widgets.zarr_run import ZarrRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,43 +39,43 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
     from napari_lowdose.noise2noise import Noise2NoiseModel
-    from napari_lowdose.widgets.chosen_pair import Layers
+    from napari_lowdose.widgets.jobs import Job
+    from napari_lowdose.widgets.noise2noise.chosen_pair import Layers
 
-# A folder that the same run has begun is gone on with: there is nothing to confirm.
+# Choosing the folder of an interrupted run resumes it: no overwriting to confirm.
 RESUMABLE = QFileDialog.Option.DontConfirmOverwrite
 OTHER_PAIR = (
-    "The network was trained on another pair: press Train for a network of this one, or choose the "
+    "The network was trained on another pair: press Train anew for a new network, or choose the "
     "pair that it was trained on."
 )
 SOURCES_CHANGED = (
-    "An exposure was changed or removed: the run goes on with the pixels that it had at the start."
+    "An exposure was changed or removed: the run goes on with the pixels from its start."
 )
 OUT_OF_MEMORY = (
     "there is not enough memory: choose a smaller batch size or crop size (advanced), train on "
-    "fewer pairs, or take the CPU."
+    "fewer pairs, or choose the CPU as device."
 )
 
 
-class Noise2NoiseWidget(DockArea):
+class Noise2NoiseWidget(RunDock):
     """Train a network on a pair of image layers, and apply it.
 
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
         Injected by napari.
-
     """
 
+    panel: TrainingPanel
+    out_of_memory = OUT_OF_MEMORY
+    no_result = "there is no network yet"
+
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self._shown: PairRun | LayerRun | None = None
-        self._running: PairRun | LayerRun | None = None
-        self._started = 0.0
+        super().__init__(napari_viewer)
+        self._shown: LayerRun | None = None
         self._asked_for: Layers | None = None
-        self.runner = JobRunner(self)
         self._build()
-        self._check_later = self.settled(self.pair.check)
+        self._check_later = self.debounced(self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
         self.pair.checked.connect(self._pair_checked)
@@ -92,41 +89,41 @@ class Noise2NoiseWidget(DockArea):
 
     @property
     def model(self) -> Noise2NoiseModel | None:
-        """The network that Save, Continue and Apply mean: trained or loaded last."""
+        """The network that Save, Continue and Apply use: the last one trained or loaded."""
         network = self.network.network
         return None if network is None else network.model
 
     # --------------------------------------------------------------- the pair
 
     def reset_choices(self, event: Any = None) -> None:
-        """Offer the image layers that there are now; napari calls this as layers change."""
+        """Update the choices of image layers; napari calls this when layers change."""
         self.network.target.reset_choices()
         self.pair.reset_choices()
 
     def choose_pair(self, first: Image, second: Image) -> None:
-        """Fill in the two layers of a pair."""
+        """Choose the two layers of a pair."""
         self.pair.choose(first, second)
 
     def train_when_checked(self, first: Image, second: Image) -> None:
-        """Choose a pair, and train on it as soon as it was looked at, if nothing is against it."""
+        """Choose a pair, check it, and train on it if no problem is found."""
         run = self._running
         if isinstance(run, PairRun) and run.was_trained_on(first, second):
-            self.panel.tell("This pair is being trained on already.")
+            self.panel.tell("Training on this pair is already in progress.")
         elif run is not None:
-            self.panel.tell("A run is under way: press Stop first.")
+            self.panel.tell(RUN_IN_PROGRESS)
         else:
             self.pair.choose(first, second)
             self._asked_for = self.pair.layers
             if self.pair.is_checked:
                 self._pair_checked()
             else:
-                self.panel.end("looking at the pair before the training …")
+                self.panel.end("checking the pair before training …")
 
     def _pair_changed(self) -> None:
         run = self._running
         if isinstance(run, PairRun) and run.sources_changed:
             self.panel.warn(SOURCES_CHANGED)
-        self._check_later.start()
+        self._check_later.throttle()
         self._enable()
 
     def _pair_chosen(self) -> None:
@@ -150,7 +147,7 @@ class Noise2NoiseWidget(DockArea):
         self._train(None)
 
     def continue_training(self) -> None:
-        """Train the network that there is further, on the pair that it was trained on."""
+        """Continue training the current network on the same pair."""
         network = self.network.network
         if network is None or not network.was_trained_on(self.pair.layers, self.pair.exposures):
             self.panel.refuse(OTHER_PAIR)
@@ -159,13 +156,13 @@ class Noise2NoiseWidget(DockArea):
 
     def _train(self, start: TrainedNetwork | None) -> None:
         if self._running is not None:
-            self.panel.tell("A run is under way: press Stop first.")
+            self.panel.tell(RUN_IN_PROGRESS)
             return
         first, second = self.pair.layers
         if why := self.pair.refusal:
             self.panel.refuse(why)
             return
-        assert first is not None and second is not None  # else it is unsuitable
+        assert first is not None and second is not None  # or there would be a refusal
         self._asked_for = None
         if why := why_not_in_view(self.viewer.dims, first, self.form.all_frames):
             self.panel.refuse(why)
@@ -198,7 +195,7 @@ class Noise2NoiseWidget(DockArea):
         self._start(run)
 
     def stop(self) -> None:
-        """End the training and denoise with the best network; or stop denoising."""
+        """End the training and denoise with the best network, or stop denoising."""
         run = self._running
         if run is None:
             return
@@ -209,7 +206,9 @@ class Noise2NoiseWidget(DockArea):
                 self.runner.stop()
             else:
                 self.panel.status.setText("stopping: denoising with the best network so far …")
-                self.panel.stop_button.setEnabled(True)  # a second time: leave it at that
+                self.panel.stop_button.setEnabled(
+                    True
+                )  # pressed again, it stops the denoising, too
         else:
             self.panel.stop()
             self.runner.stop()
@@ -217,9 +216,9 @@ class Noise2NoiseWidget(DockArea):
     # ---------------------------------------------------------------- applying
 
     def apply(self) -> None:
-        """Apply the network to the layer that was chosen for that, or to the pair."""
+        """Apply the network to the chosen layer, or to the pair."""
         if self._running is not None or self.model is None:
-            self.panel.tell("A run is under way: press Stop first." if self._running else "")
+            self.panel.tell(RUN_IN_PROGRESS if self._running else "")
             return
         target = self.network.target_layer
         pair = self.pair.layers
@@ -229,7 +228,7 @@ class Noise2NoiseWidget(DockArea):
             self.panel.refuse(why or ONE_LAYER)
             return
         first, last = sources[0], sources[-1]
-        assert first is not None and last is not None  # else they are unsuitable
+        assert first is not None and last is not None  # or there would be a refusal
         extent = self.network.extent.currentData() if pixels_of(first).ndim > 2 else "all"
         if why := why_not_in_view(self.viewer.dims, first, extent != "current"):
             self.panel.refuse(why)
@@ -241,14 +240,15 @@ class Noise2NoiseWidget(DockArea):
         ]
         source: Any = first if target is not None else pair
         if extent == "lazy":
-            self.panel.start()
+            self._announce_run()
             self._shown = LazyRun(self.viewer.layers, source, self.model, name)
-            self._warn(warnings)
+            for warning in warnings:
+                self._warned(None, warning)
             self.panel.end("Each frame is denoised when it is shown.")
             return
         if extent == "zarr":
             path, _ = QFileDialog.getSaveFileName(
-                self, "A folder for the movie", f"{name}.zarr", "zarr (*.zarr)", options=RESUMABLE
+                self, "Folder for the movie", f"{name}.zarr", "zarr (*.zarr)", options=RESUMABLE
             )
             if path:
                 path = path if path.endswith(".zarr") else f"{path}.zarr"
@@ -258,7 +258,7 @@ class Noise2NoiseWidget(DockArea):
         self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name), warnings)
 
     def apply_to(self, layer: Image) -> None:
-        """Apply the network to `layer`; of a movie, to all frames."""
+        """Apply the network to `layer`, to all frames of a movie."""
         self.network.target.value = layer
         self.network.extent.setCurrentIndex(self.network.extent.findData("all"))
         self.apply()
@@ -270,8 +270,7 @@ class Noise2NoiseWidget(DockArea):
             return
         why_not: list[str] = []
         note = pixel_size_note(self.model, layer)
-        job = Job(network_fit_steps(self.model, pixels_of(layer), note))
-        job.advanced.connect(lambda steps: why_not.append(steps[-1].why_not))
+        steps = network_fit_steps(self.model, pixels_of(layer), note)
 
         def ended(job: Job) -> None:
             if layer not in self.viewer.layers:
@@ -281,27 +280,17 @@ class Noise2NoiseWidget(DockArea):
             else:
                 otherwise(next(iter(why_not), str(job.error or "")))
 
-        job.ended.connect(ended)
-        self.runner.start(job)
+        self.start_job(steps, lambda steps: why_not.append(steps[-1].why_not), ended)
 
     # -------------------------------------------------------------------- a run
 
-    def _start(self, run: PairRun | LayerRun, warnings: Iterable[str] = ()) -> None:
-        job = Job(run.run, out_of_memory=OUT_OF_MEMORY)
-        job.advanced.connect(functools.partial(self._advanced, run))
-        job.warned.connect(self._warned)
-        job.ended.connect(functools.partial(self._ended, run))
-        self._running = run
+    def _start(self, run: LayerRun, warnings: Iterable[str] = ()) -> None:
         self.pair.running = True
-        self._started = time.perf_counter()
-        self.panel.start()
-        self._warn(warnings)
-        self._enable()
-        self.runner.start(job)
+        self._announce_run(warnings)
+        self._start_run(run)
 
-    def _advanced(self, run: PairRun | LayerRun, steps: list[Step]) -> None:
-        self.panel.advance(steps[-1])
-        run.show(steps)
+    def _advanced(self, run: LayerRun, steps: list[Step]) -> None:
+        super()._advanced(run, steps)
         if run.result is not None:
             self._shown = run
         if isinstance(run, PairRun):
@@ -310,40 +299,20 @@ class Noise2NoiseWidget(DockArea):
             if run.model is not None:
                 self._keep(run)
 
-    def _warn(self, warnings: Iterable[str]) -> None:
-        for warning in warnings:
-            if warning not in [note.message for note in self.card.notes]:
-                self.panel.warn(warning)
+    def _warned(self, run: LayerRun | None, message: str) -> None:
+        if message not in [note.message for note in self.card.notes]:  # it is shown there
+            self.panel.warn(message)
 
-    def _warned(self, message: str) -> None:
-        self._warn([message])
+    def _release(self) -> None:
+        self.pair.running = False
+        self.pair.reset_choices()  # while `_running` is set: the panel keeps its messages
+        super()._release()
 
-    def _ended(self, run: PairRun | LayerRun, job: Job) -> None:
-        try:
-            run.end()
-        finally:
-            self.pair.running = False
-            self.pair.reset_choices()  # still in the run, which it is not to clear away
-            self._running = None
-        if job.outcome == "failed":
-            self.panel.end("Failed.")
-            self.panel.tell(str(job.error))
-        elif run.result_removed:
-            self.panel.end("Stopped: the result layer was removed.")
-        elif job.outcome == "stopped" or not run.run.finished:
-            kept = "the partial result is kept" if run.result else "there was no result yet"
-            self.panel.end(f"Stopped: {kept}.")
-        elif run.result is None:
-            self.panel.end("Stopped: nothing was learnt yet.")
-        else:
-            took = duration(time.perf_counter() - self._started)
-            self.panel.progress.setValue(self.panel.progress.maximum())
-            told = f": {run.last.trained}" if isinstance(run, PairRun) and run.last else ""
-            self.panel.end(f"Done in {took}{told}.")
-        self._enable()
+    def _summary(self, run: LayerRun) -> str:
+        return run.last.trained if isinstance(run, PairRun) and run.last else ""
 
     def _keep(self, run: PairRun) -> None:
-        """Make the network of `run` the one that Save, Continue and Apply mean."""
+        """Make the network of `run` the one that Save, Continue and Apply use."""
         if run.model is not None and run.model is not self.model:
             first = self.network.network is None
             self.network.keep(TrainedNetwork(run.model, run.scene, run=run))
@@ -373,12 +342,12 @@ class Noise2NoiseWidget(DockArea):
         self._enable()
 
     def script(self) -> str:
-        """Return the script that makes the shown result, or else what Train would make.
+        """Return the script for the result shown, or for the result that Train would make.
 
         Raises
         ------
         ValueError
-            If the parameters of the form do not make sense together.
+            If the parameters of the form are invalid.
         """
         if isinstance(self._shown, PairRun):
             return self._shown.script()
@@ -418,7 +387,7 @@ class Noise2NoiseWidget(DockArea):
         self.network.failed.connect(self.panel.tell)
         self.network.apply_button.clicked.connect(self.apply)
         self.network.target.changed.connect(self._enable)
-        tooltip = "Copy the script that makes this result."
+        tooltip = "Copy a script that reproduces this result."
         self.copy_button = CopyButton(self.script, self.panel, tooltip)
         for part in (self.card, self.form, self.panel, self.plot, self.network, self.copy_button):
             self.parts.addWidget(part)

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import functools
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.copy_button import CopyButton
-from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.eigenpatch_gallery import EigenpatchGallery
-from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.kept_runs import KeptRuns
-from napari_lowdose.widgets.layer_choice import (
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.layers import (
+    denoised_again,
+    file_of,
     frame_in_view,
     most_likely_layer,
+    validation_error,
     why_not_in_view,
 )
-from napari_lowdose.widgets.layer_file import file_of
-from napari_lowdose.widgets.patch_size_job import (
+from napari_lowdose.widgets.python_script import Axes, reucid_script
+from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
+from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
+from napari_lowdose.widgets.reucid.form import ReucidForm, in_words_of_form
+from napari_lowdose.widgets.reucid.patch_sizes import (
     KnownPatchSizes,
     PatchSizesStep,
     PsfWidthStep,
     is_stack,
 )
-from napari_lowdose.widgets.python_script import Axes, reucid_script
-from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
-from napari_lowdose.widgets.reucid_form import ReucidForm, in_words_of_form
-from napari_lowdose.widgets.reucid_run import ReucidRun
-from napari_lowdose.widgets.run_panel import RunPanel, duration
-from napari_lowdose.widgets.suitable import denoised_again, validation_error
+from napari_lowdose.widgets.reucid.run import KeptRuns, ReucidRun
+from napari_lowdose.widgets.run_panel import CopyButton, RunPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.python_script import Index
 
 NOT_KEPT = (
@@ -48,7 +46,7 @@ NOT_KEPT = (
 )
 
 
-class ReucidWidget(DockArea):
+class ReucidWidget(RunDock):
     """Denoise an image layer by REUCID, and watch the result build up.
 
     Parameters
@@ -67,22 +65,18 @@ class ReucidWidget(DockArea):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.current: ReucidRun | None = None
         self.kept = KeptRuns()
         self.patch_sizes = KnownPatchSizes()
-        self._running: ReucidRun | None = None
-        self._started = 0.0
         self._layer: Image | None = None
         self._estimate_due = False
         # A dict for its order: what was clicked first is made again first.
         self._rebuilds_due: dict[tuple[ReucidRun, Index], None] = {}
-        self.runner = JobRunner(self)
         self.runner.finished.connect(self._rebuild)  # before an estimate: someone waits for it
         self.runner.finished.connect(self._estimate)
-        self._estimate_later = self.settled(self._estimate)
-        self._rebuild_later = self.settled(self._rebuild)
+        self._estimate_later = self.debounced(self._estimate)
+        self._rebuild_later = self.debounced(self._rebuild)
         self._build()
         self._connect_viewer()
         self.reset_choices()
@@ -99,7 +93,7 @@ class ReucidWidget(DockArea):
     def denoise(self) -> None:
         """Start a run on the chosen layer, with the parameters of the form."""
         if self._running is not None:
-            self.panel.tell("A run is under way: press Stop first.")
+            self.panel.tell(RUN_IN_PROGRESS)
             return
         layer = self.form.layer
         if layer is None or validation_error(layer):
@@ -123,16 +117,8 @@ class ReucidWidget(DockArea):
             run.asked, run.stacks_chosen = asked, stacks_chosen
             return run
 
-        self._started = time.perf_counter()
-        self.panel.start()
-        self.panel.warn(denoised_again(layer))
+        self._announce_run([denoised_again(layer)])
         self._start(make_run, engine, stacks_chosen)
-
-    def stop(self) -> None:
-        """Stop the run, and keep what it has reached as a partial result."""
-        if self._running is not None:
-            self.panel.stop()
-            self.runner.stop()
 
     def script(self) -> str:
         """Return the script that makes the shown result, or else what Denoise would make.
@@ -158,7 +144,6 @@ class ReucidWidget(DockArea):
     ) -> None:
         """Start a run; if the default stacks do not suit the image, start again without."""
         run = make_run(engine)
-        job = Job(run.run)
 
         def ended(job: Job) -> None:
             # Too many for a small image, or too few for the memory; but nobody asked for them.
@@ -168,12 +153,7 @@ class ReucidWidget(DockArea):
             else:
                 self._ended(run, job)
 
-        job.advanced.connect(functools.partial(self._advanced, run))
-        job.warned.connect(functools.partial(self._warned, run))
-        job.ended.connect(ended)
-        self._running = run
-        self._enable()
-        self.runner.start(job)
+        self._start_run(run, ended)
 
     def _advanced(self, run: ReucidRun, steps: list[Step]) -> None:
         self.panel.advance(steps[-1])
@@ -188,37 +168,30 @@ class ReucidWidget(DockArea):
         if len(run.notes) > known:
             self._tell_notes(run)
 
-    def _warned(self, run: ReucidRun, message: str) -> None:
-        run.note(message)
-        self._tell_notes(run)
+    def _warned(self, run: ReucidRun | None, message: str) -> None:
+        if run is None:
+            self.panel.warn(message)
+        else:
+            run.note(message)
+            self._tell_notes(run)
 
     def _tell_notes(self, run: ReucidRun) -> None:
         self.panel.tell(in_words_of_form("\n".join(run.notes)))
 
     def _ended(self, run: ReucidRun, job: Job) -> None:
-        try:
-            run.end()
-        finally:
-            self._running = None  # not before: the residual is not the next image to denoise
-        if job.outcome == "failed":
-            self.panel.end("Failed.")
-            self.panel.tell(in_words_of_form("\n".join([str(job.error), *run.notes])))
-        elif run.result_removed:
-            self.panel.end("Stopped: the result layer was removed.")
-        elif job.outcome == "stopped":
-            kept = "the partial result is kept" if run.result else "there was no result yet"
-            self.panel.end(f"Stopped: {kept}.")
-        else:
-            took = duration(time.perf_counter() - self._started)
-            self.panel.progress.setValue(self.panel.progress.maximum())
-            self.panel.end(f"Done in {took}: {run.summary()}.")
+        super()._ended(run, job)
         run.status = self.panel.status.text()
         if run.result is not None and not run.result_removed:
             self.kept.add(run)
         if run.source is not None:
             self.patch_sizes.remember(run.source, run.asked, run.sizes)
-        self._show_eigenpatches()  # the name says no more that it is partial
-        self._enable()
+        self._show_eigenpatches()  # the name no longer says partial
+
+    def _error_text(self, run: ReucidRun, job: Job) -> str:
+        return in_words_of_form("\n".join([str(job.error), *run.notes]))
+
+    def _summary(self, run: ReucidRun) -> str:
+        return run.summary()
 
     # ------------------------------------------------------------ eigenpatches
 
@@ -247,7 +220,7 @@ class ReucidWidget(DockArea):
         self._tell_notes(self.current)
         self._show_eigenpatches()
         self._rebuilds_due[self.current, index] = None
-        self._rebuild_later.start()
+        self._rebuild_later.throttle()
 
     def _rebuild(self) -> None:
         """Make again what is due, one after the other; if a job is under way, after it."""
@@ -256,10 +229,11 @@ class ReucidWidget(DockArea):
         for run, index in list(self._rebuilds_due):
             del self._rebuilds_due[run, index]
             if not run.result_removed:
-                job = Job(run.rebuild_steps(index))
-                job.advanced.connect(functools.partial(self._rebuilt, run))
-                job.ended.connect(functools.partial(self._rebuild_ended, run, index))
-                self.runner.start(job)
+                self.start_job(
+                    run.rebuild_steps(index),
+                    functools.partial(self._rebuilt, run),
+                    functools.partial(self._rebuild_ended, run, index),
+                )
                 return
 
     def _rebuilt(self, run: ReucidRun, steps: list[Step]) -> None:
@@ -337,7 +311,7 @@ class ReucidWidget(DockArea):
 
     def _ask_estimate(self, event: Any = None) -> None:
         self._estimate_due = True
-        self._estimate_later.start()
+        self._estimate_later.throttle()
 
     def _layer_removed(self, event: Any = None) -> None:
         if self._running is not None and self._running.result_removed:
@@ -355,10 +329,8 @@ class ReucidWidget(DockArea):
         if not self._estimate_due or self.runner.busy or layer is None or validation_error(layer):
             return
         self._estimate_due = False
-        job = Job(self.patch_sizes.steps(layer, self.viewer.dims, self._engine()))
-        job.advanced.connect(functools.partial(self._estimated, layer))
-        job.ended.connect(self._estimate_ended)
-        self.runner.start(job)
+        steps = self.patch_sizes.steps(layer, self.viewer.dims, self._engine())
+        self.start_job(steps, functools.partial(self._estimated, layer), self._estimate_ended)
 
     def _engine(self) -> Reucid:
         try:
@@ -410,7 +382,7 @@ class ReucidWidget(DockArea):
         self.parts.addWidget(self.copy_button)
         self.parts.addStretch()
 
-    def _enable(self) -> None:
+    def _enable(self, event: Any = None) -> None:
         ready = not validation_error(self.form.layer)
         self.panel.set_running(self._running is not None, ready)
         self.gallery.set_clickable(self._running is None)

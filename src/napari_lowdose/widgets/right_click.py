@@ -61,7 +61,7 @@ def register_entries(app: Any = None) -> None:
                 Action(
                     id=f"{PLUGIN}.right_click.{name}",
                     title=title,
-                    callback=f"napari_lowdose.widgets.layer_commands:{name}",
+                    callback=f"napari_lowdose.widgets.menus:{name}",
                     menus=[MenuRule(id=MENU, group="navigation")],
                     enablement=parse_expression(enablement),
                 )

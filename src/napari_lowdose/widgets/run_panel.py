@@ -1,16 +1,26 @@
-"""The button that starts, Stop, and how far the run has come."""
+"""Start and Stop buttons, progress, messages, and the 'Copy as Python' button."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_lowdose.engine import duration as duration
-from napari_lowdose.widgets.warning_box import WarningBox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from napari_lowdose.engine import Step
 
 
@@ -128,3 +138,84 @@ def text_label() -> QLabel:
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
     return label
+
+
+SIGN = "⚠"
+# The warning colour of napari's themes, which is one for dark and light; the words keep the
+# colour of all words, and can be read on either.
+COLOUR = "rgb(227, 182, 23)"
+
+
+class WarningBox(QFrame):
+    """A sign, and sentences; invisible as long as there is nothing to say.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+
+    Attributes
+    ----------
+    text : QLabel
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("warnings")
+        self.setStyleSheet(
+            f"#warnings {{ border: 1px solid {COLOUR}; border-left: 4px solid {COLOUR};"
+            " border-radius: 3px; }"
+        )
+        self.sign = QLabel(SIGN)
+        self.sign.setStyleSheet(f"color: {COLOUR}; font-size: 16pt;")
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(6)
+        layout.addWidget(self.sign, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self.text, 1)
+        self.setVisible(False)
+
+    def show_lines(self, lines: Sequence[str]) -> None:
+        """Show sentences, each as a line of its own."""
+        self.text.setText("\n".join(line[:1].upper() + line[1:] for line in lines))
+        self.setVisible(bool(lines))
+
+
+class CopyButton(QPushButton):
+    """Copies a script, and tells so, or why there is none.
+
+    Parameters
+    ----------
+    script : callable
+        Returns the script, or raises ValueError with a sentence.
+    panel : RunPanel
+        Where it is told.
+    tooltip : str
+    in_words : callable, optional
+        Puts a sentence of an engine into the words of the form.
+    """
+
+    def __init__(
+        self,
+        script: Callable[[], str],
+        panel: RunPanel,
+        tooltip: str,
+        in_words: Callable[[str], str] = str,
+    ) -> None:
+        super().__init__("Copy as Python")
+        self.setToolTip(tooltip)
+        self._script, self._panel, self._in_words = script, panel, in_words
+        self.clicked.connect(self._copy)
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None  # there is an application: this is one of its widgets
+        try:
+            clipboard.setText(self._script())
+        except ValueError as error:
+            self._panel.tell(self._in_words(str(error)))
+        else:
+            self._panel.end("The script is on the clipboard.")

@@ -3,28 +3,72 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.jobs import Job, JobRunner
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_layer
-from napari_lowdose.widgets.layer_commands import open_widget
-from napari_lowdose.widgets.pair_shift import remember_shift
+from napari_lowdose.widgets.layers import (
+    frame_in_view,
+    most_likely_layer,
+    remember_shift,
+    validation_error,
+)
+from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
 from napari_lowdose.widgets.run_panel import text_label
-from napari_lowdose.widgets.split_form import SplitForm
-from napari_lowdose.widgets.split_job import SplitStep, split_steps
-from napari_lowdose.widgets.split_overlay import SplitOverlay
-from napari_lowdose.widgets.suitable import validation_error
+from napari_lowdose.widgets.split.form import SplitForm
+from napari_lowdose.widgets.split.overlay import SplitOverlay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import napari.viewer
+    from numpy.typing import NDArray
 
     from napari_lowdose.pairs.split_layout import SplitLayout
+    from napari_lowdose.widgets.jobs import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitStep(Step):
+    """The layout is known.
+
+    Attributes
+    ----------
+    layout : SplitLayout
+    views : two (Y, X) arrays
+        The two views of one frame, cut to what both show.
+    """
+
+    layout: SplitLayout
+    views: tuple[NDArray[Any], NDArray[Any]]
+
+
+def split_steps(
+    movie: Any, layout: Any, mirrored: Any, frame: tuple[int, ...]
+) -> Iterator[SplitStep]:
+    """Yield the layout, and the views of one frame; of lazy movies (dask) some are read only now.
+
+    Parameters
+    ----------
+    movie : (..., Y, X) array
+    layout, mirrored
+        As `split_frame` takes them.
+    frame : tuple of int
+        Which frame the views are of.
+    """
+    from napari_lowdose.pairs.split import split_frame
+
+    found = split_frame(movie, layout, mirrored=mirrored)[2]
+    one, other = found.split(np.asarray(movie[frame]))
+    yield SplitStep(fraction=1, message="layout found", layout=found, views=(one, other))
+
 
 WHAT_A_FRAME_IS = (
     "A camera frame, or a movie, that shows one scene twice: behind a beamsplitter, side by side "
@@ -48,15 +92,13 @@ class SplitWidget(DockArea):
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.found: SplitLayout | None = None
         self._layer: Image | None = None
         self._due = False
         self._notes: list[str] = []
-        self.runner = JobRunner(self)
         self.runner.finished.connect(self._measure)
-        self._measure_later = self.settled(self._measure)
+        self._measure_later = self.debounced(self._measure)
         self._build()
         self.listen(
             (self.viewer.layers.selection.events.active, self._active_changed),
@@ -128,12 +170,13 @@ class SplitWidget(DockArea):
     def _start(self, layer: Image, views: Any) -> None:
         frame = frame_in_view(self.viewer.dims, layer)
         mirrored = self.form.mirrored.currentData()
-        job = Job(split_steps(pixels_of(layer), views, mirrored, frame))
         self._notes = []
-        job.advanced.connect(functools.partial(self._measured, layer))
-        job.warned.connect(self._notes.append)
-        job.ended.connect(self._ended)
-        self.runner.start(job)
+        self.start_job(
+            split_steps(pixels_of(layer), views, mirrored, frame),
+            functools.partial(self._measured, layer),
+            self._ended,
+            self._notes.append,
+        )
 
     def _measured(self, layer: Image, steps: list[SplitStep]) -> None:
         if layer is self._layer and not self._due:
@@ -214,7 +257,7 @@ class SplitWidget(DockArea):
         why = validation_error(self._layer)
         self._due = not why
         self._tell(why or "looking for the two views …")
-        self._measure_later.start()
+        self._measure_later.throttle()
 
     # ---------------------------------------------------------------- the parts
 

@@ -1,11 +1,11 @@
-"""A trained network, and where it comes from."""
+"""A trained network and its origin."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from napari_lowdose.noise2noise import Noise2NoiseModel
@@ -16,50 +16,57 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_lowdose.widgets.pair_run import PairRun
 
-_SAME = 1e-3  # of what is told of the exposures: rounding, and no other image
+_SAME = 1e-3  # relative tolerance of exposure statistics: covers rounding
 _files: WeakKeyDictionary[Noise2NoiseModel, str] = WeakKeyDictionary()
 
 
 def remember_file(model: Noise2NoiseModel, path: str) -> None:
-    """Remember that `path` holds `model`, and no longer what it held before."""
+    """Remember `path` as the file of `model`, in place of the network saved there before."""
     for other in [each for each, file in _files.items() if file == path]:
         del _files[other]
     _files[model] = path
 
 
 def file_of_network(model: object) -> str | None:
-    """Return the file that holds `model`; None if it was never saved, or is gone.
+    """Return the file of `model`; None if it was never saved or was deleted.
 
     Parameters
     ----------
     model : Noise2NoiseModel
-        Or any other engine, which has none.
+        Other engines have no file.
     """
     path = _files.get(model) if isinstance(model, Noise2NoiseModel) else None
     return path if path is not None and Path(path).is_file() else None
 
 
+class Training(Protocol):
+    """A run that trains a network on two layers (`PairRun`)."""
+
+    def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
+        """Whether the layers are the pair of this run, with unchanged data."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """The network that Save, Continue and Apply mean.
+    """The network that Save, Continue and Apply use.
 
     Attributes
     ----------
     model : Noise2NoiseModel
     name : str
-        Of the scene that it was trained on, or of its file.
+        Name of the training scene, or of the file.
     path : str or None
         Its file, if it has one.
-    run : PairRun or None
-        The training that it comes from; None if it was loaded.
+    run : Training or None
+        The training run; None if the network was loaded.
     """
 
     model: Noise2NoiseModel
     name: str
     path: str | None = None
-    run: PairRun | None = None
+    run: Training | None = None
 
     def __post_init__(self) -> None:
         if self.path is not None:
@@ -67,7 +74,7 @@ class TrainedNetwork:
 
     @property
     def about(self) -> str:
-        """What to say of it, in a few words."""
+        """A short description."""
         epochs = self.model.record.get("epochs")
         if epochs is None:
             return self.name
@@ -75,17 +82,17 @@ class TrainedNetwork:
 
     @property
     def file_name(self) -> str:
-        """What to call its file."""
+        """Suggested file name."""
         safe = "".join(c if c.isalnum() or c in " -_" else "_" for c in self.name).strip()
         return f"{safe or 'network'}.safetensors"
 
     @property
     def gain(self) -> tuple[float, float] | None:
-        """The 95 % interval of the gain that was measured when it was trained, dB."""
-        told = self.model.record.get("gain_db")
-        if not told:
+        """95 % confidence interval of the gain measured during training, dB."""
+        gain = self.model.record.get("gain_db")
+        if not gain:
             return None
-        low, high = told
+        low, high = gain
         return (
             float("-inf") if low is None else float(low),
             float("inf") if high is None else float(high),
@@ -94,14 +101,14 @@ class TrainedNetwork:
     def was_trained_on(
         self, layers: tuple[Image | None, Image | None], exposures: Mapping[str, float]
     ) -> bool:
-        """Whether `layers` are the pair that it was trained on.
+        """Whether `layers` are the pair that the network was trained on.
 
         Parameters
         ----------
         layers : (Image or None, Image or None)
         exposures : mapping from str to float
-            What `about_exposures` tells of the first; a network from a file knows its pair by
-            that.
+            Statistics of the first exposure from `about_exposures`; a network from a file
+            identifies its pair by them.
         """
         if self.run is not None:
             return self.run.was_trained_on(*layers)

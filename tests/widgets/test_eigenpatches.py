@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.toggle_eigenpatch import toggle_eigenpatch
+from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
 
 
 def stack(number, order, kept):

@@ -1,4 +1,4 @@
-"""A run of REUCID on a layer, with the eigenpatches that a person may overrule."""
+"""A run of REUCID on a layer, and the runs that are kept for later."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.layer_choice import frame_in_view
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.patch_size_job import of_stack
+from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
+from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
+from napari_lowdose.widgets.reucid.patch_sizes import of_stack
 from napari_lowdose.widgets.snapshot import KEPT
-from napari_lowdose.widgets.toggle_eigenpatch import toggle_eigenpatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -163,6 +163,11 @@ class ReucidRun(LayerRun):
         ]
         self.describe(**({"kept_by_hand": by_hand} if by_hand else {}))
 
+    def end(self) -> None:
+        """Mark the result as finished if it is; add the residual."""
+        super().end()
+        self.run.engine = self.engine  # StackReucid would keep the pixels of a removed layer
+
     def describe(self, **changes: Any) -> None:
         """Write what was done into the metadata of the result layer."""
         super().describe(**(self.engine.about() | changes))
@@ -202,3 +207,33 @@ class ReucidRun(LayerRun):
                 (a.kept != b.kept).any() for a, b in zip(stacks, self.chosen[index], strict=True)
             )
         ]
+
+
+MOST = 2**30  # bytes of all that is kept
+
+
+class KeptRuns:
+    """Which run made a layer: the newest runs, of layers that were not removed."""
+
+    def __init__(self) -> None:
+        self._runs: list[ReucidRun] = []  # the one used last at the end
+
+    def add(self, run: ReucidRun) -> None:
+        """Keep `run`, and let go of the oldest ones where all need too much memory."""
+        self._runs = [each for each in self._runs if each is not run and not each.result_removed]
+        self._runs.append(run)
+        while len(self._runs) > 1 and sum(each.nbytes for each in self._runs) > MOST:
+            del self._runs[0]
+
+    def of(self, layer: Image) -> ReucidRun | None:
+        """Return the run whose result or residual `layer` is; None if it is not kept."""
+        return next((run for run in self._runs if layer in (run.result, run.residual)), None)
+
+    def newest_of(self, source: Image) -> ReucidRun | None:
+        """Return the run on `source` that was used last."""
+        runs = (run for run in reversed(self._runs) if not run.result_removed)
+        return next((run for run in runs if run.source is source), None)
+
+    def forget_removed(self) -> None:
+        """Let go of the runs whose results were removed."""
+        self._runs = [run for run in self._runs if not run.result_removed]

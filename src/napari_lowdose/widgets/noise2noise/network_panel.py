@@ -1,11 +1,12 @@
-"""The trained network: what it is, its file, and what to apply it to."""
+"""The trained network: its file, what it is applied to, and whether it fits."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -19,13 +20,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.engine import Step
 from napari_lowdose.noise2noise import Noise2NoiseModel
-from napari_lowdose.widgets.parameter_form import ParameterForm
+from napari_lowdose.widgets.fields import ParameterForm
 from napari_lowdose.widgets.run_panel import text_label
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 Extent = Literal["current", "all", "lazy", "zarr"]
 
@@ -40,12 +42,12 @@ EXTENTS: dict[str, Extent] = {
 
 
 class NetworkPanel(QWidget):
-    """Save, load and apply.
+    """Save, load and apply a network.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Where the image layers come from; read again at every `reset_choices`.
+        Source of the image layers; read again at every `reset_choices`.
     parent : QWidget, optional
 
     Attributes
@@ -54,23 +56,23 @@ class NetworkPanel(QWidget):
     """
 
     loaded = Signal()
-    """Another network was loaded."""
+    """A network was loaded."""
     said = Signal(str)
-    """Something was done."""
+    """A message about a completed action."""
     failed = Signal(str)
-    """Why something was not done."""
+    """A message about a failed action."""
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.network: TrainedNetwork | None = None
         self.about = text_label()
-        self.about.setText("Network: none yet. Train one, or load one.")
+        self.about.setText("Network: none. Train one, or load one.")
         self.save_button = QPushButton("Save …")
-        self.save_button.setToolTip("Save the network into a file (.safetensors).")
+        self.save_button.setToolTip("Save the network to a file (.safetensors).")
         self.load_button = QPushButton("Load …")
-        self.load_button.setToolTip("Load a network that was saved before.")
+        self.load_button.setToolTip("Load a network from a file.")
         self.apply_button = QPushButton("Apply")
-        self.apply_button.setToolTip("Denoise the chosen layer with the network; no training.")
+        self.apply_button.setToolTip("Denoise the chosen layer with the network, without training.")
         self.target = ComboBox(
             choices=lambda _: [
                 (THE_PAIR, THE_PAIR),
@@ -86,13 +88,13 @@ class NetworkPanel(QWidget):
             "apply to",
             self.target.native,
             "<qt>Another image or movie of the same kind: the same dose, pixel size and offset. "
-            "Of a single layer there is one exposure a frame.</qt>",
+            "A single layer has one exposure per frame.</qt>",
         )
         self.form.add(
             "frames",
             self.extent,
-            "<qt>A movie larger than the memory: each frame as it is shown, or all of them into a "
-            "folder on disk, which can be stopped and resumed.</qt>",
+            "<qt>For a movie larger than memory, denoise each frame when it is shown, or write all "
+            "frames to a folder on disk. Writing can be stopped and resumed.</qt>",
         )
         self.for_right_click = QCheckBox("use for right-click > Denoise")
         self.for_right_click.setToolTip(
@@ -113,10 +115,10 @@ class NetworkPanel(QWidget):
         self.load_button.clicked.connect(self.load)
 
     def keep(self, network: TrainedNetwork) -> None:
-        """Make `network` the one that is meant from now on."""
+        """Make `network` the current one."""
         before = self.network
         if before is None or before.run is None or before.run is not network.run:
-            self.for_right_click.setChecked(False)  # that was said of another network
+            self.for_right_click.setChecked(False)  # it was ticked for another network
         self.network = network
         self.about.setText(f"Network: {network.about}.")
 
@@ -135,10 +137,10 @@ class NetworkPanel(QWidget):
             self.failed.emit(f"not saved: {error}")
         else:
             self.network = replace(self.network, path=path)
-            self.said.emit(f"The network is saved in {Path(path).name}.")
+            self.said.emit(f"The network was saved as {Path(path).name}.")
 
     def load(self) -> None:
-        """Ask for a file, and load the network in it."""
+        """Ask for a file, and load its network."""
         path, _ = QFileDialog.getOpenFileName(self, "Load network", "", FILES)
         if not path:
             return
@@ -156,8 +158,54 @@ class NetworkPanel(QWidget):
         return self.target.value if isinstance(self.target.value, Image) else None
 
     def set_buttons(self, running: bool) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that can be pressed."""
         self.load_button.setEnabled(not running)
         self.save_button.setEnabled(self.network is not None)
         self.for_right_click.setEnabled(self.network is not None)
         self.apply_button.setEnabled(self.network is not None and not running)
+
+
+_CONTRAST = 3.0  # largest ratio of standard deviations, image to training or the reverse
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFitStep(Step):
+    """Comparison of a frame with the exposures that a network was trained on.
+
+    Attributes
+    ----------
+    why_not : str
+        The first difference; empty if the network fits.
+    """
+
+    why_not: str
+
+
+def network_fit_steps(
+    model: Noise2NoiseModel, image: Any, pixel_size_note: str
+) -> Iterator[NetworkFitStep]:
+    """Check whether `model` fits `image`; one frame is read.
+
+    Parameters
+    ----------
+    model : Noise2NoiseModel
+    image : (..., Y, X) array
+    pixel_size_note : str
+        Warning about the pixel size; empty if there is none.
+    """
+    from napari_lowdose.noise2noise.exposure_statistics import about_exposures, unlike
+
+    frame = np.asarray(image[(0,) * (image.ndim - 2)])
+    known = model.record.get("exposures", {})
+    differs = [pixel_size_note, *(sentence for _, sentence in unlike(known, frame))]
+    if not known:
+        differs.append("the network has no record of the exposures that it was trained on.")
+    elif known["std"]:
+        ratio = about_exposures(frame)["std"] / known["std"]
+        if not 1 / _CONTRAST < ratio < _CONTRAST:
+            differs.append(
+                f"this image has {ratio:.2g} times the contrast of the exposures that the network "
+                "was trained on."
+            )
+    why_not = next(filter(None, differs), "")
+    yield NetworkFitStep(fraction=1, message="network compared", why_not=why_not)

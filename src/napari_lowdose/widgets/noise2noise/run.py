@@ -1,4 +1,4 @@
-"""A training on a pair of layers, and the layers that show how far it has come."""
+"""Train on a pair of layers and show the progress in result layers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.noise2noise.train_on_pair import TrainOnPair
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.noise2noise_script import NOT_SAVED, training_script
-from napari_lowdose.widgets.python_script import Axes
+from napari_lowdose.widgets.python_script import NOT_SAVED, Axes, training_script
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
 from napari_lowdose.widgets.snapshot import snapshot
 from napari_lowdose.widgets.trained_network import file_of_network
@@ -30,20 +29,21 @@ if TYPE_CHECKING:
 
 
 class PairRun(LayerRun):
-    """A `LayerRun` that trains a network first, and shows the network's progress in the result.
+    """A `LayerRun` that trains a network first, with previews in the result layer.
 
     Parameters
     ----------
     layers : LayerList
-        Where results are added.
+        Layer list for the results.
     first, second : Image
-        The pair.  Twice the same layer, a movie: neighbouring frames are the pairs, and each
-        frame is denoised by itself.
+        The pair.  If both are the same movie, its neighbouring frames are the pairs, and each
+        frame is denoised separately.
     engine : Noise2Noise
     frame : tuple of int, optional
-        Which frame of a stack of pairs to denoise; all of them by default.  Trained is on all.
+        Index of the frame to denoise in a stack of pairs; all by default.  Training always
+        uses all pairs.
     start : TrainedNetwork, optional
-        Where `engine.start` comes from.
+        The network that `engine.start` was taken from.
     with_disagreement, with_residual : bool
         Layers to add at the end.
 
@@ -54,9 +54,9 @@ class PairRun(LayerRun):
     last : TrainingStep or None
         The newest step of the training.
     scene : str
-        What the pair shows, after the names of its layers.
+        Name of the scene, from the names of the layers.
     gain : (float, float) or None
-        95 % interval of the gain over one exposure, dB.
+        95 % confidence interval of the gain over one exposure, dB.
     disagreement : Image or None
     """
 
@@ -108,24 +108,24 @@ class PairRun(LayerRun):
 
     @property
     def training_ended(self) -> bool:
-        """Whether the network is being applied, or will be after the step under way."""
+        """Whether the network is being applied, or will be after the current step."""
         return self._applied or self.training.enough.is_set()
 
     @property
     def sources_changed(self) -> bool:
-        """Whether a layer of the pair was removed, or has got other data, since the start."""
+        """Whether a layer of the pair was removed or its data replaced since the start."""
         gone = any(each not in self._layers for each in self._sources)
         return gone or not self.was_trained_on(*self._sources)
 
     def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
-        """Whether the two layers are the pair of this run, with the data that they had."""
+        """Whether the two layers are the pair of this run, with unchanged data."""
         if first is not self._sources[0] or second is not self._sources[1]:
             return False
         now = (each.data for each in self._sources)
         return all(map(operator.is_, now, self._trained_data))
 
     def show(self, steps: Sequence[Step]) -> None:
-        """Show the newest image, and remember the network and what the steps tell of it."""
+        """Show the newest image, and keep the network and its gain."""
         for step in steps:
             if isinstance(step, TrainingStep):
                 self.last = step
@@ -140,7 +140,7 @@ class PairRun(LayerRun):
         self._follow_contrast(before)
 
     def end(self) -> None:
-        """Mark the result as finished if it is; add the layers that were asked for."""
+        """Mark the result as finished if the run is; add the requested layers."""
         super().end()
         if self.result is None or self.result_removed:
             return
@@ -154,18 +154,18 @@ class PairRun(LayerRun):
             self._layers.selection.active = self.result
 
     def describe(self, **changes: Any) -> None:
-        """Write what was done into the metadata of the result layer."""
-        told: dict[str, Any] = self.engine.about()
+        """Write the record of the run into the metadata of the result layer."""
+        record: dict[str, Any] = self.engine.about()
         if self.model is not None:
-            told["training"] = dict(self.model.record)
-        super().describe(**(told | changes))
+            record["training"] = dict(self.model.record)
+        super().describe(**(record | changes))
 
     def script(self) -> str:
-        """Return the Python script that makes the result."""
+        """Return the Python script that reproduces the result."""
         engine, start = self.engine, self._start
         path = None
         if start is not None and self._goes_on_from(start):
-            engine = replace(engine, start=None)  # one training, of as many epochs as both
+            engine = replace(engine, start=None)  # a single training with the epochs of both
         elif start is not None:
             path = file_of_network(start.model) or NOT_SAVED
         return training_script(
@@ -181,9 +181,11 @@ class PairRun(LayerRun):
         )
 
     def _goes_on_from(self, start: TrainedNetwork) -> bool:
-        """Whether the two trainings are one that was interrupted."""
+        """Whether this training continues the one of `start`, unchanged."""
         before = start.run
-        if before is None or not all(map(operator.is_, before._trained_data, self._trained_data)):
+        if not isinstance(before, PairRun) or not all(
+            map(operator.is_, before._trained_data, self._trained_data)
+        ):
             return False
         alike = _as_set(before.engine) == _as_set(self.engine)
         return alike and (before._start is None or before._goes_on_from(before._start))
@@ -195,7 +197,7 @@ class PairRun(LayerRun):
             self._disagreements[step.index] = step.disagreement
 
     def _follow_contrast(self, before: tuple[float, float]) -> None:
-        """Keep the contrast right as blur becomes detail, unless the person has changed it."""
+        """Adapt the contrast limits to the sharper previews, unless the user has changed them."""
         if self.result is None or self.result_removed or before == (0.0, 1.0):
             return
         if tuple(self.result.contrast_limits) == before:
@@ -210,7 +212,7 @@ class PairRun(LayerRun):
 
 
 def common_name(first: str, second: str) -> str:
-    """Return what to call the scene that two layers show.
+    """Return a name for the scene of two layers.
 
     Examples
     --------
@@ -226,7 +228,7 @@ def common_name(first: str, second: str) -> str:
 
 
 def _as_set(engine: Noise2Noise) -> Noise2Noise:
-    """Return the engine without what says how long, and from where on, it trains."""
+    """Return the engine without start, duration and preview of the training."""
     return replace(engine, start=None, epochs=None, time_budget=None, preview=())
 
 

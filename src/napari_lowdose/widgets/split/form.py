@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Shapes
-from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_lowdose.widgets.layer_choice import image_combo
-from napari_lowdose.widgets.parameter_form import ParameterForm
+from napari_lowdose.widgets.fields import ParameterForm, choice
+from napari_lowdose.widgets.layers import image_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Image
+    from qtpy.QtWidgets import QWidget
 
 RECTANGLES = "rectangles"
 
@@ -33,20 +33,21 @@ class SplitForm(ParameterForm):
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.layer_combo = image_combo(layers)
-        self.layout_combo = QComboBox()
-        self.layout_combo.addItem("automatic", "auto")
-        self.layout_combo.addItem("side by side", "side by side")
-        self.layout_combo.addItem("one above the other", "above")
-        self.layout_combo.addItem("two rectangles, drawn", RECTANGLES)
+        self.layout_combo = choice(
+            {
+                "automatic": "auto",
+                "side by side": "side by side",
+                "one above the other": "above",
+                "two drawn rectangles": RECTANGLES,
+            }
+        )
         self.shapes_combo = ComboBox(
             choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Shapes)],
             nullable=False,
         )
-        self.mirrored = QComboBox()
-        self.mirrored.addItem("automatic", "auto")
-        self.mirrored.addItem("not", False)
-        self.mirrored.addItem("left to right", "x")
-        self.mirrored.addItem("top to bottom", "y")
+        self.mirrored = choice(
+            {"automatic": "auto", "no": False, "left to right": "x", "top to bottom": "y"}
+        )
         self.add("frame", self.layer_combo.native, "The camera frame or movie with two views.")
         self.add("views", self.layout_combo, "Where the two views lie on the sensor.")
         self.add(

@@ -6,14 +6,12 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QSpinBox, QWidget
 
 from napari_lowdose.parameters import parameter_help
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
-from napari_lowdose.widgets.layer_choice import image_combo
-from napari_lowdose.widgets.parameter_form import ParameterForm
-from napari_lowdose.widgets.patch_size_field import PatchSizeField
+from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, PatchSizeField, choice
+from napari_lowdose.widgets.layers import image_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,18 +70,12 @@ class ReucidForm(ParameterForm):
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.layer_combo = image_combo(layers)
-        self.frames = QComboBox()
-        self.frames.addItem("current frame", False)
-        self.frames.addItem("all frames", True)
+        self.frames = choice({"current frame": False, "all frames": True})
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
-        self.scan_noise = QComboBox()
-        self.scan_noise.addItem("remove", "remove")
-        self.scan_noise.addItem("keep", "keep")
-        self.outliers = QComboBox()
-        self.outliers.addItem("remove", "remove")
-        self.outliers.addItem("keep", "keep")
+        self.scan_noise = choice({"remove": "remove", "keep": "keep"})
+        self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.seed = QSpinBox()
         self.seed.setRange(0, LARGEST_SEED)
         self.with_residual = QCheckBox("add residual layer")

@@ -1,64 +1,80 @@
-"""The two layers that are to be trained on, and what was found out about them."""
+"""The two layers to train on: choice, checks, and registration."""
 
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    QObject,
+    Signal,
+)
 
+from napari_lowdose.engine import Step
 from napari_lowdose.widgets.jobs import Job
-from napari_lowdose.widgets.layer_choice import frame_in_view, most_likely_pair
-from napari_lowdose.widgets.pair_check_job import PairCheckStep, pair_check_steps
-from napari_lowdose.widgets.pair_shift import known_shift
-from napari_lowdose.widgets.register_job import RegisterStep, add_registered, register_steps
-from napari_lowdose.widgets.result_layer import is_result, pixels_of
-from napari_lowdose.widgets.suitable import why_no_pair
+from napari_lowdose.widgets.layers import (
+    frame_in_view,
+    known_shift,
+    most_likely_pair,
+    no_partner,
+    remember_shift,
+    why_no_pair,
+)
+from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
 
 if TYPE_CHECKING:
-    import napari.viewer
+    from collections.abc import Iterator, Mapping
 
+    import napari.viewer
+    from napari.components import LayerList
+
+    from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.pairs.register import Registration
     from napari_lowdose.widgets.jobs import JobRunner
-    from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
-    from napari_lowdose.widgets.pair_card import PairCard
+    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
 
 NEIGHBOURS = (
-    "One movie: neighbouring frames are the pairs. That is right only if little moves from one to "
-    "the next. Each frame is then denoised by itself."
+    "One movie: its neighbouring frames are the pairs. This is valid only if little moves between "
+    "frames. Each frame is then denoised separately."
 )
-GOOD = "Nothing speaks against this pair."
+GOOD = "No problems found."
 Layers = tuple[Image | None, Image | None]
 
 
 class ChosenPair(QObject):
-    """The two layers of the form: they are looked at whenever they change.
+    """The two layers of the form, which are checked whenever they change.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     form : Noise2NoiseForm
     card : PairCard
-        Where it is said what was found.
+        Shows the findings.
     runner : JobRunner
-        Looks at the pair as soon as it has nothing else to do.
+        Runs the check as soon as it is idle.
     parent : QObject
 
     Attributes
     ----------
     layers : (Image or None, Image or None)
     running : bool
-        Whether a run is under way: the layers that it is about are then not chosen anew.
+        Whether a run is in progress: the choice of layers is then kept.
     exposures : mapping from str to float
-        What `about_exposures` tells of the first exposure; empty as long as it is not known.
+        Statistics of the first exposure from `about_exposures`; empty until they are known.
     """
 
     chosen = Signal()
-    """A person has made other layers the pair."""
+    """The user has chosen other layers."""
     changed = Signal()
-    """There is something new to say of the pair, or nothing known of it yet."""
+    """The findings on the pair have changed, or are not known yet."""
     checked = Signal()
-    """The pair has been looked at."""
+    """The pair has been checked."""
 
     def __init__(
         self,
@@ -86,9 +102,9 @@ class ChosenPair(QObject):
     # ------------------------------------------------------------ which layers
 
     def reset_choices(self) -> None:
-        """Offer the image layers that there are now."""
+        """Update the choices of image layers."""
         for combo in (self.form.first_combo, self.form.second_combo):
-            with combo.changed.blocked():  # it takes another layer where its own is gone
+            with combo.changed.blocked():  # a combo box whose layer is gone takes another one
                 combo.reset_choices()
         if self.running:
             return
@@ -99,14 +115,14 @@ class ChosenPair(QObject):
         self._take()
 
     def choose(self, first: Image, second: Image) -> None:
-        """Take two layers for the pair."""
+        """Choose two layers as the pair."""
         self._fill_in(first, second)
         self._by_hand = True
         self._chosen()
-        self.form.shift.value = known_shift(first, second)  # it may have become known since
+        self.form.shift.value = known_shift(first, second)  # it may have been measured since
 
     def selection_changed(self, event: Any = None) -> None:
-        """Take the two images that are selected in the layer list, if it is two."""
+        """Choose the two images that are selected in the layer list, if there are two."""
         selected = self.viewer.layers.selection
         chosen = [each for each in self.viewer.layers if each in selected]
         images = [each for each in chosen if isinstance(each, Image)]
@@ -127,7 +143,7 @@ class ChosenPair(QObject):
             self.chosen.emit()
 
     def _take(self) -> bool:
-        """Take the layers of the form for the pair; return whether they are others."""
+        """Use the layers of the form as the pair; return whether they have changed."""
         pair = self.form.first, self.form.second
         if pair[0] is self.layers[0] and pair[1] is self.layers[1]:
             return False
@@ -141,53 +157,53 @@ class ChosenPair(QObject):
         return True
 
     def let_go(self) -> None:
-        """Listen to the layers no more."""
+        """Disconnect from the layers."""
         for layer in {each for each in self.layers if each is not None}:
             layer.events.data.disconnect(self.data_changed)
 
     # --------------------------------------------------------------- its pixels
 
     def data_changed(self, event: Any = None) -> None:
-        """Forget what was known of the pair, and have it looked at."""
+        """Discard the findings on the pair, and check it again."""
         self.form.show_stack(self.is_stack(), self.neighbours())
         self._check_due = True
         self.exposures = {}
         if why := self.why_not():
             self.card.say(why, "refuse")
         elif not self.running:
-            self.card.say("looking at the pair …")
+            self.card.say("checking the pair …")
         self.changed.emit()
 
     def why_not(self) -> str:
-        """Return why no network can be trained on these layers, as far as they tell unread."""
+        """Return why no network can be trained on these layers, judged without reading them."""
         return why_no_pair(*self.layers, self.is_stack())
 
     @property
     def refusal(self) -> str:
-        """Why no network can be trained on the pair; empty if one can, as far as is known."""
+        """Why no network can be trained on the pair; empty if nothing is known against it."""
         return self.why_not() or self.card.refusal
 
     @property
     def is_checked(self) -> bool:
-        """Whether what the card says is about this pair as it is now."""
+        """Whether the card describes the current pair."""
         return bool(self.why_not()) or not self._check_due
 
     def is_stack(self) -> bool:
-        """Whether there are frames to choose from."""
+        """Whether the first layer is a stack of frames."""
         first = self.layers[0]
         return first is not None and not first.rgb and pixels_of(first).ndim > 2
 
     def neighbours(self) -> bool:
-        """Whether it is one movie, whose neighbouring frames are the pairs."""
+        """Whether the pair is one movie, whose neighbouring frames are the pairs."""
         return self.layers[0] is self.layers[1] and self.is_stack()
 
     def pixels(self) -> tuple[Any, Any]:
-        """Return the two arrays, as they are trained on."""
+        """Return the two arrays for training."""
         first, second = (pixels_of(layer) for layer in self.layers if layer is not None)
         return (first[:-1], second[1:]) if self.neighbours() else (first, second)
 
     def frame(self) -> tuple[int, ...]:
-        """Return which pair of a stack of pairs is in view."""
+        """Return the index of the pair in view, in a stack of pairs."""
         first = self.layers[0]
         if first is None or not self.is_stack():
             return ()
@@ -199,7 +215,7 @@ class ChosenPair(QObject):
     # ---------------------------------------------------------------- the check
 
     def check(self) -> None:
-        """Look at the pair; if a job is under way, after it."""
+        """Check the pair, after any running job."""
         if not self._check_due or self.running or self.runner.busy or self.why_not():
             return
         self._check_due = False
@@ -223,7 +239,7 @@ class ChosenPair(QObject):
     def _check_ended(self, job: Job) -> None:
         if job.outcome == "failed":
             self.card.say(str(job.error), "warn")
-        elif job.outcome == "stopped":  # by a run, and it stays due until after that
+        elif job.outcome == "stopped":  # by a run: check again afterwards
             self._check_due = True
         if self.is_checked:
             self.checked.emit()
@@ -231,7 +247,7 @@ class ChosenPair(QObject):
     # ------------------------------------------------------------- registering
 
     def register(self) -> None:
-        """Make two layers in register out of the chosen pair, and choose them."""
+        """Register the chosen pair, and choose the two new layers."""
         first, second = self.layers
         if first is None or second is None or self.running:
             return
@@ -249,3 +265,125 @@ class ChosenPair(QObject):
         self.card.register_button.setEnabled(True)
         if job.outcome == "failed":
             self.card.say(str(job.error), "warn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairCheckStep(Step):
+    """Findings on a pair.
+
+    Attributes
+    ----------
+    notes : tuple of PairNote
+    exposures : mapping from str to float
+        Statistics of the first exposure from `about_exposures`; empty if it is unusable.
+    """
+
+    notes: tuple[PairNote, ...]
+    exposures: dict[str, float] = field(default_factory=dict)
+
+
+def pair_check_steps(
+    first: Any,
+    second: Any,
+    shift: tuple[float, float],
+    files: Mapping[str, str | None] | None = None,
+) -> Iterator[PairCheckStep]:
+    """Check a pair; only a few frames of lazy arrays (dask) are read.
+
+    Parameters
+    ----------
+    first, second : (..., Y, X) array
+    shift : (float, float)
+        Known shift (dy, dx) of the second exposure against the first, pixels.
+    files : mapping from str to str, optional
+        File of each layer, by the name of the layer.
+    """
+    from napari_lowdose.noise2noise.exposure_statistics import about_exposures
+    from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair
+
+    results = [name for name, path in (files or {}).items() if _is_result_file(path)]
+    notes = [PairNote("refuse", no_partner(name), "result") for name in results]
+    notes += [
+        # A smooth partner may be intended in a script; here it is most likely a mistake
+        replace(note, level="refuse") if note.kind == "smooth" else note
+        for note in check_pair(first, second, shift)
+    ]
+    notes.sort(key=lambda note: note.level != "refuse")
+    unusable = any(note.kind in ("unusable", "shape") for note in notes)
+    about = {} if unusable else about_exposures(np.asarray(first[(0,) * (first.ndim - 2)]))
+    found = PairCheckStep(fraction=0.5, message="pair checked", notes=tuple(notes), exposures=about)
+    yield found
+    # While the user reads the notes, so that the first preview comes sooner
+    from napari_lowdose.noise2noise.training import warm_up
+
+    warm_up()
+    yield replace(found, fraction=1.0)
+
+
+def _is_result_file(path: str | None) -> bool:
+    """Whether a TIFF was denoised by this package, according to its metadata."""
+    from napari_lowdose.io.tiff import read_tiff
+
+    if path is None or Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return False
+    with suppress(OSError, ValueError):  # a folder, or a compression that needs another reader
+        return any("engine" in record for record in read_tiff(path).history)
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterStep(Step):
+    """Two registered exposures.
+
+    Attributes
+    ----------
+    first, second : (..., Y, X) arrays
+        Cropped to the common area; lazy if the input was lazy.
+    registration : Registration
+    """
+
+    first: Any
+    second: Any
+    registration: Registration
+
+
+def register_steps(first: Any, second: Any) -> Iterator[RegisterStep]:
+    """Register two arrays; only a few frames of lazy arrays (dask) are read."""
+    from napari_lowdose.pairs.register import register_pair
+
+    one, other, registration = register_pair(first, second)
+    yield RegisterStep(
+        fraction=1, message="registered", first=one, second=other, registration=registration
+    )
+
+
+def add_registered(
+    layers: LayerList, first: Image, second: Image, step: RegisterStep
+) -> tuple[Image, Image]:
+    """Add two registered arrays as layers, aligned with the first layer.
+
+    Parameters
+    ----------
+    layers : LayerList
+    first, second : Image
+        The layers before registration.
+    step : RegisterStep
+
+    Returns
+    -------
+    (Image, Image)
+    """
+    whole, left = step.registration.whole, step.registration.fraction
+    corner = (float(max(0, -whole[0])), float(max(0, -whole[1])))
+    behind = (corner[0] - left[0], corner[1] - left[1])
+    made = []
+    for layer, data, origin in ((first, step.first, corner), (second, step.second, behind)):
+        place = placement(first, data.ndim, origin) | {"colormap": layer.colormap}
+        name = f"{layer.name} registered"
+        made.append(
+            Image(data, name=name, multiscale=False, contrast_limits=layer.contrast_limits, **place)
+        )
+        layers.append(made[-1])
+    remember_shift(made[0], made[1], left)
+    first.visible = second.visible = False
+    return made[0], made[1]

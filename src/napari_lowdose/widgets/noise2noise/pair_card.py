@@ -1,11 +1,14 @@
-"""The card that says what a pair must be, and what was found out about the chosen one."""
+"""The card that explains what a pair is, and lists the findings on the chosen one."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    Qt,
+    Signal,
+)
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -20,12 +23,13 @@ WHAT_A_PAIR_IS = (
 SIGNS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
 COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#2fbf71"}
 
-# Warnings of what the exposures are like.  Others, such as a shift, are mended first.
+# Warnings about properties of the exposures, which do not prevent a training that was started
+# by a right-click.  Others, such as a shift, can be corrected first.
 BEARABLE = ("pixels", "moved", "common noise", "correlated noise")
 
 
 class PairCard(QFrame):
-    """Plain words on pairs, and below them the findings.
+    """An explanation of pairs, with the findings below.
 
     Parameters
     ----------
@@ -33,7 +37,7 @@ class PairCard(QFrame):
     """
 
     register_asked = Signal()
-    """The person wants the two brought into register."""
+    """The user wants to register the pair."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,9 +49,9 @@ class PairCard(QFrame):
         self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.register_button = QPushButton("Register")
         self.register_button.setToolTip(
-            "<qt>Make two new layers, cut at whole pixels to what both show, and choose them. What "
-            "is left of the shift, a fraction of a pixel, is respected in the training; no noisy "
-            "pixel is interpolated.</qt>"
+            "<qt>Make two new layers, cropped at whole pixels to the common area, and choose them. "
+            "The training accounts for the remaining fraction of a pixel; noisy pixels are never "
+            "interpolated.</qt>"
         )
         self.register_button.clicked.connect(self.register_asked)
         layout = QVBoxLayout(self)
@@ -60,12 +64,12 @@ class PairCard(QFrame):
 
     @property
     def refusal(self) -> str:
-        """Why no network can be trained on this pair; empty if one can, as far as is known."""
+        """Why no network can be trained on this pair; empty if nothing is known against it."""
         return next((note.message for note in self.notes if note.level == "refuse"), "")
 
     @property
     def objection(self) -> str:
-        """What a person is to decide before a training; empty if there is nothing of the kind."""
+        """The first finding that needs a decision before a training; empty if there is none."""
         return next(
             (
                 note.message
@@ -76,10 +80,10 @@ class PairCard(QFrame):
         )
 
     def say(self, text: str, level: str = "note", notes: Sequence[PairNote] = ()) -> None:
-        """Show one sentence, and below it what the checks found."""
+        """Show a sentence, with the findings of the checks below."""
         self.notes = tuple(notes)
-        said = [(level, text)] if text else []
-        self._show(said + [(note.level, note.message) for note in self.notes])
+        lines = [(level, text)] if text else []
+        self._show(lines + [(note.level, note.message) for note in self.notes])
 
     def _show(self, lines: list[tuple[str, str]]) -> None:
         rows = [

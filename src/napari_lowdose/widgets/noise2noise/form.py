@@ -10,12 +10,15 @@ from superqt import QCollapsible
 
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.parameters import parameter_help
-from napari_lowdose.widgets.automatic_field import AutomaticSpinBox
-from napari_lowdose.widgets.layer_choice import image_combo
-from napari_lowdose.widgets.parameter_form import ParameterForm
-from napari_lowdose.widgets.reucid_form import LARGEST_SEED
-from napari_lowdose.widgets.shift_field import ShiftField
-from napari_lowdose.widgets.stop_field import StopField
+from napari_lowdose.widgets.fields import (
+    AutomaticSpinBox,
+    ParameterForm,
+    ShiftField,
+    StopField,
+    choice,
+)
+from napari_lowdose.widgets.layers import image_combo
+from napari_lowdose.widgets.reucid.form import LARGEST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,33 +26,33 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 STOP_HELP = (
-    "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after so "
-    "many seconds. <b>epochs</b>: after so many passes over the pair. Stop ends it at any time, "
-    "and nothing is lost by that: the best network so far is kept.</qt>"
+    "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
+    "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
+    "training at any time and keeps the best network so far.</qt>"
 )
 
 
 class Noise2NoiseForm(ParameterForm):
-    """What a person chooses before a training.
+    """The pair of layers and the parameters of a training.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Where the image layers come from; read again at every `reset_choices`.
+        Source of the image layers; read again at every `reset_choices`.
     parent : QWidget, optional
     """
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.first_combo, self.second_combo = image_combo(layers), image_combo(layers)
-        self.preset = _choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
+        self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
         self.every = QSpinBox()
         self.every.setRange(1, 10**6)
         self.every.setSpecialValueText("every pair")
         self.every.setPrefix("every ")
         self.every.setSuffix(". pair")
-        self.frames = _choice({"current frame": False, "all frames": True})
+        self.frames = choice({"current frame": False, "all frames": True})
         self.frames.setCurrentIndex(1)
         self.with_disagreement = QCheckBox("disagreement")
         self.with_residual = QCheckBox("residual")
@@ -60,21 +63,21 @@ class Noise2NoiseForm(ParameterForm):
         self.add("first", self.first_combo.native, "The image layer of the first exposure.")
         self.add("second", self.second_combo.native, "The image layer of the second exposure.")
         self.add("train on", self.every, help_on["every"])
-        self.add("denoise", self.frames, "Of a stack of pairs: the one that is shown, or all.")
+        self.add("denoise", self.frames, "Denoise the pair in view, or all pairs of the stack.")
         self.add("preset", self.preset, help_on["preset"])
         self.add("stop by", self.stop, STOP_HELP)
         self._add_advanced(help_on)
         self.with_disagreement.setToolTip(
-            "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures tell "
-            "different things, and the result is not to be trusted.</qt>"
+            "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures "
+            "disagree, and the result is unreliable.</qt>"
         )
-        self.with_residual.setToolTip("A hidden layer: what was taken away from the first.")
+        self.with_residual.setToolTip("A hidden layer with the first exposure minus the result.")
         also = QWidget()
         row = QHBoxLayout(also)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.with_disagreement)
         row.addWidget(self.with_residual)
-        self.add("also add", also, "Layers to add at the end, hidden.")
+        self.add("also add", also, "Hidden layers to add at the end.")
         self.show_stack(False, False)
 
     @property
@@ -91,7 +94,7 @@ class Noise2NoiseForm(ParameterForm):
 
     @property
     def all_frames(self) -> bool:
-        """Whether every pair of a stack of pairs is to be denoised."""
+        """Whether to denoise every pair of a stack."""
         return bool(self.frames.currentData())
 
     def parameters(self) -> Noise2Noise:
@@ -100,7 +103,7 @@ class Noise2NoiseForm(ParameterForm):
         Raises
         ------
         ValueError
-            If they do not make sense together.
+            If the parameters are invalid.
         """
         whole: dict[str, Any] = {
             name: None if (number := field.number()) is None else int(number)
@@ -124,13 +127,13 @@ class Noise2NoiseForm(ParameterForm):
         )
 
     def show_stack(self, stack: bool, neighbours: bool) -> None:
-        """Offer what makes sense for stacks of frames only; `neighbours` are pairs of one stack."""
+        """Show the fields for stacks; with `neighbours`, frames of one stack are the pairs."""
         self.show_field(self.every, stack)
         self.show_field(self.frames, stack)
         self._advanced_form.show_field(self.use, not neighbours)
 
     def _add_advanced(self, help_on: dict[str, str]) -> None:
-        self.use = _choice({"both exposures": "both", "the first only": "first"})
+        self.use = choice({"both exposures": "both", "the first only": "first"})
         self.normalise = QCheckBox("0 to 1, as in the paper")
         self.shift = ShiftField()
         self.batch_size = AutomaticSpinBox(maximum=4096)
@@ -159,10 +162,3 @@ class Noise2NoiseForm(ParameterForm):
             if (layout := part.layout()) is not None:
                 layout.setContentsMargins(0, 4 * (part is not self.advanced), 0, 0)
         self._layout.addRow(self.advanced)
-
-
-def _choice(items: dict[str, Any]) -> QComboBox:
-    box = QComboBox()
-    for label, value in items.items():
-        box.addItem(label, value)
-    return box

@@ -1,4 +1,4 @@
-"""The estimate of the PSF width and of the patch size, as steps for the job runner."""
+"""Patch sizes of a layer: estimated for display, and remembered until its data change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from napari_lowdose.engine import Step, map_yields
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.psf_width import psf_width
 from napari_lowdose.reucid.stack_patch_sizes import StackReucid, find_patch_sizes
-from napari_lowdose.widgets.layer_choice import frame_in_view
-from napari_lowdose.widgets.layer_file import axis_names, channel_axis
+from napari_lowdose.widgets.layers import axis_names, channel_axis, frame_in_view
 from napari_lowdose.widgets.result_layer import pixels_of
 
 if TYPE_CHECKING:
@@ -22,16 +21,17 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
 
+    from napari_lowdose.frames import Index
     from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
-EVERY = 16  # pixels: of two frames every so many tell whether a stack has changed
-# What is shown: "psf" is quick, and "auto" follows.
+EVERY = 16  # pixels: sampling of two frames, to detect that a stack has changed
+# Estimated for display: "psf" is fast and comes first.
 MODES: tuple[Literal["psf", "auto"], ...] = ("psf", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PsfWidthStep(Step):
-    """The PSF width is known.
+    """An estimate of the PSF width.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class PsfWidthStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchSizesStep(Step):
-    """The patch sizes of a stack are known, for one way to choose them.
+    """Patch sizes of a stack, for one mode of choosing them.
 
     Attributes
     ----------
     sizes : StackPatchSizes
     engine : Reucid
-        With that way.
+        Engine with this mode as its `patch_size`.
     """
 
     sizes: StackPatchSizes
@@ -58,13 +58,13 @@ class PatchSizesStep(Step):
 
 
 class KnownPatchSizes:
-    """The patch sizes of the stack in one layer, as long as its data stay as they are."""
+    """Known patch sizes of the stack in one layer, until its data change."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, Reucid], StackPatchSizes] = {}
 
     def forget(self) -> None:
-        """Forget all: the data have changed."""
+        """Forget everything, because the data have changed."""
         self._known.clear()
 
     def of(self, layer: Image, engine: Reucid) -> StackPatchSizes | None:
@@ -72,21 +72,21 @@ class KnownPatchSizes:
         return self._known.get(_key(layer, engine)) if is_stack(layer, engine) else None
 
     def remember(self, layer: Image, engine: Reucid, sizes: StackPatchSizes | None) -> None:
-        """Keep what was found."""
+        """Keep the patch sizes found."""
         if sizes is not None and is_stack(layer, engine):
             self._known[_key(layer, engine)] = sizes
 
     def widths(
         self, layer: Image, engine: Reucid, frame: tuple[int, ...]
     ) -> tuple[int | None, int | None]:
-        """Return the PSF width and what "auto" comes to for `frame`, where they are known."""
+        """Return the PSF width and the automatic patch size of `frame`; None if unknown."""
         known = (self.of(layer, replace(engine, patch_size=mode)) for mode in MODES)
         sizes = (None if each is None else each.at(frame) for each in known)
         psf, automatic = (None if size is None else size.width for size in sizes)
         return psf, automatic
 
     def steps(self, layer: Image, dims: Dims, engine: Reucid) -> Iterator[Step]:
-        """Yield the estimate for the frame in view, or for the stack that it belongs to."""
+        """Estimate for the frame in view, or for its stack."""
         if not is_stack(layer, engine):
             return psf_width_steps(pixels_of(layer)[frame_in_view(dims, layer)])
         of = of_stack(replace(engine, patch_size="auto"), layer)
@@ -95,13 +95,13 @@ class KnownPatchSizes:
 
 
 def psf_width_steps(frame: Any) -> Iterator[PsfWidthStep]:
-    """Yield the estimate for one (Y, X) frame, which is read (dask) only now."""
+    """Estimate the PSF width of one (Y, X) frame, which may be lazy (dask)."""
     width = psf_width(np.asarray(frame))
     yield PsfWidthStep(fraction=1, message=f"PSF width {width} px", psf_width=width)
 
 
 def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
-    """Yield what the frames of a stack get, with "psf" and with "auto"."""
+    """Find the patch sizes of a stack, for "psf" and for "auto"."""
     for part, mode in enumerate(MODES):
         engine = replace(of.engine, patch_size=mode)
         search = find_patch_sizes(engine, of.stack, of.channel_axis, of.may_guess)
@@ -113,18 +113,18 @@ def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
 
 
 def is_stack(layer: Image, engine: Any) -> bool:
-    """Whether `layer` is a stack of frames, of which several decide what `engine` does."""
+    """Whether `layer` is a stack, whose frames share decisions of `engine`."""
     return isinstance(engine, Reucid) and pixels_of(layer).ndim > 2
 
 
 def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
-    # How much is done at once changes nothing of the patch size.
+    # These parameters do not influence the patch size.
     alike = replace(engine, n_stacks=None, memory_limit=None, keep=None)
     return id(layer), fingerprint(pixels_of(layer)), alike
 
 
 def fingerprint(stack: Any) -> int:
-    """Return a number that changes as a stack in memory is changed in place, most likely."""
+    """Return a checksum that most likely changes if a stack in memory is changed in place."""
     if not isinstance(stack, np.ndarray):
         return 0
     ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, EVERY))]
@@ -132,9 +132,9 @@ def fingerprint(stack: Any) -> int:
 
 
 def of_stack(
-    engine: Reucid, layer: Image, frame: tuple[int, ...] = (), sizes: StackPatchSizes | None = None
+    engine: Reucid, layer: Image, frame: Index = (), sizes: StackPatchSizes | None = None
 ) -> StackReucid | None:
-    """Return REUCID for a stack of frames; None where the frames have nothing to decide."""
+    """Return REUCID for a stack of frames; None for a single image or a fixed patch size."""
     stack = pixels_of(layer)
     if stack.ndim < 3 or not isinstance(engine, Reucid) or isinstance(engine.patch_size, int):
         return None

@@ -1,0 +1,346 @@
+"""Image layers: choice, frame in view, file, axes, pixel size, and validation."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from magicgui.widgets import ComboBox
+from napari.layers import Image
+
+from napari_lowdose.noise2noise import pixel_size_warning
+from napari_lowdose.widgets.result_layer import is_result, pixels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from napari.components import Dims, LayerList
+
+    from napari_lowdose.noise2noise import Noise2NoiseModel
+
+
+def image_combo(layers: Iterable[Any]) -> ComboBox:
+    """Return a choice of the image layers; they are read again at every `reset_choices`.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+
+    Returns
+    -------
+    magicgui.widgets.ComboBox
+    """
+    return ComboBox(
+        choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Image)],
+        nullable=False,
+    )
+
+
+def most_likely_layer(layers: LayerList) -> Image | None:
+    """Return what a person most likely wants to denoise: what is active, or on top.
+
+    Parameters
+    ----------
+    layers : LayerList
+
+    Returns
+    -------
+    Image or None
+        A result only where there is nothing else.
+    """
+    images = _images(layers)
+    active = layers.selection.active
+    if active in images:
+        return active
+    return next((layer for layer in reversed(images) if layer.visible), (images or [None])[-1])
+
+
+def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
+    """Return the two exposures of one scene that a person most likely means.
+
+    Parameters
+    ----------
+    layers : LayerList
+
+    Returns
+    -------
+    (Image or None, Image or None)
+        First and second: two layers that are selected, or else the topmost two visible ones of
+        one shape; the lower one first.  Twice the same where there is one image only.
+    """
+    images = _images(layers)
+    selected = [layer for layer in images if layer in layers.selection]
+    if len(selected) == 2:
+        return selected[0], selected[1]
+    seen = [layer for layer in images if layer.visible] or images
+    for n, second in reversed(list(enumerate(seen))):
+        for first in reversed(seen[:n]):
+            if _shape(first) == _shape(second) and first.rgb == second.rgb:
+                return first, second
+    if len(images) > 1:
+        return images[-2], images[-1]
+    return (images[0], images[0]) if images else (None, None)
+
+
+def frame_in_view(dims: Dims, layer: Image) -> tuple[int, ...]:
+    """Return which frame of `layer` is in view, or is nearest to what is: its index."""
+    shape = _shape(layer)[:-2]
+    position = _position(dims, layer)
+    return tuple(
+        int(np.clip(np.round(at), 0, n - 1)) for at, n in zip(position, shape, strict=True)
+    )
+
+
+def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
+    """Return why what the canvas shows of `layer` cannot be denoised, in one sentence.
+
+    Parameters
+    ----------
+    dims : Dims
+    layer : Image
+    all_frames : bool
+        Whether all frames are meant, or the one in view.
+
+    Returns
+    -------
+    str
+        Empty where the last two axes of the layer are on the canvas, whichever of them is
+        vertical: they are its frames.
+    """
+    ndim = len(_shape(layer))
+    if ndim < 3:
+        return ""
+    name = f"'{layer.name}'"
+    if dims.ndisplay == 3:
+        if all_frames:
+            return ""
+        return f"{name} is shown in 3D: switch to 2D to choose a frame of it, or take all frames."
+    offset = dims.ndim - ndim
+    shown = sorted([axis - offset for axis in dims.order if axis >= offset][-2:])
+    if shown != [ndim - 2, ndim - 1]:
+        one, other = shown
+        return (
+            f"{name} is seen along another axis: on the canvas are its axes {one} and {other}, and "
+            f"its frames are axes {ndim - 2} and {ndim - 1}. Roll the dimensions back, or, where a "
+            f"frame is what you see, add it again as "
+            f"np.moveaxis(layer.data, ({one}, {other}), (-2, -1))."
+        )
+    if all_frames:
+        return ""
+    position = _position(dims, layer)
+    inside = all(0 <= np.round(at) < n for at, n in zip(position, _shape(layer)[:-2], strict=True))
+    return "" if inside else f"{name} has no frame at this position of the sliders: move them."
+
+
+def _position(dims: Dims, layer: Image) -> list[float]:
+    """Return where the sliders are along the leading axes of `layer`, in its pixels.
+
+    As napari has it, which cuts a layer that is rotated out of the canvas as if it were not.
+    """
+    n_leading = len(_shape(layer)) - 2
+    point = [*dims.point[-n_leading - 2 : -2], 0.0, 0.0]
+    return [float(at) for at in layer.world_to_data(point)[:n_leading]]
+
+
+def _images(layers: LayerList) -> list[Image]:
+    images = [layer for layer in layers if isinstance(layer, Image)]
+    return [layer for layer in images if not is_result(layer)] or images
+
+
+def _shape(layer: Image) -> tuple[int, ...]:
+    return tuple(pixels_of(layer).shape)
+
+
+ONE_LAYER = "Choose two different layers: an image that is its own partner teaches nothing."
+
+
+def validation_error(layer: Image | None) -> str:
+    """Return why `layer` cannot be denoised and what to do, in one sentence; empty if it can.
+
+    Parameters
+    ----------
+    layer : Image or None
+        None if no image layer is there.
+    """
+    if layer is None:
+        return "Open an image first: there is no image layer to denoise (labels are not images)."
+    name = f"'{layer.name}'"
+    if layer.rgb:
+        return f"{name} is a colour image: split its channels first (right-click, Split RGB)."
+    dtype = np.dtype(layer.dtype)
+    if dtype == np.bool_:
+        return f"{name} is a mask (boolean): choose the image that it was made from."
+    if np.issubdtype(dtype, np.complexfloating):
+        return f"{name} is complex: denoise its real and imaginary part, or its modulus."
+    return ""
+
+
+def why_no_pair(first: Image | None, second: Image | None, movie: bool) -> str:
+    """Return why two layers are no pair to train on, in one sentence; empty if they may be one.
+
+    Parameters
+    ----------
+    first, second : Image or None
+    movie : bool
+        Whether `first` has frames: twice the same movie is a pair, of neighbouring frames.
+    """
+    if first is None or second is None:
+        return "Open the two exposures first: they are to be image layers."
+    if why := validation_error(first) or validation_error(second):
+        return why
+    for layer in (first, second):
+        if is_result(layer):
+            return no_partner(layer.name)
+    return ONE_LAYER if first is second and not movie else ""
+
+
+def no_partner(name: str) -> str:
+    """Return why a result is no exposure."""
+    return f"'{name}' is a result: choose two raw exposures."
+
+
+def denoised_again(layer: Image) -> str:
+    """Return a warning if `layer` is a result already, or belongs to one; else nothing."""
+    if not is_result(layer):
+        return ""
+    return (
+        f"'{layer.name}' is a result already: to denoise it again takes away detail, and its noise "
+        "is no longer that of an exposure; choose the raw image."
+    )
+
+
+TIFF = (".tif", ".tiff")
+CHANNEL = ("c", "ch", "channel", "channels", "wavelength")
+EVERY = 64  # rows: every so many of the first frame are compared with the file
+
+
+def file_of(layer: Image | None) -> str | None:
+    """Return the file whose pixels `layer` shows, all of them and as they are.
+
+    A layer keeps the path that it was loaded from, whatever becomes of its data.
+
+    Parameters
+    ----------
+    layer : Image or None
+
+    Returns
+    -------
+    str or None
+        None where there is no single file (a folder, a stack of several files), or where
+        the data were cropped or replaced since.  Of a TIFF, shape, dtype and a few rows are
+        compared; of other formats nothing can be known without reading them again.
+    """
+    path = layer.source.path if layer is not None else None
+    if layer is None or path is None or not Path(path).is_file():
+        return None
+    tiff = Path(path).suffix.lower() in TIFF
+    return str(path) if not tiff or _shows(pixels_of(layer), path) else None
+
+
+def axis_names(layer: Image) -> tuple[str, ...]:
+    """Return what the axes of `layer` are called, in lower case; empty where nobody has said.
+
+    Parameters
+    ----------
+    layer : Image
+
+    Returns
+    -------
+    tuple of str
+        The labels of the layer; where napari made them up (-3, -2, -1), the axes of the TIFF
+        that it shows the whole of.
+    """
+    labels = tuple(str(label).strip().lower() for label in layer.axis_labels)
+    path = None if any(map(_is_name, labels)) else file_of(layer)
+    if path is not None and Path(path).suffix.lower() in TIFF:
+        with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
+            labels = tuple(file.series[0].axes.lower())
+    names = tuple(label if _is_name(label) else "" for label in labels)
+    return names if len(names) == layer.ndim else ("",) * layer.ndim
+
+
+def channel_axis(names: Sequence[str]) -> int | None:
+    """Return the leading axis whose frames are channels, by its name; None if there is none."""
+    return next((n for n, name in enumerate(names[:-2]) if name in CHANNEL), None)
+
+
+def _is_name(label: str) -> bool:
+    return label[:1].isalpha() and label not in ("q", "i")  # tifffile's for axes unknown
+
+
+def _shows(data: Any, path: str) -> bool:
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            if series.shape != data.shape or series.dtype != data.dtype:
+                return False
+            mappable = series.dataoffset is not None
+        if not mappable or not isinstance(data, np.ndarray):
+            return True
+        rows: tuple[Any, ...] = (*(0,) * (data.ndim - 2), slice(None, None, EVERY))
+        return bool((tifffile.memmap(path, mode="r")[rows] == data[rows]).all())
+    except Exception:  # tifffile raises anything at all on a damaged file
+        return False
+
+
+SOME_UNIT = "units"  # a scale without a unit can still be compared with another one
+NOT_KNOWN = (
+    "the pixel size that this network was trained at is not known: it fits images of the same "
+    "pixel size only."
+)
+
+
+def layer_pixel_size(layer: Image) -> tuple[tuple[float, float] | None, str | None]:
+    """Return height and width of a pixel, and their unit; (None, None) if nobody said.
+
+    Parameters
+    ----------
+    layer : Image
+    """
+    height, width = (abs(float(each)) for each in layer.scale[-2:])
+    unit = f"{layer.units[-1]:~}" if layer.units else ""
+    if unit not in ("", "px", "pix", "pixel"):
+        return (height, width), unit
+    return (None, None) if height == width == 1 else ((height, width), SOME_UNIT)
+
+
+def pixel_size_note(model: Noise2NoiseModel, layer: Image) -> str:
+    """Return a warning if a network and a layer do not have, or may not have, one pixel size.
+
+    Parameters
+    ----------
+    model : Noise2NoiseModel
+    layer : Image
+
+    Returns
+    -------
+    str
+        Empty if they agree, or if the layer does not say.
+    """
+    size, unit = layer_pixel_size(layer)
+    if size is None:
+        return ""
+    if model.pixel_size is None:
+        return NOT_KNOWN
+    return pixel_size_warning(model, size, unit) or ""
+
+
+SHIFT_KEY = "napari-lowdose pair"
+
+
+def remember_shift(first: Image, second: Image, shift: tuple[float, float]) -> None:
+    """Write into the metadata of `second` by how many pixels its scene lies off that of `first`."""
+    second.metadata[SHIFT_KEY] = {"first": first.name, "shift": [float(each) for each in shift]}
+
+
+def known_shift(first: Image, second: Image) -> tuple[float, float]:
+    """Return the shift (dy, dx) of `second` against `first`, pixels; zero if nothing is known."""
+    for one, other, sign in ((first, second, 1), (second, first, -1)):
+        known = other.metadata.get(SHIFT_KEY, {})
+        if known.get("first") == one.name:
+            dy, dx = known["shift"]
+            return sign * float(dy), sign * float(dx)
+    return 0.0, 0.0
