@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_lowdose import Reucid, StackStep, metrics
+from napari_lowdose import Reucid, StackStep, denoise_steps, metrics
 from training.labels import best_in_hindsight, contributions, error_of_choice
 from training.noise import add_noise, peak_electrons
 from training.specimens import specimen
@@ -31,7 +31,7 @@ def main() -> None:
             rows = []
             for draw in range(DRAWS):
                 image = add_noise(truth, np.random.default_rng([draw, dose]), peak=peak)
-                last = list(Reucid(patch_size="psf", n_stacks=1).steps(image))[-1]
+                last = list(denoise_steps(image, Reucid(patch_size="psf", n_stacks=1)))[-1]
                 assert isinstance(last, StackStep)
                 error = error_of_choice(truth, *contributions(image, last.eigenpatches))
                 best = 10 * np.log10(top**2 / error(best_in_hindsight(error)))

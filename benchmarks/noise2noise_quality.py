@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pairs import NoisyPair, best_gain, eb3_pair, stem_pair
-from napari_lowdose import Noise2Noise, TrainingStep, denoise
+from napari_lowdose import Noise2Noise, TrainingStep, denoise, denoise_steps
 
 RIVALS = Path(__file__).parent / "rivals"
 
@@ -29,7 +29,7 @@ def ours(pair: NoisyPair, seconds: float, **parameters) -> None:
     begun, n_steps, image, preview = time.perf_counter(), 0, None, None
     engine = Noise2Noise(preset="fast", time_budget=seconds, **parameters)
     gain = None
-    for step in engine.steps((pair.first, pair.second)):
+    for step in denoise_steps((pair.first, pair.second), engine):
         if isinstance(step, TrainingStep):
             n_steps, gain = step.n_steps, step.gain or gain
             if step.image is not None and preview is None:

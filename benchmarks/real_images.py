@@ -32,7 +32,7 @@ import numpy as np
 from skimage.io import imsave
 
 from benchmarks.shared_data import ROOT, shared
-from napari_lowdose import Reucid, StackStep
+from napari_lowdose import Reucid, StackStep, denoise_steps
 
 FIGURES = Path(__file__).parent / "figures"
 MOVIES = ("repeats/scmos_eb3_20x512x512", "repeats/stem_abf_5x512x256")
@@ -90,7 +90,7 @@ def main() -> None:
     for name, image in images().items():
         clean = {}
         for variant, engine in VARIANTS.items():
-            last = list(engine.steps(image))[-1]
+            last = list(denoise_steps(image, engine))[-1]
             assert isinstance(last, StackStep)
             clean[variant] = last.image
             residual = image - last.image

@@ -12,7 +12,7 @@ from skimage.io import imread
 
 from benchmarks.reucid_quality import noisy
 from benchmarks.shared_data import ROOT, shared, sim_stem
-from napari_lowdose import Reucid, StackStep, metrics
+from napari_lowdose import Reucid, StackStep, denoise_steps, metrics
 
 
 def scenes() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -41,7 +41,7 @@ def main() -> None:
     for name, (truth, image) in scenes().items():
         found = {}
         for patch in ("psf", "wide", "auto"):
-            last = list(Reucid(patch_size=patch, n_stacks=1).steps(image))[-1]
+            last = list(denoise_steps(image, Reucid(patch_size=patch, n_stacks=1)))[-1]
             assert isinstance(last, StackStep)
             psnr = metrics.psnr(truth, last.image, data_range=float(np.ptp(truth)))
             found[patch] = psnr, last.patch_size

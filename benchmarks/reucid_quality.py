@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.shared_data import sim_stem
-from napari_lowdose import Reucid, StackStep, denoise, metrics
+from napari_lowdose import Reucid, StackStep, denoise, denoise_steps, metrics
 from training.labels import (
     Decomposition,
     best_in_hindsight,
@@ -90,12 +90,12 @@ def measure(truth: np.ndarray, image: np.ndarray, *, bm3d: bool) -> dict[str, fl
     def of_choice(kept: np.ndarray) -> float:
         return float(10 * np.log10(float(truth.max()) ** 2 / error(kept)))
 
-    steps = list(Reucid(patch_size="psf", n_stacks=1).steps(image))
+    steps = list(denoise_steps(image, Reucid(patch_size="psf", n_stacks=1)))
     last = steps[-1]
     assert isinstance(last, StackStep)
     stack = Decomposition(last.singular_values, last.eigenpatches, last.noise_floor)
     error = error_of_choice(truth, *contributions(image, stack.eigenpatches))
-    auto = list(Reucid(n_stacks=1).steps(image))[-1]
+    auto = list(denoise_steps(image, Reucid(n_stacks=1)))[-1]
     assert isinstance(auto, StackStep)
     result = {
         "input": psnr(image),

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.reucid_quality import CROP, LEVELS, noisy
 from benchmarks.shared_data import sim_stem
-from napari_lowdose import Reucid, StackStep, metrics
+from napari_lowdose import Reucid, StackStep, denoise_steps, metrics
 from training.labels import contributions
 
 
@@ -22,7 +22,7 @@ def main() -> None:
         truth = whole[:CROP, :CROP]
         for db in LEVELS:
             image = noisy(truth, db, 0.0, np.random.default_rng(db))
-            last = list(Reucid(patch_size="psf", n_stacks=1).steps(image))[-1]
+            last = list(denoise_steps(image, Reucid(patch_size="psf", n_stacks=1)))[-1]
             assert isinstance(last, StackStep)
             offset, parts = contributions(image, last.eigenpatches)
             prefixes = offset + np.cumsum(parts, axis=0)

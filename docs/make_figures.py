@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from napari_lowdose import Noise2Noise, Reucid, StackStep, TrainingStep, metrics
+from napari_lowdose import Noise2Noise, Reucid, StackStep, TrainingStep, denoise_steps, metrics
 from napari_lowdose.samples import PIXEL_SIZE, stem_low_dose, stem_pair
 
 mpl.use("Agg")
@@ -85,7 +85,7 @@ def noise2noise(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> Non
     def psnr(image: np.ndarray) -> str:
         return f"{metrics.psnr(truth, image, data_range=top):.1f} dB"
 
-    steps = list(Noise2Noise(preset="fast", time_budget=30).steps((first, second)))
+    steps = list(denoise_steps((first, second), Noise2Noise(preset="fast", time_budget=30)))
     training = [step for step in steps if isinstance(step, TrainingStep)]
     last = steps[-1]
     limits = (0.0, 0.8 * top)
@@ -115,7 +115,7 @@ def noise2noise(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> Non
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     noisy, truth = stem_low_dose()
-    last = list(Reucid(patch_size="psf", n_stacks=1).steps(noisy))[-1]
+    last = list(denoise_steps(noisy, Reucid(patch_size="psf", n_stacks=1)))[-1]
     assert isinstance(last, StackStep)
     before_after(noisy, truth, last)
     stages(noisy, last)

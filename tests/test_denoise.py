@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from napari_lowdose import Noise2Noise, Reucid, Run, denoise, denoise_steps
-from napari_lowdose.engine import Step, over_frames, report, rescale_progress
+from napari_lowdose.engine import Engine, Step, report, rescale_progress
 from napari_lowdose.samples import stem_pair
 from napari_lowdose.script import as_python, with_epochs_reached
 
@@ -20,15 +20,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Halving:
+class Halving(Engine):
     """Halves an image, in two steps."""
 
     factor: float = 0.5
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        yield from over_frames(image, self._frame)
-
-    def _frame(self, frame: np.ndarray) -> Iterator[Step]:
+    def frame_steps(self, frame: np.ndarray) -> Iterator[Step]:
         yield Step(fraction=0.5, message="half way")
         image = (frame * self.factor).astype(np.float32)
         yield Step(fraction=1.0, message="done", image=image)
@@ -80,15 +77,12 @@ def test_frames_of_a_lazy_movie_are_read_one_at_a_time() -> None:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Engine):
     """The mean of the two exposures of a pair."""
 
-    takes: ClassVar[str] = "pair"
+    takes = "pair"
 
-    def steps(self, pair: Any) -> Iterator[Step]:
-        yield from over_frames(pair, self._frame)
-
-    def _frame(self, first: np.ndarray, second: np.ndarray) -> Iterator[Step]:
+    def frame_steps(self, first: np.ndarray, second: np.ndarray) -> Iterator[Step]:
         yield Step(fraction=1.0, message="done", image=(first + second).astype(np.float32) / 2)
 
 

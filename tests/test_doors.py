@@ -42,7 +42,6 @@ DOORS: dict[str, Callable[[Any, Any], Any]] = {
     "denoise": lambda first, second: lowdose.denoise(first, ENGINE),
     "denoise_steps": lambda first, second: [*lowdose.denoise_steps(first, ENGINE)][-1].image,
     "Run": lambda first, second: [*lowdose.Run(first, ENGINE)][-1].image,
-    "Reucid.steps": lambda first, second: [*ENGINE.steps(first)][-1].image,
     "psf_width": lambda first, second: np.array(psf_width(first)),
     "psnr": lambda first, second: np.array(metrics.psnr(first, second, data_range=40)),
     "frc": lambda first, second: metrics.frc(first, second).correlation,

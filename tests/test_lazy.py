@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Noise2Noise, Reucid, denoise
-from napari_lowdose.engine import Step, over_frames
+from napari_lowdose.engine import Engine, Step
 
 
 @dataclass(frozen=True)
-class Tenfold:
+class Tenfold(Engine):
     """Ten times as bright; notes in a folder where it has arrived, and what it has done."""
 
     folder: str = ""
@@ -30,10 +30,7 @@ class Tenfold:
             object.__setattr__(self, name, value)
         self._note("arrived")
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        yield from over_frames(image, self._frame)
-
-    def _frame(self, frame: np.ndarray) -> Iterator[Step]:
+    def frame_steps(self, frame: np.ndarray) -> Iterator[Step]:
         marker = Path(self.folder, "died")
         if self.die_once and frame[0, 0] == 3 and not marker.exists():
             marker.touch()
@@ -82,11 +79,10 @@ def test_several_leading_axes_and_none() -> None:
 
 def test_a_pair_of_which_one_is_lazy() -> None:
     @dataclass(frozen=True)
-    class Difference:
-        def steps(self, pair: Any) -> Iterator[Step]:
-            yield from over_frames(pair, self._frame)
+    class Difference(Engine):
+        takes = "pair"
 
-        def _frame(self, first: np.ndarray, second: np.ndarray) -> Iterator[Step]:
+        def frame_steps(self, first: np.ndarray, second: np.ndarray) -> Iterator[Step]:
             image = (first - second).astype(np.float32)
             yield Step(fraction=1.0, message="done", image=image)
 

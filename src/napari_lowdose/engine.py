@@ -1,24 +1,27 @@
-"""What every engine yields, and what an engine is.
+"""The engine protocol: a denoising method with its parameters, and the steps that it yields.
 
-An engine is a frozen dataclass of parameters whose `steps` is a generator.  To
-cancel is to stop iterating: what was reached so far is kept.
+An engine is a frozen dataclass of parameters.  `Engine.prepare` makes the decisions that need
+several frames, such as training a network; after it every frame is independent of the others.
+`Engine.frame_steps` is a generator that denoises one frame.  To cancel, stop iterating.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-import warnings
+import dataclasses
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from napari_lowdose.frames import ImageOrPair, Index
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -27,42 +30,43 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One sign of life from an engine.
+    """Progress report from an engine.
 
     Attributes
     ----------
     fraction : float
-        How much of the whole work is done, 0 to 1.
+        Fraction of the work that is done, 0 to 1.
     message : str
-        What is being done, for a person.
+        Current activity.
     seconds_left : float or None
-        Estimated time to the end, seconds; None while it cannot be told.
+        Estimated time to the end, seconds; None if unknown.
     image : (Y, X) float32 array or None
-        The frame as denoised so far, in the input's units.  None for a step
-        that only reports progress.
+        The frame as denoised so far, in the input's units.
     index : tuple of int
-        Which frame of a stack of frames `image` is: its index along each
-        leading axis.  Empty for a single frame.
+        Index of the frame along the leading axes.  Empty for a single frame.
+    model : Engine or None
+        The trained model so far, in a step of training.
     """
 
     fraction: float
     message: str
     seconds_left: float | None = None
     image: NDArray[np.float32] | None = None
-    index: tuple[int, ...] = ()
+    index: Index = ()
+    model: Any = None
 
     @property
     def time_left(self) -> str:
-        """The estimated time to the end for a person, "3 min left"; empty while unknown."""
+        """The estimated time to the end as text, "3 min left"; empty if unknown."""
         return "" if self.seconds_left is None else f"{duration(self.seconds_left)} left"
 
     def record(self) -> dict[str, Any]:
-        """Return what this step did, as JSON-ready values; empty if nothing worth keeping."""
+        """Return JSON-ready values to keep with the result; empty by default."""
         return {}
 
 
 def duration(seconds: float) -> str:
-    """Return a time for a person.
+    """Return a duration as text.
 
     Examples
     --------
@@ -77,162 +81,129 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-class Engine(Protocol):
-    """A denoising method with its parameters set.
+class Engine:
+    """A denoising method with its parameters.
 
-    Two things more an engine may have:
+    Subclass it as a frozen dataclass and write `frame_steps`; everything else has a default.
 
-    ``takes``
-        A class attribute, "image" (the default), "pair" or "either": what `steps` is given, an
-        array (..., Y, X), or a tuple of two of the same shape.
-    ``settle(*frames)``
-        Returns the engine with everything decided that a few frames of a movie (`spread_over`)
-        decide for all, so that its frames can be denoised one by one, anywhere.
-    """
-
-    def steps(self, image: Any) -> Iterator[Step]:
-        """Denoise `image` (..., Y, X); the last step's image of each frame is the answer."""
-        ...
-
-
-def over_frames(
-    image: Any,
-    frame_steps: Callable[..., Iterator[Step]],
-    of_constant: Callable[..., NDArray[np.float32]] | None = None,
-) -> Iterator[Step]:
-    """Run `frame_steps` on each frame over the last two axes of `image`.
-
-    Frames are read one at a time, so that a lazy array (dask, zarr) never has to
-    be in memory as a whole.
-
-    Parameters
+    Attributes
     ----------
-    image : (..., Y, X) array, or pair (tuple) of them
-        What has an attribute `frame_names`, one for each frame, is a part of a larger movie.
-    frame_steps : callable
-        Takes one (Y, X) frame, or the two of a pair, and yields its steps.
-
-    of_constant : callable, optional
-        Takes a constant frame, or the two of a pair, and returns it in the units of the result;
-        by default it is left as it is.
-
-    Yields
-    ------
-    Step
-        The frame's own steps, with `index` set and `fraction` of the whole stack of frames.
-
-    Raises
-    ------
-    ValueError
-        What `frame_steps` raises, with the frame named.
-
-    Warns
-    -----
-    UserWarning
-        If a frame is constant: there is nothing to denoise in it.
-    """
-    exposures = image if isinstance(image, tuple) else (image,)
-    leading = tuple(exposures[0].shape[:-2])
-    n_frames = math.prod(leading)
-    for number, index in enumerate(np.ndindex(leading)):
-        frames = tuple(np.asarray(exposure[index]) for exposure in exposures)
-        name = frame_name(number, leading)
-        if hasattr(exposures[0], "frame_names"):
-            name = exposures[0].frame_names[number]
-        for step in one_frame(frames, name, frame_steps, of_constant):
-            yield replace(step, index=index, fraction=(number + step.fraction) / n_frames)
-
-
-def spread_over(leading: tuple[int, ...], most: int = 5) -> list[tuple[int, ...]]:
-    """Return the indices of a few frames of a stack, the first and the last among them.
-
-    They stand for the whole movie where one decision is made for all of its frames.
-
-    Parameters
-    ----------
-    leading : tuple of int
-        Shape of the stack without rows and columns.
-    most : int
-        How many, at most.
+    title : str
+        Name of the method.
+    takes : "image", "pair" or "either"
+        Input of the engine: an array (..., Y, X), a tuple of two of the same shape, or both.
+    trains : bool
+        Whether `prepare` trains a model on the pixels of the input.
+    model : Engine or None
+        The trained model that the engine applies, if any: it has a `record` of its training, can
+        be saved, and is an engine, too.
 
     Examples
     --------
-    >>> spread_over((9,))
-    [(0,), (2,), (4,), (6,), (8,)]
+    >>> from dataclasses import dataclass
+    >>> from scipy.ndimage import median_filter
+    >>> from napari_lowdose import denoise
+    >>> @dataclass(frozen=True)
+    ... class Median(Engine):
+    ...     title = "Median"
+    ...     size: int = 3
+    ...
+    ...     def frame_steps(self, frame):
+    ...         image = median_filter(frame, self.size).astype("float32")
+    ...         yield Step(fraction=1.0, message="done", image=image)
+    >>> denoise(np.eye(8), Median(size=5)).max()
+    np.float32(0.0)
     """
-    n_frames = math.prod(leading)
-    numbers = np.linspace(0, n_frames - 1, min(most, n_frames)).astype(int)
-    return [tuple(map(int, np.unravel_index(number, leading))) for number in numbers]
+
+    title: ClassVar[str] = ""
+    takes: ClassVar[Literal["image", "pair", "either"]] = "image"
+    trains: ClassVar[bool] = False
+    model: Any = None
+
+    def preparation_share(self, given: ImageOrPair) -> float:
+        """Return the fraction of the whole work that `prepare` is, 0 to 1."""
+        return 0.0
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Decide everything that needs more than one frame.
+
+        Parameters
+        ----------
+        given : ImageOrPair
+            The whole input.
+
+        Yields
+        ------
+        Step
+            `fraction` is that of the preparation.
+
+        Returns
+        -------
+        Engine
+            Denoises each frame independently of the others, in any order and process.
+        """
+        return self
+        yield  # a generator
+
+    def at(self, index: Index) -> Engine:
+        """Return the prepared engine for the frame at `index`, for example for its channel."""
+        return self
+
+    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+        """Denoise one frame, step by step.
+
+        Parameters
+        ----------
+        *frames : (Y, X) array
+            The frame, or the two of a pair.
+
+        Yields
+        ------
+        Step
+            At least every 0.3 s.  The last one has the result as its `image`.
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised; the sentence says why and what to do.
+        """
+        raise NotImplementedError
+
+    def constant_frame(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the result for a constant frame of a stack, in the units of the result.
+
+        Parameters
+        ----------
+        *frames : (Y, X) array
+
+        Returns
+        -------
+        (Y, X) float32 array
+        """
+        return np.asarray(frames[0], np.float32)
+
+    def load_model(self, path: Path) -> Any:
+        """Load a model that training with this engine has saved."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """Return name, parameters and versions as JSON-ready values."""
+        fields: tuple[dataclasses.Field[Any], ...] = ()
+        if dataclasses.is_dataclass(self):
+            fields = dataclasses.fields(self)
+        parameters = {field.name: getattr(self, field.name) for field in fields}
+        return {
+            "engine": type(self).__name__,
+            "parameters": {name: v for name, v in parameters.items() if _is_plain(v)},
+            "versions": versions("napari-lowdose", "numpy", "scipy", "scikit-image", "torch"),
+        }
 
 
-def frame_name(number: int, leading: tuple[int, ...]) -> str:
-    """Return what frame `number` (from 0) is called for a person; empty if it is the only one."""
-    n_frames = math.prod(leading)
-    return f"frame {number + 1} of {n_frames}" if n_frames > 1 else ""
-
-
-def one_frame(
-    frames: tuple[NDArray[Any], ...],
-    name: str,
-    frame_steps: Callable[..., Iterator[Step]],
-    of_constant: Callable[..., NDArray[np.float32]] | None = None,
-) -> Iterator[Step]:
-    """Run `frame_steps` on one frame of a stack, and say in messages and errors which it is.
-
-    Parameters
-    ----------
-    frames : (Y, X) array each
-        The frame, or the two of a pair.
-    name : str
-        From `frame_name`.  Where it is empty nothing is added and nothing caught.
-    frame_steps : callable
-        Takes `frames` and yields their steps.
-
-    of_constant : callable, optional
-        As in `over_frames`.
-
-    Yields
-    ------
-    Step
-        `fraction` is that of this frame.
-
-    Raises
-    ------
-    ValueError
-        What `frame_steps` raises, with the frame named.
-
-    Warns
-    -----
-    UserWarning
-        If the frame is constant: a shutter was closed, which is no reason to stop.
-    """
-    if not name:
-        yield from frame_steps(*frames)
-        return
-    if all(is_constant(frame) for frame in frames):
-        warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
-        same = of_constant(*frames) if of_constant else np.asarray(frames[0], np.float32)
-        yield Step(fraction=1.0, message=f"{name}: constant", image=same)
-        return
-    try:
-        for step in frame_steps(*frames):
-            yield replace(step, message=f"{name}: {step.message}")
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def is_constant(frame: NDArray[Any]) -> bool:
-    """Whether all pixels are equal, and a float32 result can hold them.
-
-    Examples
-    --------
-    >>> is_constant(np.zeros((4, 4))), is_constant(np.full((4, 4), np.inf))
-    (True, False)
-    """
-    if not frame.size or frame.dtype.kind not in "iuf":
-        return False
-    lowest = frame.min()
-    return bool(lowest == frame.max() and abs(float(lowest)) <= np.finfo(np.float32).max)
+def _is_plain(value: Any) -> bool:
+    """Whether JSON knows `value`: not the weights of a network."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (str, int, float))
 
 
 def report(
@@ -245,7 +216,7 @@ def report(
     stage : generator of float
         Yields its own fraction, 0 to 1, and returns its result.
     start, end : float
-        The fractions of the whole work at which the stage begins and ends.
+        Fractions of the whole work at which the stage begins and ends.
     message : str
     """
     part = rescale_progress(stage, start, end)
@@ -255,70 +226,38 @@ def report(
 def rescale_progress(
     stage: Generator[float, None, T], start: float, end: float
 ) -> Generator[float, None, T]:
-    """Yield the fractions of a stage that is the part from `start` to `end` of a larger one."""
+    """Rescale the fractions of a stage from 0..1 to `start`..`end`."""
     return (yield from map_yields(stage, lambda done: start + done * (end - start)))
 
 
+def rescale_steps(
+    steps: Generator[Step, None, T], start: float, end: float
+) -> Generator[Step, None, T]:
+    """Rescale the fractions of steps from 0..1 to `start`..`end`."""
+
+    def rescaled(step: Step) -> Step:
+        return dataclasses.replace(step, fraction=start + step.fraction * (end - start))
+
+    return (yield from map_yields(steps, rescaled))
+
+
 def map_yields(stage: Generator[A, None, T], change: Callable[[A], B]) -> Generator[B, None, T]:
-    """Yield what `change` makes of each value that a stage yields; return the stage's result."""
-    while True:
-        try:
-            value = next(stage)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        yield change(value)
+    """Apply `change` to every value that a generator yields; return the generator's result."""
+    try:
+        while True:
+            try:
+                value = next(stage)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            yield change(value)
+    finally:
+        stage.close()  # `next` delegates no close, as `yield from` would
 
 
 def run_to_end(stage: Generator[Any, None, T]) -> T:
-    """Run a stage to its end and return its result."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(stage)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
-
-
-def on_one_blas_thread(steps: Iterator[Step]) -> Iterator[Step]:
-    """Run through `steps` with BLAS on one thread.
-
-    The threads of BLAS spin while they wait for each other: on two cores, one of which has
-    something else to do, the many small products of an engine take several times as long.  The
-    limit holds while a step is computed, never while its consumer has it.
-    """
-    controller = ThreadpoolController()
-    try:
-        while True:
-            with one_blas_thread(controller):
-                step = next(steps, None)
-            if step is None:
-                return
-            yield step
-    finally:
-        if isinstance(steps, Generator):
-            steps.close()
-
-
-@contextmanager
-def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[None]:
-    """Keep BLAS on one thread.
-
-    The limit is the process's.  Frames may be denoised in several threads (dask does): the first
-    that comes sets the limit, the last that goes lifts it.
-    """
-    global _inside, _limit
-    with _lock:
-        if _inside == 0:
-            _limit = (controller or ThreadpoolController()).limit(limits=1, user_api="blas")
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                _limit.restore_original_limits()
-
-
-_lock = threading.Lock()
-_inside = 0  # how many are within `one_blas_thread`
-_limit: Any = None

@@ -1,81 +1,14 @@
-"""What an engine is given: an image, or a pair of them."""
+"""Check the input of a run: an image or a pair, and an engine that takes it."""
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from napari_lowdose.engine import Engine
+from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.io.arrays import as_image
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_lowdose.engine import Engine
-
-
-@dataclass(frozen=True, eq=False)
-class ImageOrPair:
-    """One array (..., Y, X), or the two exposures of a pair; nothing of it is read yet.
-
-    Attributes
-    ----------
-    exposures : tuple of one or two (..., Y, X) arrays
-    """
-
-    exposures: tuple[Any, ...]
-
-    @property
-    def given(self) -> Any:
-        """The array, or the tuple of two, as `Engine.steps` takes it."""
-        return self.exposures if len(self.exposures) == 2 else self.exposures[0]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the result."""
-        return tuple(self.exposures[0].shape)
-
-    @property
-    def leading(self) -> tuple[int, ...]:
-        """Shape without rows and columns."""
-        return self.shape[:-2]
-
-    @property
-    def n_frames(self) -> int:
-        """How many frames, or pairs of frames."""
-        return math.prod(self.leading)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether all is NumPy."""
-        return all(isinstance(exposure, np.ndarray) for exposure in self.exposures)
-
-    @property
-    def is_dask(self) -> bool:
-        """Whether any of it is a dask array."""
-        dask = sys.modules.get("dask.array")  # not loaded: nobody has such an array
-        return dask is not None and any(isinstance(e, dask.Array) for e in self.exposures)
-
-    def frames(self, index: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
-        """Read the frame `index`: one (Y, X) array, or the two of a pair."""
-        return tuple(np.asarray(exposure[index]) for exposure in self.exposures)
-
-    def first_guess(self) -> NDArray[np.float32]:
-        """Return what there is before denoising: the (first) input, or NaN where it is lazy."""
-        if isinstance(self.exposures[0], np.ndarray):
-            return self.exposures[0].astype(np.float32)
-        # To read a lazy movie here would be to read it twice
-        return np.full(self.shape, np.nan, np.float32)
-
-    def about(self) -> dict[str, Any]:
-        """Return shape and dtype, as JSON-ready values; for a pair those of both."""
-        told = [{"shape": list(e.shape), "dtype": str(e.dtype)} for e in self.exposures]
-        return dict(zip(("first", "second"), told, strict=True)) if len(told) == 2 else told[0]
 
 
 def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
@@ -94,7 +27,7 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
     """
     check_engine(engine)
     name = type(engine).__name__
-    takes = getattr(engine, "takes", "either")
+    takes = engine.takes
     if not isinstance(given, tuple):
         if takes == "pair":
             raise ValueError(
@@ -146,8 +79,7 @@ def check_engine(engine: Any, *others: object) -> None:
     *others : object
         Further positional arguments, which no function takes.
     """
-    can_run = any(callable(getattr(engine, name, None)) for name in ("steps", "training_steps"))
-    if can_run and not isinstance(engine, type) and not others:
+    if isinstance(engine, Engine) and not others:
         return
     if others or hasattr(engine, "shape") or isinstance(engine, list):
         raise ValueError(
@@ -165,8 +97,3 @@ def check_engine(engine: Any, *others: object) -> None:
         f"the engine is {engine!r}: use Reucid() for an image, Noise2Noise() for a pair, or a "
         "trained network."
     )
-
-
-def frame_index(number: int, leading: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the index of frame `number` along the leading axes."""
-    return tuple(map(int, np.unravel_index(number, leading))) if leading else ()

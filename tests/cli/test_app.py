@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from napari_lowdose import Reucid
 from napari_lowdose.cli import app as cli
-from napari_lowdose.engine import Step, over_frames
+from napari_lowdose.engine import Engine, Step
 from napari_lowdose.io.tiff import read_tiff
 from napari_lowdose.samples import beamsplitter_frame
 
@@ -32,7 +32,7 @@ PROGRAM = [sys.executable, "-c", "from napari_lowdose.cli.app import main; main(
 
 
 @dataclass(frozen=True)
-class Doubler:
+class Doubler(Engine):
     """Twice as bright, not as clean.
 
     Parameters
@@ -46,10 +46,7 @@ class Doubler:
     refuse: int | None = None
     warn: bool = False
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        yield from over_frames(image, self._frame)
-
-    def _frame(self, frame: Any) -> Iterator[Step]:
+    def frame_steps(self, frame: Any) -> Iterator[Step]:
         yield Step(fraction=0.5, message="half way")
         if self.warn:
             warnings.warn("some pixels look\nsaturated.", stacklevel=1)
@@ -146,7 +143,7 @@ def test_no_memory(run, tmp_path, monkeypatch):
     def starved(*_):
         raise MemoryError
 
-    monkeypatch.setattr(Doubler, "steps", starved)
+    monkeypatch.setattr(Doubler, "frame_steps", starved)
     done = run("doubler", image_file(tmp_path / "in.tif"), "-o", tmp_path / "out.tif")
     assert done.exit_code == 2 and "not enough memory" in done.stderr
 
@@ -423,16 +420,13 @@ def test_a_zarr_that_is_none(run, tmp_path):
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Engine):
     """First minus second."""
 
-    takes: ClassVar[str] = "pair"
+    takes = "pair"
     times: float = 1.0
 
-    def steps(self, pair: Any) -> Iterator[Step]:
-        yield from over_frames(pair, self._frame)
-
-    def _frame(self, first: Any, second: Any) -> Iterator[Step]:
+    def frame_steps(self, first: Any, second: Any) -> Iterator[Step]:
         image = self.times * (first.astype(np.float32) - second)
         yield Step(fraction=1.0, message="done", image=image.astype(np.float32))
 
@@ -604,12 +598,12 @@ import time
 from dataclasses import dataclass
 import numpy as np
 from napari_lowdose.cli import app as cli
-from napari_lowdose.engine import Step
+from napari_lowdose.engine import Engine, Step
 
-@dataclass
-class Slow:
+@dataclass(frozen=True)
+class Slow(Engine):
     '''Slow.'''
-    def steps(self, image):
+    def frame_steps(self, image):
         yield Step(fraction=0.1, message="begun", image=np.asarray(image, np.float32))
         print("begun", flush=True)
         time.sleep(60)

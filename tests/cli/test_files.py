@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from napari_lowdose import Noise2NoiseModel, Reucid
 from napari_lowdose.cli import app as cli
-from napari_lowdose.engine import Step, over_frames
+from napari_lowdose.engine import Engine, Step
 from napari_lowdose.io import atomic
 from napari_lowdose.io.tiff import read_tiff
 from napari_lowdose.samples import beamsplitter_frame
@@ -25,32 +25,26 @@ PROGRAM = [sys.executable, "-c", "from napari_lowdose.cli.app import main; main(
 
 
 @dataclass(frozen=True)
-class Copy:
+class Copy(Engine):
     """Copy an image."""
 
     bug: int | None = None
     begun: ClassVar[list[bool]] = []
 
-    def steps(self, image: Any) -> Iterator[Step]:
+    def frame_steps(self, frame: Any) -> Iterator[Step]:
         self.begun.append(True)
-        yield from over_frames(image, self._frame)
-
-    def _frame(self, frame: Any) -> Iterator[Step]:
         if frame.shape[-1] == self.bug:
             raise KeyError("bug")
         yield Step(fraction=1.0, message="done", image=np.asarray(frame, np.float32))
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Engine):
     """First minus second."""
 
-    takes: ClassVar[str] = "pair"
+    takes = "pair"
 
-    def steps(self, pair: Any) -> Iterator[Step]:
-        yield from over_frames(pair, self._frame)
-
-    def _frame(self, first: Any, second: Any) -> Iterator[Step]:
+    def frame_steps(self, first: Any, second: Any) -> Iterator[Step]:
         image = first.astype(np.float32) - second
         yield Step(fraction=1.0, message="done", image=image.astype(np.float32))
 
@@ -178,7 +172,7 @@ def test_training_that_came_to_an_end_is_not_for_nothing(tmp_path, monkeypatch, 
         raise error
 
     first, second = (image_file(tmp_path / f"{s}.tif", s, (64, 64)) for s in (0, 1))
-    monkeypatch.setattr(Noise2NoiseModel, "steps", interrupt)
+    monkeypatch.setattr(Noise2NoiseModel, "prepare", interrupt)
     out, network = tmp_path / "clean.tif", tmp_path / "m.safetensors"
     arguments = ["pair", first, second, "-o", out, *PAIR, "--save-model", network]
     done = CliRunner().invoke(cli.app, list(map(str, arguments)))

@@ -341,14 +341,14 @@ def test_ctrl_c_leaves_the_old_result_and_says_where_the_new_one_is(
     zarr.create_array(tmp_path / "in.zarr", data=MOVIE)
     out = tmp_path / "out.zarr"
     assert run(tmp_path / "in.zarr", "-o", out).exit_code == 0
-    frames, whole = iter((True, False)), Doubler._frame
+    frames, whole = iter((True, False)), Doubler.frame_steps
 
     def stop(self: Any, frame: Any) -> Any:
         if not next(frames):
             raise KeyboardInterrupt
         yield from whole(self, frame)
 
-    monkeypatch.setattr(Doubler, "_frame", stop)
+    monkeypatch.setattr(Doubler, "frame_steps", stop)
     options = ("-o", out, "--overwrite", "--warn")
     done = run(tmp_path / "in.zarr", *options)
     assert done.exit_code == 130

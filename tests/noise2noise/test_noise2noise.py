@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_lowdose import Noise2Noise, Noise2NoiseModel, TrainingStep, denoise
+from napari_lowdose import Noise2Noise, Noise2NoiseModel, TrainingStep, denoise, denoise_steps
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_pair_is_a_tuple_of_two(given: object) -> None:
     with pytest.raises(ValueError, match="pair"):
         denoise(given, Noise2Noise(epochs=1))
     with pytest.raises(ValueError, match=r"pair, \(first, second\)"):
-        list(Noise2Noise(epochs=1).steps(given))  # type: ignore[arg-type]
+        list(denoise_steps(given, Noise2Noise(epochs=1)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("preview", [(), (0,), (0, 0, 0), (0, 9)])
@@ -202,7 +202,7 @@ def test_a_device_that_is_not_there() -> None:
 
 def test_the_first_step_comes_before_any_work() -> None:
     """So that a window can say what it does while the pair is read and torch loaded."""
-    steps = Noise2Noise().steps((FIRST, FIRST))
+    steps = denoise_steps((FIRST, FIRST), Noise2Noise())
     step = next(steps)
     assert isinstance(step, TrainingStep)
     assert (step.fraction, step.n_steps, step.model) == (0, 0, None)

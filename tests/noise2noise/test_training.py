@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.registration import phase_cross_correlation
 
-from napari_lowdose import Noise2Noise, Noise2NoiseModel, TrainingStep, denoise, simulate_pair
+from napari_lowdose import (
+    Noise2Noise,
+    Noise2NoiseModel,
+    TrainingStep,
+    denoise,
+    denoise_steps,
+    simulate_pair,
+)
 from napari_lowdose.denoise import Run
 from napari_lowdose.noise2noise import PairStep, noise2noise, prediction, preview, training
 from napari_lowdose.noise2noise.evaluation.validation import Validation, Verdict
@@ -215,7 +222,7 @@ def test_a_time_budget_is_for_the_result_too(
     pair: KnownPair, quick: Noise2Noise, clock: Clock
 ) -> None:
     budget = 5.0  # in which the pair is denoised, in 2 x 8 passes
-    last(replace(quick, epochs=None, time_budget=budget).steps((pair.first, pair.second)))
+    last(denoise_steps((pair.first, pair.second), replace(quick, epochs=None, time_budget=budget)))
     assert 0.85 * budget < clock.now < 1.05 * budget
 
 
@@ -308,7 +315,7 @@ def test_a_sign_of_life_every_third_of_a_second(
     advance = _Training._advance
     monkeypatch.setattr(_Training, "_advance", clock.ticking(0.04, advance))
     told, gaps, fractions = clock.now, [], []
-    for step in replace(quick, epochs=500).steps((pair.first, pair.second)):
+    for step in denoise_steps((pair.first, pair.second), replace(quick, epochs=500)):
         gaps.append(clock.now - told)
         told = clock.now
         fractions.append(step.fraction)
@@ -477,7 +484,7 @@ def test_any_units_and_types(pair: KnownPair, quick: Noise2Noise, units: Scaled)
 def test_odd_and_small_sizes(shape: tuple[int, int], quick: Noise2Noise) -> None:
     pair = known_pair(101)
     first, second = (image[: shape[0], : shape[1]] for image in (pair.first, pair.second))
-    steps = list(replace(quick, epochs=10).steps((first, second)))
+    steps = list(denoise_steps((first, second), replace(quick, epochs=10)))
     assert steps[-1].image.shape == shape
     assert np.isfinite(steps[-1].image).all()
     assert steps[-1].image.std() > 0
@@ -488,7 +495,7 @@ def test_stacks_of_pairs(quick: Noise2Noise) -> None:
     """One network for all; each frame its own result."""
     pairs = [known_pair(64, seed=seed) for seed in range(3)]
     given = (np.stack([p.first for p in pairs]), np.stack([p.second for p in pairs]))
-    steps = list(replace(quick, epochs=20).steps(given))
+    steps = list(denoise_steps(given, replace(quick, epochs=20)))
     results = [step for step in steps if isinstance(step, PairStep) and step.image is not None]
     assert [step.index for step in results] == [(0,), (1,), (2,)]
     for pair, step in zip(pairs, results, strict=True):

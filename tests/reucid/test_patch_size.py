@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_lowdose import Reucid, StackStep, denoise, metrics
+from napari_lowdose import Reucid, StackStep, denoise, denoise_steps, metrics
 from napari_lowdose.reucid.patch_size import wide_patch
 
 
@@ -29,7 +29,7 @@ def noisy(truth: np.ndarray) -> np.ndarray:
 
 
 def chosen(image: np.ndarray, patch_size: str) -> int:
-    steps = Reucid(patch_size=patch_size).steps(image)  # type: ignore[arg-type]
+    steps = denoise_steps(image, Reucid(patch_size=patch_size))  # type: ignore[arg-type]
     return [step for step in steps if isinstance(step, StackStep)][-1].patch_size
 
 
@@ -58,5 +58,5 @@ def test_a_small_image_keeps_the_papers_patch() -> None:
 
 def test_the_choice_is_told() -> None:
     image = noisy(crystal(128))
-    last = list(Reucid(patch_size="wide").steps(image))[-1]
+    last = list(denoise_steps(image, Reucid(patch_size="wide")))[-1]
     assert f"patches of {chosen(image, 'wide')} px" in last.message

@@ -28,7 +28,7 @@ def noisy(shape: tuple[int, int] = (96, 110), seed: int = 0, dose: float = 0.3) 
 
 
 def stacks(image: np.ndarray, engine: Reucid) -> list[StackStep]:
-    return [step for step in engine.steps(image) if isinstance(step, StackStep)]
+    return [step for step in denoise_steps(image, engine) if isinstance(step, StackStep)]
 
 
 @pytest.mark.parametrize("n_stacks", [1, 4])
@@ -151,7 +151,7 @@ def test_stopping_in_between_leaves_no_thread_behind() -> None:
     import threading
 
     before = threading.active_count()
-    steps = Reucid(patch_size=P, n_stacks=5).steps(noisy())
+    steps = denoise_steps(noisy(), Reucid(patch_size=P, n_stacks=5))
     next(steps)
     steps.close()
     assert threading.active_count() == before
@@ -160,7 +160,7 @@ def test_stopping_in_between_leaves_no_thread_behind() -> None:
 @pytest.mark.parametrize("patch_size", ["auto", "psf", 9])
 def test_the_fraction_never_falls_and_ends_at_one(patch_size: str | int) -> None:
     engine = Reucid(patch_size=patch_size, n_stacks=2)  # type: ignore[arg-type]
-    fractions = [step.fraction for step in engine.steps(noisy())]
+    fractions = [step.fraction for step in denoise_steps(noisy(), engine)]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
 
@@ -173,7 +173,7 @@ def test_a_sign_of_life_comes_often(patch_size: int, n_stacks: int, exact: bool)
     runs = []
     for _ in range(4):  # the first loads libraries; whatever else the machine does spares one
         times = [time.process_time()]
-        times += [time.process_time() for _ in engine.steps(image)]
+        times += [time.process_time() for _ in denoise_steps(image, engine)]
         runs.append(np.diff(times))
     gaps = np.min(runs, axis=0)
     assert len(gaps) > 20

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,8 @@ import yaozarrs
 import zarr
 from dask.delayed import delayed
 
-from napari_lowdose import Noise2Noise, Reucid, Stream, denoise, denoise_to_zarr
+from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, Stream, denoise, denoise_to_zarr
+from napari_lowdose.engine import Engine
 from napari_lowdose.io.input_files import in_each_other
 from napari_lowdose.io.sliceable import sliceable
 from napari_lowdose.noise2noise import TrainingStep
@@ -124,7 +125,7 @@ def test_arrays_of_other_places_are_no_danger(tmp_path: Path, path: Path) -> Non
 class Stopping(Counting):
     """Is interrupted at its first step."""
 
-    def steps(self, image: Any) -> Iterator[Any]:
+    def frame_steps(self, *frames: Any) -> Iterator[Any]:
         raise KeyboardInterrupt
         yield
 
@@ -310,17 +311,22 @@ def test_the_lock_of_a_process_that_is_gone_locks_nothing(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Taught:
+class Taught(Engine):
     """Trains a network in no time."""
 
-    takes: ClassVar[str] = "pair"
-    model: Any = field(compare=False)
+    takes = "pair"
+    trains = True
+    network: Any = field(compare=False)
 
-    def training_steps(self, *_: Any) -> Iterator[TrainingStep]:
-        model = self.model
+    def prepare(self, given: Any) -> Generator[Any, None, Engine]:
+        model = self.network
         yield TrainingStep(
             fraction=1.0, message="taught", epoch=1.0, n_steps=1, loss=0.0, model=model
         )
+        return (yield from model.prepare(given))
+
+    def load_model(self, path: Path) -> Noise2NoiseModel:
+        return Noise2NoiseModel.load(path)
 
 
 def test_frames_of_two_networks_are_not_mixed(path: Path) -> None:

@@ -18,13 +18,13 @@ import pytest
 import zarr
 
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, Stream, denoise, denoise_to_zarr
-from napari_lowdose.engine import Step, over_frames
+from napari_lowdose.engine import Engine, Step
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.samples import stem_pair
 
 
 @dataclass(frozen=True)
-class Counting:
+class Counting(Engine):
     """Multiplies, in two steps with an image each, and counts the frames."""
 
     factor: float = 2.0
@@ -33,10 +33,7 @@ class Counting:
     def __reduce__(self) -> Any:
         return Counting, (self.factor,)
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        yield from over_frames(image, self._frame)
-
-    def _frame(self, frame: np.ndarray) -> Iterator[Step]:
+    def frame_steps(self, frame: np.ndarray) -> Iterator[Step]:
         if np.isnan(frame).any():
             raise ValueError("there is nothing to see.")
         self.seen.append(int(frame[0, 0]))

@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMenu
 from scipy.ndimage import gaussian_filter
 
-from napari_lowdose.noise2noise.model import about_exposures
+from napari_lowdose.noise2noise.exposure_statistics import about_exposures
 from napari_lowdose.widgets import layer_commands
 from napari_lowdose.widgets.noise2noise_form import Noise2NoiseForm
 from napari_lowdose.widgets.right_click import ENTRIES, register_entries

@@ -380,7 +380,7 @@ def _check_pixel_size(engine: Engine, image: ImageFile) -> None:
 
 def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     from napari_lowdose.denoise import Run
-    from napari_lowdose.image_or_pair import ImageOrPair
+    from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.io.zarr_folder import attributes_like, in_order
     from napari_lowdose.streaming import Stream
 

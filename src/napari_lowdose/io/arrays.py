@@ -72,7 +72,7 @@ def _no_pixels(given: Any) -> str | None:
         return "is a path: read its pixels first, for example with tifffile.imread(path)."
     if isinstance(given, (bool, int, float, complex)):
         return f"is the number {given!r}: give an array of pixels."
-    if callable(getattr(given, "steps", None)):
+    if callable(getattr(given, "frame_steps", None)):
         return f"is an engine, {type(given).__name__}: the image comes first, then the engine."
     if isinstance(given, Iterator):
         return "is an iterator: make an array of its frames first, np.stack(list(frames))."

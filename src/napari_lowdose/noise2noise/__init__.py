@@ -6,8 +6,8 @@ D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Opti
 (2023): "the pair paper" everywhere below.
 """
 
+from napari_lowdose.noise2noise.application import PairStep as PairStep
 from napari_lowdose.noise2noise.model import Noise2NoiseModel as Noise2NoiseModel
-from napari_lowdose.noise2noise.model import PairStep as PairStep
 from napari_lowdose.noise2noise.noise2noise import Noise2Noise as Noise2Noise
 from napari_lowdose.noise2noise.pixel_size import pixel_size_warning as pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep as TrainingStep

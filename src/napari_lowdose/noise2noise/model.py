@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from weakref import WeakKeyDictionary
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from napari_lowdose.engine import Step, is_constant, over_frames, report
-from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
-from napari_lowdose.io.arrays import as_image
+from napari_lowdose.engine import Engine, Step
+from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.noise2noise.gain_matching import GainMatch
-from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.brightness_levels import Level
     from napari_lowdose.noise2noise.config import Preset
 
-SMALLEST_FRAME = 32
 _CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two
 Pair = tuple[Any, Any]
 
 
-# Of every model in this process: its network ready to be applied, and what it warned of
-_predictors: WeakKeyDictionary[Noise2NoiseModel, Any] = WeakKeyDictionary()
-_told: WeakKeyDictionary[Noise2NoiseModel, set[str]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairStep(Step):
-    """A step of a network that is applied to a pair; the `image` is the mean of both outputs.
-
-    Attributes
-    ----------
-    disagreement : (Y, X) float32 array or None
-        :math:`|R(I') - R(I'')| / 2`: where the two exposures tell different things, do not
-        trust the result.
-    """
-
-    disagreement: NDArray[np.float32] | None = None
-
-
 @dataclass(frozen=True, eq=False)
-class Noise2NoiseModel:
+class Noise2NoiseModel(Engine):
     """A network trained on pairs of noisy images, ready to denoise others of the same kind.
 
     It comes from `Noise2Noise.train` or `Noise2NoiseModel.load`.  Its fields never change;
@@ -117,7 +93,8 @@ class Noise2NoiseModel:
     (256, 256)
     """
 
-    takes: ClassVar[str] = "either"
+    title = "Noise2Noise"
+    takes = "either"
 
     architecture: Preset
     weights: Mapping[str, NDArray[Any]] = field(repr=False)
@@ -149,86 +126,37 @@ class Noise2NoiseModel:
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
 
-    def steps(self, image: Any | Pair) -> Iterator[Step]:
-        """Denoise frames, or pairs of frames.
+    @property
+    def model(self) -> Noise2NoiseModel:
+        """The network itself."""
+        return self
 
-        Parameters
-        ----------
-        image : (..., Y, X) array, or tuple of two
-            Frames of which there is one exposure each, or a pair.
-
-        Yields
-        ------
-        Step
-            Of frames; the last one of each frame has its image.
-        PairStep
-            Of pairs.
-
-        Raises
-        ------
-        ValueError
-            If a frame cannot be denoised as it is, or its result is not finite.
-        MemoryError
-            If even small tiles need too much.
-        """
-        given = image if isinstance(image, tuple) else (image,)
-        exposures = tuple(as_image(exposure) for exposure in given)
-        for exposure in exposures:
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Build the network; see `Engine.prepare`."""
+        for exposure in given.exposures:
             check_image(exposure)
-        if len(exposures) not in (1, 2) or len({exposure.shape for exposure in exposures}) > 1:
-            shapes = " and ".join(str(exposure.shape) for exposure in exposures)
-            raise ValueError(f"a pair is two exposures of the same shape, these have {shapes}.")
-        predictor = self._predictor()
+        yield Step(fraction=0.0, message="building the network")
+        return self._applied_to(given.leading, given.shape)
+
+    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+        """Denoise a frame, or a pair of frames, by itself; see `Engine.frame_steps`."""
+        yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
+
+    def _applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
         chosen = self.orientations
-        orientations = n_orientations(exposures[0].shape) if chosen == "auto" else chosen
-        part_of_movie = hasattr(exposures[0], "frame_names")  # which is warned of once
-        told = _told.setdefault(self, set()) if part_of_movie else set()
+        orientations = n_orientations(shape) if chosen == "auto" else chosen
+        return NetworkApplication(self, orientations, in_stack=bool(leading))
 
-        in_movie = exposures[0].ndim > 2
-        n_outliers = 0
+    @cached_property
+    def network(self) -> Any:
+        """The network R, a torch module built from `weights`."""
+        from napari_lowdose.noise2noise.prediction import build_network, fused
 
-        def frame_steps(*exposures: NDArray[Any]) -> Iterator[Step]:
-            nonlocal n_outliers
-            for exposure in exposures:
-                if not (in_movie and is_constant(exposure)):  # a shutter was closed
-                    check_pixels(exposure, SMALLEST_FRAME)
-            frames = NormalisedFrames.of(self, *exposures)
-            for part in frames.sound.frames:
-                if not is_constant(part):
-                    warn_of_pixels(part)
-            n_outliers += frames.sound.n_outliers
-            yield Step(fraction=0.0, message="applying the network")
-            if any(frames.sound.constant):
-                yield from self._closed_steps(predictor, orientations, frames, told)
-                return
-            self._warn_if_unlike(frames, told)
-            if len(exposures) == 2:
-                yield from self._pair_steps(predictor, orientations, frames)
-                return
-            output = yield from report(
-                predictor.steps(frames.inputs[0], orientations), 0.0, 1.0, "applying the network"
-            )
-            yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
+        return fused(build_network(self.architecture, self.weights))
 
-        yield from over_frames(exposures, _finite_only(frame_steps), self.of_constant)
-        if n_outliers and "outliers" not in told:
-            told.add("outliers")
-            warnings.warn(self._about_outliers(n_outliers), UserWarning, stacklevel=2)
-
-    def of_constant(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what a frame that is constant (a closed shutter) is in a result.
-
-        Parameters
-        ----------
-        *frames : (Y, X) arrays
-            One frame, or the two of a pair.
-
-        Returns
-        -------
-        (Y, X) float32 array
-            The first as it is; where the result is normalised, in its units.
-        """
-        return NormalisedFrames.of(self, *frames).unchanged()
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the built network behind: every process builds its own."""
+        return {name: value for name, value in vars(self).items() if name != "network"}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into a safetensors file; an existing one is replaced as a whole.
@@ -270,83 +198,6 @@ class Noise2NoiseModel:
 
         return load_model(path)
 
-    def _predictor(self) -> Any:
-        """Return the network, built once: a lazy movie asks for every frame by itself."""
-        from napari_lowdose.noise2noise.device import choose_device
-        from napari_lowdose.noise2noise.prediction import Predictor, build_network, fused
-
-        if self not in _predictors:
-            network = fused(build_network(self.architecture, self.weights))
-            _predictors[self] = Predictor(network, choose_device(self.device))
-        return _predictors[self]
-
-    def _pair_steps(
-        self, predictor: Any, orientations: int, frames: NormalisedFrames
-    ) -> Generator[Step, None, None]:
-        first, second = frames.inputs
-        end = 0.5
-        r1 = yield from report(
-            predictor.steps(first, orientations), 0.0, end, "applying the network to the first"
-        )
-        r2 = yield from report(
-            predictor.steps(second, orientations), end, 1.0, "applying the network to the second"
-        )
-        if any(self.shift):
-            r2 = _shifted_back(r2, self.shift)
-        mean = (r1 + r2) / 2
-        slope, _ = frames.units(self.both)
-        disagreement = np.zeros(frames.given[0].shape, np.float32)
-        disagreement[frames.sound.area] = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = frames.image(r1, self.one)
-        if self.use == "both":
-            image = frames.image(mean, self.both)
-        yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
-
-    def _closed_steps(
-        self, predictor: Any, orientations: int, frames: NormalisedFrames, told: set[str]
-    ) -> Generator[Step, None, None]:
-        """Denoise a frame of a movie of which one exposure, or both, were not made."""
-        constant = frames.sound.constant
-        if all(constant) or (constant[0] and self.use == "first"):
-            yield Step(fraction=1.0, message="constant", image=frames.unchanged())
-            return
-        good = constant.index(False)
-        name = ("first", "second")[good]
-        kind = f"from the {name} alone"
-        if kind not in told:
-            told.add(kind)
-            warnings.warn(
-                f"One exposure of a frame is constant: the result is {kind}.",
-                UserWarning,
-                stacklevel=3,
-            )
-        output = yield from report(
-            predictor.steps(frames.inputs[good], orientations),
-            0.0, 1.0, f"applying the network to the {name}",
-        )  # fmt: skip
-        if good and any(self.shift):
-            output = _shifted_back(output, self.shift)
-        yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
-
-    def _about_outliers(self, n: int) -> str:
-        fate = (
-            "unchanged in the result"
-            if self.outliers == "keep"
-            else "replaced in the result (outliers='keep' keeps their values)"
-        )
-        return (
-            f"{n} outlier pixel{'s' * (n > 1)}, which neither scene nor noise explains: left out, "
-            f"and {fate}."
-        )
-
-    def _warn_if_unlike(self, frames: NormalisedFrames, told: set[str]) -> None:
-        """Warn once if a frame is not like those that the network was trained on."""
-        frame = frames.inputs[0] if self.levels else frames.sound.frames[0]
-        for kind, sentence in unlike(self.record.get("exposures", {}), frame):
-            if kind not in told:
-                told.add(kind)
-                warnings.warn(sentence, UserWarning, stacklevel=3)
-
 
 def _orientations(value: Any) -> Literal["auto", 1, 8]:
     """Return the number as an int: 8.0 means 8, True means nothing."""
@@ -357,68 +208,6 @@ def _orientations(value: Any) -> Literal["auto", 1, 8]:
     raise ValueError(f"orientations must be 'auto', 1 or 8, not {value!r:.100}.")
 
 
-def _finite_only(frame_steps: Callable[..., Iterator[Step]]) -> Callable[..., Iterator[Step]]:
-    """Refuse a result with NaN or infinity in it, instead of handing it on."""
-
-    def checked(*exposures: NDArray[Any]) -> Iterator[Step]:
-        for step in frame_steps(*exposures):
-            if step.image is not None and not np.isfinite(step.image).all():
-                raise ValueError(
-                    "the result of the network is not finite: its intensities are far from those "
-                    "of the training images, or the network is damaged. Train a network on images "
-                    "of this kind."
-                )
-            yield step
-
-    return checked
-
-
 def n_orientations(shape: tuple[int, ...]) -> int:
     """Return in how many orientations an image of `shape` is denoised if nobody says."""
     return 8 if len(shape) == 2 and shape[0] * shape[1] <= _CAREFUL else 1
-
-
-def about_exposures(frame: NDArray[Any]) -> dict[str, float]:
-    """Return mean, standard deviation and noise of a frame: what a network gets used to."""
-    wide = frame[..., :: max(1, frame.shape[-1] // 1024)].astype(np.float64)
-    # Differences of next neighbours down a column: mostly noise, at a low dose
-    noise = np.median(np.abs(np.diff(wide, axis=-2))) / (0.6745 * math.sqrt(2))
-    return {"mean": float(wide.mean()), "std": float(wide.std()), "noise": float(noise)}
-
-
-def unlike(known: Mapping[str, float], frame: NDArray[Any]) -> Iterator[tuple[str, str]]:
-    """Yield in what respect a frame is not like the exposures of the training, and a sentence."""
-    if not known or not known["std"]:
-        return
-    here = about_exposures(frame)
-    if abs(here["mean"] - known["mean"]) > 2 * known["std"]:
-        yield (
-            "offset",
-            f"this image has a mean of {here['mean']:.4g}, the network was trained at "
-            f"{known['mean']:.4g}: another offset or brightness, and the result may be wrong.",
-        )
-    if not known["noise"]:
-        return
-    # Channels, each in units of its own contrast, differ in noise
-    noisier, least = (
-        here["noise"] / (known.get(name) or known["noise"]) for name in ("noise", "least_noise")
-    )
-    times = noisier if noisier >= 2 else least
-    if noisier >= 2 or least <= 0.5:
-        yield (
-            "noise",
-            f"this image has {times:.2g} times the noise that the network was trained on: "
-            "another dose or exposure; train a network for it.",
-        )
-
-
-def _shifted_back(output: NDArray[np.float32], shift: tuple[float, float]) -> NDArray[np.float32]:
-    """Bring the second's output, which is smooth, to where the first lies."""
-    import torch
-
-    from napari_lowdose.noise2noise.spline_shift import spline_shift
-
-    back = torch.tensor([[-shift[0], -shift[1]]], dtype=torch.float32)
-    image = torch.from_numpy(np.ascontiguousarray(output))[None, None]
-    moved: NDArray[np.float32] = spline_shift(image, back)[0, 0].numpy()
-    return moved

@@ -7,8 +7,9 @@ import os
 import time
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from napari_lowdose.engine import Engine
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
@@ -24,20 +25,21 @@ from napari_lowdose.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import PresetName
     from napari_lowdose.noise2noise.model import Pair
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # and the most
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}
-_TRAINING = 0.95  # the fraction of the work that training is, about
 
 
 @dataclass(frozen=True)
-class Noise2Noise:
+class Noise2Noise(Engine):
     """Noise2Noise with a Pearson loss: a network learns from one pair of noisy images.
 
     Two exposures of the same scene differ in their noise alone.  A network that is to predict
@@ -114,7 +116,9 @@ class Noise2Noise:
     (True, dtype('float32'))
     """
 
-    takes: ClassVar[str] = "pair"
+    title = "Noise2Noise"
+    takes = "pair"
+    trains = True
 
     preset: PresetName = "auto"
     epochs: float | None = None
@@ -168,37 +172,46 @@ class Noise2Noise:
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
 
-    def steps(self, pair: Pair) -> Iterator[Step]:
-        """Train a network on a pair, and denoise the pair with it.
+    def preparation_share(self, given: ImageOrPair) -> float:
+        """Return the share of the training: about as long as it takes to apply to 20 frames."""
+        return 1 / (1 + 0.05 * given.n_frames)
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Train a network on a pair.
 
         Parameters
         ----------
-        pair : tuple of two (..., Y, X) arrays
+        given : ImageOrPair
             First and second exposure; leading axes are pairs.
 
         Yields
         ------
         TrainingStep
-            While training.
-        PairStep
-            At the end, for each pair: its image is the answer.
+
+        Returns
+        -------
+        Engine
+            The network, ready to be applied to the pair.
 
         Raises
         ------
         ValueError
-            If the two are no pair, or cannot be denoised as they are.
+            If the two are no pair.
         """
         begun = time.perf_counter()
-        first, second = _as_pair(pair)
-        passes = 2 * n_orientations(first.shape) * math.prod(first.shape[:-2])
+        first, second = given.exposures
+        # A time budget holds for both; a lazy movie is denoised whenever it is looked at
+        passes = 2 * n_orientations(given.shape) * given.n_frames if given.in_memory else 0
         model = None
         for step in self._train(first, second, begun, reserve=1.1 * passes):
             model = step.model
-            # The pair is still to be denoised: nothing of this is the last step
-            yield replace(step, fraction=_TRAINING * step.fraction)
+            yield step
         assert model is not None  # the last step has one
-        for applied in model.steps((first, second)):
-            yield replace(applied, fraction=_TRAINING + (1 - _TRAINING) * applied.fraction)
+        return (yield from model.prepare(given))
+
+    def load_model(self, path: Path) -> Noise2NoiseModel:
+        """Load a network that was trained with this engine."""
+        return Noise2NoiseModel.load(path)
 
     def training_steps(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.noise2noise.device import describe
-from napari_lowdose.noise2noise.model import about_exposures
+from napari_lowdose.noise2noise.exposure_statistics import about_exposures
 from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:

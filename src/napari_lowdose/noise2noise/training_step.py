@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_lowdose.engine import Step
 
@@ -63,12 +63,6 @@ class TrainingStep(Step):
     def trained(self) -> str:
         """How far the network is trained, for a person: "12 steps", "3 epochs"."""
         return how_far(self.epoch, self.n_steps)
-
-    def record(self) -> dict[str, Any]:
-        """Return what training did, with its last step only: JSON-ready."""
-        if not self.last or self.model is None:
-            return {}
-        return {"training": dict(self.model.record)}
 
 
 def how_far(epochs: float, n_steps: int) -> str:

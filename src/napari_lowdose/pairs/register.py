@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.engine import frame_name
+from napari_lowdose.frames import frame_name
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.io.sliceable import sliceable

@@ -130,16 +130,12 @@ def prepare(frame: NDArray[Any]) -> Prepared:
     return Prepared(frame, area, outliers, mended, *standardise(mended))
 
 
-def images_of(
-    frames: Iterable[NDArray[Any]], otherwise: NDArray[np.float32] | None = None
-) -> Iterator[NDArray[np.float32]]:
+def images_of(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
     """Prepare some frames of a movie, and leave out those that cannot be denoised.
 
     Parameters
     ----------
     frames : iterable of (Y, X) array
-    otherwise : (m, n) float32 array, optional
-        The image that is used if none of them can.
 
     Yields
     ------
@@ -148,7 +144,7 @@ def images_of(
     Raises
     ------
     ValueError
-        What is wrong with the first, if all are unsuitable and there is no other image.
+        If no frame is suitable; the sentence is about the first.
     """
     error, suitable = None, 0
     for frame in frames:
@@ -161,6 +157,4 @@ def images_of(
         yield image
     if suitable:
         return
-    if otherwise is None:
-        raise error or ValueError("there is no frame to decide the patch size.")
-    yield otherwise
+    raise error or ValueError("there is no frame to decide the patch size.")

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from napari_lowdose.engine import (
-    Step,
-    on_one_blas_thread,
-    over_frames,
-    report,
-    run_to_end,
-    spread_over,
-)
+from napari_lowdose.blas import on_one_blas_thread
+from napari_lowdose.engine import Engine, Step, report, run_to_end
+from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.io.arrays import as_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
@@ -41,6 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.frames import ImageOrPair
+
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
 Outliers = Literal["remove", "keep"]
@@ -49,7 +44,7 @@ SEARCH = 0.5  # the fraction of the work that choosing the patch size "auto" is,
 
 
 @dataclass(frozen=True)
-class Reucid:
+class Reucid(Engine):
     """REUCID: denoise one image by itself, without inventing structure.
 
     Patches as wide as the PSF are expressed in the eigenpatches of their stack (an SVD), a
@@ -101,9 +96,10 @@ class Reucid:
     Five patch stacks, five interim images:
 
     >>> import numpy as np
+    >>> from napari_lowdose import denoise_steps
     >>> fringes = 9 + 6 * np.cos(np.arange(64) / 2)
     >>> noisy = np.random.default_rng(0).poisson(fringes, (64, 64))
-    >>> for step in Reucid(patch_size=9, n_stacks=5).steps(noisy):
+    >>> for step in denoise_steps(noisy, Reucid(patch_size=9, n_stacks=5)):
     ...     if isinstance(step, StackStep):
     ...         print(f"{step.fraction:.0%}", step.image.shape, step.eigenpatches.shape)
     20% (64, 64) (25, 9, 9)
@@ -123,7 +119,8 @@ class Reucid:
     exact: bool = False
     seed: int = 0
 
-    takes: ClassVar[str] = "image"
+    title = "REUCID"
+    takes = "image"
 
     def __post_init__(self) -> None:
         if isinstance(self.patch_size, str):
@@ -148,13 +145,55 @@ class Reucid:
                 f"not those of another: set n_stacks={n}."
             )
 
-    def steps(self, image: Any) -> Iterator[Step]:
-        """Denoise an image, or each frame of a stack of frames, patch stack by patch stack.
+    def preparation_share(self, given: ImageOrPair) -> float:
+        """Return the share of the patch size search in a stack, of which each frame is one part."""
+        return SEARCH / given.n_frames if self.patch_size == "auto" and given.leading else 0.0
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Choose one patch size for all frames of a stack: another in each frame would flicker.
 
         Parameters
         ----------
-        image : (..., Y, X) array
-            Any integer or floating dtype; denoised frame by frame over the last two axes.
+        given : ImageOrPair
+            A few of its frames are read; a single frame chooses its own in `frame_steps`.
+
+        Yields
+        ------
+        Step
+
+        Returns
+        -------
+        Engine
+        """
+        check_image(given.given)
+        if isinstance(self.patch_size, int) or not given.leading:
+            return self
+        few = (given.frames(index)[0] for index in spread_over(given.leading))
+        try:
+            return (yield from on_one_blas_thread(self._decided_by(few)))
+        except ValueError:  # none of them can be denoised: look for one that can
+            pass
+        for number, index in enumerate(np.ndindex(given.leading)):
+            (frame,) = given.frames(index)
+            if is_constant(frame):
+                continue
+            try:
+                return (yield from on_one_blas_thread(self._decided_by([frame])))
+            except ValueError as error:
+                raise ValueError(f"{frame_name(number, given.leading)}: {error}") from error
+        return self
+
+    def _decided_by(self, frames: Iterable[NDArray[Any]]) -> Generator[Step, None, Engine]:
+        p, wide = yield from self._patch_size(images_of(frames), 1.0)
+        return OfPatchSize(self, p, wide)
+
+    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+        """Denoise a frame, patch stack by patch stack.
+
+        Parameters
+        ----------
+        *frames : (Y, X) array
+            One frame, of any integer or floating dtype.
 
         Yields
         ------
@@ -166,14 +205,10 @@ class Reucid:
         Raises
         ------
         ValueError
-            If the image cannot be denoised as it is, or the memory does not suffice.
+            If the frame cannot be denoised, or the memory does not suffice.
         """
-        image = as_image(image)
-        check_image(image)
-        # Once for all frames: from frame to frame another patch size would flicker.
-        patch_size: list[tuple[int, bool]] = []
-        frame_steps = partial(self._frame_steps, image, patch_size)
-        yield from on_one_blas_thread(over_frames(image, frame_steps))
+        (frame,) = frames
+        yield from on_one_blas_thread(self.steps_of_size(frame, None))
 
     def settle(self, *frames: NDArray[Any]) -> Reucid:
         """Return the same parameters with the patch size that some frames of a movie decide.
@@ -212,33 +247,37 @@ class Reucid:
         """
         if isinstance(self.patch_size, int):
             return self
-        found: list[tuple[int, bool]] = []
-
-        def search() -> Iterator[Step]:
-            found.append((yield from self._patch_size(images_of(frames), 1.0)))
-
-        yield from on_one_blas_thread(search())
-        p, wide = found[0]
+        search = self._patch_size(images_of(frames), 1.0)
+        p, wide = yield from on_one_blas_thread(search)
         n_components = self.n_components * (WIDTHS if wide else 1)
         return replace(self, patch_size=p, n_components=n_components)
 
-    def _frame_steps(
-        self, movie: Any, known_patch_size: list[tuple[int, bool]], frame: NDArray[Any]
-    ) -> Iterator[Step]:
+    def steps_of_size(
+        self, frame: NDArray[Any], size: tuple[int, bool] | None
+    ) -> Generator[Step, None, None]:
+        """Denoise a frame with patches of a known size: width in pixels, and whether it is wide.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+        size : (int, bool), optional
+            By default chosen by this frame.
+
+        Yields
+        ------
+        Step
+        """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
         prepared.warn(self.outliers)
         image = prepared.image
         warn_of_column_noise(image)
         shared = warn_of_shared_noise(image)
-        begun = SEARCH if self.patch_size == "auto" and not known_patch_size else 0.0
-        if not known_patch_size:
-            images: Iterable[NDArray[np.float32]] = [image]
-            if movie.ndim > 2:
-                few = (np.asarray(movie[index]) for index in spread_over(movie.shape[:-2]))
-                images = images_of(few, otherwise=image)
-            known_patch_size.append((yield from self._patch_size(images, begun)))
-        p, wide = known_patch_size[0]
+        begun = 0.0
+        if size is None:
+            begun = SEARCH if self.patch_size == "auto" else 0.0
+            size = yield from self._patch_size([image], begun)
+        p, wide = size
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         d = self._n_stacks(image.shape, frame.itemsize, p)
@@ -365,3 +404,29 @@ class Reucid:
             )
         kept[list(chosen)] = True
         return kept
+
+
+@dataclass(frozen=True)
+class OfPatchSize(Engine):
+    """REUCID with the patch size that several frames of a stack have chosen.
+
+    Parameters
+    ----------
+    engine : Reucid
+    patch_size : int
+        Width, pixels.
+    wide : bool
+        Whether the patches are wider than the PSF.
+    """
+
+    takes = "image"
+
+    engine: Reucid
+    patch_size: int
+    wide: bool
+
+    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+        """Denoise a frame, as `Reucid.frame_steps` does."""
+        (frame,) = frames
+        size = self.patch_size, self.wide
+        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size))

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.engine import Step, frame_name
-from napari_lowdose.image_or_pair import frame_index
-from napari_lowdose.streaming.frame_hashes import HashedMovie, hash_of, together, unreadable
+from napari_lowdose.engine import Step
+from napari_lowdose.frames import frame_index, frame_name
+from napari_lowdose.run import denoise_frame, read_frames, unreadable
+from napari_lowdose.streaming.frame_hashes import hash_of_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.image_or_pair import ImageOrPair
-    from napari_lowdose.lazy import FrameWorker
+    from napari_lowdose.engine import Engine
+    from napari_lowdose.frames import ImageOrPair
 
 _SIGN_OF_LIFE = 0.25  # seconds between steps, at most
 _AHEAD = 2  # frames on their way for each thread of the cluster
@@ -35,35 +36,35 @@ def open_client() -> Any:
 
 
 def frames_on_cluster(
-    client: Any, worker: FrameWorker, image: ImageOrPair, numbers: list[int]
-) -> Iterator[tuple[int, Step, str]]:
+    client: Any, prepared: Engine, given: ImageOrPair, numbers: Sequence[int]
+) -> Iterator[tuple[int, Step, str | None]]:
     """Denoise frames on a cluster, a few at a time, and yield each when it is finished.
 
     Parameters
     ----------
     client : distributed.Client
-    worker : FrameWorker
-        Travels once to each process.
-    image : ImageOrPair
-    numbers : list of int
-        Which frames.
+    prepared : Engine
+        Sent once to each process.
+    given : ImageOrPair
+    numbers : sequence of int
+        Frame numbers.
 
     Yields
     ------
     number : int
-        Of the frame; frames come in any order.
+        Frames come in any order.
     step : Step
-        With the frame's image, or without any for a sign of life.
-    made_from : str
+        With the frame's image, or without one to report progress.
+    source : str or None
         The hash of the input, with the image.
 
     Raises
     ------
     ValueError
-        If a frame cannot be read, or denoised as it is.
+        If a frame cannot be read, or denoised.
     """
     # The result of a task, and not scattered: if the process that holds it dies, it is made again
-    there = client.submit(_itself, worker, pure=False)
+    there = client.submit(_itself, prepared, pure=False)
     left = list(reversed(numbers))
     waiting: dict[Any, tuple[int, list[Any]]] = {}
     try:
@@ -71,24 +72,24 @@ def frames_on_cluster(
             threads = sum(client.nthreads().values()) or 1
             while left and len(waiting) < _AHEAD * threads:
                 number = left.pop()
-                future, frames = _submit(client, there, image, number)
+                future, frames = _submit(client, there, given, number)
                 waiting[future] = number, frames
             try:
                 finished = _wait(waiting)
             except TimeoutError:
                 message = f"{len(waiting)} frames are on the cluster"
-                yield number, Step(fraction=0.0, message=message), ""
+                yield number, Step(fraction=0.0, message=message), None
                 continue
             for future in finished:
                 number, frames = waiting.pop(future)
-                name = frame_name(number, image.leading)
+                name = frame_name(number, given.leading)
                 try:
-                    result, made_from = future.result()
+                    result, source = future.result()
                 except Exception as error:
                     if any(getattr(frame, "status", "") == "error" for frame in frames):
                         raise unreadable(error, name) from error
                     raise
-                yield number, Step(fraction=0.0, message=f"{name}: done", image=result), made_from
+                yield number, Step(fraction=1.0, message=f"{name}: done", image=result), source
     finally:
         client.cancel([there, *waiting])
 
@@ -102,23 +103,24 @@ def _wait(waiting: dict[Any, Any]) -> set[Any]:
     return finished
 
 
-def _submit(client: Any, there: Any, image: ImageOrPair, number: int) -> tuple[Any, list[Any]]:
+def _submit(client: Any, there: Any, given: ImageOrPair, number: int) -> tuple[Any, list[Any]]:
     """Send one frame, and return it, too: a lazy one is read on the cluster."""
-    index = frame_index(number, image.leading)
-    if image.is_dask:
-        lazy = [exposure[index] for exposure in image.exposures]
+    if given.is_dask:
+        index = frame_index(number, given.leading)
+        lazy = [exposure[index] for exposure in given.exposures]
         frames = [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in lazy]
     else:
-        frames = [HashedMovie(exposure, [number])[(0,)] for exposure in image.exposures]
-    return client.submit(_denoise, there, index, *frames, pure=False), frames
+        frames = list(read_frames(given, number))
+    future = client.submit(_denoise, there, number, given.leading, *frames, pure=False)
+    return future, frames
 
 
-def _itself(worker: FrameWorker) -> FrameWorker:
-    return worker
+def _itself(prepared: Engine) -> Engine:
+    return prepared
 
 
 def _denoise(
-    worker: FrameWorker, index: tuple[int, ...], *frames: Any
+    prepared: Engine, number: int, leading: tuple[int, ...], *frames: Any
 ) -> tuple[NDArray[np.float32], str]:
-    read = [np.asarray(frame) for frame in frames]
-    return worker(index, *read), together([hash_of(frame) for frame in read])
+    read = tuple(np.asarray(frame) for frame in frames)
+    return denoise_frame(prepared, number, leading, read), hash_of_frames(read)

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_lowdose.io.zarr_frames import DamagedFrame
-from napari_lowdose.part_of_movie import PartOfMovie
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -64,45 +61,6 @@ class FrameHashes:
         self.frames[number] = frame
 
 
-class HashedMovie(PartOfMovie):
-    """A part of a movie that keeps the hash of every frame as it is read, and names bad ones.
-
-    Parameters
-    ----------
-    movie : (..., Y, X) array
-    numbers : sequence of int
-        Which of its frames.
-    """
-
-    def __init__(self, movie: Any, numbers: Sequence[int]) -> None:
-        super().__init__(movie, numbers)
-        self._hashes: dict[int, str] = {}
-
-    def __getitem__(self, index: tuple[int, ...]) -> NDArray[Any]:
-        """Read one frame; ValueError if it cannot be read."""
-        (k,) = index
-        try:
-            frame = super().__getitem__(index)
-        except Exception as error:  # whatever is behind it may raise anything
-            raise unreadable(error, self.frame_names[k]) from error
-        self._hashes[k] = hash_of(frame)
-        return frame
-
-    def hash(self, k: int) -> str:
-        """Return the hash of frame `k`; it is read if it was not."""
-        if k not in self._hashes:
-            self[(k,)]
-        return self._hashes.pop(k)
-
-
-def unreadable(error: Exception, name: str) -> Exception:
-    """Return the error to raise for a frame of the input that cannot be read."""
-    if isinstance(error, (DamagedFrame, MemoryError)):  # it says so itself
-        return error
-    about = " ".join(str(error).split()) or type(error).__name__
-    return ValueError(f"{name or 'the image'}: the input cannot be read ({about}).")
-
-
 def hash_of(frame: NDArray[Any]) -> str:
     """Return the hash of the pixels of a frame."""
     return hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16).hexdigest()
@@ -113,3 +71,8 @@ def together(hashes: Sequence[str]) -> str:
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
+
+
+def hash_of_frames(frames: Sequence[NDArray[Any]]) -> str:
+    """Return the hash of a frame, or of the two of a pair."""
+    return together([hash_of(frame) for frame in frames])

@@ -11,7 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from napari_lowdose.engine import Engine
-    from napari_lowdose.image_or_pair import ImageOrPair
+    from napari_lowdose.frames import ImageOrPair
 
 # What training remembers, or needs to go on, and where it is done
 _OF_NO_EFFECT = ("state", "record", "device", "preview")

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 
 from napari_lowdose.denoise import denoise
-from napari_lowdose.image_or_pair import ImageOrPair
+from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.result_layer import contrast_limits, pixels_of
 

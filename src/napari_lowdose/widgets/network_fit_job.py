@@ -42,7 +42,7 @@ def network_fit_steps(
     pixel_size_note : str
         What is to be said of the pixel size, if anything.
     """
-    from napari_lowdose.noise2noise.model import about_exposures, unlike
+    from napari_lowdose.noise2noise.exposure_statistics import about_exposures, unlike
 
     frame = np.asarray(image[(0,) * (image.ndim - 2)])
     known = model.record.get("exposures", {})

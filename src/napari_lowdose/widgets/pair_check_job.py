@@ -49,7 +49,7 @@ def pair_check_steps(
     files : mapping from str to str, optional
         Names of the layers, and the files that they come from.
     """
-    from napari_lowdose.noise2noise.model import about_exposures
+    from napari_lowdose.noise2noise.exposure_statistics import about_exposures
     from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair
 
     results = [name for name, path in (files or {}).items() if _is_result_file(path)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.image_or_pair import ImageOrPair
+from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.io.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
 from napari_lowdose.widgets.layer_run import LayerRun

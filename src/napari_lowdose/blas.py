@@ -1,0 +1,58 @@
+"""BLAS on one thread while an engine computes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_inside = 0  # number of threads within `one_blas_thread`
+_limit: Any = None
+
+
+def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
+    """Run a generator with BLAS on one thread.
+
+    The threads of BLAS spin while they wait for each other: on two cores, one of them busy with
+    something else, the many small products of an engine take several times as long.  The limit
+    holds while a step is computed, never while its consumer has it.
+    """
+    controller = ThreadpoolController()
+    try:
+        while True:
+            with one_blas_thread(controller):
+                try:
+                    step = next(steps)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+            yield step
+    finally:
+        steps.close()
+
+
+@contextmanager
+def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[None]:
+    """Keep BLAS on one thread.
+
+    The limit is the process's.  Frames may be denoised in several threads (dask does): the first
+    to enter sets the limit, the last to leave lifts it.
+    """
+    global _inside, _limit
+    with _lock:
+        if _inside == 0:
+            _limit = (controller or ThreadpoolController()).limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limit.restore_original_limits()

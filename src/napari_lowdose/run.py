@@ -1,0 +1,337 @@
+"""Run an engine: the one walker over the frames of an image, and where its results go."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_lowdose.engine import Engine, Step, rescale_steps
+from napari_lowdose.frames import ImageOrPair, frame_index, frame_name, is_constant
+from napari_lowdose.image_or_pair import image_or_pair
+from napari_lowdose.io.zarr_frames import DamagedFrame
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Frames = tuple["NDArray[Any]", ...]  # one (Y, X) array, or the two of a pair
+Source = Frames | str  # the input of a frame, or its hash where it was read in another process
+
+
+class Sink(Protocol):
+    """Where the frames of a result go."""
+
+    @property
+    def image(self) -> Any:
+        """The result so far, (..., Y, X)."""
+        ...
+
+    @property
+    def shows_interim(self) -> bool:
+        """Whether interim images of a frame, and of training, are of use."""
+        ...
+
+    def resume(self) -> Generator[Step, None, Sequence[int] | None]:
+        """Look for the result of an earlier run.
+
+        Returns
+        -------
+        sequence of int or None
+            The numbers of the frames that are missing; None where nothing is there.
+        """
+        ...
+
+    def kept_model(self) -> Any:
+        """Return the model that the earlier run trained; None if there is none."""
+        ...
+
+    def begin(self, prepared: Engine, record: dict[str, Any]) -> None:
+        """Make the place for the result, now that the engine is prepared."""
+        ...
+
+    def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
+        """Write frame `number`, made from `source`; an interim image if that is None."""
+        ...
+
+    def end(self, finished: bool, record: dict[str, Any]) -> None:
+        """Mark the result as finished, or leave what is worth keeping of it."""
+        ...
+
+
+class ArraySink:
+    """A result in memory.
+
+    Parameters
+    ----------
+    given : ImageOrPair
+        Frames that are not denoised yet show its (first) input, or NaN where that is lazy.
+    """
+
+    shows_interim = True
+
+    def __init__(self, given: ImageOrPair) -> None:
+        self._given = given
+        self._image: NDArray[np.float32] | None = None
+
+    @property
+    def image(self) -> NDArray[np.float32]:
+        """The result so far, (..., Y, X)."""
+        if self._image is None:
+            self._image = self._given.first_guess()
+        return self._image
+
+    def resume(self) -> Generator[Step, None, None]:
+        """Find nothing: an array is new."""
+        return None
+        yield
+
+    def kept_model(self) -> None:
+        """Return None: nothing was kept."""
+
+    def begin(self, prepared: Engine, record: dict[str, Any]) -> None:
+        """Do nothing: the array is made when it is first used."""
+
+    def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
+        """Put an image, interim or final, in its place."""
+        self.image[frame_index(number, self._given.leading)] = image
+
+    def end(self, finished: bool, record: dict[str, Any]) -> None:
+        """Do nothing: the array is whole at any time."""
+
+
+class Run:
+    """An engine at work on an image or a pair: iterate to advance, read `image` at any time.
+
+    Parameters
+    ----------
+    image : (..., Y, X) array, or tuple of two
+        NumPy, dask or zarr; denoised frame by frame over the last two axes.  A tuple is a pair:
+        two exposures of one scene.
+    engine : Engine
+        The method with its parameters, for example ``Reucid()``.
+    sink : Sink, optional
+        Destination of the frames; by default an array in memory.
+
+    Attributes
+    ----------
+    input : array, or tuple of two
+    image : (..., Y, X) float32 array
+        The result so far.  Frames not reached yet show the (first) input, or NaN where the
+        input is lazy (dask, zarr) and has not been read.
+    model : Noise2NoiseModel or None
+        The network that is applied, or the best that training has reached so far.
+    finished : bool
+        False until the engine has come to its end.
+
+    Raises
+    ------
+    ValueError
+        If the engine takes a pair and this is none, or the reverse.
+    """
+
+    def __init__(self, image: Any, engine: Engine, sink: Sink | None = None) -> None:
+        self._given = image_or_pair(image, engine)
+        self.input = self._given.given
+        self.engine = engine
+        self.sink: Sink = sink or ArraySink(self._given)
+        self.finished = False
+        self.model: Any = None
+        self._records: list[dict[str, Any]] = []
+        self._resumed_at = 0.0  # the fraction that an earlier run has done
+
+    @property
+    def image(self) -> Any:
+        """The result so far, in the input's shape and units."""
+        return self.sink.image
+
+    def __iter__(self) -> Iterator[Step]:
+        """Yield the engine's steps; `seconds_left` is estimated from the pace so far."""
+        self.finished = False
+        self.model = self.engine.model
+        self._records.clear()
+        self._resumed_at = 0.0
+        begun = time.perf_counter()
+        for step in self._steps():
+            done = step.fraction - self._resumed_at
+            if step.seconds_left is None and done > 0:
+                pace = (time.perf_counter() - begun) / done
+                step = dataclasses.replace(step, seconds_left=pace * (1 - step.fraction))
+            if record := step.record():
+                self._records.append({"index": list(step.index), **record})
+            yield step
+
+    def record(self) -> dict[str, Any]:
+        """Return JSON-ready values: engine, parameters, versions, steps, and training if any."""
+        return {
+            **self.engine.about(),
+            "finished": self.finished,
+            "input": self._given.about(),
+            "steps": list(self._records),
+            **({} if self.model is None else {"training": dict(self.model.record)}),
+        }
+
+    def _steps(self) -> Iterator[Step]:
+        missing = yield from self.sink.resume()
+        numbers: Sequence[int] = range(self._given.n_frames) if missing is None else missing
+        self._resumed_at = 1 - len(numbers) / self._given.n_frames
+        share = 0.0 if missing is not None else self.engine.preparation_share(self._given)
+        if numbers:
+            prepared = yield from self._prepare(share, resumed=missing is not None)
+            self.sink.begin(prepared, self.record())
+        else:  # every frame is there already
+            self.model = self.sink.kept_model() or self.engine.model
+        try:
+            if numbers:
+                for step in self._denoised(prepared, numbers):
+                    yield dataclasses.replace(step, fraction=share + (1 - share) * step.fraction)
+            self.finished = True
+        finally:
+            self.sink.end(self.finished, self.record())
+
+    def _denoised(self, prepared: Engine, numbers: Sequence[int]) -> Iterator[Step]:
+        """Denoise frames and write them."""
+        n = self._given.n_frames
+        done = n - len(numbers)
+        for number, step, source in self._frames(prepared, numbers):
+            if step.image is not None and (source is not None or self.sink.shows_interim):
+                self.sink.write(number, step.image, source)
+            elif step.image is not None:
+                step = dataclasses.replace(step, image=None)
+            fraction = (done + step.fraction) / n
+            done += source is not None
+            index = frame_index(number, self._given.leading)
+            yield dataclasses.replace(step, index=index, fraction=fraction)
+
+    def _prepare(self, share: float, resumed: bool) -> Generator[Step, None, Engine]:
+        """Prepare the engine, with the model that an earlier run trained if there is one."""
+        engine = self.engine
+        if resumed and (model := self.sink.kept_model()) is not None:
+            self.model = engine = model
+        steps = rescale_steps(engine.prepare(self._given), 0.0, share)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                prepared: Engine = stop.value
+                self.model = prepared.model or self.model
+                return prepared
+            self.model = step.model or self.model
+            if step.image is not None and self.sink.shows_interim:
+                self.image[step.index] = step.image
+            yield step
+
+    def _frames(
+        self, prepared: Engine, numbers: Sequence[int]
+    ) -> Iterator[tuple[int, Step, Source | None]]:
+        """Denoise frames one after the other.
+
+        Yields
+        ------
+        number : int
+        step : Step
+            `fraction` is that of the frame.
+        source : tuple of (Y, X) arrays, str, or None
+            With the last step of a frame, its input.
+        """
+        for number in numbers:
+            frames = read_frames(self._given, number)
+            steps = frame_steps(prepared, number, self._given.leading, frames)
+            step = next(steps)
+            for following in steps:
+                yield number, step, None
+                step = following
+            yield number, step, frames
+
+
+def read_frames(given: ImageOrPair, number: int) -> Frames:
+    """Read one frame, or the two of a pair.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, with the frame named.
+    """
+    try:
+        return given.frames(frame_index(number, given.leading))
+    except (DamagedFrame, MemoryError):  # the message is clear already
+        raise
+    except Exception as error:  # a lazy array may raise anything
+        raise unreadable(error, frame_name(number, given.leading)) from error
+
+
+def unreadable(error: BaseException, name: str) -> ValueError:
+    """Return the error to raise for a frame of the input that cannot be read."""
+    about = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{name or 'the image'}: the input cannot be read ({about}).")
+
+
+def frame_steps(
+    prepared: Engine, number: int, leading: tuple[int, ...], frames: Frames
+) -> Iterator[Step]:
+    """Denoise one frame of a stack; messages and errors name it.
+
+    Parameters
+    ----------
+    prepared : Engine
+        As `Engine.prepare` returned it.
+    number : int
+        Frame number in the stack.
+    leading : tuple of int
+        Shape of the stack without rows and columns.
+    frames : tuple of (Y, X) arrays
+        The frame, or the two of a pair.
+
+    Yields
+    ------
+    Step
+        `fraction` is that of this frame.
+
+    Raises
+    ------
+    ValueError
+        As `Engine.frame_steps`, with the frame named.
+
+    Warns
+    -----
+    UserWarning
+        If the frame is constant, which is no reason to stop: a shutter was closed.
+    """
+    name = frame_name(number, leading)
+    engine = prepared.at(frame_index(number, leading))
+    if not name:
+        yield from engine.frame_steps(*frames)
+        return
+    if all(is_constant(frame) for frame in frames):
+        warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
+        same = engine.constant_frame(*frames)
+        yield Step(fraction=1.0, message=f"{name}: constant", image=same)
+        return
+    try:
+        for step in engine.frame_steps(*frames):
+            yield dataclasses.replace(step, message=f"{name}: {step.message}")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def denoise_frame(
+    prepared: Engine, number: int, leading: tuple[int, ...], frames: Frames
+) -> NDArray[np.float32]:
+    """Denoise one frame of a stack to the end.
+
+    Parameters
+    ----------
+    prepared, number, leading, frames
+        As for `frame_steps`.
+
+    Returns
+    -------
+    (Y, X) float32 array
+    """
+    image = None
+    for step in frame_steps(prepared, number, leading, frames):
+        image = step.image
+    assert image is not None  # by the contract of Engine.frame_steps
+    return image
