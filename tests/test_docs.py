@@ -1,18 +1,61 @@
-"""The documentation is finished: no gap is left where a table was to come."""
+"""The documentation is complete, and its Python examples run.
+
+A block of Python runs after the blocks before it on the same page.  An HTML comment before a block,
+which readers do not see, prepares it or leaves it out::
+
+    <!-- setup
+    image = ...
+    -->
+
+    <!-- not run: the reason -->
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import napari_lowdose
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)+")
+BLOCK = re.compile(
+    r"^(?:<!-- setup\n(?P<setup>.*?)^-->|<!-- (?P<not_run>not run: .+) -->|```python\n(?P<code>.*?)^```)$",
+    re.DOTALL | re.MULTILINE,
+)
+PAGES_WITH_PYTHON = [page for page in PAGES if "\n```python\n" in page.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_placeholder_is_left(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if PLACEHOLDER.fullmatch(line.strip())] == []
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
+def test_python_blocks_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Two steps of training instead of some hundreds: the examples have to run, not to be good
+    quick = functools.partial(napari_lowdose.Noise2Noise, epochs=0.01, device="cpu")
+    monkeypatch.setattr(napari_lowdose, "Noise2Noise", quick)
+    namespace: dict[str, Any] = {"np": np}
+    text = page.read_text(encoding="utf-8")
+    skip = False
+    for block in BLOCK.finditer(text):
+        if block["not_run"]:
+            skip = True  # the next block
+            continue
+        line = text.count("\n", 0, block.start()) + 1
+        source = "\n" * line + (block["setup"] or block["code"])  # tracebacks show the page's lines
+        code = compile(source, str(page), "exec")
+        if not skip:
+            exec(code, namespace)
+        skip = False
