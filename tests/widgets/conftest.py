@@ -1,5 +1,6 @@
 """A real viewer with the widget docked in it, and engines that do what a test needs."""
 
+import gc
 import os
 import threading
 import time
@@ -47,6 +48,25 @@ class FakeEngine(Engine):
 
     def rebuild(self, frame: Any, stacks: list[StackStep]) -> Any:
         return np.full(frame.shape, stacks[0].kept.sum(), np.float32)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_viewers() -> Iterator[None]:
+    """Do once what napari otherwise does for every viewer: find plugins, look at all objects.
+
+    Every test with a viewer ends in full garbage collections; `gc.freeze` exempts what is imported.
+    """
+    from npe2 import PluginManager
+
+    from napari_lowdose.widgets import noise2noise_widget, reucid_widget  # noqa: F401
+
+    PluginManager.instance().discover()
+    gc.collect()
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManager, "discover", lambda *args, **kwargs: 0)
+        yield
+    gc.unfreeze()
 
 
 @pytest.fixture
