@@ -90,8 +90,8 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.callback()(_options)
     for name, engine in engines.items():
-        takes_pair = getattr(engine, "takes", "") == "pair" or engine is Noise2Noise
-        app.command(name)(_pair_command(engine) if takes_pair else _command(engine))
+        command = _pair_command if engine.takes == "pair" else _command
+        app.command(name)(command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
     return app

@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,8 @@ import typer
 
 from napari_lowdose.cli.messages import (
     PROGRAM,
-    PatchSummary,
     say,
     sentence,
-    training_summary,
     warnings_in_lines,
 )
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from napari_lowdose.denoise import Run
     from napari_lowdose.engine import Engine
     from napari_lowdose.io.tiff import ImageFile
-    from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.streaming import Stream
 
 UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
@@ -239,13 +235,12 @@ class _Job:
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
         if not self.streamed and (note := tiff_form(self.target, images[0]).note):
             say(f"{self.name}: warning: {note}")
-        self.engine = _at_pixel_size(self.engine, images[0])
+        with warnings_in_lines(self.name) as about_pixel_size:
+            self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
         run = _run(images, self)
-        patches = PatchSummary()
         try:
             with warnings_in_lines(self.name) as warned:
-                _check_pixel_size(self.engine, images[0])
-                _with_progress(run, self.sources[0].name, patches)
+                records = _run_with_progress(run, self.sources[0].name)
         except (OSError, MemoryError):  # of a full disk, say: the training was not for nothing
             self._save_network(run.model, asked_for=self.network is not None)
             raise
@@ -257,7 +252,7 @@ class _Job:
             self._save_network(run.model)
         names = [source.name for source in self.sources]
         source_name = names[0] if len(names) == 1 else names
-        warned = list(dict.fromkeys([*found_in_files, *warned]))
+        warned = list(dict.fromkeys([*found_in_files, *about_pixel_size, *warned]))
         if self.streamed:
             add_to_record(self.target, source=source_name, warnings=warned)
             written = self.target
@@ -265,9 +260,8 @@ class _Job:
             record = {"source": source_name, **run.record(), "warnings": warned}
             written = self._write(run, images[0], record)
         into = " and ".join(map(str, [written, *self.saved]))
-        trained = [] if run.model in (None, self.engine) else training_summary(run.model)
         seconds = f"{time.perf_counter() - begun:.1f} s"
-        return f"{into}: {', '.join([*patches.words(), *trained, seconds])}"
+        return f"{into}: {', '.join([*self.engine.summary(records, run.model), seconds])}"
 
     def _write(self, run: Run | Stream, like: ImageFile, record: dict[str, Any]) -> Path:
         """Write the result, elsewhere if it cannot be where it was wanted."""
@@ -291,7 +285,7 @@ class _Job:
             self._say_moved("result", error, found)
             return found
 
-    def _save_network(self, model: Noise2NoiseModel | None, asked_for: bool = True) -> None:
+    def _save_network(self, model: Any, asked_for: bool = True) -> None:
         """Save a network that was trained, elsewhere if it cannot be where it was wanted."""
         from napari_lowdose.cli.outputs import save_elsewhere
 
@@ -359,25 +353,6 @@ def _prepare_folders(jobs: list[_Job]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _at_pixel_size(engine: Engine, image: ImageFile) -> Engine:
-    """Let a network that is trained on `image` remember its pixel size."""
-    from napari_lowdose.noise2noise import Noise2Noise
-
-    if not isinstance(engine, Noise2Noise):
-        return engine
-    return replace(engine, pixel_size=image.pixel_size, pixel_unit=image.unit)
-
-
-def _check_pixel_size(engine: Engine, image: ImageFile) -> None:
-    """Warn of a network that was trained at another pixel size."""
-    from napari_lowdose.noise2noise import Noise2NoiseModel, pixel_size_warning
-
-    if isinstance(engine, Noise2NoiseModel):
-        warning = pixel_size_warning(engine, image.pixel_size, image.unit)
-        if warning is not None:
-            warnings.warn(warning, UserWarning, stacklevel=2)
-
-
 def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     from napari_lowdose.denoise import Run
     from napari_lowdose.frames import ImageOrPair
@@ -398,18 +373,20 @@ def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     )
 
 
-def _with_progress(run: Run | Stream, name: str, patches: PatchSummary) -> None:
+def _run_with_progress(run: Run | Stream, name: str) -> list[dict[str, Any]]:
+    """Run to the end with a progress bar; return the records of the steps."""
     from tqdm import tqdm
 
     layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
-    step: Any
+    records = []
     with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
-            told_now = ", ".join(filter(None, [step.time_left, step.message]))
-            bar.set_postfix_str(told_now, refresh=False)
+            status = ", ".join(filter(None, [step.time_left, step.message]))
+            bar.set_postfix_str(status, refresh=False)
             bar.update(step.fraction - bar.n)
-            if hasattr(step, "kept"):  # a patch stack is finished
-                patches.add(step)
+            if record := step.record():
+                records.append({"index": step.index, **record})
+    return records
 
 
 def _check_network_file(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.script import with_epochs_reached
 from napari_lowdose.widgets.python_script import NO_FILE, Axes, looking, saving
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def training_script(
         Python source.
     """
     if model is not None:
-        engine = with_epochs_reached(engine, model)
+        engine = engine.with_training_of(model)
     given = {
         field.name: value
         for field in dataclasses.fields(engine)
