@@ -1,4 +1,4 @@
-"""Messages of the command line: one line for a person each, for results, warnings and errors."""
+"""Messages of the command line: one line per result, warning or error."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = "napari-lowdose"
-#: What a file that cannot be read or denoised may raise.
+#: Errors that an unreadable or unsuitable file may raise.
 FILE_ERRORS = (ValueError, OSError, MemoryError)
 
 
 def say(message: str) -> None:
-    """Print one line for a person to standard error."""
+    """Print one line to standard error."""
     typer.echo(f"{PROGRAM}: {message}", err=True)
 
 
 def sentence(error: BaseException, source: Path | None = None) -> str:
-    """Return an error as one line for a person.
+    """Return an error message as one line.
 
     Parameters
     ----------
     error : exception
     source : Path, optional
-        The file that the line will begin with, which is not named twice.
+        File that the line starts with; it is not repeated.
 
     Examples
     --------
@@ -37,26 +37,26 @@ def sentence(error: BaseException, source: Path | None = None) -> str:
     'No such file or directory: a.tif'
     """
     if isinstance(error, MemoryError):
-        return "there is not enough memory for this image"
+        return "not enough memory for this image"
     if isinstance(error, FileExistsError) and error.strerror is None:
         return f"{error} (--overwrite)"
     if isinstance(error, OSError) and error.strerror:
         about = error.filename if error.filename is not None else source
         return error.strerror if str(about) == str(source) else f"{error.strerror}: {about}"
     text = " ".join(str(error).split())
-    if not isinstance(error, FILE_ERRORS):  # a mistake of ours, or of a library
+    if not isinstance(error, FILE_ERRORS):  # a bug, here or in a library
         return f"unexpected {type(error).__name__} ({text}); please report it"
     return text or type(error).__name__
 
 
 @contextmanager
 def warnings_in_lines(name: str) -> Iterator[list[str]]:
-    """Collect warnings, and print them at the end: each once, in one line.
+    """Collect warnings and print each of them once, on one line, at the end.
 
     Parameters
     ----------
     name : str
-        What they are about.
+        Start of each line, for example the file name.
 
     Yields
     ------
@@ -70,7 +70,7 @@ def warnings_in_lines(name: str) -> Iterator[list[str]]:
             warnings.simplefilter("always", UserWarning)
             yield found
     finally:
-        # UserWarning is for people; the other categories are for programmers.
+        # Categories other than UserWarning are for programmers.
         messages = (w.message for w in caught if issubclass(w.category, UserWarning))
         found += dict.fromkeys(" ".join(str(message).split()) for message in messages)
         for message in found:
