@@ -170,8 +170,7 @@ def ief(truth: ArrayLike, noisy: ArrayLike, clean: ArrayLike) -> float:
     reference, before, after = _same_shape(truth=truth, noisy=noisy, clean=clean)
     with np.errstate(divide="ignore", invalid="ignore"):
         error_before, error_after = (
-            mean_squared_error(reference, image)  # type: ignore[no-untyped-call]
-            for image in (before, after)
+            mean_squared_error(reference, image) for image in (before, after)
         )
         return float(error_before / error_after)
 
