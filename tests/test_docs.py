@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)+")
 BLOCK = re.compile(
-    r"^(?:<!-- setup\n(?P<setup>.*?)^-->|<!-- (?P<not_run>not run: .+) -->|```python\n(?P<code>.*?)^```)$",
+    r"^(?:<!-- setup\n(?P<setup>.*?)^-->|<!-- (?P<not_run>not run: .+) -->"
+    r"|```python\n(?P<code>.*?)^```)$",
     re.DOTALL | re.MULTILINE,
 )
 PAGES_WITH_PYTHON = [page for page in PAGES if "\n```python\n" in page.read_text(encoding="utf-8")]
@@ -39,9 +40,7 @@ def test_no_placeholder_is_left(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
-def test_python_blocks_run(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Two steps of training instead of some hundreds: the examples have to run, not to be good
     quick = functools.partial(napari_lowdose.Noise2Noise, epochs=0.01, device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from napari_lowdose.engine import Engine, Step
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.noise2noise.gain_matching import GainMatch
-from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 
 if TYPE_CHECKING:
@@ -141,6 +142,15 @@ class Noise2NoiseModel(Engine):
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, or a pair of frames, by itself; see `Engine.frame_steps`."""
         yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
+
+    def with_pixel_size(
+        self, pixel_size: tuple[float, float] | None, unit: str | None
+    ) -> Noise2NoiseModel:
+        """Return the network itself; warn if it was trained at another pixel size."""
+        warning = pixel_size_warning(self, pixel_size, unit)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        return self
 
     def _applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
         chosen = self.orientations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.script import expression, with_epochs_reached
+from napari_lowdose.script import expression
 from napari_lowdose.widgets.layers import TIFF, axis_names
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def training_script(
         Python source.
     """
     if model is not None:
-        engine = with_epochs_reached(engine, model)
+        engine = engine.with_training_of(model)
     given = {
         field.name: value
         for field in dataclasses.fields(engine)
