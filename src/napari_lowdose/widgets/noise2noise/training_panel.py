@@ -37,7 +37,7 @@ class TrainingPanel(RunPanel):
         self.gain = text_label()
         self.continue_button = QPushButton("Continue")
         self.continue_button.setToolTip(
-            "<qt>Continue training the network below. Only for the pair that it was trained on.</qt>"
+            "<qt>Continue training the network below on the pair that it was trained on.</qt>"
         )
         self.stop_button.setToolTip(
             "<qt>During training: stop, and denoise with the best network so far. "
@@ -69,7 +69,7 @@ class TrainingPanel(RunPanel):
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
-            "<qt>95 % confidence interval of the PSNR gain, measured on held-out tiles of the pair; "
+            "<qt>95 % confidence interval of the PSNR gain, measured on held-out tiles; "
             "no clean image is needed.</qt>"
         )
 

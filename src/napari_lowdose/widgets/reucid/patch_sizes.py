@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 
-EVERY = 16  # pixels: of two frames every so many tell whether a stack has changed
-# A short stack whose PSF widths differ by more than this factor looks like channels.
+EVERY = 16  # pixels: sampling of two frames, to detect that a stack has changed
+# A stack of at most FEW frames whose PSF widths differ by more than this factor looks like
+# channels.
 FEW, UNLIKE = 6, 2.0
-SEARCH = 0.3  # the fraction of the work that finding the patch size is, about
+SEARCH = 0.3  # approximate fraction of the work that is finding the patch size
 
 
 class PatchSize(NamedTuple):
-    """Width of a patch in pixels, and whether it is a wide one."""
+    """Width of a patch in pixels, and whether the patch is wide."""
 
     width: int
     wide: bool
@@ -42,16 +43,16 @@ class PatchSize(NamedTuple):
 
 @dataclass(frozen=True)
 class StackPatchSizes:
-    """Which patch size each frame of a stack gets.
+    """Patch sizes of the frames of a stack.
 
     Attributes
     ----------
     found : mapping from index along `channel_axes` to PatchSize
-        Of a movie one, for ``()``.  None where no frame can be denoised.
+        A movie has one, for ``()``.  None if no frame can be denoised.
     channel_axes : tuple of int
         The leading axes along which the patch size differs.
     guessed : bool
-        Whether the channels were recognised by how unlike their PSF widths are.
+        Whether the channels were recognised by their different PSF widths.
     """
 
     found: Mapping[Index, PatchSize | None]
@@ -71,18 +72,18 @@ class StackPatchSizes:
         return replace(engine, patch_size=size.width, n_components=n_components)
 
     def note(self) -> str:
-        """Return what a person should know of it; mostly nothing."""
+        """Return a note for the user if channels were guessed; otherwise empty."""
         if not self.guessed:
             return ""
         sizes = [str(size.width) for size in self.found.values() if size is not None]
         return (
             f"The frames suit patches of {', '.join(sizes[:-1])} and {sizes[-1]} px, as channels "
-            "do: each has its own. For frames of a movie fix the patch size."
+            "do: each has its own. For frames of a movie, fix the patch size."
         )
 
 
 def fingerprint(stack: Any) -> int:
-    """Return a number that changes as a stack in memory is changed in place, most likely."""
+    """Return a checksum that most likely changes if a stack in memory is changed in place."""
     if not isinstance(stack, np.ndarray):
         return 0
     ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, EVERY))]
@@ -98,16 +99,16 @@ def find_patch_sizes(
     ----------
     engine : Reucid
     stack : (..., Y, X) array
-        Some of its frames are read.
+        A few of its frames are read.
     channel_axis : int, optional
         The leading axis whose frames are channels.
     may_guess : bool
-        Whether a short stack may be taken for channels: not where its axis has a name.
+        Whether a short stack may be recognised as channels: not if its axis has a name.
 
     Yields
     ------
     Step
-        After each frame that was looked at.
+        After each frame examined.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def _as_part(number: int, of: int, step: Step) -> Step:
 
 
 def _some_of(leading: Index, axes: Index, group: Index) -> list[Index]:
-    """Return the indices of a few frames that are at `group` along `axes`."""
+    """Return the indices of a few frames at `group` along `axes`."""
     at = dict(zip(axes, group, strict=True))
     others = tuple(n for axis, n in enumerate(leading) if axis not in at)
     indices = []
@@ -146,7 +147,7 @@ def _some_of(leading: Index, axes: Index, group: Index) -> list[Index]:
 
 
 def _look_like_channels(engine: Reucid, stack: Any) -> Generator[Step, None, bool]:
-    """Whether the PSF widths of the frames are so unlike that they are no movie."""
+    """Whether the PSF widths of the frames differ too much for a movie."""
     widths = []
     for frame in stack:
         size = yield from _patch_size(replace(engine, patch_size="psf"), [np.asarray(frame)])
@@ -159,29 +160,29 @@ def _look_like_channels(engine: Reucid, stack: Any) -> Generator[Step, None, boo
 def _patch_size(
     engine: Reucid, frames: list[NDArray[Any]]
 ) -> Generator[Step, None, PatchSize | None]:
-    """Find what some frames decide; None if none of them can be denoised."""
+    """Choose the patch size for some frames; None if none of them can be denoised."""
     try:
         settled = yield from engine.settle_steps(*frames)
-    except ValueError:  # told where the frame is denoised
+    except ValueError:  # reported when the frame is denoised
         return None
     return PatchSize(int(settled.patch_size), settled.n_components > engine.n_components)
 
 
 @dataclass(eq=False)
 class StackReucid:
-    """REUCID on a stack or one frame of it, with the patch size that the stack decides.
+    """REUCID on a stack or one of its frames, with the patch size chosen from the stack.
 
     Parameters
     ----------
     engine : Reucid
     stack : (..., Y, X) array
-        The whole stack, of which `steps` may be given one frame.
+        The whole stack, also if `steps` gets only one frame.
     frame : tuple of int
-        Which frame that is; empty for the whole stack.
+        Index of that frame; empty for the whole stack.
     channel_axis, may_guess
         As for `find_patch_sizes`.
     sizes : StackPatchSizes, optional
-        Where they are known; found, and kept here, by default.
+        Known patch sizes; by default they are found and kept here.
     """
 
     engine: Reucid
@@ -217,11 +218,11 @@ class StackReucid:
             index = frame_index(number, leading)
             settled, frame = sizes.settle(self.engine, index), np.asarray(image[index])
             for step in one_frame((frame,), frame_name(number, leading), settled.steps):
-                said = _say_if_wide(step, sizes.at(index))
-                yield replace(said, index=index, fraction=(number + step.fraction) / n_frames)
+                marked = _mark_if_wide(step, sizes.at(index))
+                yield replace(marked, index=index, fraction=(number + step.fraction) / n_frames)
 
 
-def _say_if_wide(step: Step, size: PatchSize | None) -> Step:
+def _mark_if_wide(step: Step, size: PatchSize | None) -> Step:
     if isinstance(step, StackStep) and size is not None and size.wide:
         return replace(step, wide=True)
     return step
@@ -230,7 +231,7 @@ def _say_if_wide(step: Step, size: PatchSize | None) -> Step:
 def of_stack(
     engine: Reucid, layer: Image, frame: Index = (), sizes: StackPatchSizes | None = None
 ) -> StackReucid | None:
-    """Return what denoises a stack of frames; None where the frames have nothing to decide."""
+    """Return REUCID for a stack of frames; None for a single image or a fixed patch size."""
     stack = pixels_of(layer)
     if stack.ndim < 3 or not isinstance(engine, Reucid) or isinstance(engine.patch_size, int):
         return None
@@ -245,13 +246,13 @@ def of_stack(
     )
 
 
-# What is shown: "psf" is quick, and "auto" follows.
+# Estimated for display: "psf" is fast and comes first.
 MODES: tuple[Literal["psf", "auto"], ...] = ("psf", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PsfWidthStep(Step):
-    """The PSF width is known.
+    """An estimate of the PSF width.
 
     Attributes
     ----------
@@ -264,13 +265,13 @@ class PsfWidthStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchSizesStep(Step):
-    """The patch sizes of a stack are known, for one way to choose them.
+    """Patch sizes of a stack, for one mode of choosing them.
 
     Attributes
     ----------
     sizes : StackPatchSizes
     engine : Reucid
-        With that way.
+        Engine with this mode as its `patch_size`.
     """
 
     sizes: StackPatchSizes
@@ -278,13 +279,13 @@ class PatchSizesStep(Step):
 
 
 class KnownPatchSizes:
-    """The patch sizes of the stack in one layer, as long as its data stay as they are."""
+    """Known patch sizes of the stack in one layer, until its data change."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, Reucid], StackPatchSizes] = {}
 
     def forget(self) -> None:
-        """Forget all: the data have changed."""
+        """Forget everything, because the data have changed."""
         self._known.clear()
 
     def of(self, layer: Image, engine: Reucid) -> StackPatchSizes | None:
@@ -292,21 +293,21 @@ class KnownPatchSizes:
         return self._known.get(_key(layer, engine)) if is_stack(layer, engine) else None
 
     def remember(self, layer: Image, engine: Reucid, sizes: StackPatchSizes | None) -> None:
-        """Keep what was found."""
+        """Keep the patch sizes found."""
         if sizes is not None and is_stack(layer, engine):
             self._known[_key(layer, engine)] = sizes
 
     def widths(
         self, layer: Image, engine: Reucid, frame: tuple[int, ...]
     ) -> tuple[int | None, int | None]:
-        """Return the PSF width and what "auto" comes to for `frame`, where they are known."""
+        """Return the PSF width and the automatic patch size of `frame`; None if unknown."""
         known = (self.of(layer, replace(engine, patch_size=mode)) for mode in MODES)
         sizes = (None if each is None else each.at(frame) for each in known)
         psf, automatic = (None if size is None else size.width for size in sizes)
         return psf, automatic
 
     def steps(self, layer: Image, dims: Dims, engine: Reucid) -> Iterator[Step]:
-        """Yield the estimate for the frame in view, or for the stack that it belongs to."""
+        """Estimate for the frame in view, or for its stack."""
         if not is_stack(layer, engine):
             return psf_width_steps(pixels_of(layer)[frame_in_view(dims, layer)])
         of = of_stack(replace(engine, patch_size="auto"), layer)
@@ -315,13 +316,13 @@ class KnownPatchSizes:
 
 
 def psf_width_steps(frame: Any) -> Iterator[PsfWidthStep]:
-    """Yield the estimate for one (Y, X) frame, which is read (dask) only now."""
+    """Estimate the PSF width of one (Y, X) frame, which may be lazy (dask)."""
     width = psf_width(np.asarray(frame))
     yield PsfWidthStep(fraction=1, message=f"PSF width {width} px", psf_width=width)
 
 
 def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
-    """Yield what the frames of a stack get, with "psf" and with "auto"."""
+    """Find the patch sizes of a stack, for "psf" and for "auto"."""
     for part, mode in enumerate(MODES):
         engine = replace(of.engine, patch_size=mode)
         search = find_patch_sizes(engine, of.stack, of.channel_axis, of.may_guess)
@@ -333,11 +334,11 @@ def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
 
 
 def is_stack(layer: Image, engine: Any) -> bool:
-    """Whether `layer` is a stack of frames, of which several decide what `engine` does."""
+    """Whether `layer` is a stack, whose frames share decisions of `engine`."""
     return isinstance(engine, Reucid) and pixels_of(layer).ndim > 2
 
 
 def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
-    # How much is done at once changes nothing of the patch size.
+    # These parameters do not influence the patch size.
     alike = replace(engine, n_stacks=None, memory_limit=None, keep=None)
     return id(layer), fingerprint(pixels_of(layer)), alike
