@@ -144,9 +144,7 @@ class EigenpatchGallery(QWidget):
         if not 0 <= position < len(self._stacks):
             return
         kept = self._stacks[position].kept
-        between = (
-            " · " if len(self._stacks) == 1 else "<br>"
-        )  # the combo box takes the space beside it
+        between = " · " if len(self._stacks) == 1 else "<br>"  # beside the combo box
         hint = f"{between}click to toggle" if self._clickable else ""
         self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> kept{hint}")
 

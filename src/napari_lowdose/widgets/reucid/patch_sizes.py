@@ -210,7 +210,7 @@ class StackReucid:
     def _denoise(self, image: Any, sizes: StackPatchSizes) -> Iterator[Step]:
         if self.frame or not sizes.channel_axes:
             for step in sizes.settle(self.engine, self.frame).steps(image):
-                yield _say_if_wide(step, sizes.at(self.frame))
+                yield _mark_if_wide(step, sizes.at(self.frame))
             return
         leading = tuple(image.shape[:-2])
         n_frames = prod(leading)

@@ -131,7 +131,7 @@ class ReucidRun(LayerRun):
             self.notes.append(text)
 
     def frame_near(self, dims: Dims) -> Index | None:
-        """Return the frame whose eigenpatches to show: the one in view, or the last finished one."""
+        """Return the index of the frame in view if it is known, else of the last finished one."""
         if self.result is None:
             return None
         index = () if self._one_frame else frame_in_view(dims, self.result)
