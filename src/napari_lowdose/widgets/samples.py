@@ -122,6 +122,6 @@ def _camera(
 
 
 def _limits(noisy: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
-    """Return contrast limits for both: from the minimum of the truth to nearly the noisy maximum."""
+    """Return common contrast limits: from the darkest true to nearly the brightest noisy pixel."""
     first_frame = (0,) * (truth.ndim - 2)
     return float(truth[first_frame].min()), float(np.percentile(noisy[first_frame], 99.5))
