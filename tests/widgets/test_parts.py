@@ -18,7 +18,7 @@ def field(qtbot):
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("auto", 13), ("psf", 13), ("wide", 39)])
-def test_the_width_is_the_one_of_the_mode(field, mode, shown):
+def test_the_width_follows_the_mode(field, mode, shown):
     field.value = mode
     assert field.pixels.text() == f"≈ {shown} px"
     assert field.pixels.toolTip() == "PSF width ≈ 13 px; wide uses 39 px"
@@ -29,7 +29,7 @@ def test_the_width_is_the_one_of_the_mode(field, mode, shown):
 
 
 @pytest.mark.parametrize("width", [1, 2])
-def test_too_small_a_width_is_told_not_replaced(field, width):
+def test_too_small_a_width_is_reported_not_replaced(field, width):
     field.pixels.setValue(width)
     assert field.value == width
     field.set_estimate(15)
