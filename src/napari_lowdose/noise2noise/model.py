@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
@@ -13,6 +13,7 @@ import numpy as np
 from napari_lowdose.engine import Step, is_constant, over_frames, report
 from napari_lowdose.imaging.frames import check_image, check_pixels, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.noise2noise.brightness_levels import Level
-    from napari_lowdose.noise2noise.config import Preset
+    from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
+    from napari_lowdose.noise2noise.normalised_frames import Level
 
 SMALLEST_FRAME = 32
 _CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two
@@ -60,8 +61,8 @@ class Noise2NoiseModel:
 
     Parameters
     ----------
-    architecture : Preset
-        The network, and how it was trained.
+    architecture : UNetConfig
+        Architecture of the network.
     weights : mapping from str to array
         Its weights.
     offset, scale : float
@@ -72,8 +73,8 @@ class Noise2NoiseModel:
         mean and standard deviation, and not by `offset` and `scale`.
     match : GainMatch
         Gain and offset of the second exposures against the first.
-    both, one : (slope, intercept)
-        Bring the mean of both outputs, or a single output, back to intensities.
+    pair_calibration, single_calibration : (slope, intercept)
+        Map the mean of both outputs, or a single output, to normalised intensities.
     value_range : (float, float)
         Least and greatest intensity of the result on the first training pair.
     shift : (float, float)
@@ -99,6 +100,8 @@ class Noise2NoiseModel:
         Height and width of a pixel in the training images; one number for both.
     pixel_unit : str, optional
         The unit of `pixel_size`, for example "nm".
+    optimiser : OptimiserConfig
+        How the network was trained, for continuing.
     state : object
         What continuing the training exactly needs; not saved in the file.
 
@@ -119,13 +122,13 @@ class Noise2NoiseModel:
 
     takes: ClassVar[str] = "either"
 
-    architecture: Preset
+    architecture: UNetConfig
     weights: Mapping[str, NDArray[Any]] = field(repr=False)
     offset: float
     scale: float
     match: GainMatch = GainMatch(1.0, 0.0)  # noqa: RUF009  (it is frozen)
-    both: tuple[float, float] = (1.0, 0.0)
-    one: tuple[float, float] = (1.0, 0.0)
+    pair_calibration: tuple[float, float] = (1.0, 0.0)
+    single_calibration: tuple[float, float] = (1.0, 0.0)
     value_range: tuple[float, float] = (0.0, 1.0)
     shift: tuple[float, float] = (0.0, 0.0)
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -137,6 +140,7 @@ class Noise2NoiseModel:
     device: str = "auto"
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
+    optimiser: OptimiserConfig = OPTIMISERS["fast"]
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -208,7 +212,9 @@ class Noise2NoiseModel:
             output = yield from report(
                 predictor.steps(frames.inputs[0], orientations), 0.0, 1.0, "applying the network"
             )
-            yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
+            yield Step(
+                fraction=1.0, message="done", image=frames.image(output, self.single_calibration)
+            )
 
         yield from over_frames(exposures, _finite_only(frame_steps), self.of_constant)
         if n_outliers and "outliers" not in told:
@@ -245,7 +251,7 @@ class Noise2NoiseModel:
         """
         from napari_lowdose.noise2noise.model_file import save_model
 
-        save_model(self, path)
+        save_model(path, {each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Noise2NoiseModel:
@@ -268,7 +274,7 @@ class Noise2NoiseModel:
         """
         from napari_lowdose.noise2noise.model_file import load_model
 
-        return load_model(path)
+        return load_model(path, cls)
 
     def _predictor(self) -> Any:
         """Return the network, built once: a lazy movie asks for every frame by itself."""
@@ -294,12 +300,12 @@ class Noise2NoiseModel:
         if any(self.shift):
             r2 = _shifted_back(r2, self.shift)
         mean = (r1 + r2) / 2
-        slope, _ = frames.units(self.both)
+        slope, _ = frames.units(self.pair_calibration)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.sound.area] = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = frames.image(r1, self.one)
+        image = frames.image(r1, self.single_calibration)
         if self.use == "both":
-            image = frames.image(mean, self.both)
+            image = frames.image(mean, self.pair_calibration)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
     def _closed_steps(
@@ -326,7 +332,9 @@ class Noise2NoiseModel:
         )  # fmt: skip
         if good and any(self.shift):
             output = _shifted_back(output, self.shift)
-        yield Step(fraction=1.0, message="done", image=frames.image(output, self.one))
+        yield Step(
+            fraction=1.0, message="done", image=frames.image(output, self.single_calibration)
+        )
 
     def _about_outliers(self, n: int) -> str:
         fate = (
