@@ -57,7 +57,7 @@ class UNet(nn.Module):
                 self.last.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output for normalised exposures; sides must be multiples of `size_multiple`."""
+        """Return the output for normalised exposures with sides that `size_multiple` divides."""
         # x: (B, 1, Y, X)
         h = functional.pixel_unshuffle(x, self.config.unshuffle)  # (B, u², Y/u, X/u)
         h = self.first(h.contiguous(memory_format=torch.channels_last))  # (B, W, Y/u, X/u)
@@ -67,9 +67,7 @@ class UNet(nn.Module):
             h = down(functional.max_pool2d(h, 2))  # (B, 2W, Y/2u, X/2u), ...
         for up, join in zip(self.up, self.join, strict=True):
             h = join(torch.cat([up(h), skipped.pop()], 1))
-        with in_full_precision(
-            x.device
-        ):  # bfloat16 has 8 significant bits, too few for grey levels
+        with in_full_precision(x.device):  # 8 bits are too few for grey levels
             y = functional.pixel_shuffle(self.last(h.float()), self.config.unshuffle)
             return y if self.smooth is None else y + self.smooth(x)  # (B, 1, Y, X)
 

@@ -198,9 +198,7 @@ class _Training:
                 first = cost == 0
                 image = yield from self._picture(preview, fraction, left)
                 step = self.step_so_far("training", fraction, self.evaluation, left=left)
-                if np.isfinite(
-                    image
-                ).all():  # else training diverges, which the next evaluation detects
+                if np.isfinite(image).all():  # else the next evaluation detects it
                     step = replace(step, image=image, index=preview.index)
                 yield step
                 previewed = told = time.perf_counter()

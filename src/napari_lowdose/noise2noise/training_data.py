@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.noise2noise.brightness_levels import (
+from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
+from napari_lowdose.noise2noise.normalised_frames import (
     Level,
     brightness_levels,
     differ_in_brightness,
 )
-from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
 from napari_lowdose.noise2noise.usable_pairs import UsablePairs, usable_pairs
 
 if TYPE_CHECKING:

@@ -27,8 +27,6 @@ from napari_lowdose.noise2noise.network import UNet
 from napari_lowdose.noise2noise.prediction import build_network
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
@@ -122,7 +120,7 @@ def weight_average(network: UNet, step: int = 0) -> AveragedModel:
 
 
 @torch.no_grad()
-def _update_average(averages: list[Tensor], weights: list[Tensor], n_averaged: Tensor) -> None:
+def _update_average(averages: Any, weights: Any, n_averaged: Any) -> None:
     """Move averages towards the weights; `n_averaged` is the number of updates before."""
     if not averages[0].is_floating_point():
         return  # the number of batches that batch normalisation has seen

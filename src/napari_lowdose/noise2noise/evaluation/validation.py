@@ -133,7 +133,7 @@ class Validation:
         if not known:
             return None
         worst = min(known, key=lambda interval: interval.low)
-        # The shift smooths the noise of the first exposure, but the gain refers to its original noise
+        # The shift smooths the noise of the first exposure; the gain refers to the original noise
         more = 10 * math.log10(2 / (1 + self._noise_left())) if self._shifted else 0.0
         return worst.low + more, worst.high + more
 
