@@ -6,12 +6,12 @@ import math
 import os
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.io.arrays import as_image
-from napari_lowdose.noise2noise.config import PRESETS
+from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
     from napari_lowdose.frames import ImageOrPair
-    from napari_lowdose.noise2noise.config import PresetName
+    from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
@@ -324,7 +324,29 @@ class Noise2Noise(Engine):
                 warnings.warn(warning, UserWarning, stacklevel=3)
         from napari_lowdose.noise2noise.training import training_steps
 
-        yield from training_steps(first, second, self, begun, reserve)
+        network, config = self._configs()
+        yield from training_steps(first, second, network, config, self.start, begun, reserve)
+
+    def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
+        """Return the architecture and the training parameters."""
+        from napari_lowdose.noise2noise.device import choose_device  # loads torch
+
+        if self.start is not None:  # its architecture is fixed
+            network, optimiser = self.start.architecture, self.start.optimiser
+        else:
+            preset: str = self.preset
+            if preset == "auto":
+                preset = "paper" if choose_device(self.device).type == "cuda" else "fast"
+            network, optimiser = PRESETS[preset], OPTIMISERS[preset]
+            if self.width is not None:
+                network = replace(network, width=self.width)
+        given = {name: getattr(self, name) for name in ("batch_size", "crop_size", "learning_rate")}
+        optimiser = replace(optimiser, **{k: v for k, v in given.items() if v is not None})
+        parameters = {each.name: getattr(self, each.name) for each in fields(self)}
+        del parameters["start"]  # recorded separately
+        of_training = {each.name for each in fields(TrainingConfig)}
+        shared = {name: value for name, value in parameters.items() if name in of_training}
+        return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
 
 
 def _as_pair(pair: Any) -> Pair:
