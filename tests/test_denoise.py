@@ -13,7 +13,7 @@ import pytest
 from napari_lowdose import Noise2Noise, Reucid, Run, denoise, denoise_steps
 from napari_lowdose.engine import Engine, Step, report, rescale_progress
 from napari_lowdose.samples import stem_pair
-from napari_lowdose.script import as_python, with_epochs_reached
+from napari_lowdose.script import as_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,7 +197,7 @@ def test_a_continued_training_is_told_without_what_went_before(trained: Run) -> 
     record = {**trained.model.record, "n_steps": 9, "epochs": 4.5}  # type: ignore[union-attr]
     after = replace(trained.model, record=record)  # type: ignore[type-var]
     before = replace(trained.model, record={"n_steps": 3})  # type: ignore[type-var]
-    engine = with_epochs_reached(Noise2Noise(time_budget=60, start=before), after)
+    engine = Noise2Noise(time_budget=60, start=before).with_training_of(after)
     assert (engine.epochs, engine.time_budget, engine.preset) == (pytest.approx(3), None, "fast")
 
 

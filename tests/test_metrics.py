@@ -107,7 +107,7 @@ def test_survey_ief_as_printed_rewards_more_eigenpatches(scene):
 
 
 def test_survey_ief_refuses(scene):
-    with pytest.raises(ValueError, match="count"):
+    with pytest.raises(ValueError, match="at least 0"):
         metrics.survey_ief(*scene, n_eigenpatches=-1)
     with pytest.raises(ValueError, match="reading"):
         metrics.survey_ief(*scene, n_eigenpatches=1, reading="other")

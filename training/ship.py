@@ -1,4 +1,7 @@
-"""Write the sample image that the package ships: a MoS2 monolayer whose defects are known."""
+"""Write the sample image of the package: a MoS2 monolayer with known defects.
+
+Run ``python -m training.ship``; the first run simulates the image with abTEM.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,11 @@ def ship(folder: Path = Path(napari_lowdose.samples.__file__).parent) -> None:
         "convergence_semi_angle_mrad": recipe.convergence,
         "detector_mrad": list(recipe.detector),
         "source_size_angstrom": recipe.source_size,
-        "made_by": "python -m training.specimens --ship (abTEM, ASE)",
+        "made_by": "python -m training.ship (abTEM, ASE)",
         "defects": defects,
     }
     (folder / f"{NAME}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    ship()

@@ -4,8 +4,7 @@ STEM images are simulated with abTEM from the models in `training.structures`;
 light-microscopy scenes are drawn by `training.light`.  Nothing is downloaded.
 
 ``python -m training.specimens [names]`` computes what is missing in
-``training/cache`` (about ten minutes on one core for everything);
-``python -m training.specimens --ship`` writes the sample image of the package.
+``training/cache`` (about ten minutes on one core for everything).
 
 A STEM specimen is a periodic cell: its scan is computed once, at the coarsest
 step that the probe allows, and read off on any pixel grid by band-limited
@@ -421,13 +420,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Compute the named specimens, or all, and say what they cost."""
     parser = argparse.ArgumentParser(description="Simulate the specimens of the training set.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SPECIMENS)}")
-    parser.add_argument("--ship", action="store_true", help="write the package's sample image")
     chosen = parser.parse_args(arguments)
-    if chosen.ship:
-        from training.ship import ship
-
-        ship()
-        return
     for name in chosen.names or SPECIMENS:
         start = time.process_time()
         made = specimen(name)

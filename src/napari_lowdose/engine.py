@@ -8,7 +8,7 @@ several frames, such as training a network; after it every frame is independent 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -185,6 +185,44 @@ class Engine:
     def load_model(self, path: Path) -> Any:
         """Load a model that training with this engine has saved."""
         raise NotImplementedError
+
+    def with_pixel_size(self, pixel_size: tuple[float, float] | None, unit: str | None) -> Engine:
+        """Return the engine for images of this pixel size; unchanged by default.
+
+        Parameters
+        ----------
+        pixel_size : (float, float) or None
+            Height and width of a pixel; None if unknown.
+        unit : str or None
+            Unit of `pixel_size`, for example "nm".
+
+        Warns
+        -----
+        UserWarning
+            If the engine does not suit images of this pixel size.
+        """
+        return self
+
+    def with_training_of(self, model: Any) -> Engine:
+        """Return the engine that trains `model` again, whatever ended the training."""
+        return self
+
+    def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+        """Summarise a run in a few words; empty by default.
+
+        Parameters
+        ----------
+        records : sequence of dict
+            `Step.record` of each step, with the step's `index`.
+        model : Engine or None
+            The model that was trained or applied.
+
+        Returns
+        -------
+        list of str
+            Parts of one line of text.
+        """
+        return []
 
     def about(self) -> dict[str, Any]:
         """Return name, parameters and versions as JSON-ready values."""

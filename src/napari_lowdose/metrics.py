@@ -1,7 +1,7 @@
-"""How good an image is: against the truth, against a second image, or by itself.
+"""Image quality metrics: with ground truth, with a second image, or of a single region.
 
-Everything is computed in float64 whatever the dtype of the images, and no range
-is ever guessed.  scikit-image and SciPy are imported when they are needed.
+All metrics are computed in float64, and the data range is never guessed.  scikit-image and SciPy
+are imported on first use, to keep the import of this module fast.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def psnr(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     truth, test : array, any dtype
         Images of the same shape, in the same units.
     data_range : float
-        :math:`R`, the span of values that the truth could have.  Two numbers
-        are only comparable when they were computed with the same one.
+        :math:`R`, the range of possible values of the truth.  Values of the metric are only
+        comparable for the same range.
 
     Returns
     -------
@@ -47,6 +47,11 @@ def psnr(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
         If the shapes differ, the images are empty or `data_range` is not
         positive and finite.
 
+    References
+    ----------
+    Pair paper (Yang et al. 2023), Table 1.  REUCID paper (Mitchell, Sanvito & Jones 2025),
+    Table 1.  Neither prints an equation; `skimage.metrics.peak_signal_noise_ratio` is used.
+
     Examples
     --------
     >>> import numpy as np
@@ -57,7 +62,7 @@ def psnr(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     from skimage.metrics import peak_signal_noise_ratio
 
     reference, image = _same_shape(truth=truth, test=test)
-    with np.errstate(divide="ignore"):  # identical images: infinite, as it should be
+    with np.errstate(divide="ignore"):  # identical images: infinite
         return float(
             peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
                 reference, image, data_range=_positive_range(data_range)
@@ -68,7 +73,7 @@ def psnr(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
 def ssim(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     r"""Structural similarity index; 1 for identical images.
 
-    scikit-image's with its defaults, a sliding window of 7 by 7 pixels:
+    `skimage.metrics.structural_similarity` with a sliding window of 7 by 7 pixels:
 
     .. math:: \mathrm{SSIM} = \left\langle
        \frac{(2 \mu_t \mu_x + c_1)(2 \sigma_{tx} + c_2)}
@@ -78,10 +83,10 @@ def ssim(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     Parameters
     ----------
     truth, test : (..., Y, X) array, any dtype
-        Images of the same shape, in the same units, at least 7 pixels high and
-        wide.  Of a stack of frames the mean over the frames is returned.
+        Images of the same shape, in the same units, at least 7 by 7 pixels.  For a stack of
+        frames the mean over the frames is returned.
     data_range : float
-        :math:`R`, the span of values that the truth could have.
+        :math:`R`, the range of possible values of the truth.
 
     Returns
     -------
@@ -93,6 +98,12 @@ def ssim(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     ValueError
         If the shapes differ, an image is smaller than 7 by 7 pixels or
         `data_range` is not positive and finite.
+
+    References
+    ----------
+    REUCID paper (Mitchell, Sanvito & Jones 2025), Table 1.
+    Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
+    IEEE Transactions on Image Processing 13, 600 (2004), Eq. (13).
 
     Examples
     --------
@@ -120,13 +131,13 @@ def ssim(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
 
 
 def ief(truth: ArrayLike, noisy: ArrayLike, clean: ArrayLike) -> float:
-    r"""Image enhancement factor: how many times less noise than before; above 1 is better.
+    r"""Image enhancement factor: ratio of the squared errors before and after denoising.
 
     .. math:: \mathrm{IEF} = \frac{\sum_i (n_i - t_i)^2}{\sum_i (x_i - t_i)^2}
 
-    with the noisy image :math:`n`, the truth :math:`t` and the denoised image
-    :math:`x`.  The REUCID paper names the factor ("the ratio of noise reduction
-    to original noise level") without an equation; this is the usual one.
+    with the noisy image :math:`n`, the truth :math:`t` and the denoised image :math:`x`.
+    Values above 1 mean less noise than before.  The REUCID paper defines the factor in words
+    only ("the ratio of noise reduction to original noise level"); this is the usual equation.
 
     Parameters
     ----------
@@ -136,7 +147,7 @@ def ief(truth: ArrayLike, noisy: ArrayLike, clean: ArrayLike) -> float:
     Returns
     -------
     float
-        Infinite when `clean` is the truth; not a number when `noisy` is too.
+        Infinite if `clean` equals the truth; NaN if `noisy` does too.
 
     Raises
     ------
@@ -154,9 +165,14 @@ def ief(truth: ArrayLike, noisy: ArrayLike, clean: ArrayLike) -> float:
     >>> ief(truth, truth + 2, truth - 1)
     4.0
     """
+    from skimage.metrics import mean_squared_error
+
     reference, before, after = _same_shape(truth=truth, noisy=noisy, clean=clean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.sum((before - reference) ** 2) / np.sum((after - reference) ** 2))
+        error_before, error_after = (
+            mean_squared_error(reference, image) for image in (before, after)
+        )
+        return float(error_before / error_after)
 
 
 def survey_ief(
@@ -168,29 +184,27 @@ def survey_ief(
     c: float = SURVEY_CONSTANT,
     reading: Literal["printed", "penalty"] = "printed",
 ) -> float:
-    r"""Image enhancement factor as edited by the REUCID paper to match its survey.
+    r"""Image enhancement factor, modified to agree with the survey of the REUCID paper.
 
-    With :math:`\alpha` the number of eigenpatches that made `clean`:
+    With :math:`\alpha`, the number of eigenpatches in `clean`:
 
     .. math:: \text{printed: } \frac{\mathrm{IEF}}{c^{\alpha}}
        \qquad\qquad \text{penalty: } \mathrm{IEF} \cdot c^{\alpha}
 
-    The paper prints the first.  Because :math:`c = 0.64 < 1`, dividing by
-    :math:`c^{\alpha}` multiplies by 1.56 for every further eigenpatch: the
-    metric rewards ever more of them unless each costs more than a third of the
-    IEF.  The second reading takes the factor as a price for each eigenpatch,
-    the opposite, and so stops at few.
+    The paper prints the first form.  Because :math:`c = 0.64 < 1`, it multiplies the IEF by 1.56
+    for every additional eigenpatch, and so favours many of them.  The second form is a penalty
+    for every eigenpatch, and so favours few.
 
     Parameters
     ----------
     truth, noisy, clean : array, any dtype
         Images of the same shape, in the same units.
     n_eigenpatches : int
-        :math:`\alpha`, how many eigenpatches `clean` was rebuilt from.
+        :math:`\alpha`, the number of eigenpatches in `clean`.
     c : float
-        The paper's least-squares constant.
+        Constant of the paper, from a least-squares fit.
     reading : {"printed", "penalty"}
-        Which of the two equations.
+        Form of the equation.
 
     Returns
     -------
@@ -201,7 +215,7 @@ def survey_ief(
     ------
     ValueError
         If the shapes differ, `n_eigenpatches` is negative, `c` is not positive
-        or `reading` is neither of the two.
+        or `reading` is invalid.
 
     References
     ----------
@@ -219,9 +233,9 @@ def survey_ief(
     2.56
     """
     if n_eigenpatches < 0:
-        raise ValueError(f"n_eigenpatches is a count, it cannot be {n_eigenpatches}.")
+        raise ValueError(f"n_eigenpatches must be at least 0, not {n_eigenpatches}.")
     if not c > 0:
-        raise ValueError(f"c must be positive, it is {c}.")
+        raise ValueError(f"c must be positive, not {c}.")
     if reading not in ("printed", "penalty"):
         raise ValueError(f'reading must be "printed" or "penalty", not {reading!r}.')
     factor = c**n_eigenpatches
@@ -230,7 +244,7 @@ def survey_ief(
 
 
 def rsd(region: ArrayLike) -> float:
-    r"""Relative standard deviation of a region that should be flat, in percent.
+    r"""Relative standard deviation of a uniform region, in percent.
 
     .. math:: \mathrm{RSD} = \frac{\sqrt{\sum_i (x_i - \bar x)^2 / (n - 1)}}{\bar x}
        \times 100\,\%
@@ -238,18 +252,18 @@ def rsd(region: ArrayLike) -> float:
     Parameters
     ----------
     region : array, any dtype
-        The pixels of a region whose true brightness is the same everywhere.
+        Pixels of a region with uniform true brightness.
 
     Returns
     -------
     float
-        Percent; lower is smoother.  An offset of the camera changes it: take
-        the offset off first.
+        Percent; lower is smoother.  Subtract the camera offset first, because the mean includes
+        it.
 
     Raises
     ------
     ValueError
-        If there are fewer than two pixels or their mean is 0.
+        If the region has fewer than two pixels or a mean of 0.
 
     References
     ----------
@@ -262,7 +276,7 @@ def rsd(region: ArrayLike) -> float:
     """
     pixels = _real(region, "the region")
     if pixels.size < 2:
-        raise ValueError(f"RSD needs at least two pixels, the region has {pixels.size}.")
+        raise ValueError(f"RSD needs at least two pixels; the region has {pixels.size}.")
     mean = pixels.mean()
     if mean == 0:
         raise ValueError("RSD is not defined for a region whose mean is 0.")
@@ -271,21 +285,19 @@ def rsd(region: ArrayLike) -> float:
 
 @dataclass(frozen=True, eq=False)
 class FourierRingCorrelation:
-    """The correlation of two images, ring by ring in Fourier space.
+    """Result of `frc`.
 
     Attributes
     ----------
     frequencies : (k,) float64 array
-        Middle of each ring, cycles per pixel, rising to at most 0.5.
+        Centre of each ring in cycles per pixel, ascending, at most 0.5.
     correlation : (k,) float64 array
         From -1 to 1.
     resolution : float
-        The length whose frequency is where the correlation first falls below
-        `threshold`, in pixels, or in the units of the pixel size that was
-        given.  Infinite when already the first ring is below: the images share
-        no detail of any size.  Not a number when no ring is below: the images
-        agree down to the finest detail that the pixels can hold, two pixels,
-        and the resolution cannot be told from them.
+        Inverse of the frequency at which the correlation first falls below `threshold`, in
+        pixels or in the units of `pixel_size`.  Infinite if the first ring is already below it:
+        the images have no detail in common.  NaN if no ring is below it: the images agree up to
+        the Nyquist frequency, and the resolution is finer than two pixels.
     threshold : float
     """
 
@@ -303,28 +315,27 @@ def frc(
     window: Literal["hann", "tukey"] = "hann",
     threshold: float = 1 / 7,
 ) -> FourierRingCorrelation:
-    r"""Fourier ring correlation: down to which detail do two images agree.
+    r"""Fourier ring correlation of two images.
 
     .. math:: \mathrm{FRC}(q) = \frac{\operatorname{Re} \sum_{k \in q} F_1(k) F_2^*(k)}
        {\sqrt{\sum_{k \in q} |F_1(k)|^2 \sum_{k \in q} |F_2(k)|^2}}
 
-    over the rings :math:`q` of Fourier space, one pixel of the shorter side's
-    spectrum wide.  The rings are circles in cycles per pixel whatever the
-    shape of the image.  The mean is taken off and a window applied, so that
-    the image's borders do not correlate.
+    over rings :math:`q` in Fourier space, which are one frequency step of the shorter side wide.
+    The rings are circles in cycles per pixel for images of any shape.  The mean is subtracted and
+    a window is applied, so that the image borders do not correlate.
 
     Parameters
     ----------
     first, second : (Y, X) array, any dtype
-        Two images of one scene with independent noise, aligned.  Two images
-        denoised by the same method from one exposure are not independent.
+        Two aligned images of the same scene with independent noise.  Two results computed from
+        the same exposure are not independent.
     pixel_size : float, optional
-        Side of a pixel in any unit, for `resolution`; in pixels without it.
+        Pixel size in any unit.  If not given, `resolution` is in pixels.
     window : {"hann", "tukey"}
-        Hann, or Tukey with a quarter of the side tapered, which keeps more of
-        the image and lets more of the borders through.
+        Hann window, or Tukey window with 25 % taper, which uses more of the image but suppresses
+        its borders less.
     threshold : float
-        The fixed 1/7 by default.
+        By default the fixed threshold 1/7.
 
     Returns
     -------
@@ -333,16 +344,14 @@ def frc(
     Raises
     ------
     ValueError
-        If the shapes differ, the images are not two-dimensional, smaller than
-        8 pixels, constant or not finite, or `pixel_size`, `window` or
-        `threshold` is not usable.
+        If the shapes differ, the images are not two-dimensional, smaller than 8 by 8 pixels,
+        constant or not finite, or `pixel_size`, `window` or `threshold` is invalid.
 
     Notes
     -----
-    The window smears the curve over two to three rings, so that a sharp cut-off
-    is found that much too fine: large images tell it better.  On a crystal the
-    correlation lives on the lattice's spots and falls between them: the first
-    crossing then says little, look at the whole curve.
+    The window blurs the curve over two to three rings, so the resolution is overestimated by as
+    much; larger images are more accurate.  In images of crystals the correlation is high at the
+    lattice spots and low between them.  Look at the whole curve there, not at the first crossing.
 
     References
     ----------
@@ -363,9 +372,9 @@ def frc(
             f"FRC needs two images of at least 8 by 8 pixels, these have the shape {one.shape}."
         )
     if not 0 < threshold < 1:
-        raise ValueError(f"threshold must lie between 0 and 1, it is {threshold}.")
+        raise ValueError(f"threshold must be between 0 and 1, not {threshold}.")
     if pixel_size is not None and not 0 < pixel_size < math.inf:
-        raise ValueError(f"pixel_size must be positive, it is {pixel_size}.")
+        raise ValueError(f"pixel_size must be positive, not {pixel_size}.")
 
     taper = _window(one.shape, window)
     spectra = [np.fft.fft2(_centred(image) * taper) for image in (one, two)]
@@ -374,7 +383,7 @@ def frc(
     ring = np.rint(radius * min(one.shape)).astype(int).ravel()
 
     def ring_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        # Ring 0 is what is left of the mean; the corners beyond 0.5 are no full rings.
+        # Skip ring 0 (the mean) and the corners beyond 0.5, where the rings are incomplete.
         sums: NDArray[np.float64] = np.bincount(ring, values.ravel()).astype(np.float64)
         return sums[1 : n_rings + 1]
 
@@ -391,7 +400,7 @@ def frc(
 def _first_below(
     frequencies: NDArray[np.float64], correlation: NDArray[np.float64], threshold: float
 ) -> float:
-    """Return the frequency of the first crossing, 0 if all is below, nan if nothing is."""
+    """Return the frequency of the first crossing; 0 if ring 1 is below, NaN if none is."""
     below = np.flatnonzero(correlation < threshold)
     if below.size == 0:
         return math.nan
@@ -409,14 +418,14 @@ def _window(shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     kinds: dict[str, Any] = {"hann": "hann", "tukey": ("tukey", 0.25)}
     if name not in kinds:
         raise ValueError(f'window must be "hann" or "tukey", not {name!r}.')
-    # Symmetric about the middle of the image, unlike the periodic form for spectra of signals.
+    # Symmetric about the image centre, unlike the periodic form for spectral analysis.
     rows, columns = (get_window(kinds[name], n, fftbins=False) for n in shape)
     return np.outer(rows, columns)
 
 
 def _centred(image: NDArray[np.float64]) -> NDArray[np.float64]:
     if not np.isfinite(image).all():
-        raise ValueError("FRC needs finite pixels, an image has NaN or infinite ones.")
+        raise ValueError("FRC needs finite pixels; an image has NaN or infinite values.")
     if image.min() == image.max():
         raise ValueError("FRC is not defined for a constant image.")
     centred: NDArray[np.float64] = image - image.mean()
@@ -427,15 +436,15 @@ def _same_shape(**images: ArrayLike) -> list[NDArray[np.float64]]:
     arrays = {name: _real(image, name) for name, image in images.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) > 1:
-        told = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise ValueError(f"The images must have the same shape: {told}.")
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"The images must have the same shape: {found}.")
     if 0 in next(iter(shapes)):
         raise ValueError("The images are empty.")
     return list(arrays.values())
 
 
 def _real(image: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Return pixels as float64; refuse what float64 would silently lose."""
+    """Return pixels as float64; raise an error for types that float64 cannot represent."""
     pixels = np.asarray(as_image(image, name))
     if pixels.dtype.kind not in "biuf":
         kind = "complex numbers" if pixels.dtype.kind == "c" else f"dtype {pixels.dtype}"
@@ -445,5 +454,5 @@ def _real(image: ArrayLike, name: str) -> NDArray[np.float64]:
 
 def _positive_range(data_range: float) -> float:
     if not 0 < data_range < math.inf:
-        raise ValueError(f"data_range must be positive and finite, it is {data_range}.")
+        raise ValueError(f"data_range must be positive and finite, not {data_range}.")
     return float(data_range)

@@ -197,17 +197,17 @@ class Run:
 
     def _denoised(self, prepared: Engine, numbers: Sequence[int]) -> Iterator[Step]:
         """Denoise frames and write them."""
-        n = self._given.n_frames
+        n, leading = self._given.n_frames, self._given.leading
         done = n - len(numbers)
         for number, step, source in self._frames(prepared, numbers):
-            if step.image is not None and (source is not None or self.sink.shows_interim):
+            finished = source is not None
+            if step.image is not None and (finished or self.sink.shows_interim):
                 self.sink.write(number, step.image, source)
             elif step.image is not None:
                 step = dataclasses.replace(step, image=None)
-            fraction = (done + step.fraction) / n
-            done += source is not None
-            index = frame_index(number, self._given.leading)
-            yield dataclasses.replace(step, index=index, fraction=fraction)
+            done += finished
+            fraction = (done + (0.0 if finished else step.fraction)) / n
+            yield dataclasses.replace(step, index=frame_index(number, leading), fraction=fraction)
 
     def _prepare(self, share: float, resumed: bool) -> Generator[Step, None, Engine]:
         """Prepare the engine, with the model that an earlier run trained if there is one."""
@@ -242,12 +242,16 @@ class Run:
         """
         for number in numbers:
             frames = read_frames(self._given, number)
-            steps = frame_steps(prepared, number, self._given.leading, frames)
-            step = next(steps)
-            for following in steps:
-                yield number, step, None
-                step = following
-            yield number, step, frames
+            last = None
+            for step in frame_steps(prepared, number, self._given.leading, frames):
+                if last is not None:
+                    yield number, last, None
+                # An interim image is handed on at once, the last one once it is known to be it
+                last = step if step.fraction >= 1 or not self.sink.shows_interim else None
+                if last is None:
+                    yield number, step, None
+            if last is not None:
+                yield number, last, frames
 
 
 def read_frames(given: ImageOrPair, number: int) -> Frames:

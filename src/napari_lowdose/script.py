@@ -1,44 +1,40 @@
-"""The Python script that does what a run did."""
+"""Python scripts that reproduce a run."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_lowdose.noise2noise.config import PRESETS
-
-if TYPE_CHECKING:
-    from napari_lowdose.engine import Engine
-    from napari_lowdose.noise2noise import Noise2NoiseModel
+import napari_lowdose
+from napari_lowdose.engine import Engine
 
 NETWORK = "network.safetensors"
 _TIFF = (".tif", ".tiff")
-_FOR_DISPLAY = ("preview",)  # changes nothing of the result
 
 
 def as_python(
     engine: Engine,
     path: str | tuple[str, str] = "image.tif",
     *,
-    trained: Noise2NoiseModel | None = None,
+    trained: Any = None,
     network: str = NETWORK,
 ) -> str:
-    """Return a script that does the same as `engine` did, on the file `path`.
+    """Return a Python script that runs `engine` on the file `path`.
 
-    Parameters keep out of it where they have their defaults.  Other formats than TIFF are
-    read by the napari plugins that are installed.
+    Parameters with their default values are left out.  TIFF files are read with tifffile, other
+    formats with the napari plugins that are installed.
 
     Parameters
     ----------
     engine : Engine
-        As it was run.
+        The engine of the run.
     path : str, or tuple of two
-        Of the image, or of the two exposures of a pair.
+        File of the image, or of the two exposures of a pair.
     trained : Noise2NoiseModel, optional
-        The network that came out of the run: the script trains for as many epochs, whatever
+        Model that the run trained.  The script trains for the same number of epochs, whatever
         ended the training.
     network : str
-        File of a network: the one that is applied, or that training started from.
+        File of the model that is applied, or that training starts from.
 
     Returns
     -------
@@ -61,78 +57,60 @@ def as_python(
     names = ("first", "second") if pair else ("image",)
     paths: tuple[str, ...] = path if isinstance(path, tuple) else (path,)
     if trained is not None:
-        engine = with_epochs_reached(engine, trained)
-    pixels = "".join(f"{name} = {_reader(each)}\n" for name, each in zip(names, paths, strict=True))
-    engines, made = expression(engine, network)
+        engine = engine.with_training_of(trained)
+    imports, made = _source(engine, network)
+    are_tiff = [each.lower().endswith(_TIFF) for each in paths]
+    if not all(are_tiff):
+        imports.append("from napari_lowdose.io.readers import read_image")
+    lines = ["import tifffile"] if any(are_tiff) else []
+    lines += [*imports, ""]
+    lines += [f"{name} = {_reader(each)}" for name, each in zip(names, paths, strict=True)]
     given = f"({', '.join(names)})" if pair else names[0]
-    tiff = any(each.lower().endswith(_TIFF) for each in paths)
-    other = any(not each.lower().endswith(_TIFF) for each in paths)
-    return (
-        f"{'import tifffile' if tiff else ''}\n".lstrip()
-        + f"from napari_lowdose import {', '.join(engines)}, denoise\n"
-        + "from napari_lowdose.io.readers import read_image\n" * other
-        + f"\n{pixels}clean = denoise({given}, {made})\n"
-    )
+    lines.append(f"clean = denoise({given}, {made})")
+    return "\n".join(lines) + "\n"
 
 
-def with_epochs_reached(engine: Any, model: Noise2NoiseModel) -> Any:
-    """Return `engine` to be trained for as many epochs as `model` was, whatever ended that.
-
-    Parameters
-    ----------
-    engine : Noise2Noise
-    model : Noise2NoiseModel
-        What it was trained to.
-
-    Returns
-    -------
-    Noise2Noise
-        With the same network, too, where that was left to the device.
-    """
-    a, record = model.architecture, model.record
-    presets = [
-        name for name, p in PRESETS.items() if (p.levels, p.unshuffle) == (a.levels, a.unshuffle)
-    ]
-    before = 0 if engine.start is None else engine.start.record.get("n_steps", 0)
-    share = (record["n_steps"] - before) / record["n_steps"]  # of the epochs, in this run
-    return dataclasses.replace(
-        engine,
-        preset=presets[0] if presets else engine.preset,
-        time_budget=None,
-        epochs=record["epochs"] * share,
-    )
-
-
-def _reader(path: str) -> str:
-    tiff = path.lower().endswith(_TIFF)
-    return f"tifffile.imread({path!r})" if tiff else f"read_image({path!r}).pixels"
-
-
-def expression(engine: Any, network: str = NETWORK) -> tuple[list[str], str]:
-    """Return the names to import, and the expression that makes the engine.
+def expression(engine: Engine, network: str = NETWORK) -> tuple[list[type[Engine]], str]:
+    """Return a Python expression that makes an engine, and the classes to import for it.
 
     Parameters
     ----------
     engine : Engine
     network : str
-        File of a network: the one that `engine` is, or that training started from.
+        File of the model that `engine` is, or that training starts from.
 
     Returns
     -------
-    names : list of str
+    classes : list of type
     expression : str
     """
-    name = type(engine).__name__
-    if hasattr(engine, "load"):  # a network: all it was told is in its file
-        return [name], f"{name}.load({network!r})"
-    names, parameters = [name], []
-    for field in dataclasses.fields(engine):
+    kind = type(engine)
+    if engine.model is engine:  # a trained model: everything it needs is in its file
+        return [kind], f"{kind.__name__}.load({network!r})"
+    classes, parameters = [kind], []
+    for field in dataclasses.fields(engine):  # type: ignore[arg-type]  # engines are dataclasses
         value = getattr(engine, field.name)
-        if value == field.default or field.name in _FOR_DISPLAY:
+        if value == field.default or not field.metadata.get("changes_result", True):
             continue
-        if hasattr(value, "load"):  # the network that training started from
-            names.append(type(value).__name__)
-            parameters.append(f"{field.name}={names[-1]}.load({network!r})")
+        if isinstance(value, Engine):  # the model that training starts from
+            classes.append(type(value))
+            parameters.append(f"{field.name}={type(value).__name__}.load({network!r})")
         else:
             parameters.append(f"{field.name}={value!r}")
-    return names, f"{name}({', '.join(parameters)})"
+    return classes, f"{kind.__name__}({', '.join(parameters)})"
+
+
+def _source(engine: Engine, network: str) -> tuple[list[str], str]:
+    """Return the import statements and the expression that make `engine`."""
+    classes, made = expression(engine, network)
+    names: dict[str, list[str]] = {"napari_lowdose": []}
+    for each in classes:
+        public = getattr(napari_lowdose, each.__name__, None) is each
+        names.setdefault("napari_lowdose" if public else each.__module__, []).append(each.__name__)
+    names["napari_lowdose"].append("denoise")
+    return [f"from {module} import {', '.join(each)}" for module, each in names.items()], made
+
+
+def _reader(path: str) -> str:
+    tiff = path.lower().endswith(_TIFF)
+    return f"tifffile.imread({path!r})" if tiff else f"read_image({path!r}).pixels"

@@ -1,4 +1,4 @@
-"""Which versions made a result."""
+"""Versions of packages, for the record of a result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return the versions of Python and of packages, for a record.
+    """Return the versions of Python and of the given packages.
 
     Examples
     --------

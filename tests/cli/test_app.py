@@ -121,7 +121,8 @@ def test_the_input_is_never_replaced(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("out", "says"), [("out.png", "name it .tif"), ("nowhere/out.tif", "there is no folder")]
+    ("out", "says"),
+    [("out.png", "use the extension .tif"), ("nowhere/out.tif", "there is no folder")],
 )
 def test_outputs_that_cannot_be(run, tmp_path, out, says):
     done = run("doubler", image_file(tmp_path / "in.tif"), "-o", tmp_path / out)
@@ -474,7 +475,10 @@ def test_a_pair_obeys_the_same_rules(run_pair, tmp_path):
     other = image_file(tmp_path / "other.tif", (40, 37))
     done = run_pair(first, other, "-o", tmp_path / "new.tif")
     assert done.exit_code == 2 and "must have the same shape" in done.stderr
-    for network, says in (("m.pt", "name it .safetensors"), ("no/m.safetensors", "no folder")):
+    for network, says in (
+        ("m.pt", "use the extension .safetensors"),
+        ("no/m.safetensors", "no folder"),
+    ):
         done = run_pair(
             first, second, "-o", tmp_path / "new.tif", "--save-model", tmp_path / network
         )
@@ -630,7 +634,7 @@ def test_ctrl_c(tmp_path):
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert time.monotonic() - start < 10
-    assert stderr == f"napari-lowdose: {path}: stopped, nothing was written for it\n"
+    assert stderr == f"napari-lowdose: {path}: stopped, no output was written\n"
     assert files(tmp_path / "out") == []
 
 

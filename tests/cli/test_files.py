@@ -140,7 +140,7 @@ def test_a_result_that_cannot_be_written_in_the_end_is_elsewhere(run, tmp_path, 
     done = run("copy", path, "-o", tmp_path / "out" / "clean.tif")
     found = tmp_path / "in" / "clean.tif"
     assert done.exit_code == 2
-    assert f"{path}: the result is in {found}, not where it was wanted (No space" in done.stderr
+    assert f"{path}: saved the result to {found} instead: No space" in done.stderr
     assert done.stderr.count("\n") == 1
     np.testing.assert_array_equal(read_tiff(found).pixels, noisy())
     assert files(tmp_path / "out") == []
@@ -159,7 +159,7 @@ def test_a_network_that_cannot_be_written_in_the_end_is_elsewhere(tmp_path, monk
     done = CliRunner().invoke(cli.app, list(map(str, arguments)))
     assert done.exit_code == 2
     for what, name in (("network", "m.safetensors"), ("result", "clean.tif")):
-        assert f"the {what} is in {tmp_path / 'in' / name}, not where it was wanted" in done.stderr
+        assert f"saved the {what} to {tmp_path / 'in' / name} instead: " in done.stderr
     model = Noise2NoiseModel.load(tmp_path / "in" / "m.safetensors")
     assert model.record["epochs"] == pytest.approx(1, abs=0.5)
     assert read_tiff(tmp_path / "in" / "clean.tif").pixels.shape == (64, 64)
@@ -179,7 +179,7 @@ def test_training_that_came_to_an_end_is_not_for_nothing(tmp_path, monkeypatch, 
     assert done.exit_code == (130 if error is KeyboardInterrupt else 2)
     assert Noise2NoiseModel.load(network).record["n_steps"] > 0
     if error is KeyboardInterrupt:
-        says = f"{first} + {second}: stopped, the network so far is in {network}\n"
+        says = f"{first} + {second}: stopped, saved the network to {network}\n"
         assert done.stderr == f"napari-lowdose: {says}"
     assert not out.exists()
 
@@ -207,7 +207,7 @@ def test_an_image_without_a_partner_and_a_bad_one_stop_no_others(run, tmp_path):
     done = run("difference", tmp_path / "A", tmp_path / "B", "-o", tmp_path / "out")
     assert done.exit_code == 2 and files(tmp_path / "out") == ["1.tif"]
     only, bad = done.stderr.splitlines()
-    assert only.startswith(f"napari-lowdose: {tmp_path / 'A' / 'only.tif'}: there is no image")
+    assert only.startswith(f"napari-lowdose: {tmp_path / 'A' / 'only.tif'}: skipped, no image")
     assert "not a TIFF file" in bad
 
 

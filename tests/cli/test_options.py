@@ -86,13 +86,13 @@ def test_values(given, field, value):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"width": "broad"}, r"--width takes auto\|N, 'broad' is none of them"),
+        ({"width": "broad"}, r"--width expects auto\|N, not 'broad'"),
         ({"keep": "a,b"}, "--keep"),
         ({"keep": "0,1;;3"}, "--keep"),  # or stack 2 would get what was meant for stack 3
         ({"memory_limit": "9" * 400}, "--memory-limit"),
-        ({"memory_limit": "1XB"}, r"--memory-limit takes BYTES"),
+        ({"memory_limit": "1XB"}, r"--memory-limit expects BYTES"),
         ({"memory_limit": "1.2.3"}, "--memory-limit"),
-        ({"shift": "1"}, "--shift takes DY,DX, '1' is none of them"),
+        ({"shift": "1"}, "--shift expects DY,DX, not .1."),
         ({"shift": "1,2,3"}, "--shift"),
         ({"strength": "-1"}, "strength cannot be negative"),
     ],

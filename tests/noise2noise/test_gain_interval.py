@@ -8,8 +8,8 @@ import pytest
 from benchmarks.gain_interval import Case, errors, excess, inside, pairs
 from benchmarks.scenes import lattice, scattered
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval, gain_interval
-from napari_lowdose.noise2noise.evaluation.held_out import held_out_tiles
 from napari_lowdose.noise2noise.evaluation.scene_spectrum import scene_spectrum
+from napari_lowdose.noise2noise.training_data import held_out_tiles
 from napari_lowdose.pairs.noise_model import simulate_pair
 
 CRYSTAL = 5 * lattice(2.5, 16, (256, 256), turn=0) + 1

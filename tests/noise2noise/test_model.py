@@ -104,7 +104,7 @@ def test_a_pair_and_where_it_disagrees(model: Noise2NoiseModel, pair: KnownPair)
     assert inside.max() > 5
     assert inside.mean() > 3 * outside.mean()
     # Half the difference of both results, in the input's units
-    alone = replace(model, one=model.both)
+    alone = replace(model, single_calibration=model.pair_calibration)
     r1, r2 = (denoise(image, alone) for image in (first, model.match.to_first(second)))
     np.testing.assert_allclose(step.disagreement, np.abs(r1 - r2) / 2, atol=1e-3)
     np.testing.assert_allclose(step.image, (r1 + r2) / 2, atol=1e-3)

@@ -69,7 +69,16 @@ def test_round_trip(model: Noise2NoiseModel, path: Path, pair: Any) -> None:
     loaded = Noise2NoiseModel.load(path)
     assert loaded.architecture == model.architecture
     assert loaded.record == json.loads(json.dumps(model.record))
-    for name in ("offset", "scale", "match", "both", "one", "value_range", "shift", "use"):
+    for name in (
+        "offset",
+        "scale",
+        "match",
+        "pair_calibration",
+        "single_calibration",
+        "value_range",
+        "shift",
+        "use",
+    ):
         assert getattr(loaded, name) == getattr(model, name)
     assert set(loaded.weights) == set(model.weights)
     for name, weight in model.weights.items():

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from napari_lowdose.noise2noise.config import PRESETS, Preset
-from napari_lowdose.noise2noise.network import UNet, period, reach
+from napari_lowdose.noise2noise.config import PRESETS, UNetConfig
+from napari_lowdose.noise2noise.network import UNet, receptive_field_radius, size_multiple
 
 NARROW = {name: replace(preset, width=2) for name, preset in PRESETS.items()}
 
 
-def random_network(preset: Preset, seed: int = 0) -> UNet:
+def random_network(preset: UNetConfig, seed: int = 0) -> UNet:
     """A network all of whose weights are random, those that begin as a Gaussian too."""
     torch.manual_seed(seed)
     network = UNet(preset).eval()
@@ -56,7 +56,7 @@ def test_the_papers_network_pools_by_two_and_skips() -> None:
         layer.register_forward_hook(
             lambda layer, inputs, _: seen.append((layer.in_channels, inputs[0].shape[-1]))
         )
-    side = 2 * period(preset)
+    side = 2 * size_multiple(preset)
     network(torch.zeros(1, 1, side, side))
     sides = [s for _, s in seen]
     down = [side >> level for level in range(preset.levels + 1)]
@@ -93,15 +93,15 @@ def test_the_fast_network_begins_as_a_smoothed_input() -> None:
 @pytest.mark.parametrize("times", [(1, 1), (2, 3), (5, 1)])
 def test_any_multiple_of_the_period(name: str, times: tuple[int, int]) -> None:
     preset = NARROW[name]
-    shape = (2, 1, *(period(preset) * n for n in times))
+    shape = (2, 1, *(size_multiple(preset) * n for n in times))
     assert UNet(preset).eval()(torch.zeros(shape)).shape == shape
 
 
 @pytest.mark.parametrize("name", ["fast", "paper"])
 def test_the_output_moves_with_the_input_by_periods(name: str) -> None:
     preset = replace(NARROW[name], levels=1)
-    network, n = random_network(preset), period(preset)
-    margin = -(-reach(preset) // n) * n
+    network, n = random_network(preset), size_multiple(preset)
+    margin = -(-receptive_field_radius(preset) // n) * n
     wide = torch.randn(1, 1, 2 * margin + n, 2 * margin + 3 * n)
     with torch.no_grad():
         left, right = network(wide[..., : -2 * n]), network(wide[..., 2 * n :])
@@ -125,9 +125,9 @@ SMALL = {
 
 @pytest.mark.parametrize("name", SMALL)
 def test_nothing_beyond_its_reach_matters(name: str) -> None:
-    """What tiles rely on: to overlap by `reach` is enough, at any weights."""
+    """What tiles rely on: to overlap by `receptive_field_radius` is enough, at any weights."""
     preset = SMALL[name]
-    network, n, far = UNet(preset).eval(), period(preset), reach(preset)
+    network, n, far = UNet(preset).eval(), size_multiple(preset), receptive_field_radius(preset)
     for parameter in network.parameters():  # above zero, so that no ReLU stops anything
         nn.init.uniform_(parameter, 0.1, 0.3)
     side = -(-(2 * far + n) // n) * n + 2 * n

@@ -11,14 +11,14 @@ from torch import nn
 
 from napari_lowdose.engine import run_to_end
 from napari_lowdose.noise2noise import device
-from napari_lowdose.noise2noise.config import PRESETS, Preset
-from napari_lowdose.noise2noise.network import UNet, period
+from napari_lowdose.noise2noise.config import PRESETS, UNetConfig
+from napari_lowdose.noise2noise.network import UNet, size_multiple
 from napari_lowdose.noise2noise.prediction import (
     Predictor,
     build_network,
     fused,
     numpy_weights,
-    pad_to_period,
+    pad_to_multiple,
 )
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def frame(*shape: int, seed: int = 0) -> Frame:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def network(preset: Preset) -> UNet:
+def network(preset: UNetConfig) -> UNet:
     """A network with the statistics of one in training: every layer passes something on."""
     torch.manual_seed(0)
     network = UNet(preset).train()
@@ -73,7 +73,7 @@ def test_any_size(trained: UNet, shape: tuple[int, int]) -> None:
     assert output.dtype == np.float32
     assert np.isfinite(output).all()
     # A size that fits is not touched by what is added to one that does not
-    assert pad_to_period(image, trained.preset).shape[0] % period(trained.preset) == 0
+    assert pad_to_multiple(image, trained.config).shape[0] % size_multiple(trained.config) == 0
 
 
 def test_eight_orientations_are_the_mean_over_flips_and_rotations(trained: UNet) -> None:
@@ -105,7 +105,7 @@ def test_weights_to_numpy_and_back(trained: UNet) -> None:
     weights = numpy_weights(trained)
     image = frame(64, 64)
     expected = apply(trained, image)
-    again = build_network(trained.preset, weights).eval()
+    again = build_network(trained.config, weights).eval()
     assert np.array_equal(apply(again, image), expected)
     for weight in weights.values():
         weight += 1  # nobody else's

@@ -29,7 +29,7 @@ from napari_lowdose import (
 )
 from napari_lowdose.denoise import Run
 from napari_lowdose.noise2noise import PairStep, noise2noise, prediction, preview, training
-from napari_lowdose.noise2noise.evaluation.validation import Validation, Verdict
+from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.training import _Training
 from tests.noise2noise.known_pair import KnownPair, known_pair
 
@@ -59,7 +59,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for module in (training, preview, noise2noise):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
-    monkeypatch.setattr(Validation, "judge", clock.ticking(JUDGEMENT, Validation.judge))
+    monkeypatch.setattr(Validation, "evaluate", clock.ticking(JUDGEMENT, Validation.evaluate))
     Predictor = prediction.Predictor
     monkeypatch.setattr(Predictor, "_tiled", clock.ticking(PASS, Predictor._tiled))
     return clock
@@ -85,11 +85,11 @@ def judged(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
     """Let the held-out tiles say this, one after the other, and the last one for ever."""
     said = list(losses)
 
-    def judge(self: Validation, predictor: object) -> Verdict:
+    def evaluate(self: Validation, predictor: object) -> Evaluation:
         loss = said.pop(0) if len(said) > 1 else said[0]
-        return Verdict(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 2.0))
+        return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 2.0))
 
-    monkeypatch.setattr(Validation, "judge", judge)
+    monkeypatch.setattr(Validation, "evaluate", evaluate)
 
 
 def last(steps: Iterator[Any]) -> Any:
@@ -269,12 +269,12 @@ def test_a_rising_curve_is_followed_and_the_time_left_is_a_range(
         trainings.append(self)
         begin(self, *args)
 
-    def falling(self: Validation, predictor: object) -> Verdict:
+    def falling(self: Validation, predictor: object) -> Evaluation:
         loss = 0.2 + 0.1 / trainings[-1].state.step
-        return Verdict(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (17.0, 23.0))
+        return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (17.0, 23.0))
 
     monkeypatch.setattr(_Training, "__init__", remember)
-    monkeypatch.setattr(Validation, "judge", falling)
+    monkeypatch.setattr(Validation, "evaluate", falling)
     told: list[tuple[float, Any]] = []
     for step in replace(quick, epochs=None).training_steps(pair.first, pair.second):
         told.append((clock.now, step))

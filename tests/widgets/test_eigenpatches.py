@@ -22,7 +22,7 @@ def stack(number, order, kept):
     )
 
 
-def test_the_most_alike_eigenpatch_of_the_other_stack_follows():
+def test_the_most_similar_eigenpatch_of_the_other_stack_follows():
     other = stack(1, [2, 0, 1], [1, 1, 0])
     flipped = -other.eigenpatches  # the sign of an eigenpatch means nothing
     object.__setattr__(other, "eigenpatches", flipped)

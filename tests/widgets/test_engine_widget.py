@@ -155,11 +155,11 @@ def test_invalid_parameters_are_refused_with_the_message_of_the_engine(dock, ima
 
 def test_an_engine_for_pairs_gets_two_layers(dock, qtbot, image):
     @dataclass(frozen=True)
-    class Mean:
+    class Mean(Engine):
         takes = "pair"
 
-        def steps(self, pair):
-            mean = np.float32(pair[0] + pair[1]) / 2
+        def frame_steps(self, first, second):
+            mean = np.float32(first + second) / 2
             yield Step(fraction=1, message="done", image=mean)
 
     widget = dock(image, image + 4, engine_class=Mean)

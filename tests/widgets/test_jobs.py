@@ -61,7 +61,7 @@ def test_an_error_ends_the_job_and_the_runner_is_free_again(qtbot, runner, error
     assert run(qtbot, runner, counting(2))[0].outcome == "done"
 
 
-def test_stop_is_quick_keeps_what_was_reached_and_closes_the_generator(qtbot, runner):
+def test_stop_is_quick_keeps_the_partial_result_and_closes_the_generator(qtbot, runner):
     closed = []
     job, seen = Job(counting(10**6, 0.05, closed)), []
     job.advanced.connect(seen.append)
@@ -84,7 +84,7 @@ def test_a_second_start_replaces_the_first(qtbot, runner):
     assert (first.outcome, skipped.outcome, last.outcome) == ("stopped", "stopped", "done")
 
 
-def test_warnings_for_people_arrive(qtbot, runner):
+def test_user_warnings_arrive(qtbot, runner):
     def steps():
         warnings.warn("saturated", stacklevel=1)
         warnings.warn("for programmers", DeprecationWarning, stacklevel=1)

@@ -92,7 +92,7 @@ def test_stop_is_quick_and_the_best_network_makes_the_result(training, qtbot):
     assert f"epochs={widget.model.record['epochs']}" in widget.script()
 
 
-def test_the_viewer_is_closed_in_a_training(training, qtbot):
+def test_closing_the_viewer_during_training(training, qtbot):
     training.form.stop.choose("time", 3600)
     training.train()
     wait_for_network(qtbot, training)
@@ -100,7 +100,7 @@ def test_the_viewer_is_closed_in_a_training(training, qtbot):
     qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=20000)
 
 
-def test_a_layer_is_deleted_in_a_training(training, qtbot):
+def test_deleting_a_layer_during_training(training, qtbot):
     widget = training
     widget.form.stop.choose("time", 3600)
     widget.train()

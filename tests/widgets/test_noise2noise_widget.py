@@ -74,7 +74,7 @@ def test_one_image_is_no_pair(docked_pair, pair):
     assert not widget.panel.start_button.isEnabled()
 
 
-def test_a_refused_pair_is_told_and_cannot_be_trained(docked_pair, pair):
+def test_a_refused_pair_is_reported_and_cannot_be_trained(docked_pair, pair):
     widget = docked_pair(pair[0], pair[0].copy(), FakeNoise2Noise())
     assert widget.card.refusal
     assert not widget.panel.start_button.isEnabled()
@@ -83,7 +83,7 @@ def test_a_refused_pair_is_told_and_cannot_be_trained(docked_pair, pair):
     assert len(widget.viewer.layers) == 2
 
 
-def test_a_warning_is_told_and_blocks_nothing(docked_pair, qtbot, pair):
+def test_a_warning_is_shown_and_blocks_nothing(docked_pair, qtbot, pair):
     widget = docked_pair(pair[0], noisy_scene(2, moved=(2, 3)), FakeNoise2Noise())
     assert "⚠" in widget.card.findings.text()
     assert widget.card.register_button.isVisibleTo(widget)
@@ -92,14 +92,14 @@ def test_a_warning_is_told_and_blocks_nothing(docked_pair, qtbot, pair):
     assert len(widget.viewer.layers) == 3
 
 
-def test_the_pair_is_looked_at_again_when_its_pixels_change(docked_pair, qtbot, pair):
+def test_the_pair_is_checked_again_when_its_pixels_change(docked_pair, qtbot, pair):
     widget = docked_pair(*pair)
     widget.viewer.layers[1].data = pair[0]
     finish(qtbot, widget)
     assert widget.card.refusal
 
 
-def test_two_shapes_are_told_before_a_run(docked_pair, pair):
+def test_different_shapes_are_reported_before_a_run(docked_pair, pair):
     widget = docked_pair(pair[0], pair[1][:40])
     assert "64" in widget.card.findings.text() and "40" in widget.card.findings.text()
     assert not widget.panel.start_button.isEnabled()
@@ -119,7 +119,7 @@ def test_a_known_shift_is_filled_in(docked_pair, qtbot, pair):
 # -------------------------------------------------------------------- a training
 
 
-def test_the_preview_becomes_the_result_where_the_first_lies(docked_pair, qtbot, pair, gate):
+def test_the_preview_becomes_the_result_in_the_place_of_the_first(docked_pair, qtbot, pair, gate):
     place = {
         "scale": (0.2, 0.3), "translate": (5, 7), "rotate": 20, "units": ("nm", "nm"),
         "axis_labels": ("y", "x"), "colormap": "viridis",
@@ -255,7 +255,7 @@ def test_out_of_memory_ends_in_a_sentence_and_keeps_the_network(docked_pair, qtb
 # -------------------------------------------------------------------- always safe
 
 
-def test_deleting_the_exposures_in_a_training_does_not_lose_the_result(
+def test_deleting_the_exposures_during_training_does_not_lose_the_result(
     docked_pair, qtbot, pair, gate
 ):
     gate.closed_at = 2
@@ -398,7 +398,7 @@ def test_the_network_is_applied_to_a_movie(trained, qtbot, movies, extent, lazy)
     assert "Noise2NoiseModel.load" in trained.script()
 
 
-def test_a_movie_into_a_folder_is_stopped_and_gone_on_with(
+def test_writing_a_movie_to_a_folder_is_stopped_and_resumed(
     trained, qtbot, tmp_path, gate, monkeypatch
 ):
     seen = []
@@ -457,7 +457,7 @@ def test_applying_can_be_stopped(docked_pair, qtbot, pair, gate):
     assert len(seen) < 6
 
 
-def test_a_file_that_is_no_network_is_told(trained, tmp_path, monkeypatch):
+def test_a_file_that_is_not_a_network_is_reported(trained, tmp_path, monkeypatch):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"nothing of the kind")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
@@ -493,7 +493,7 @@ def test_nothing_is_cut_off(trained, qtbot, height):
         assert content.rect().contains(corner), each
 
 
-def test_the_form_says_what_the_engine_runs(docked_pair, qtbot, pair):
+def test_the_form_sets_the_parameters_of_the_engine(docked_pair, qtbot, pair):
     from napari_lowdose import Noise2Noise
 
     widget = docked_pair(*pair)
@@ -517,7 +517,7 @@ def test_the_form_says_what_the_engine_runs(docked_pair, qtbot, pair):
     finish(qtbot, widget)
 
 
-def test_what_the_script_says_before_a_run(docked_pair, pair):
+def test_the_script_before_a_run(docked_pair, pair):
     widget = docked_pair(*pair)
     widget.copy_button.click()
     script = QApplication.clipboard().text()

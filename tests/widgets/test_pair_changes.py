@@ -50,7 +50,7 @@ def test_renamed_shrunk_and_removed_exposures_do_not_end_the_training(
     assert not any(automatic) and gc.isenabled()
 
 
-def test_a_warning_stands_beside_the_result_once_until_the_next_run(docked_pair, qtbot, pair):
+def test_a_warning_is_shown_once_until_the_next_run(docked_pair, qtbot, pair):
     class Warning(FakeNoise2Noise):
         def training_steps(self, first, second, shift=None):
             import warnings
@@ -78,7 +78,7 @@ def test_a_warning_stands_beside_the_result_once_until_the_next_run(docked_pair,
     assert not box.isVisibleTo(widget)
 
 
-def test_continue_is_for_the_pair_that_was_trained_only(docked_pair, qtbot, pair):
+def test_continue_is_only_for_the_trained_pair(docked_pair, qtbot, pair):
     widget = docked_pair(*pair, FakeNoise2Noise())
     widget.train()
     finish(qtbot, widget)

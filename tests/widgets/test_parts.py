@@ -1,11 +1,13 @@
-"""The parts of the REUCID widget, each by itself."""
+"""Parts of the dock widgets, each on its own."""
 
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage, QPainter
 
-from napari_lowdose import Reucid
-from napari_lowdose.widgets.fields import PatchSizeField
+from napari_lowdose import Noise2Noise, Reucid
+from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.widgets.fields import PatchSizeField, ShiftField
+from napari_lowdose.widgets.noise2noise.training_panel import LossPlot
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
 
 
@@ -18,7 +20,7 @@ def field(qtbot):
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("auto", 13), ("psf", 13), ("wide", 39)])
-def test_the_width_is_the_one_of_the_mode(field, mode, shown):
+def test_the_width_follows_the_mode(field, mode, shown):
     field.value = mode
     assert field.pixels.text() == f"≈ {shown} px"
     assert field.pixels.toolTip() == "PSF width ≈ 13 px; wide uses 39 px"
@@ -29,7 +31,7 @@ def test_the_width_is_the_one_of_the_mode(field, mode, shown):
 
 
 @pytest.mark.parametrize("width", [1, 2])
-def test_too_small_a_width_is_told_not_replaced(field, width):
+def test_too_small_a_width_is_reported_not_replaced(field, width):
     field.pixels.setValue(width)
     assert field.value == width
     field.set_estimate(15)
@@ -56,3 +58,29 @@ def test_both_ends_of_the_scree_plot_are_labelled(qtbot, largest):
     assert largest in texts and len(texts) == 2
     assert all(rect.left() >= 0 for rect in texts.values())
     assert gallery.scree.getAxis("bottom").labelText == "eigenpatch"
+
+
+def test_the_shift_field_allows_what_the_engine_accepts(qtbot):
+    field = ShiftField()
+    qtbot.addWidget(field)
+    field.value = (8.0, -8.0)
+    assert Noise2Noise(shift=field.value).shift == field.value
+    with pytest.raises(ValueError, match="shift"):
+        Noise2Noise(shift=(field.value[0] + 0.001, 0))
+
+
+def test_a_long_training_is_drawn_with_fewer_points(qtbot):
+    plot = LossPlot()
+    qtbot.addWidget(plot)
+    steps = [
+        TrainingStep(fraction=0, message="", epoch=n, n_steps=n, loss=1 / n)
+        for n in range(1, 20001)
+    ]
+    plot.add(steps[:1])
+    plot.add(steps[1:])
+    plot.resize(300, 150)
+    plot.show()
+    qtbot.wait(50)
+    epochs, losses = plot._loss.getData()
+    assert 100 < len(epochs) < 3000
+    assert epochs[-1] > 19800 and losses[-1] < losses[0]

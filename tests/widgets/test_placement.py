@@ -140,7 +140,7 @@ def test_a_layer_with_fewer_axes_than_the_viewer():
 
 
 @pytest.mark.parametrize("extent", ["current", "all"])
-def test_a_network_is_applied_to_what_is_on_the_canvas(docked_pair, qtbot, truth, extent):
+def test_a_network_is_applied_to_the_frame_on_the_canvas(docked_pair, qtbot, truth, extent):
     first, second = np.random.default_rng(0).poisson(truth, (2, 4, *truth.shape)).astype(np.uint16)
     widget = docked_pair(first, second, FakeNoise2Noise())
     widget.viewer.dims.order = (1, 0, 2)

@@ -44,7 +44,7 @@ def test_the_whole_file_is_named(movie, tmp_path, compression):
     ],
     ids=["cropped", "one frame", "converted", "replaced"],
 )
-def test_other_data_than_the_file_has_are_to_be_saved_first(movie, tmp_path, change):
+def test_data_that_differ_from_the_file_must_be_saved_first(movie, tmp_path, change):
     path = tmp_path / "movie.tif"
     tifffile.imwrite(path, movie, photometric="minisblack")
     layer = layer_from(path, movie)
@@ -56,7 +56,7 @@ def test_other_data_than_the_file_has_are_to_be_saved_first(movie, tmp_path, cha
     assert script.startswith("# ") and "save it as image.tif first" in script
 
 
-def test_a_folder_a_missing_file_and_no_file_are_not_named(movie, tmp_path):
+def test_folders_and_missing_files_are_not_named(movie, tmp_path):
     for path in (tmp_path, tmp_path / "missing.dm4", tmp_path / "missing.tif", None):
         assert file_of(layer_from(path, movie)) is None
     broken = tmp_path / "broken.tif"
@@ -152,7 +152,7 @@ def test_any_axes_can_be_saved(tmp_path, monkeypatch, labels, names):
     np.testing.assert_array_equal(tifffile.imread("out.tif"), clean)
 
 
-def test_the_script_says_how_to_look_at_the_result(movie):
+def test_the_script_explains_how_to_view_the_result(movie):
     script = reucid_script(Reucid(), "a.tif", axes=Axes("YX", (0.5, 0.5), "nm"))
     (looked,) = [line for line in script.splitlines() if "add_image(clean" in line]
     assert looked == '# viewer.add_image(clean, name="clean", scale=(0.5, 0.5))'

@@ -93,7 +93,7 @@ def test_a_residual_belongs_to_its_result(docked, qtbot, image):
     assert widget.current.result is first
 
 
-def test_a_result_whose_run_is_gone_says_so(docked, qtbot, image, monkeypatch):
+def test_eigenpatches_that_are_not_kept_are_reported(docked, qtbot, image, monkeypatch):
     monkeypatch.setattr("napari_lowdose.widgets.reucid.run.MOST", 0)
     widget = docked(image, FakeEngine(n_stacks=1))
     older, newer = run(qtbot, widget), run(qtbot, widget)
@@ -105,7 +105,7 @@ def test_a_result_whose_run_is_gone_says_so(docked, qtbot, image, monkeypatch):
     assert "are not kept" not in widget.panel.notes.text()
 
 
-def test_an_older_result_can_be_looked_at_during_a_run(docked, qtbot, image, gate):
+def test_an_older_result_can_be_recalled_during_a_run(docked, qtbot, image, gate):
     gate.open.set()
     widget = docked(image, FakeEngine(at=gate))
     older = run(qtbot, widget)
@@ -119,7 +119,7 @@ def test_an_older_result_can_be_looked_at_during_a_run(docked, qtbot, image, gat
     assert f"'{older.name}'" in widget.gallery.title.text()
 
 
-def test_a_removed_result_is_let_go(docked, qtbot, image):
+def test_a_removed_result_is_freed(docked, qtbot, image):
     widget = docked(image, FakeEngine(n_stacks=1))
     older, newer = run(qtbot, widget), run(qtbot, widget)
     widget.viewer.layers.remove(newer)

@@ -31,7 +31,7 @@ def click(qtbot, button):
 # ------------------------------------------------------------------ the result
 
 
-def test_the_result_lies_where_the_input_lies(docked, qtbot, image):
+def test_the_result_has_the_placement_of_the_input(docked, qtbot, image):
     place = {
         "scale": (0.2, 0.3), "translate": (5, 7), "rotate": 20, "shear": [0.1],
         "affine": [[1, 0, 3], [0, 2, 4], [0, 0, 1]], "units": ("nm", "nm"),
@@ -78,7 +78,7 @@ def test_the_contrast_of_a_large_image_is_that_of_all_of_it():
     np.testing.assert_allclose(contrast_limits(large), limits, atol=0.05)
 
 
-def test_the_residual_is_what_was_taken_away(docked, qtbot, image):
+def test_the_residual_is_input_minus_result(docked, qtbot, image):
     widget = docked(image, FakeEngine())
     widget.form.with_residual.setChecked(True)
     widget.denoise()
@@ -301,7 +301,7 @@ def test_the_frame_in_view_is_the_one_that_a_click_changes(docked, qtbot):
 # ------------------------------------------------------------- the real engine
 
 
-def test_the_real_engine_gives_what_denoise_gives(docked, qtbot, noisy):
+def test_the_result_equals_that_of_denoise(docked, qtbot, noisy):
     widget = docked(noisy)
     assert widget.form.patch_size.estimate is not None
     widget.form.patch_size.value = 11
@@ -340,7 +340,7 @@ def test_copy_as_python_makes_the_result_again(docked, qtbot, noisy, tmp_path, n
 
 
 @pytest.mark.parametrize("spoil", ["nan", "small"])
-def test_bad_pixels_are_told_once(docked, qtbot, noisy, spoil):
+def test_bad_pixels_are_reported_once(docked, qtbot, noisy, spoil):
     image = noisy.astype(float)
     if spoil == "nan":
         image[3, 4] = np.nan
@@ -368,7 +368,7 @@ def test_nothing_freezes(docked, qtbot):
     assert longest < 1.0  # a busy machine in mind; benchmarks/widget_responsiveness.py measures
 
 
-def test_the_form_says_what_the_engine_runs(docked, noisy):
+def test_the_form_sets_the_parameters_of_the_engine(docked, noisy):
     form = docked(noisy).form
     assert form.parameters() == Reucid(n_stacks=5)  # a newcomer sees the result build up
     form.n_stacks.setValue(0)
@@ -396,7 +396,7 @@ def test_the_result_builds_up_stack_by_stack(docked, qtbot, noisy):
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_wide_patches_are_told_and_the_note_stays(docked, qtbot, image, wide):
+def test_wide_patches_are_reported_and_the_note_stays(docked, qtbot, image, wide):
     widget = docked(image, FakeEngine(n_stacks=2, wide=wide))
     widget.denoise()
     finish(qtbot, widget)

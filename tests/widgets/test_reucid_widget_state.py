@@ -61,7 +61,7 @@ def test_the_chosen_layer_follows_the_layer_list_but_not_to_results(docked, qtbo
     finish(qtbot, widget)
 
 
-def test_in_a_run_the_chosen_layer_stays(docked, qtbot, image, gate):
+def test_the_chosen_layer_stays_during_a_run(docked, qtbot, image, gate):
     widget = docked(image, FakeEngine(at=gate))
     chosen = widget.form.layer
     widget.denoise()
@@ -79,7 +79,7 @@ def by_hand(layer):
     return {tuple(each["index"]): each["kept"] for each in kept}
 
 
-def test_clicks_in_several_frames_are_all_carried_out(docked, qtbot):
+def test_clicks_in_several_frames_all_take_effect(docked, qtbot):
     movie = np.random.default_rng(0).poisson(20, (3, 32, 40)).astype(np.uint16)
     widget = docked(movie, FakeEngine(n_stacks=1))
     widget.form.frames.setCurrentIndex(1)
@@ -96,7 +96,7 @@ def test_clicks_in_several_frames_are_all_carried_out(docked, qtbot):
 
 
 @pytest.mark.parametrize("settled", [False, True])
-def test_a_click_right_before_a_run_is_carried_out(docked, qtbot, image, settled):
+def test_a_click_just_before_a_run_takes_effect(docked, qtbot, image, settled):
     widget = docked(image, FakeEngine(n_stacks=1))
     widget.denoise()
     finish(qtbot, widget)
@@ -115,7 +115,7 @@ def test_a_click_right_before_a_run_is_carried_out(docked, qtbot, image, settled
     assert widget.panel.status.text().startswith("Done")
 
 
-def test_a_click_in_a_run_is_carried_out_after_it(docked, qtbot, image, gate):
+def test_a_click_during_a_run_takes_effect_after_it(docked, qtbot, image, gate):
     widget = docked(image, FakeEngine(n_stacks=1))
     widget.denoise()
     finish(qtbot, widget)
@@ -159,7 +159,7 @@ def test_the_default_number_of_stacks_never_fails_for_memory(docked, qtbot):
     assert len(widget.current.stacks[()]) > 5
 
 
-def test_too_many_stacks_that_were_asked_for_are_told(docked, qtbot):
+def test_too_many_requested_stacks_are_reported(docked, qtbot):
     widget = docked(np.random.default_rng(0).poisson(20, (24, 24)).astype(np.float32))
     widget.form.patch_size.value = 7
     widget.form.n_stacks.setValue(4)
@@ -185,7 +185,7 @@ def test_messages_use_the_labels_of_the_form(said, shown):
 # --------------------------------------------------------------------- the status
 
 
-def test_the_status_goes_with_the_layer_it_is_about(docked, qtbot, image):
+def test_the_status_is_removed_with_its_layer(docked, qtbot, image):
     widget = docked(image, FakeEngine(n_stacks=1))
     for _ in range(2):
         widget.denoise()
@@ -235,7 +235,7 @@ def test_stopping_stays_until_the_run_has_stopped(docked, qtbot, image, gate):
     assert widget.panel.status.text().startswith("Stopped")
 
 
-def test_the_script_before_a_run_names_no_file_that_the_layer_left(make_napari_viewer, tmp_path):
+def test_the_script_before_a_run_names_no_outdated_file(make_napari_viewer, tmp_path):
     import tifffile
 
     path = tmp_path / "whole.tif"

@@ -54,7 +54,7 @@ def menu_for(viewer, menu_id):
 
 
 @pytest.mark.parametrize("menu_id", [MenuId.LAYERLIST_CONTEXT, MenuId.LAYERS_FILTER])
-def test_greyed_where_it_makes_no_sense(viewer, menu_id):
+def test_disabled_for_unsuitable_layers(viewer, menu_id):
     layers = viewer.layers
     other = viewer.add_image(np.zeros((20, 20)), name="other shape")
     labels = viewer.add_labels(np.zeros((20, 20), int))
@@ -80,7 +80,7 @@ def test_greyed_where_it_makes_no_sense(viewer, menu_id):
         assert (entries[DENOISE].isEnabled(), entries[SPLIT].isEnabled()) == enabled, selected
 
 
-def test_the_manifest_says_the_same():
+def test_the_manifest_has_the_same_enablement():
     from pathlib import Path
 
     manifest = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text())
@@ -153,9 +153,7 @@ def widget(viewer, qtbot, monkeypatch):
     return widget
 
 
-def test_one_layer_is_denoised_by_a_network_where_it_fits_and_the_person_said_so(
-    viewer, qtbot, widget
-):
+def test_one_layer_is_denoised_by_a_network_that_fits_if_ticked(viewer, qtbot, widget):
     def denoised(layer):
         viewer.layers.selection.active = layer
         menus.denoise(viewer)
@@ -219,7 +217,7 @@ def test_five_right_clicks_make_one_training(viewer, qtbot, monkeypatch, gate):
     assert widget.panel.status.text().startswith("Done")
 
 
-def test_a_result_is_no_partner(viewer, qtbot, monkeypatch, widget):
+def test_a_result_is_refused_as_a_partner(viewer, qtbot, monkeypatch, widget):
     result = viewer.layers[-1]
     pair_after_right_clicks(viewer, qtbot, monkeypatch, [viewer.layers[0], result])
     assert viewer.layers[-1] is result

@@ -55,7 +55,7 @@ def test_noisy_and_truth_are_shown_in_the_same_grey_levels_and_neither_is_flat(k
         assert shown.std() > 0.1
 
 
-def test_the_movie_plays_at_24_frames_a_second_and_says_its_true_shift() -> None:
+def test_the_movie_has_24_frames_per_second_and_its_true_shift() -> None:
     viewer = opened("beamsplitter_movie")
     movie = viewer.layers[-1]
     assert movie.scale[0] == pytest.approx(1 / 24)

@@ -33,7 +33,7 @@ def test_data_changed_in_place_right_after_the_start(docked, qtbot, stack, all_f
     np.testing.assert_allclose(np.asarray(residual.data), expected)
 
 
-def test_toggling_and_back_returns_the_picture_though_the_input_was_changed(docked, qtbot, noisy):
+def test_toggling_twice_restores_the_result_although_the_input_changed(docked, qtbot, noisy):
     widget = docked(noisy)
     widget.form.patch_size.value = 11
     widget.denoise()
@@ -118,7 +118,7 @@ def test_the_network_is_trained_on_the_pair_as_it_was(docked_pair, qtbot, truth)
     np.testing.assert_array_equal(trained, before)
 
 
-def test_a_copy_of_a_single_image_does_not_change_what_the_engine_gives(docked, qtbot, noisy):
+def test_a_copy_of_a_single_image_does_not_change_the_result(docked, qtbot, noisy):
     widget = docked(noisy.astype(np.float64)[::2, ::2])  # not contiguous
     widget.form.patch_size.value = 7
     widget.form.n_stacks.setValue(1)

@@ -40,7 +40,7 @@ def settle(qtbot, widget):
     )
 
 
-def test_a_frame_becomes_a_pair_that_lies_right(splitter, qtbot, frame):
+def test_a_frame_becomes_an_aligned_pair(splitter, qtbot, frame):
     widget = splitter(frame, scale=(0.5, 0.5), units=("um", "um"))
     true = samples.Beamsplitter().shift
     said = widget.findings.text()

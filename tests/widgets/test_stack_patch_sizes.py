@@ -43,7 +43,7 @@ def widths(engine, stack):
     return [run_to_end(engine.find_patch_size([frame]))[0] for frame in stack]
 
 
-def test_the_frames_of_a_movie_have_the_size_that_is_right_for_most(movie):
+def test_the_frames_of_a_movie_share_the_patch_size_of_most(movie):
     odd_one_out = movie.copy()
     odd_one_out[0] = blobs(6, 9)
     engine = Reucid(patch_size="psf")
@@ -54,7 +54,7 @@ def test_the_frames_of_a_movie_have_the_size_that_is_right_for_most(movie):
     assert sizes.at((3,)).width in alone[1:]
 
 
-def test_black_and_spoilt_frames_decide_nothing(movie):
+def test_black_and_invalid_frames_do_not_influence_the_patch_size(movie):
     stack = movie.astype(np.float32)
     stack[0], stack[3, 4, 5] = 0, np.nan
     sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), stack))
@@ -72,7 +72,7 @@ def test_each_channel_has_its_own_size(channels, named):
     assert bool(sizes.note()) != named
 
 
-def test_a_named_axis_is_never_taken_for_channels(channels):
+def test_a_named_axis_is_never_guessed_to_be_channels(channels):
     sizes = run_to_end(find_patch_sizes(Reucid(patch_size="psf"), channels, may_guess=False))
     assert set(sizes.found) == {()}
 
@@ -83,7 +83,7 @@ def test_channels_of_a_movie(channels):
     assert sizes.at((0, 0)) == sizes.at((1, 0)) != sizes.at((0, 1))
 
 
-def test_all_channels_are_denoised_as_each_alone(channels):
+def test_channels_are_denoised_as_if_each_were_alone(channels):
     engine = Reucid(patch_size="psf", n_stacks=1)
     of = StackReucid(engine, channels, channel_axis=0)
     clean = denoise(channels, of)
@@ -91,14 +91,14 @@ def test_all_channels_are_denoised_as_each_alone(channels):
         np.testing.assert_array_equal(clean[c], denoise(channel, engine))
 
 
-def test_the_current_frame_previews_what_all_frames_get(movie):
+def test_the_current_frame_has_the_patch_size_of_all_frames(movie):
     engine = Reucid(patch_size="psf", n_stacks=1)
     everything = denoise(movie, StackReucid(engine, movie))
     one = denoise(movie[5], StackReucid(engine, movie, (5,)))
     np.testing.assert_array_equal(one, everything[5])
 
 
-def test_a_wide_patch_is_said_to_be_wide(movie):
+def test_a_wide_patch_is_marked_as_wide(movie):
     of = StackReucid(Reucid(patch_size="wide"), movie, (2,))
     steps = [step for step in denoise_steps(movie[2], of) if isinstance(step, StackStep)]
     assert steps and all(step.wide for step in steps)
@@ -139,7 +139,7 @@ def script_on(script, image):
     return f"from {__name__} import given\n" + script
 
 
-def test_auto_shows_what_it_comes_to(docked, qtbot, movie):
+def test_auto_shows_the_automatic_patch_size(docked, qtbot, movie):
     widget = docked(movie)
     field = widget.form.patch_size
     assert field.mode.currentData() == "auto"
@@ -153,7 +153,7 @@ def test_auto_shows_what_it_comes_to(docked, qtbot, movie):
     assert f"patch size {auto.width} px" in widget.panel.status.text()
 
 
-def test_a_guess_is_said(docked, qtbot, channels):
+def test_guessed_channels_are_reported(docked, qtbot, channels):
     widget = docked(channels)
     widget.form.patch_size.value = "psf"
     widget.form.n_stacks.setValue(1)
@@ -188,7 +188,7 @@ def test_channels_by_the_axes_of_the_file(tmp_path, channels, axes):
     assert not of.may_guess
 
 
-def test_a_lazy_stack_is_looked_at_in_a_few_frames(movie):
+def test_only_a_few_frames_of_a_lazy_stack_are_read(movie):
     reads = []
 
     def read(block_id):

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="IN...", help="Images, or folders of images.", show_default=False),
+    typer.Argument(metavar="IN", help="Image files or folders of images.", show_default=False),
 ]
 Output = Annotated[
     Path,
@@ -34,23 +34,24 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="OUT",
-        help="A .tif (or .ome.tif) for one image, or a .zarr that is written frame by frame; a "
-        "folder for several images, created if needed.",
+        help="Output file, .tif, .ome.tif or .zarr; for several images a folder, created if "
+        "needed. A .zarr is written frame by frame, for movies larger than memory.",
         show_default=False,
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing output files.")]
 First = Annotated[
     Path,
     typer.Argument(
-        metavar="FIRST", help="First exposure, or a folder of them.", show_default=False
+        metavar="FIRST", help="First exposure, or a folder of first exposures.", show_default=False
     ),
 ]
 Second = Annotated[
     Path,
     typer.Argument(
         metavar="SECOND",
-        help="Second exposure of the same scene, or a folder with files of the same names.",
+        help="Second exposure of the same scene, or a folder of second exposures with the same "
+        "file names.",
         show_default=False,
     ),
 ]
@@ -58,23 +59,25 @@ SaveModel = Annotated[
     Path | None,
     typer.Option(
         "--save-model",
-        metavar="M",
-        help="Save the network as M, a .safetensors file; a folder for several pairs.",
+        metavar="FILE",
+        help="Save the trained network to FILE (.safetensors); for several pairs a folder.",
     ),
 ]
-_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")  # --continue, and from the files
+# `start` is --continue, the pixel size comes from the files, and there is no preview
+_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")
 Continue = Annotated[
-    Path | None, typer.Option("--continue", metavar="M", help="Continue training the network in M.")
+    Path | None,
+    typer.Option("--continue", metavar="FILE", help="Continue the training of a saved network."),
 ]
 
 
 def build_app(**engines: type[Any]) -> typer.Typer:
-    """Return the command line with one command for each engine.
+    """Build the command line with one command per engine.
 
     Parameters
     ----------
     **engines : dataclass
-        Command names and the engines that they run.
+        Engine class of each command.  One that takes a pair gets two input arguments.
 
     Returns
     -------
@@ -90,8 +93,9 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.callback()(_options)
     for name, engine in engines.items():
-        takes_pair = getattr(engine, "takes", "") == "pair" or engine is Noise2Noise
-        app.command(name)(_pair_command(engine) if takes_pair else _command(engine))
+        command = _pair_command if engine.takes == "pair" else _command
+        # typer cuts its own short help off in the middle of a sentence
+        app.command(name, short_help=_summary(engine))(command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
     return app
@@ -99,11 +103,11 @@ def build_app(**engines: type[Any]) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; the entry point ``napari-lowdose``."""
-    for stream in (sys.stdout, sys.stderr):  # a file name may not be text that can be printed
+    for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that cannot be printed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # Users see one line for each file that fails and for each warning; messages of libraries
-    # for programmers are left out.
+    # Users see one line per failed file and per warning.  Log messages and warnings of libraries
+    # are for programmers.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -131,7 +135,12 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Options before the command."""
+    """Handle the options before the command."""
+
+
+def _summary(engine: type[Any]) -> str:
+    """Return the first sentence of the docstring of an engine."""
+    return " ".join(inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _command(engine: type[Any]) -> Callable[..., None]:
@@ -139,7 +148,7 @@ def _command(engine: type[Any]) -> Callable[..., None]:
         built = _built(lambda: engine_from(engine, given), output)
         _end(denoise_files(inputs, output, built, overwrite))
 
-    command.__doc__ = inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0]
+    command.__doc__ = _summary(engine)
     return _with_options(command, engine_options(engine))
 
 
@@ -160,42 +169,53 @@ def _pair_command(engine: type[Any]) -> Callable[..., None]:
         built = _built(lambda: engine_from(engine, given, names), output)
         _end(denoise_pairs(first, second, output, built, overwrite, save_model))
 
-    command.__doc__ = inspect.cleandoc(engine.__doc__ or "").partition("\n\n")[0]
+    command.__doc__ = _summary(engine)
     return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
 
 
 def apply(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A network saved by pair.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="Network saved with 'pair --save-model'.", show_default=False
+        ),
     ],
     inputs: Inputs,
     output: Output,
     overwrite: Overwrite = False,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", metavar="NAME")
+        str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
     ] = "auto",
 ) -> None:
-    """Apply a trained network to images and movies of the same kind."""
+    """Denoise images with a trained network."""
     network = replace(_network(model), device=device)
     _end(denoise_files(inputs, output, network, overwrite))
 
 
 def split(
     frame: Annotated[
-        Path, typer.Argument(metavar="FRAME", help="Camera frame or movie.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FRAME", help="Camera frame or movie with both views.", show_default=False
+        ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="FOLDER", help="Folder for the two views.", show_default=False
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Output folder, created if needed.",
+            show_default=False,
         ),
     ],
     layout: Annotated[
-        str, typer.Option(help="auto, side-by-side, above.", metavar="NAME")
+        str,
+        typer.Option(help="Arrangement of the views: auto, side-by-side or above.", metavar="NAME"),
     ] = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Split a beamsplitter's camera frame, or movie, into the two views of the scene."""
+    """Split beamsplitter frames into two views."""
     _end(split_file(frame, output, layout.replace("-", " "), overwrite))
 
 
@@ -204,7 +224,7 @@ def _network(path: Path) -> Noise2NoiseModel:
 
 
 def _built(build: Callable[[], T], about: Path) -> T:
-    """Return what `build` makes, or end with one line."""
+    """Return the result of `build`; on an error print one line and exit."""
     try:
         return build()
     except (ValueError, TypeError, OSError) as error:
@@ -221,7 +241,7 @@ def _end(code: int) -> None:
 def _with_options(
     command: Callable[..., None], options: list[inspect.Parameter]
 ) -> Callable[..., None]:
-    """Put the options of an engine in the place of ``**given``, where typer looks for them."""
+    """Replace ``**given`` in the signature, which typer reads, by the options of an engine."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     parameters = [
         *(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD),

@@ -1,4 +1,4 @@
-"""Work of the command line: one file, or pair of files, after the other."""
+"""Process files one by one: denoise images, train on pairs, split frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,8 @@ import typer
 
 from napari_lowdose.cli.messages import (
     PROGRAM,
-    PatchSummary,
     say,
     sentence,
-    training_summary,
     warnings_in_lines,
 )
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from napari_lowdose.denoise import Run
     from napari_lowdose.engine import Engine
     from napari_lowdose.io.tiff import ImageFile
-    from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.streaming import Stream
 
 UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
@@ -37,10 +33,10 @@ _NETWORK = ".safetensors"
 
 
 def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrite: bool) -> int:
-    """Denoise files one after the other; a bad one does not stop the others.
+    """Denoise files one by one; an error in one file does not stop the others.
 
-    Nothing is begun if a result would replace one of the inputs, or another result, or if the
-    results cannot be written.
+    All output paths are checked first: nothing is processed if an output would overwrite an input
+    or another output, or cannot be written.
 
     Parameters
     ----------
@@ -54,7 +50,7 @@ def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrit
     Returns
     -------
     int
-        The exit code: 0, 2 if any file could not be denoised, 130 after Ctrl-C.
+        Exit code: 0, 2 if any file could not be denoised, 130 after Ctrl-C.
     """
     from napari_lowdose.cli.outputs import output_files
 
@@ -78,23 +74,23 @@ def denoise_pairs(
     overwrite: bool,
     save_model: Path | None,
 ) -> int:
-    """Train a network on a pair of files and denoise the pair with it, or so for each of many.
+    """Train a network on each pair of files and denoise the pair with it.
 
     Parameters
     ----------
     first, second : Path
-        Two exposures, two movies, or two folders of them with the same file names.
+        Two images, two movies, or two folders with the same file names.
     output : Path
         A TIFF, a ``.zarr``, or a folder.
     engine : Engine
     overwrite : bool
     save_model : Path, optional
-        Where to save the network; a folder where there are several.
+        File of the trained network; a folder if there are several pairs.
 
     Returns
     -------
     int
-        The exit code, as of `denoise_files`.
+        Exit code, as for `denoise_files`.
     """
     from napari_lowdose.cli.outputs import output_files, pairs_in
 
@@ -103,7 +99,7 @@ def denoise_pairs(
         several = len(pairs) > 1
         if several and save_model is not None and save_model.suffix.lower() == _NETWORK:
             raise ValueError(
-                f"{save_model}: {len(pairs)} networks need a folder; name one for --save-model"
+                f"{save_model}: {len(pairs)} networks need a folder; give one to --save-model"
             )
         firsts, seconds = zip(*pairs, strict=True)
         jobs = []
@@ -123,26 +119,26 @@ def denoise_pairs(
         say(sentence(error, output))
         return UNSUITABLE
     for path in alone:
-        say(f"{path}: there is no image of this name in the other folder; left out")
+        say(f"{path}: skipped, no image of this name in the other folder")
     return max(_run_all(jobs), UNSUITABLE if alone else 0)
 
 
 def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
-    """Split a camera frame, or movie, into two files, and print the shift between the views.
+    """Split a camera frame or movie into two files and print the shift between the views.
 
     Parameters
     ----------
     source : Path
     folder : Path
-        Made if missing; takes ``NAME_first.tif`` and ``NAME_second.tif``.
+        Output folder of ``NAME_first.tif`` and ``NAME_second.tif``, created if needed.
     layout : str
-        As `split_frame` takes it.
+        As for `split_frame`.
     overwrite : bool
 
     Returns
     -------
     int
-        The exit code: 0, or 2 if it could not be split.
+        Exit code: 0, or 2 if the frame could not be split.
     """
     from napari_lowdose.io.atomic import check_writable
     from napari_lowdose.io.readers import read_image
@@ -179,7 +175,7 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
 
 @dataclass
 class _Job:
-    """One result to be made.
+    """One result to compute and write.
 
     Attributes
     ----------
@@ -188,11 +184,11 @@ class _Job:
     engine : Engine
     overwrite : bool
     network : Path, optional
-        Where to save the network that is trained.
+        File of the trained network.
     saved : list of Path
-        Networks that were saved, in the end one at most.
+        Files of saved networks, at most one.
     lost : bool
-        Whether something could not be saved where it was wanted.
+        Whether anything was not saved at the requested path.
     """
 
     sources: tuple[Path, ...]
@@ -214,20 +210,20 @@ class _Job:
         return self.target.suffix == ZARR
 
     def check_outputs(self, n_bytes: int = 0) -> None:
-        """Raise if the result, of `n_bytes`, or the network cannot be written."""
+        """Raise an error if the result, of `n_bytes`, or the network cannot be written."""
         from napari_lowdose.io.atomic import check_writable
         from napari_lowdose.io.tiff import check_target
 
         if not self.streamed:
             for source in self.sources:
                 check_target(self.target, source, overwrite=self.overwrite)
-        if not (self.streamed and self.target.exists()):  # else it may be finished already
+        if not (self.streamed and self.target.exists()):  # an existing one may be finished
             check_writable(self.target, n_bytes)
         if self.network is not None:
             check_writable(self.network)
 
     def denoise(self) -> str:
-        """Denoise with a progress bar, and return what to print."""
+        """Denoise with a progress bar and return the line to print."""
         from napari_lowdose.io.readers import read_image
         from napari_lowdose.io.tiff_form import tiff_form
         from napari_lowdose.io.zarr_folder import add_to_record
@@ -239,17 +235,16 @@ class _Job:
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
         if not self.streamed and (note := tiff_form(self.target, images[0]).note):
             say(f"{self.name}: warning: {note}")
-        self.engine = _at_pixel_size(self.engine, images[0])
+        with warnings_in_lines(self.name) as about_pixel_size:
+            self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
         run = _run(images, self)
-        patches = PatchSummary()
         try:
             with warnings_in_lines(self.name) as warned:
-                _check_pixel_size(self.engine, images[0])
-                _with_progress(run, self.sources[0].name, patches)
-        except (OSError, MemoryError):  # of a full disk, say: the training was not for nothing
+                records = _run_with_progress(run, self.sources[0].name)
+        except (OSError, MemoryError):  # for example a full disk: keep the trained network anyway
             self._save_network(run.model, asked_for=self.network is not None)
             raise
-        except BaseException:  # a training that is interrupted has a network, too
+        except BaseException:  # an interrupted training has a network too
             if self.network is not None:
                 self._save_network(run.model)
             raise
@@ -257,7 +252,7 @@ class _Job:
             self._save_network(run.model)
         names = [source.name for source in self.sources]
         source_name = names[0] if len(names) == 1 else names
-        warned = list(dict.fromkeys([*found_in_files, *warned]))
+        warned = list(dict.fromkeys([*found_in_files, *about_pixel_size, *warned]))
         if self.streamed:
             add_to_record(self.target, source=source_name, warnings=warned)
             written = self.target
@@ -265,12 +260,11 @@ class _Job:
             record = {"source": source_name, **run.record(), "warnings": warned}
             written = self._write(run, images[0], record)
         into = " and ".join(map(str, [written, *self.saved]))
-        trained = [] if run.model in (None, self.engine) else training_summary(run.model)
         seconds = f"{time.perf_counter() - begun:.1f} s"
-        return f"{into}: {', '.join([*patches.words(), *trained, seconds])}"
+        return f"{into}: {', '.join([*self.engine.summary(records, run.model), seconds])}"
 
     def _write(self, run: Run | Stream, like: ImageFile, record: dict[str, Any]) -> Path:
-        """Write the result, elsewhere if it cannot be where it was wanted."""
+        """Write the result, to another folder if the requested one fails."""
         from napari_lowdose.cli.outputs import save_elsewhere
         from napari_lowdose.io.tiff import write_tiff
 
@@ -291,8 +285,8 @@ class _Job:
             self._say_moved("result", error, found)
             return found
 
-    def _save_network(self, model: Noise2NoiseModel | None, asked_for: bool = True) -> None:
-        """Save a network that was trained, elsewhere if it cannot be where it was wanted."""
+    def _save_network(self, model: Any, asked_for: bool = True) -> None:
+        """Save the trained network, to another folder if the requested one fails."""
         from napari_lowdose.cli.outputs import save_elsewhere
 
         if model is None or (model is self.engine and not asked_for):
@@ -316,8 +310,8 @@ class _Job:
 
     def _say_moved(self, what: str, error: OSError | None, found: Path) -> None:
         self.lost = True
-        reason = "" if error is None else f", not where it was wanted ({sentence(error)})"
-        say(f"{self.name}: the {what} is in {found}{reason}")
+        reason = "" if error is None else f" instead: {sentence(error)}"
+        say(f"{self.name}: saved the {what} to {found}{reason}")
 
 
 def _run_all(jobs: list[_Job]) -> int:
@@ -337,18 +331,20 @@ def _run_one(job: _Job) -> int:
 
         kept = []
         if job.streamed and (folder := unfinished_folder(job.target)) is not None:
-            kept.append(f"the finished frames are in {folder}, the same command goes on after them")
-        kept += [f"the network so far is in {path}" for path in job.saved]
-        say(f"{job.name}: stopped, {'; '.join(kept) or 'nothing was written for it'}")
+            kept.append(
+                f"the finished frames are in {folder}, the same command continues after them"
+            )
+        kept += [f"saved the network to {path}" for path in job.saved]
+        say(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
         return INTERRUPTED
-    except Exception as error:  # whatever is in a file, the next one has its turn
+    except Exception as error:  # a file with any content must not stop the next one
         say(f"{job.name}: {sentence(error, job.sources[0])}")
         return UNSUITABLE
     return UNSUITABLE if job.lost else 0
 
 
 def _prepare_folders(jobs: list[_Job]) -> None:
-    """Make the folders of the results, after they all could be written to."""
+    """Create the folders of the results, once all are known to be writable."""
     from napari_lowdose.io.atomic import check_writable
 
     outputs = {path for job in jobs for path in (job.target, job.network) if path is not None}
@@ -357,25 +353,6 @@ def _prepare_folders(jobs: list[_Job]) -> None:
         check_writable(folder / "x")
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-
-
-def _at_pixel_size(engine: Engine, image: ImageFile) -> Engine:
-    """Let a network that is trained on `image` remember its pixel size."""
-    from napari_lowdose.noise2noise import Noise2Noise
-
-    if not isinstance(engine, Noise2Noise):
-        return engine
-    return replace(engine, pixel_size=image.pixel_size, pixel_unit=image.unit)
-
-
-def _check_pixel_size(engine: Engine, image: ImageFile) -> None:
-    """Warn of a network that was trained at another pixel size."""
-    from napari_lowdose.noise2noise import Noise2NoiseModel, pixel_size_warning
-
-    if isinstance(engine, Noise2NoiseModel):
-        warning = pixel_size_warning(engine, image.pixel_size, image.unit)
-        if warning is not None:
-            warnings.warn(warning, UserWarning, stacklevel=2)
 
 
 def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
@@ -398,37 +375,41 @@ def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     )
 
 
-def _with_progress(run: Run | Stream, name: str, patches: PatchSummary) -> None:
+def _run_with_progress(run: Run | Stream, name: str) -> list[dict[str, Any]]:
+    """Run to the end with a progress bar; return the records of the steps."""
     from tqdm import tqdm
 
     layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
-    step: Any
+    records = []
     with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
-            told_now = ", ".join(filter(None, [step.time_left, step.message]))
-            bar.set_postfix_str(told_now, refresh=False)
+            status = ", ".join(filter(None, [step.time_left, step.message]))
+            bar.set_postfix_str(status, refresh=False)
             bar.update(step.fraction - bar.n)
-            if hasattr(step, "kept"):  # a patch stack is finished
-                patches.add(step)
+            if record := step.record():
+                records.append({"index": step.index, **record})
+    return records
 
 
 def _check_network_file(
     path: Path, others: Iterable[Path], overwrite: bool, *, make_folder: bool
 ) -> None:
     if path.suffix.lower() != _NETWORK:
-        raise ValueError(f"{path}: networks are safetensors files, name it .safetensors")
+        raise ValueError(
+            f"{path}: networks are saved as safetensors files; use the extension .safetensors"
+        )
     if not make_folder and not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}")
     if any(path.resolve() == other.resolve() for other in others):
-        raise ValueError(f"{path}: the network would replace an image; choose another name.")
+        raise ValueError(f"{path}: the network would overwrite an image; choose another name.")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file.")
+        raise ValueError(f"{path} is a folder; give a file name.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; choose another name or overwrite it.")
 
 
 def _as_argument(path: Path) -> str:
-    """Return a path that is not taken for an option."""
+    """Return a path as an argument that cannot be mistaken for an option."""
     return os.path.join(".", path) if str(path).startswith("-") else str(path)
 
 

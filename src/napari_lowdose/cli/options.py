@@ -1,4 +1,7 @@
-"""Command line options out of an engine's fields: defaults, types and help in one place."""
+"""Generate command line options from the fields of an engine.
+
+The engine class is the only source of defaults, types and help texts.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,22 @@ from napari_lowdose.parameters import parameter_help
 def engine_options(
     engine: type[Any], skip: Sequence[str] = (), names: Mapping[str, Any] | None = None
 ) -> list[inspect.Parameter]:
-    """Return one keyword parameter for each field of `engine`, as typer takes them.
+    """Return one typer option for each field of `engine`.
 
     Parameters
     ----------
     engine : dataclass
-        Its docstring's Parameters section becomes the help.  What cannot be given as
-        text (another engine, a network) is no option.
+        The Parameters section of its docstring becomes the help.  Fields whose value cannot be
+        written as text, such as a network, are left out.
     skip : sequence of str
-        Fields that are no options either.
+        Names of other fields to leave out.
     names : mapping, optional
-        What stands in the fields' types and is not imported at run time.
+        Names in the type annotations that are not imported at run time.
 
     Returns
     -------
     list of inspect.Parameter
-        None stands for 'not given', so that the engine's own default holds.
+        The default of every option is None, for "not given".
     """
     texts, hints = parameter_help(engine), _hints(engine, names)
     parameters = []
@@ -44,10 +47,10 @@ def engine_options(
         if metavar == "":
             continue
         kind = bool | None if hint is bool else str | None
-        told = "" if field.default in (None, False) else f" [default: {_text(field.default)}]"
+        default = "" if field.default in (None, False) else f" [default: {_text(field.default)}]"
         option = typer.Option(
             f"--{field.name.replace('_', '-')}",
-            help=texts.get(field.name, "") + told,
+            help=texts.get(field.name, "") + default,
             metavar=metavar,
             show_default=False,
         )
@@ -65,15 +68,15 @@ def engine_options(
 def engine_from(
     engine: type[Any], given: dict[str, Any], names: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return an engine with the options that were given on the command line.
+    """Create an engine from command line options.
 
     Parameters
     ----------
     engine : dataclass
     given : dict
-        Text, or True for a flag; None where an option was not given.
+        Text, or True for a flag; None if the option was not given.
     names : mapping, optional
-        As of `engine_options`.
+        As for `engine_options`.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def engine_from(
     Raises
     ------
     ValueError
-        If a text does not fit the field's type, or the engine refuses it.
+        If the text cannot be converted to the type of the field, or the engine rejects the value.
 
     Examples
     --------
@@ -106,7 +109,7 @@ def engine_from(
 
 
 def _hints(engine: type[Any], names: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the types of the fields, as far as they are known at run time."""
+    """Return the types of the fields that can be evaluated at run time."""
     known = {**vars(sys.modules[engine.__module__]), **(names or {})}
     hints = {}
     for field in dataclasses.fields(engine):
@@ -114,14 +117,14 @@ def _hints(engine: type[Any], names: Mapping[str, Any] | None) -> dict[str, Any]
         if isinstance(hint, str):
             try:
                 hint = eval(hint, known)
-            except NameError:  # it is imported for type checkers only
+            except NameError:  # imported for type checkers only
                 continue
         hints[field.name] = hint
     return hints
 
 
 def _text(default: Any) -> str:
-    """Return a default as it would be given."""
+    """Return a default as it is written on the command line."""
     if isinstance(default, tuple):
         return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in default)
     return str(default)
@@ -155,16 +158,14 @@ def _parse(name: str, text: str, hint: Any) -> Any:
             return _parse_as(name, text.strip(), member)
         except (ValueError, OverflowError):
             continue
-    raise ValueError(
-        f"--{name.replace('_', '-')} takes {_metavar(name, hint)}, {text!r} is none of them."
-    )
+    raise ValueError(f"--{name.replace('_', '-')} expects {_metavar(name, hint)}, not {text!r}.")
 
 
 def _parse_as(name: str, text: str, kind: Any) -> Any:
     if get_origin(kind) is Literal and text in get_args(kind):
         return text
     if kind is int and name == "memory_limit":
-        from dask.utils import parse_bytes  # a third of a second, and seldom needed
+        from dask.utils import parse_bytes  # slow to import (0.3 s) and rarely needed
 
         return parse_bytes(text)
     if kind in (int, float, str):
@@ -177,7 +178,7 @@ def _parse_as(name: str, text: str, kind: Any) -> Any:
         return tuple(_parse_as(name, part.strip(), each)
                      for part, each in zip(parts, kinds, strict=True))  # fmt: skip
     if get_origin(kind) is Sequence:
-        # Without a separator 8 is a number: the sequence of one is written 8, or 8;
+        # "8" is a number; a sequence with one item is written "8," or "8;"
         if _separator(kind) not in text:
             raise ValueError(text)
         return _parse_sequence(name, text, kind)
@@ -185,7 +186,7 @@ def _parse_as(name: str, text: str, kind: Any) -> Any:
 
 
 def _parse_sequence(name: str, text: str, kind: Any) -> tuple[Any, ...]:
-    """Read "0,1" or "0,1;3"; a separator at the end adds nothing."""
+    """Parse "0,1" or "0,1;3"; a trailing separator adds no item."""
     (item,) = get_args(kind)
     parse = _parse_sequence if get_origin(item) is Sequence else _parse_as
     separator = _separator(kind)

@@ -1,4 +1,4 @@
-"""Which file the result of each input goes to, such that no image is ever lost."""
+"""Choose the output file of each input; no image is ever overwritten by accident."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 
-ZARR = ".zarr"  # the ending of a folder that is an image
+ZARR = ".zarr"  # extension of a folder that holds one image
 _IMAGE_SUFFIXES = (*SUFFIXES, ZARR, ".png", ".jpg", ".jpeg", ".gif", ".bmp")
 
 
 def output_files(
     inputs: list[Path], output: Path, others: Sequence[Path] = ()
 ) -> list[tuple[Path, Path]]:
-    """Pair every input file with the file that its result goes to.
+    """Return the input and output file of each image.
 
     Parameters
     ----------
     inputs : list of Path
-        Files, and folders that stand for the images in them.
+        Files, and folders of images.
     output : Path
-        A TIFF or ``.zarr`` for one file, else a folder.  It need not exist, and is not made.
+        A TIFF or ``.zarr`` for one file, else a folder.  It need not exist and is not created.
     others : sequence of Path
-        What else is read, and must not be replaced.
+        Further inputs, which must not be overwritten either.
 
     Returns
     -------
@@ -40,8 +40,8 @@ def output_files(
     Raises
     ------
     ValueError
-        If there are no images, or `output` cannot take them, or a result would replace one
-        of the inputs or another result.
+        If there are no images, `output` is unsuitable, or a result would overwrite an input or
+        another result.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def output_files(
 
 
 def pairs_in(first: Path, second: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Pair the images in two folders by their names; two files are a pair whatever their names.
+    """Pair the images in two folders by name.  Two files are always a pair.
 
     Parameters
     ----------
@@ -68,54 +68,56 @@ def pairs_in(first: Path, second: Path) -> tuple[list[tuple[Path, Path]], list[P
     pairs : list of (Path, Path)
         Never empty.
     alone : list of Path
-        Images whose name is not in the other folder.
+        Images without a partner.
 
     Raises
     ------
     ValueError
-        If one is a file and the other a folder, both are the same folder, or no name is in
-        both.
+        If one is a file and the other a folder, both are the same folder, or they have no name
+        in common.
     """
     folders = [_is_folder_of_images(path) for path in (first, second)]
     if not any(folders):
         return [(first, second)], []
     if not all(folders):
         file, folder = (second, first) if folders[0] else (first, second)
-        raise ValueError(f"{file} is a file and {folder} a folder: give two files, or two folders.")
+        raise ValueError(
+            f"{file} is a file and {folder} is a folder: give two files or two folders."
+        )
     if first.resolve() == second.resolve():
-        raise ValueError(f"{first}: both exposures are in the same folder; name two files.")
+        raise ValueError(f"{first}: both exposures are in the same folder; give two files.")
     found = [_by_name(first), _by_name(second)]
     both = sorted(found[0].keys() & found[1].keys())
     if not both:
         raise ValueError(
-            f"{first} and {second} have no image of the same name in both: the two exposures of a "
-            "pair are matched by their names."
+            f"{first} and {second} have no image names in common: the two exposures of a pair are "
+            "matched by file name."
         )
     alone = [path for names in found for name, path in names.items() if name not in both]
     return [(found[0][name], found[1][name]) for name in both], alone
 
 
 def save_elsewhere(path: Path, source: Path, save: Callable[[Path], object]) -> Path | None:
-    """Save what could not be saved as `path`, where that is possible.
+    """Save to another folder, after saving to `path` has failed.
 
     Parameters
     ----------
     path : Path
-        Where it was wanted; its name is kept.
+        The requested path.  The file name is kept if possible.
     source : Path
-        The input: its folder comes first, then the user's and the temporary one.
+        The input.  Its folder is tried first, then the home folder and the temporary folder.
     save : callable
-        Takes the path to save as.
+        Function that saves to a given path.
 
     Returns
     -------
     Path or None
-        None if no folder could take it.
+        The new path; None if every folder failed.
     """
     folders = [source.resolve().parent, Path.home(), Path(tempfile.gettempdir())]
     for folder in dict.fromkeys(folders):
         number, free = 1, folder / path.name
-        while free.exists():  # nothing is replaced
+        while free.exists():  # never overwrite
             number += 1
             free = folder / f"{path.stem}-{number}{path.suffix}"
         try:
@@ -129,7 +131,7 @@ def save_elsewhere(path: Path, source: Path, save: Callable[[Path], object]) -> 
 def _by_name(folder: Path) -> dict[str, Path]:
     files = images_in(folder)
     names = {path.stem: path for path in files}
-    if len(names) < len(files):  # a.tif and a.dm3: then the endings count
+    if len(names) < len(files):  # a.tif and a.dm3: compare the full names
         names = {path.name: path for path in files}
     return names
 
@@ -140,7 +142,7 @@ def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
     if not (several or _is_folder_of_images(output) or suffix == ""):
         if suffix not in (*TIFF_SUFFIXES, ZARR):
             raise ValueError(
-                f"{output}: results are TIFF files, name it .tif (or .zarr: frame by frame)"
+                f"{output}: results are TIFF or zarr files; use the extension .tif or .zarr"
             )
         if not output.parent.is_dir():
             raise ValueError(f"{output}: there is no folder {output.parent}")
@@ -148,13 +150,11 @@ def _pairs(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
         return
     if not _is_folder_of_images(output):
         if output.exists():
-            raise ValueError(
-                f"{output}: this is one image; the results of several images need a folder"
-            )
+            raise ValueError(f"{output} is one image; the results of several images need a folder")
         if suffix in _IMAGE_SUFFIXES:
             raise ValueError(
-                f"{output}: the results of several images need a folder, whose name does not end "
-                f"in {output.suffix}"
+                f"{output}: the results of several images need a folder, with a name that does "
+                f"not end in {output.suffix}"
             )
     files = []
     for path in inputs:
@@ -183,16 +183,16 @@ def _refuse_losses(pairs: list[tuple[Path, Path]], others: Sequence[Path]) -> No
             )
         if file in taken:
             raise ValueError(
-                f"{target} would be the result of both {taken[file]} and {source};"
-                " give each an output of its own."
+                f"{target} would be the output of both {taken[file]} and {source};"
+                " write them to different folders."
             )
         taken[file] = source
 
 
 def _identity(path: Path) -> object:
-    """Return what two names of one file have in common, links and all."""
+    """Return a key that is equal for two paths of the same file, such as a link."""
     try:
         found = path.stat()
-    except OSError:  # not there yet
+    except OSError:  # does not exist yet
         return path.resolve()
     return found.st_dev, found.st_ino

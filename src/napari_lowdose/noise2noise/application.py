@@ -123,19 +123,21 @@ class NetworkApplication(Engine):
 
     def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")
-        yield Step(fraction=1.0, message="done", image=frames.image(output, self.model.one))
+        yield Step(
+            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
+        )
 
     def _pair_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         model, (first, second) = self.model, frames.inputs
         r1 = yield from self._output(first, 0.0, 0.5, " to the first")
         r2 = yield from self._output(second, 0.5, 1.0, " to the second")
         r2 = self._shifted_back(r2)
-        slope, _ = frames.units(model.both)
+        slope, _ = frames.units(model.pair_calibration)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.sound.area] = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = frames.image(r1, model.one)
+        image = frames.image(r1, model.single_calibration)
         if model.use == "both":
-            image = frames.image((r1 + r2) / np.float32(2), model.both)
+            image = frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
     def _constant_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
@@ -151,7 +153,9 @@ class NetworkApplication(Engine):
         output = yield from self._output(frames.inputs[good], 0.0, 1.0, f" to the {name}")
         if good:
             output = self._shifted_back(output)
-        yield Step(fraction=1.0, message="done", image=frames.image(output, self.model.one))
+        yield Step(
+            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
+        )
 
     def _output(
         self, frame: NDArray[np.float32], start: float, end: float, which: str

@@ -1,38 +1,36 @@
-"""The two networks and how each is trained: the paper's, and one for two CPU cores."""
+"""Plain data that describes a network and its training, and the two presets.
+
+Training reads these and never the engine, so that the engine may import training.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PresetName = Literal["auto", "fast", "paper"]
-LARGEST = 2**31  # bytes of all weights; the paper's have 31 million
+LARGEST = 2**31  # bytes of all weights; the paper's network has 31 million bytes
 
 
 @dataclass(frozen=True)
-class Preset:
-    """A network, and how it is trained where the person sets nothing else.
+class UNetConfig:
+    """Architecture of a U-Net.
 
     Attributes
     ----------
     width : int
-        Channels of the first level; each level below has twice as many.
+        Channels of the first level.  Each level below has twice as many.
     levels : int
-        How often the U-Net halves the image.
+        Number of times the U-Net halves the image.
     unshuffle : int
-        Blocks of so many by so many pixels become channels before the first convolution.
+        Blocks of ``unshuffle x unshuffle`` pixels become channels before the first convolution.
     batch_norm : bool
         Whether batch normalisation follows every convolution.
     smoothing : int
-        Width of a learned smoothing kernel by which the input goes round the U-Net to the
-        output, odd; 0 for none.
-    batch_size, crop_size : int
-        Crops in a batch, and their side in pixels.
-    learning_rate : float
-        Of Adam, at its highest.
-    epochs, steps : int
-        Training ends after so many epochs or so many steps of the optimiser, whichever is later,
-        if neither a number nor a plateau ended it before.
+        Width in pixels (odd) of a learned smoothing kernel that bypasses the U-Net.  0 for none.
     """
 
     width: int
@@ -40,6 +38,25 @@ class Preset:
     unshuffle: int
     batch_norm: bool
     smoothing: int
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Batches, learning rate and maximum length of a training.
+
+    Attributes
+    ----------
+    batch_size : int
+        Crops per batch.
+    crop_size : int
+        Side of a crop, pixels.
+    learning_rate : float
+        Peak learning rate (Adam).
+    epochs, steps : int
+        Maximum length.  Training without a set length ends at a plateau, at the latest after
+        `epochs` epochs or `steps` optimiser steps, whichever is later.
+    """
+
     batch_size: int
     crop_size: int
     learning_rate: float
@@ -47,32 +64,58 @@ class Preset:
     steps: int
 
 
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All parameters of one training, except the pair and the network.
+
+    The attributes that `Noise2Noise` has too mean the same there.
+
+    Attributes
+    ----------
+    optimiser : OptimiserConfig
+    epochs, time_budget : float or None
+        Length of the training, in epochs or seconds.  If both are None, it ends at a plateau.
+    use : "both" or "first"
+    normalise : bool
+    device : str
+    seed : int
+    every : int
+    shift : (float, float)
+        Shift of the second exposure against the first, (dy, dx) in pixels.
+    preview : tuple of int
+        Index of the pair that the previews show.
+    outliers : "remove" or "keep"
+    pixel_size : (float, float) or None
+    pixel_unit : str or None
+    parameters : mapping
+        Parameters of the engine, for the record.
+    """
+
+    optimiser: OptimiserConfig
+    epochs: float | None
+    time_budget: float | None
+    use: Literal["both", "first"]
+    normalise: bool
+    device: str
+    seed: int
+    every: int
+    shift: tuple[float, float]
+    preview: tuple[int, ...]
+    outliers: Literal["remove", "keep"]
+    pixel_size: tuple[float, float] | None
+    pixel_unit: str | None
+    parameters: Mapping[str, Any]
+
+
+# "paper" is Fig. 1(b) and section 2 of the paper, which gives neither depth, width, optimiser,
+# learning rate nor batch size.  With these values an epoch of 512 x 512 pixels takes about as
+# long on the paper's GPU as the paper reports.
+# "fast" was chosen by measurement (docs/noise2noise.md): highest gain after 10, 30 and 60 s.
 PRESETS = {
-    # Fig. 1(b) and section 2 of the paper.  Not told there: depth, width, optimiser, learning
-    # rate and batch.  These make a 512 x 512 epoch on the paper's GPU last about what it says.
-    "paper": Preset(
-        width=32,
-        levels=4,
-        unshuffle=1,
-        batch_norm=True,
-        smoothing=0,
-        batch_size=2,
-        crop_size=128,
-        learning_rate=1e-3,
-        epochs=300,
-        steps=0,
-    ),
-    # Chosen by measurement (docs/noise2noise.md): most decibels after 10, 30 and 60 s.
-    "fast": Preset(
-        width=24,
-        levels=2,
-        unshuffle=2,
-        batch_norm=True,
-        smoothing=9,
-        batch_size=16,
-        crop_size=64,
-        learning_rate=2e-3,
-        epochs=0,
-        steps=2000,
-    ),
+    "paper": UNetConfig(width=32, levels=4, unshuffle=1, batch_norm=True, smoothing=0),
+    "fast": UNetConfig(width=24, levels=2, unshuffle=2, batch_norm=True, smoothing=9),
+}
+OPTIMISERS = {
+    "paper": OptimiserConfig(batch_size=2, crop_size=128, learning_rate=1e-3, epochs=300, steps=0),
+    "fast": OptimiserConfig(batch_size=16, crop_size=64, learning_rate=2e-3, epochs=0, steps=2000),
 }

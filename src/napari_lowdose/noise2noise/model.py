@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
+from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.gain_matching import GainMatch
-from napari_lowdose.noise2noise.pixel_size import checked_pixel_size
+from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair
-    from napari_lowdose.noise2noise.brightness_levels import Level
-    from napari_lowdose.noise2noise.config import Preset
+    from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
+    from napari_lowdose.noise2noise.normalised_frames import Level
 
 _CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two
 Pair = tuple[Any, Any]
@@ -36,8 +38,8 @@ class Noise2NoiseModel(Engine):
 
     Parameters
     ----------
-    architecture : Preset
-        The network, and how it was trained.
+    architecture : UNetConfig
+        Architecture of the network.
     weights : mapping from str to array
         Its weights.
     offset, scale : float
@@ -48,8 +50,8 @@ class Noise2NoiseModel(Engine):
         mean and standard deviation, and not by `offset` and `scale`.
     match : GainMatch
         Gain and offset of the second exposures against the first.
-    both, one : (slope, intercept)
-        Bring the mean of both outputs, or a single output, back to intensities.
+    pair_calibration, single_calibration : (slope, intercept)
+        Map the mean of both outputs, or a single output, to normalised intensities.
     value_range : (float, float)
         Least and greatest intensity of the result on the first training pair.
     shift : (float, float)
@@ -75,6 +77,8 @@ class Noise2NoiseModel(Engine):
         Height and width of a pixel in the training images; one number for both.
     pixel_unit : str, optional
         The unit of `pixel_size`, for example "nm".
+    optimiser : OptimiserConfig
+        How the network was trained, for continuing.
     state : object
         What continuing the training exactly needs; not saved in the file.
 
@@ -96,13 +100,13 @@ class Noise2NoiseModel(Engine):
     title = "Noise2Noise"
     takes = "either"
 
-    architecture: Preset
+    architecture: UNetConfig
     weights: Mapping[str, NDArray[Any]] = field(repr=False)
     offset: float
     scale: float
     match: GainMatch = GainMatch(1.0, 0.0)  # noqa: RUF009  (it is frozen)
-    both: tuple[float, float] = (1.0, 0.0)
-    one: tuple[float, float] = (1.0, 0.0)
+    pair_calibration: tuple[float, float] = (1.0, 0.0)
+    single_calibration: tuple[float, float] = (1.0, 0.0)
     value_range: tuple[float, float] = (0.0, 1.0)
     shift: tuple[float, float] = (0.0, 0.0)
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -114,6 +118,7 @@ class Noise2NoiseModel(Engine):
     device: str = "auto"
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
+    optimiser: OptimiserConfig = OPTIMISERS["fast"]
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +146,15 @@ class Noise2NoiseModel(Engine):
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, or a pair of frames, by itself; see `Engine.frame_steps`."""
         yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
+
+    def with_pixel_size(
+        self, pixel_size: tuple[float, float] | None, unit: str | None
+    ) -> Noise2NoiseModel:
+        """Return the network itself; warn if it was trained at another pixel size."""
+        warning = pixel_size_warning(self, pixel_size, unit)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        return self
 
     def _applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
         chosen = self.orientations
@@ -173,7 +187,7 @@ class Noise2NoiseModel(Engine):
         """
         from napari_lowdose.noise2noise.model_file import save_model
 
-        save_model(self, path)
+        save_model(path, {each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Noise2NoiseModel:
@@ -196,7 +210,7 @@ class Noise2NoiseModel(Engine):
         """
         from napari_lowdose.noise2noise.model_file import load_model
 
-        return load_model(path)
+        return load_model(path, cls)
 
 
 def _orientations(value: Any) -> Literal["auto", 1, 8]:

@@ -1,26 +1,33 @@
-"""The model file: safetensors, whose header says what is in it; nothing in it can be executed."""
+"""Read and write the model file: safetensors with a JSON description in its header.
+
+Reading it executes nothing.  The model imports this module, so the fields of the model are a
+plain dictionary here.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
 import stat
+from dataclasses import asdict
+from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from napari_lowdose.io.atomic import atomic_write
-from napari_lowdose.noise2noise.brightness_levels import Level
-from napari_lowdose.noise2noise.config import LARGEST, Preset
+from napari_lowdose.noise2noise.config import LARGEST, OptimiserConfig, UNetConfig
 from napari_lowdose.noise2noise.gain_matching import GainMatch
-from napari_lowdose.noise2noise.model import Noise2NoiseModel
+from napari_lowdose.noise2noise.normalised_frames import Level
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
+Model = TypeVar("Model")
 FORMAT = "napari-lowdose noise2noise"
 VERSION = 1
 _LONGEST_HEADER = 2**22  # bytes: a thousand times what is usual
@@ -30,31 +37,51 @@ _SMALLEST = float(np.finfo(np.float32).tiny)  # a float32 divides by nothing sma
 _GREATEST = float(np.finfo(np.float32).max)
 _MOST_STEPS = 2**40
 _DTYPES = {"F32": "float32", "I64": "int64"}
-_FIELDS = ("offset", "scale", "both", "one", "value_range", "shift", "use", "normalise",
-           "orientations")  # fmt: skip
-_ADDED = ("pixel_size", "pixel_unit")  # fields that files of version 0.1.0 do not have
-_FOR_PIXELS = ("levels", "outliers")  # nor these
+# Field of the model for each key of the description, which keeps the names of version 0.1.0
+_FIELDS = {
+    "offset": "offset",
+    "scale": "scale",
+    "both": "pair_calibration",
+    "one": "single_calibration",
+    "value_range": "value_range",
+    "shift": "shift",
+    "use": "use",
+    "normalise": "normalise",
+    "orientations": "orientations",
+}
+_ADDED = ("pixel_size", "pixel_unit", "levels", "outliers")  # missing in files of version 0.1.0
 
 
-def save_model(model: Noise2NoiseModel, path: str | os.PathLike[str]) -> None:
-    """Write `model` into the file `path`, as a whole or not at all."""
+def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+    """Write the fields of a model into a file, completely or not at all."""
     from safetensors.numpy import save
 
     about = {
-        "architecture": dataclasses.asdict(model.architecture),
-        "match": dataclasses.asdict(model.match),
-        "record": dict(model.record),
-        **{name: getattr(model, name) for name in (*_FIELDS, *_ADDED, *_FOR_PIXELS)},
+        # One dictionary, as in version 0.1.0
+        "architecture": {**asdict(fields["architecture"]), **asdict(fields["optimiser"])},
+        "match": asdict(fields["match"]),
+        "record": dict(fields["record"]),
+        **{key: fields[name] for key, name in _FIELDS.items()},
+        **{name: fields[name] for name in _ADDED},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
     # np.ascontiguousarray would make an axis of a single number
-    content = save({name: np.asarray(w, order="C") for name, w in model.weights.items()}, header)
+    content = save(
+        {name: np.asarray(w, order="C") for name, w in fields["weights"].items()}, header
+    )
     with atomic_write(path) as file:
         file.write(content)
 
 
-def load_model(path: str | os.PathLike[str]) -> Noise2NoiseModel:
-    """Read what `save_model` wrote; see `Noise2NoiseModel.load`."""
+def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Model:
+    """Read a file that `save_model` wrote, and build a model; see `Noise2NoiseModel.load`.
+
+    Parameters
+    ----------
+    path : path
+    build : callable
+        Makes a model from its fields, given as keywords.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not isinstance(path, (str, os.PathLike)):
@@ -75,7 +102,7 @@ def load_model(path: str | os.PathLike[str]) -> Noise2NoiseModel:
         ) from error
     _check_weights(weights, path)
     try:
-        return Noise2NoiseModel(weights=weights, **fields)
+        return build(weights=weights, **fields)
     except _UNREADABLE as error:
         raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
 
@@ -95,7 +122,7 @@ def _check_file(path: Path) -> None:
         )
     if about.st_size > LARGEST:
         raise ValueError(
-            f"{path.name} has {about.st_size / 2**30:.1f} GiB: it is no network of ours."
+            f"{path.name} has {about.st_size / 2**30:.1f} GiB: not a napari-lowdose model."
         )
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -105,7 +132,7 @@ def _check_file(path: Path) -> None:
 
 def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
-        raise ValueError(f"{path.name} is a safetensors file, but no network of napari-lowdose.")
+        raise ValueError(f"{path.name} is a safetensors file, but not a napari-lowdose model.")
     version = header.get("version", "")
     if not (version.isascii() and version.isdigit()) or version.lstrip("0") != str(VERSION):
         raise ValueError(
@@ -124,11 +151,11 @@ def _fields(header: dict[str, str], path: Path) -> dict[str, Any]:
 
 def _described(about: dict[str, Any]) -> dict[str, Any]:
     """Return the fields; raises one of `_UNREADABLE` where that makes no sense."""
-    fields = {name: about[name] for name in _FIELDS}
-    fields |= {name: about.get(name) for name in _ADDED}
+    fields = {name: about[key] for key, name in _FIELDS.items()}
+    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit")}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
-    for name in ("both", "one", "value_range", "shift"):
+    for name in ("pair_calibration", "single_calibration", "value_range", "shift"):
         low, high = fields[name]
         fields[name] = (_number(low), _number(high))
     levels = fields["levels"] = tuple(
@@ -154,11 +181,7 @@ def _described(about: dict[str, Any]) -> dict[str, Any]:
     )
     if not sensible:
         raise ValueError("out of range")
-    return {
-        **fields,
-        "architecture": _architecture(Preset(**about["architecture"])),
-        "record": about["record"],
-    }
+    return {**fields, **_configs(about["architecture"]), "record": about["record"]}
 
 
 def _check_record(record: dict[str, Any]) -> None:
@@ -185,8 +208,11 @@ def _check_record(record: dict[str, Any]) -> None:
         _check_record(earlier)
 
 
-def _architecture(preset: Preset) -> Preset:
-    """Return `preset` if such a network can be built and trained, else raise."""
+def _configs(about: dict[str, Any]) -> dict[str, Any]:
+    """Return architecture and optimiser; raises if they cannot be built and trained."""
+    of_optimiser = {each.name for each in fields_of(OptimiserConfig)}
+    network = UNetConfig(**{key: about[key] for key in about if key not in of_optimiser})
+    optimiser = OptimiserConfig(**{key: about[key] for key in about if key in of_optimiser})
     wholes = {
         "width": (1, _WIDEST),
         "levels": (0, _DEEPEST),
@@ -198,17 +224,17 @@ def _architecture(preset: Preset) -> Preset:
         "steps": (0, _MOST_STEPS),
     }
     for name, (lowest, highest) in wholes.items():
-        value = _number(getattr(preset, name))
+        value = _number(about[name])
         if not isinstance(value, int) or not lowest <= value <= highest:
             raise ValueError(f"{name} is {value}")
     if (
-        not isinstance(preset.batch_norm, bool)
-        or preset.width << preset.levels > _WIDEST
-        or (preset.smoothing and preset.smoothing % 2 == 0)
-        or not _number(preset.learning_rate) > 0
+        not isinstance(network.batch_norm, bool)
+        or network.width << network.levels > _WIDEST
+        or (network.smoothing and network.smoothing % 2 == 0)
+        or not _number(optimiser.learning_rate) > 0
     ):
         raise ValueError("no network that can be built")
-    return preset
+    return {"architecture": network, "optimiser": optimiser}
 
 
 def _number(value: Any) -> float:
@@ -222,7 +248,7 @@ def _number(value: Any) -> float:
     return value
 
 
-def _check_shapes(file: Any, architecture: Preset, path: Path) -> None:
+def _check_shapes(file: Any, architecture: UNetConfig, path: Path) -> None:
     """Check that the weights are those of the architecture; only the header is read."""
     from napari_lowdose.noise2noise.prediction import weight_shapes  # loads torch
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from napari_lowdose.noise2noise.device import in_full_precision
 
 if TYPE_CHECKING:
-    from napari_lowdose.noise2noise.config import Preset
+    from napari_lowdose.noise2noise.config import UNetConfig
 
 
 class DoubleConvolution(nn.Sequential):
@@ -33,16 +33,15 @@ class UNet(nn.Module):
 
     Parameters
     ----------
-    preset : Preset
-        Its architecture; how it is trained does not matter here.
+    config : UNetConfig
     """
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.preset = preset
-        widths = [preset.width * 2**level for level in range(preset.levels + 1)]
-        n_pixels = preset.unshuffle**2  # of a block, as channels
-        norm = preset.batch_norm
+        self.config = config
+        widths = [config.width * 2**level for level in range(config.levels + 1)]
+        n_pixels = config.unshuffle**2  # of a block, as channels
+        norm = config.batch_norm
         self.first = DoubleConvolution(n_pixels, widths[0], norm)
         self.down = nn.ModuleList(
             DoubleConvolution(above, below, norm) for above, below in pairwise(widths)
@@ -52,15 +51,15 @@ class UNet(nn.Module):
         self.join = nn.ModuleList(DoubleConvolution(2 * above, above, norm) for above, _ in pairs)
         self.last = nn.Conv2d(widths[0], n_pixels, 1)
         self.smooth: nn.Conv2d | None = None
-        if preset.smoothing:
-            self.smooth = _smoothing(preset.smoothing)
-            with torch.no_grad():  # in the beginning the smoothed input is most of the output
+        if config.smoothing:
+            self.smooth = _smoothing(config.smoothing)
+            with torch.no_grad():  # so that the output starts close to the smoothed input
                 self.last.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output for normalised exposures; sides must be multiples of `period`."""
+        """Return the output for normalised exposures with sides that `size_multiple` divides."""
         # x: (B, 1, Y, X)
-        h = functional.pixel_unshuffle(x, self.preset.unshuffle)  # (B, u², Y/u, X/u)
+        h = functional.pixel_unshuffle(x, self.config.unshuffle)  # (B, u², Y/u, X/u)
         h = self.first(h.contiguous(memory_format=torch.channels_last))  # (B, W, Y/u, X/u)
         skipped = []
         for down in self.down:
@@ -68,24 +67,24 @@ class UNet(nn.Module):
             h = down(functional.max_pool2d(h, 2))  # (B, 2W, Y/2u, X/2u), ...
         for up, join in zip(self.up, self.join, strict=True):
             h = join(torch.cat([up(h), skipped.pop()], 1))
-        with in_full_precision(x.device):  # eight bits are too few for grey levels
-            y = functional.pixel_shuffle(self.last(h.float()), self.preset.unshuffle)
+        with in_full_precision(x.device):  # 8 bits are too few for grey levels
+            y = functional.pixel_shuffle(self.last(h.float()), self.config.unshuffle)
             return y if self.smooth is None else y + self.smooth(x)  # (B, 1, Y, X)
 
 
-def period(preset: Preset) -> int:
-    """Return what the sides of an image must be multiples of, pixels."""
-    return preset.unshuffle << preset.levels
+def size_multiple(config: UNetConfig) -> int:
+    """Return the number of which the sides of an image must be multiples, pixels."""
+    return config.unshuffle << config.levels
 
 
-def reach(preset: Preset) -> int:
-    """Return how far away an input pixel may lie to influence an output pixel, at most."""
-    convolutions = 2 * preset.unshuffle  # two of them, one pixel of their level each
-    levels = range(preset.levels)
+def receptive_field_radius(config: UNetConfig) -> int:
+    """Return the largest distance at which an input pixel influences an output pixel."""
+    convolutions = 2 * config.unshuffle  # two of them, one pixel of their level each
+    levels = range(config.levels)
     way_down_and_up = sum(2 * convolutions << level for level in levels)
-    bottom = convolutions << preset.levels
-    # Pooling and transposed convolution add up to one period on the grid
-    return max(way_down_and_up + bottom + period(preset), preset.smoothing // 2)
+    bottom = convolutions << config.levels
+    # Pooling and transposed convolution add up to one step of the coarsest grid
+    return max(way_down_and_up + bottom + size_multiple(config), config.smoothing // 2)
 
 
 def _smoothing(width: int) -> nn.Conv2d:

@@ -6,15 +6,16 @@ import math
 import os
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
-from napari_lowdose.noise2noise.training_step import TrainingStep
+from napari_lowdose.noise2noise.training_step import TrainingStep, how_far
 from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
@@ -25,12 +26,12 @@ from napari_lowdose.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_lowdose.engine import Step
     from napari_lowdose.frames import ImageOrPair
-    from napari_lowdose.noise2noise.config import PresetName
+    from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
 
 _LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
@@ -133,7 +134,7 @@ class Noise2Noise(Engine):
     learning_rate: float | None = None
     width: int | None = None
     shift: tuple[float, float] = (0.0, 0.0)
-    preview: tuple[int, ...] = ()
+    preview: tuple[int, ...] = field(default=(), metadata={"changes_result": False})
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
@@ -213,6 +214,51 @@ class Noise2Noise(Engine):
         """Load a network that was trained with this engine."""
         return Noise2NoiseModel.load(path)
 
+    def with_pixel_size(
+        self, pixel_size: tuple[float, float] | None, unit: str | None
+    ) -> Noise2Noise:
+        """Return the engine whose network remembers the pixel size of its training images."""
+        return replace(self, pixel_size=pixel_size, pixel_unit=unit)
+
+    def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
+        """Return the engine that trains for as many epochs as `model`, whatever ended that.
+
+        Parameters
+        ----------
+        model : Noise2NoiseModel
+            Result of a training with this engine.
+
+        Returns
+        -------
+        Noise2Noise
+            With the network of `model` as its preset, where that was "auto".
+        """
+        a, record = model.architecture, model.record
+        presets = [
+            name
+            for name, p in PRESETS.items()
+            if (p.levels, p.unshuffle) == (a.levels, a.unshuffle)
+        ]
+        before = 0 if self.start is None else self.start.record.get("n_steps", 0)
+        share = (record["n_steps"] - before) / record["n_steps"]  # of the epochs, in this run
+        preset: Any = presets[0] if presets else self.preset
+        return replace(self, preset=preset, time_budget=None, epochs=record["epochs"] * share)
+
+    def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+        """Summarise how long the network was trained, and its gain; see `Engine.summary`."""
+        if model is None:
+            return []
+        words = [how_far(model.record["epochs"], model.record["n_steps"])]
+        if gain := model.record.get("gain_db"):
+            from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+
+            # JSON has no infinity: the record has None at an open end
+            low, high = gain
+            low = -math.inf if low is None else low
+            high = math.inf if high is None else high
+            words.append(f"gain {GainInterval(low, high)}")
+        return words
+
     def training_steps(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
     ) -> Iterator[TrainingStep]:
@@ -278,7 +324,29 @@ class Noise2Noise(Engine):
                 warnings.warn(warning, UserWarning, stacklevel=3)
         from napari_lowdose.noise2noise.training import training_steps
 
-        yield from training_steps(first, second, self, begun, reserve)
+        network, config = self._configs()
+        yield from training_steps(first, second, network, config, self.start, begun, reserve)
+
+    def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
+        """Return the architecture and the training parameters."""
+        from napari_lowdose.noise2noise.device import choose_device  # loads torch
+
+        if self.start is not None:  # its architecture is fixed
+            network, optimiser = self.start.architecture, self.start.optimiser
+        else:
+            preset: str = self.preset
+            if preset == "auto":
+                preset = "paper" if choose_device(self.device).type == "cuda" else "fast"
+            network, optimiser = PRESETS[preset], OPTIMISERS[preset]
+            if self.width is not None:
+                network = replace(network, width=self.width)
+        given = {name: getattr(self, name) for name in ("batch_size", "crop_size", "learning_rate")}
+        optimiser = replace(optimiser, **{k: v for k, v in given.items() if v is not None})
+        parameters = {each.name: getattr(self, each.name) for each in fields(self)}
+        del parameters["start"]  # recorded separately
+        of_training = {each.name for each in fields(TrainingConfig)}
+        shared = {name: value for name, value in parameters.items() if name in of_training}
+        return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
 
 
 def _as_pair(pair: Any) -> Pair:

@@ -1,56 +1,168 @@
-"""A frame, or a pair, as the network takes it, and its output back as the image."""
+"""Normalise frames for the network, and convert its output back to intensities."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from napari_lowdose.noise2noise.brightness_levels import nearest_level
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.sound_pixels import SoundPixels, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
-__all__ = ["NormalisedFrames"]
+__all__ = [
+    "Level",
+    "Normalisation",
+    "NormalisedFrames",
+    "brightness_levels",
+    "differ_in_brightness",
+    "nearest_level",
+]
+
+_CONTRAST = 3.0  # ratio above which each frame is normalised separately
+_BRIGHTNESS = 4.0  # difference of means, in standard deviations within a frame, likewise
+_GAP = 1.5  # ratio of contrast between levels
+_MOST_LEVELS = 8
+
+
+class Level(NamedTuple):
+    """Frames of about the same contrast: a channel, or all frames of a movie.
+
+    Attributes
+    ----------
+    contrast : float
+        Standard deviation of a frame of the first exposure.
+    gain, offset : float
+        Of the second exposure against the first.
+    """
+
+    contrast: float
+    gain: float
+    offset: float
+
+
+def differ_in_brightness(means: NDArray[np.float64], deviations: NDArray[np.float64]) -> bool:
+    """Return whether frames differ so much that a common normalisation would lose the dim ones.
+
+    Parameters
+    ----------
+    means, deviations : (P,) arrays
+        Mean and standard deviation of each frame.
+    """
+    return bool(
+        deviations.max() > _CONTRAST * deviations.min()
+        or np.ptp(means) > _BRIGHTNESS * np.median(deviations)
+    )
+
+
+def brightness_levels(deviations: NDArray[np.float64]) -> NDArray[np.int_]:
+    """Group frames into brightness levels, separated by gaps in their contrast.
+
+    Each channel is a level.  A movie that bleaches gradually is a single level.
+
+    Parameters
+    ----------
+    deviations : (P,) array
+        Standard deviation of each frame.
+
+    Returns
+    -------
+    (P,) array of int
+        The level of each frame, 0 for the faintest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> brightness_levels(np.array([90.0, 8.0, 100.0, 9.0])).tolist()
+    [1, 0, 1, 0]
+    """
+    order = np.argsort(deviations)
+    steps = np.diff(np.log(deviations[order]))
+    largest = np.argsort(steps)[::-1][: _MOST_LEVELS - 1]
+    rises = np.zeros(len(deviations), int)
+    rises[1:][[k for k in largest if steps[k] > math.log(_GAP)]] = 1
+    levels = np.empty(len(deviations), int)
+    levels[order] = np.cumsum(rises)
+    return levels
+
+
+def nearest_level(levels: Sequence[Level], contrast: float, of_second: bool = False) -> Level:
+    """Return the level of the most similar contrast.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+    contrast : float
+        Standard deviation of a frame.
+    of_second : bool
+        Whether the frame belongs to the second exposure.
+    """
+    known = [level.contrast * (level.gain if of_second else 1.0) for level in levels]
+    apart = np.abs(np.log(np.maximum(contrast, np.finfo(float).tiny) / np.abs(known)))
+    return levels[int(apart.argmin())]
+
+
+class Normalisation(Protocol):
+    """The fields of a `Noise2NoiseModel` that normalise its input and output.
+
+    A protocol, because the model imports this module.
+    """
+
+    @property
+    def offset(self) -> float: ...  # noqa: D102
+    @property
+    def scale(self) -> float: ...  # noqa: D102
+    @property
+    def match(self) -> GainMatch: ...  # noqa: D102
+    @property
+    def levels(self) -> tuple[Level, ...]: ...  # noqa: D102
+    @property
+    def value_range(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def normalise(self) -> bool: ...  # noqa: D102
+    @property
+    def outliers(self) -> Literal["remove", "keep"]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
 class NormalisedFrames:
-    """One frame, or the two of a pair, normalised as the network was trained.
+    """One frame, or the two frames of a pair, normalised for the network.
 
     Attributes
     ----------
     inputs : tuple of (y, x) float32 arrays
-        For the network: cut to the image area, outliers replaced, the second in the units of
-        the first.
+        Input of the network: cropped to the image area, outliers replaced, the second in the
+        units of the first.
     sound : SoundPixels
-    model : Noise2NoiseModel
+    model : Normalisation
     given : tuple of (Y, X) arrays
-        The frames as they came, the second in the units of the first.
+        The original frames, the second in the units of the first.
     offset, scale : float
-        Of this frame's normalisation.
+        Normalisation of this frame.
     """
 
     inputs: tuple[NDArray[np.float32], ...]
     sound: SoundPixels
-    model: Noise2NoiseModel
+    model: Normalisation
     given: tuple[NDArray[Any], ...]
     offset: float
     scale: float
 
     @classmethod
-    def of(cls, model: Noise2NoiseModel, *frames: NDArray[Any]) -> NormalisedFrames:
+    def of(cls, model: Normalisation, *frames: NDArray[Any]) -> NormalisedFrames:
         """Normalise one frame, or the two of a pair.
 
         Parameters
         ----------
-        model : Noise2NoiseModel
+        model : Normalisation
         *frames : (Y, X) arrays
         """
         sound = sound_pixels(*frames)
@@ -76,7 +188,7 @@ class NormalisedFrames:
         return cls(tuple(inputs), sound, model, given, offset, scale)
 
     def units(self, slope_intercept: tuple[float, float]) -> tuple[float, float]:
-        """Return slope and intercept that bring an output to what the person gets."""
+        """Return slope and intercept from an output of the network to the units of the result."""
         slope, intercept = slope_intercept
         slope, intercept = slope * self.scale, intercept * self.scale + self.offset
         if self.model.normalise:
@@ -87,7 +199,7 @@ class NormalisedFrames:
     def image(
         self, output: NDArray[np.float32], slope_intercept: tuple[float, float]
     ) -> NDArray[np.float32]:
-        """Return the image that an output of the network is.
+        """Convert an output of the network to the resulting image.
 
         Parameters
         ----------
@@ -107,7 +219,7 @@ class NormalisedFrames:
         return whole
 
     def unchanged(self) -> NDArray[np.float32]:
-        """Return the frame as it is, in the units of a result."""
+        """Return the first frame without denoising, in the units of the result."""
         return self._as_result(self.given[0])
 
     @property
@@ -128,5 +240,5 @@ class NormalisedFrames:
 
 
 def _normalised(frame: NDArray[Any], offset: float, scale: float) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # so far from those of the training: it is warned of
+    with np.errstate(over="ignore"):  # far from the training images; the model warns
         return ((frame.astype(np.float64) - offset) / scale).astype(np.float32)

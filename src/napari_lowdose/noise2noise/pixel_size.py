@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from napari_lowdose.noise2noise.model import Noise2NoiseModel
+from typing import Any, Protocol
 
 _UNLIKE = 1.25  # times larger or smaller: a lattice of 8 pixels is then one of 10
 _PREFIXES = {"": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "c": 1e-2, "k": 1e3}
@@ -26,7 +23,16 @@ _NO_UNIT = {"", "pixel", "pixels", "px", "none", "dimensionless", "<undefined>",
 _NO_UNIT |= {"inch", "inches", "in"}  # dots per inch are for printers: 72 by default
 
 
-def pixel_size_warning(model: Noise2NoiseModel, pixel_size: Any, unit: Any) -> str | None:
+class HasPixelSize(Protocol):
+    """A network, or anything else that has a pixel size."""
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None: ...  # noqa: D102
+    @property
+    def pixel_unit(self) -> str | None: ...  # noqa: D102
+
+
+def pixel_size_warning(model: HasPixelSize, pixel_size: Any, unit: Any) -> str | None:
     """Compare the pixel size of an image with the one that a network was trained at.
 
     Parameters

@@ -14,7 +14,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_lowdose.engine import rescale_progress
 from napari_lowdose.noise2noise.device import describe, in_low_precision, is_out_of_memory
-from napari_lowdose.noise2noise.network import DoubleConvolution, UNet, period, reach
+from napari_lowdose.noise2noise.network import (
+    DoubleConvolution,
+    UNet,
+    receptive_field_radius,
+    size_multiple,
+)
 from napari_lowdose.noise2noise.tiles import tiles
 
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_lowdose.noise2noise.config import Preset
+    from napari_lowdose.noise2noise.config import UNetConfig
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +110,12 @@ class Predictor:
             ) from error
 
     def _tiled(self, frame: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
-        preset = self.network.preset
-        padded = pad_to_period(frame, preset)
-        overlap = reach(preset)
+        config = self.network.config
+        padded = pad_to_multiple(frame, config)
+        overlap = receptive_field_radius(config)
         whole = max(padded.shape) <= self.side + 2 * overlap
         side = max(padded.shape) if whole else self.side
-        parts = list(tiles(padded.shape, side, overlap, period(preset)))
+        parts = list(tiles(padded.shape, side, overlap, size_multiple(config)))
         output = np.empty(padded.shape, np.float32)
         for number, tile in enumerate(parts):
             read = torch.from_numpy(padded[tile.read]).to(self.device)[None, None]
@@ -125,27 +130,27 @@ class Predictor:
             return output.float()
 
 
-def pad_to_period(frame: NDArray[np.float32], preset: Preset) -> NDArray[np.float32]:
+def pad_to_multiple(frame: NDArray[np.float32], config: UNetConfig) -> NDArray[np.float32]:
     """Return a frame of any size with sides that the network can halve, by reflection."""
-    n = period(preset)
+    n = size_multiple(config)
     missing = [-length % n for length in frame.shape]
     if not any(missing):
         return frame
     return np.pad(frame, [(0, more) for more in missing], mode="symmetric")
 
 
-def weight_shapes(preset: Preset) -> dict[str, tuple[tuple[int, ...], str]]:
+def weight_shapes(config: UNetConfig) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return shape and dtype of each weight of such a network, without the memory for it."""
     with torch.device("meta"):
-        weights = UNet(preset).state_dict()
+        weights = UNet(config).state_dict()
     return {
         name: (tuple(w.shape), str(w.dtype).removeprefix("torch.")) for name, w in weights.items()
     }
 
 
-def build_network(preset: Preset, weights: Mapping[str, Any]) -> UNet:
-    """Return the network of `preset` with NumPy `weights`."""
-    network = UNet(preset)
+def build_network(config: UNetConfig, weights: Mapping[str, Any]) -> UNet:
+    """Return the network of `config` with NumPy `weights`."""
+    network = UNet(config)
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
     return network
 

@@ -1,4 +1,4 @@
-"""The picture that improves while the network is trained."""
+"""Preview of the result during training."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.noise2noise.config import TrainingConfig
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
-    from napari_lowdose.noise2noise.noise2noise import Noise2Noise
     from napari_lowdose.noise2noise.prediction import Predictor
 
-_BOTH = 2**20  # pixels: of larger frames the preview shows the first exposure alone
+_LARGEST_PAIR = 2**20  # pixels; for larger frames the preview uses only the first exposure
 
 
 class Preview:
-    """One frame of the pair, denoised by the network as it is.
+    """One frame of the pair, denoised by the network at its current state.
 
     Parameters
     ----------
     first, second : (..., Y, X) arrays
-    engine : Noise2Noise
+    config : TrainingConfig
 
     Attributes
     ----------
     pass_seconds : float
-        What one pass over one exposure took; 0 before the first.
+        Duration of one pass over one exposure; 0 before the first preview.
     """
 
-    def __init__(self, first: Any, second: Any, engine: Noise2Noise) -> None:
+    def __init__(self, first: Any, second: Any, config: TrainingConfig) -> None:
         leading = first.shape[:-2]
-        index = engine.preview or (0,) * len(leading)
+        index = config.preview or (0,) * len(leading)
         if len(index) != len(leading) or not all(map(_within, index, leading)):
             raise ValueError(
                 f"preview must be the index of a frame within {tuple(leading)}, not {index}."
             )
         self._frames = [np.asarray(first[index])]
-        if engine.use == "both" and not any(engine.shift) and self._frames[0].size <= _BOTH:
+        if config.use == "both" and not any(config.shift) and self._frames[0].size <= _LARGEST_PAIR:
             self._frames.append(np.asarray(second[index]))
         self.index = index
         self.pass_seconds = 0.0
@@ -51,24 +51,24 @@ class Preview:
     def steps(
         self, predictor: Predictor, model: Noise2NoiseModel
     ) -> Generator[float, None, NDArray[np.float32]]:
-        """Yield while working on it, and return the picture.
+        """Compute the preview; yields the fraction done and returns the image.
 
         Parameters
         ----------
         predictor : Predictor
-            Of the network as it is.
+            Applies the network at its current state.
         model : Noise2NoiseModel
-            For normalisation and intensities; its weights are not looked at.
+            Provides normalisation and calibration; its weights are not used.
         """
         begun = time.perf_counter()
         frames = NormalisedFrames.of(model, *self._frames)
         r1 = yield from predictor.steps(frames.inputs[0])
         self.pass_seconds = time.perf_counter() - begun
         if len(self._frames) == 1:
-            return frames.image(r1, model.one)
+            return frames.image(r1, model.single_calibration)
         r2 = yield from predictor.steps(frames.inputs[1])
         self.pass_seconds = (time.perf_counter() - begun) / 2
-        return frames.image((r1 + r2) / np.float32(2), model.both)
+        return frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
 
 
 def _within(index: int, length: int) -> bool:

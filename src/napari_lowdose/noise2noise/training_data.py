@@ -1,4 +1,4 @@
-"""The pairs that a network is trained on: normalised, gain matched, some tiles held out."""
+"""Training data: pairs of exposures, normalised and gain matched, and held-out tiles."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.noise2noise.brightness_levels import (
+from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
+from napari_lowdose.noise2noise.normalised_frames import (
     Level,
     brightness_levels,
     differ_in_brightness,
 )
-from napari_lowdose.noise2noise.evaluation.held_out import held_out_tiles
-from napari_lowdose.noise2noise.evaluation.scene_spectrum import SceneSpectrum, scene_spectrum
-from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
 from napari_lowdose.noise2noise.usable_pairs import UsablePairs, usable_pairs
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.usable_pairs import FrameChoice
 
 _SHARE = 0.1  # of the pixels that are held out, of an image of 512 x 512 pixels
-_MOST_TILES = 64  # more would say no more, and take longer
+_MOST_TILES = 64  # more would hardly narrow the confidence interval, and take longer
 _SIDE = 32  # of a held-out tile, pixels; smaller in small images
 
 
@@ -38,26 +36,24 @@ class TrainingPairs:
     Attributes
     ----------
     exposures : (P, 2, Y, X) float32 array
-        First and second of each pair: offset taken off, divided by the scale, the second
-        brought into the units of the first before.
+        First and second exposure of each pair, ``(pixels - offset) / scale``.  The second is
+        converted to the units of the first before.
     seen : (P, Y, X) bool array
-        False in the held-out tiles, and at outliers.
+        Pixels used for training: False in held-out tiles and at outliers.
     tiles : list of (pair, y, x)
         Upper left corners of the held-out tiles.
     side : int
-        Of a held-out tile.
+        Side of a held-out tile, pixels.
     offset, scale : float
-        Of the normalisation: one for all pairs, frames and tiles, unless there are `levels`.
+        Normalisation, the same for all pairs unless there are `levels`.
     match : GainMatch
     level : (P,) array of int
         The level of each pair.
-    spectra : list of SceneSpectrum
-        Of each level: where the scene lies, for tiles of `side`.
     levels : tuple of Level
-        Of frames that differ so much in brightness that each is normalised by its own mean and
-        standard deviation; empty if one normalisation does for all.
+        Brightness levels, if the frames differ so much that each is normalised by its own mean
+        and standard deviation.  Empty if all frames share one normalisation.
     choice : FrameChoice
-        Which frames were left out.
+        Frames that were left out.
     n_outliers : int
     """
 
@@ -69,7 +65,6 @@ class TrainingPairs:
     scale: float
     match: GainMatch
     level: NDArray[np.int_]
-    spectra: list[SceneSpectrum]
     levels: tuple[Level, ...]
     choice: FrameChoice
     n_outliers: int
@@ -94,23 +89,24 @@ def training_pairs(
     first, second : (..., Y, X) arrays
         NumPy or lazy; leading axes are pairs.
     every : int
-        Take one pair of so many.
+        Train on every n-th pair.
     seed : int
-        Of the choice of tiles to hold out.
+        Seed of the choice of held-out tiles.
     normalisation : (float, float), optional
-        Offset and scale of a network that is trained further; else they are measured.
+        Offset and scale of the network that is continued.  By default they are measured.
     frame_by_frame : bool, optional
-        Whether that network normalises each frame by itself; else it is decided here.
+        Whether the continued network normalises each frame separately.  By default this depends
+        on how much the frames differ.
 
     Raises
     ------
     ValueError
-        If no pair can be trained on.
+        If no pair is usable.
 
     Warns
     -----
     UserWarning
-        If some cannot.
+        If pairs or pixels are left out.
     """
     pairs = usable_pairs(first, second, every)
     if pairs.choice:
@@ -134,24 +130,85 @@ def training_pairs(
         offset, scale, match = _normalise_all(pairs, normalisation)
     side = held_out_side(pairs.exposures.shape[-2:])
     share = min(_SHARE, _MOST_TILES * side**2 / pairs.sound.size)
-    tiles, spectra = [], []
+    tiles = []
     seen = pairs.sound
     for each in range(int(level.max()) + 1):
         of_level = np.flatnonzero(level == each)
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]
         found = held_out_tiles(alike[:, 0], alike[:, 1], side, share, seed)
         tiles += [(int(of_level[pair]), y, x) for pair, y, x in found]
-        spectra.append(scene_spectrum(alike[:, 0], alike[:, 1], side))
     for pair, y, x in tiles:
         seen[pair, y : y + side, x : x + side] = False
     return TrainingPairs(
-        pairs.exposures, seen, tiles, side, offset, scale, match, level, spectra, levels,
+        pairs.exposures, seen, tiles, side, offset, scale, match, level, levels,
         pairs.choice, pairs.n_outliers,
     )  # fmt: skip
 
 
+def held_out_tiles(
+    first: NDArray[Any], second: NDArray[Any], side: int, share: float = 0.1, seed: int = 0
+) -> list[tuple[int, int, int]]:
+    """Choose the tiles to hold out.
+
+    A random tenth of the image may miss most of its detail, for example the
+    cells in a sparse field.  The tiles are therefore sorted by contrast and
+    divided into as many classes as tiles are needed, and one tile is drawn from
+    each class.  The estimated gain stays unbiased, and its scatter is smaller
+    than its confidence interval.
+
+    Parameters
+    ----------
+    first, second : (P, Y, X) or (Y, X) arrays
+        The exposures, the second in the units of the first.
+    side : int
+        Side of a tile, pixels.  The tiles lie on a grid that starts at the corner.
+    share : float
+        Fraction of the tiles to hold out.
+    seed : int
+        Seed of the random choice.
+
+    Returns
+    -------
+    list of (frame, y, x)
+        Frame and upper left corner of each tile, in order.  Frame is 0 for a single
+        frame.  At least 3 tiles if the image has 6 or more.
+
+    Raises
+    ------
+    ValueError
+        If a frame is smaller than a tile.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first, second = np.random.default_rng(0).normal(size=(2, 512, 512))
+    >>> corners = held_out_tiles(first, second, side=32)
+    >>> len(corners), all(y % 32 == x % 32 == 0 for _, y, x in corners)
+    (26, True)
+    """
+    height, width = (length // side for length in first.shape[-2:])
+    if not height * width:
+        raise ValueError(f"exposures of shape {first.shape} hold no tile of {side} pixels.")
+    contrast = []
+    frame_shape = (-1, *first.shape[-2:])
+    for one, two in zip(first.reshape(frame_shape), second.reshape(frame_shape), strict=True):
+        both = np.add(one, two, dtype=np.float64)
+        tiles = both[: height * side, : width * side].reshape(height, side, width, side)
+        contrast.append(tiles.var(axis=(1, 3)))
+    ranked = np.argsort(np.ravel(contrast), kind="stable")
+    n = max(round(share * ranked.size), min(3, ranked.size // 2))
+    rng = np.random.default_rng(seed)
+    chosen = sorted(int(rng.choice(alike)) for alike in np.array_split(ranked, n)) if n else []
+    found = []
+    for index in chosen:
+        frame, tile = divmod(index, height * width)
+        row, column = divmod(tile, width)
+        found.append((frame, row * side, column * side))
+    return found
+
+
 def held_out_side(shape: tuple[int, ...]) -> int:
-    """Return the side of a held-out tile: smaller in images that would hold too few of 32."""
+    """Return the side of a held-out tile, in pixels: at most 32, smaller in small images."""
     return min(_SIDE, max(8, min(shape) // 8 // 8 * 8))
 
 

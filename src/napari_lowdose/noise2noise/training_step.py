@@ -1,45 +1,50 @@
-"""What training yields."""
+"""Progress and record of a training."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_lowdose.engine import Step
+from napari_lowdose.noise2noise.exposure_statistics import about_exposures
+from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
+    from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
+    from napari_lowdose.noise2noise.training_data import TrainingPairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStep(Step):
-    """How far training has come; every second or two with a preview as its `image`.
+    """Progress report of a training; about every two seconds its `image` is a preview.
 
     Attributes
     ----------
     epoch : float
-        Epochs so far, over all continuations.  In one epoch as many pixels are seen as the
-        training pairs have.
+        Epochs so far, over all continuations.  One epoch draws as many pixels as the training
+        pairs have.
     n_steps : int
-        Steps of the optimiser so far, over all continuations.
+        Optimiser steps so far, over all continuations.
     loss : float
         1 - Pearson correlation of output and partner, Eq. (4); the mean since the last
         TrainingStep.
     validation_loss : float or None
-        The same on tiles that training never saw.  None where it was not evaluated at this
-        step.
+        Loss on the held-out tiles; None if it was not evaluated at this step.
     gain : (float, float) or None
-        95 % interval of the gain in PSNR over one exposure, dB, from the held-out tiles.  An
-        infinite upper end means 'at least'.  None as long as it is not known.
+        95 % confidence interval of the PSNR gain over one exposure, dB, from the held-out
+        tiles.  An infinite upper limit means 'at least'.  None while it is unknown.
     model : Noise2NoiseModel or None
-        The best so far, to keep if training is stopped here.
+        The best network so far, to keep if training is stopped here.
     device : str
-        What the training runs on, for a person.
+        Name of the device, for display.
     last : bool
         Whether training ends with this step.
     seconds_range : (float, float) or None
-        Where training ends by itself: the least and the most that `seconds_left` may be.
+        Lower and upper limit of `seconds_left`, if training ends at a plateau.
     """
 
     epoch: float
@@ -54,19 +59,19 @@ class TrainingStep(Step):
 
     @property
     def time_left(self) -> str:
-        """The estimated time to the end for a person: "3 min left", or "2 to 5 min left"."""
+        """Estimated time left, for display: "3 min left" or "2 to 5 min left"."""
         if self.seconds_range is None:
             return super().time_left
         return f"{duration_range(*self.seconds_range)} left"
 
     @property
     def trained(self) -> str:
-        """How far the network is trained, for a person: "12 steps", "3 epochs"."""
+        """Length of the training so far, for display: "12 steps" or "3 epochs"."""
         return how_far(self.epoch, self.n_steps)
 
 
 def how_far(epochs: float, n_steps: int) -> str:
-    """Return for how long a network was trained; less than an epoch is told in steps.
+    """Format the length of a training: in steps below one epoch, else in epochs.
 
     Examples
     --------
@@ -78,7 +83,7 @@ def how_far(epochs: float, n_steps: int) -> str:
 
 
 def duration_range(least: float, most: float) -> str:
-    """Return between what times something ends, no more exact than it is known.
+    """Format a range of durations, rounded to its precision.
 
     Parameters
     ----------
@@ -101,8 +106,52 @@ def duration_range(least: float, most: float) -> str:
 
 
 def _rounded(seconds: float, up: bool = False) -> tuple[int, str]:
-    """Return a time in its largest unit, of seconds every fifth."""
+    """Return a time in its largest unit; seconds are rounded to multiples of 5."""
     if seconds <= 55:
         return max(5, 5 * (math.ceil(seconds / 5) if up else round(seconds / 5))), "s"
     size, unit = (60, "min") if seconds < 5400 else (3600, "h")
     return max(1, math.ceil(seconds / size) if up else round(seconds / size)), unit
+
+
+_MAX_FRAMES = 64  # whose noise is measured
+
+
+def training_record(
+    first: Any,
+    pairs: TrainingPairs,
+    network_config: UNetConfig,
+    config: TrainingConfig,
+    start: Noise2NoiseModel | None,
+    device: str,
+) -> dict[str, Any]:
+    """Return the JSON-ready record of a training, as far as it is known before the first step."""
+    before = [] if start is None else [dict(start.record)]
+    for earlier in before:
+        earlier.pop("continued_from", None)  # one level is enough
+    return {
+        "parameters": dict(config.parameters),
+        "preset": {**asdict(network_config), **asdict(config.optimiser)},
+        "device": device,
+        "exposures": _about_exposures(pairs),
+        "pairs": {"n": len(pairs), "shape": list(first.shape), "dtype": str(first.dtype)},
+        "left_out": {reason: len(each) for reason, each in pairs.choice.left_out.items()},
+        "outliers": pairs.n_outliers,
+        "levels": [level._asdict() for level in pairs.levels],
+        "held_out_tiles": len(pairs.tiles),
+        "gain_of_second": pairs.match.gain,
+        "offset_of_second": pairs.match.offset,
+        "continued_from": before,
+        "versions": versions("napari-lowdose", "torch", "numpy"),
+    }
+
+
+def _about_exposures(pairs: TrainingPairs) -> dict[str, float]:
+    """Return statistics of the first exposure, with which other images are compared."""
+    if not pairs.levels:
+        return about_exposures(
+            pairs.exposures[0, 0].astype(np.float64) * pairs.scale + pairs.offset
+        )
+    # Each frame is in units of its own contrast, in which dim frames are noisier
+    found = [about_exposures(each) for each in pairs.exposures[:_MAX_FRAMES, 0]]
+    noise = [each["noise"] for each in found if each["noise"]] or [0.0]
+    return {"mean": 0.0, "std": 1.0, "noise": max(noise), "least_noise": min(noise)}

@@ -26,11 +26,11 @@ from napari_lowdose.reucid.patch_stacks import (
 )
 from napari_lowdose.reucid.prepared import images_of, prepare
 from napari_lowdose.reucid.projection import project
-from napari_lowdose.reucid.stack_step import StackStep
+from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -325,6 +325,10 @@ class Reucid(Engine):
             canvas += run_to_end(project(image, step.eigenpatches[step.kept], in_stack))
             terrain += patch_terrain(in_stack, p)
         return prepared.restore(canvas, terrain, self.outliers)
+
+    def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+        """Summarise the patch sizes and the kept eigenpatches; see `Engine.summary`."""
+        return stack_summary(records)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

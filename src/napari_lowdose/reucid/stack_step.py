@@ -10,6 +10,8 @@ import numpy as np
 from napari_lowdose.engine import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -60,5 +62,55 @@ class StackStep(Step):
             "patch_size": self.patch_size,
             "wide": self.wide,
             "kept": np.flatnonzero(self.kept).tolist(),
+            "n_eigenpatches": len(self.kept),
             "n_outliers": self.n_outliers,
         }
+
+
+def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Summarise the patch sizes and the kept eigenpatches of all patch stacks.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        `StackStep.record` of each patch stack, with the `index` of its frame.
+
+    Returns
+    -------
+    list of str
+        Empty if there are no patch stacks.
+
+    Examples
+    --------
+    >>> stack = {"index": (), "patch_size": 7, "kept": [0, 1, 2, 5], "n_eigenpatches": 25}
+    >>> stack_summary([stack])
+    ['patch 7 px', 'kept 4 of 25 eigenpatches (0-2 5)']
+    """
+    if not records:
+        return []
+    n_kept = _span(len(record["kept"]) for record in records)
+    kept = f"kept {n_kept} of {_span(r['n_eigenpatches'] for r in records)} eigenpatches"
+    n_frames = len({tuple(record["index"]) for record in records})
+    if len(records) == 1:
+        kept += f" ({_ranges(records[0]['kept'])})"
+    elif n_frames == 1:
+        kept += f" in each of {len(records)} patch stacks"
+    else:
+        kept += f" in each patch stack of {n_frames} frames"
+    return [f"patch {_span(record['patch_size'] for record in records)} px", kept]
+
+
+def _span(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write 0 1 2 5 as 0-2 5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -1,6 +1,6 @@
-"""Sample images whose truth is known, made by this package's own code: nothing is downloaded.
+"""Simulated sample images with ground truth; nothing is downloaded.
 
-Each function returns the noisy image or images first and the same without noise last.
+Each function returns the noisy image or images first and the noise-free image last.
 """
 
 from __future__ import annotations

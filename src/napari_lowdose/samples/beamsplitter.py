@@ -1,4 +1,4 @@
-"""What a camera sees behind a beamsplitter: two views of one scene on one sensor."""
+"""Simulated camera frames of a beamsplitter: two views of one scene on one sensor."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from .nuclei import nuclei
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EDGE = 24  # pixels of scene around a view, out of which a shift brings in what it needs
+EDGE = 24  # pixels of scene around a view, so that a shift brings in true pixels
 
 Region = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Beamsplitter:
-    """A beamsplitter that sends two views of a scene side by side onto one sensor.
+    """A beamsplitter with two views of a scene side by side on one sensor.
 
     Attributes
     ----------
     shift : (float, float)
         Displacement (dy, dx) of the scene in the second view relative to the
-        first, pixels, at most 12: what lies at (y, x) in the first lies at
+        first, pixels, at most 12: (y, x) in the first view corresponds to
         (y + dy, x + dx) in the second.
     ratio : float
-        Share of the light that goes to the first view: 0.6 for 60:40.
+        Fraction of the light in the first view: 0.6 for 60:40.
     gap, margin : int
-        Pixels without light between the views, and around them.
+        Dark pixels between the views and around them.
     offset : float
-        What the camera adds to every pixel.
+        Offset of the camera, grey levels.
     read_noise : float
         Standard deviation of the camera's Gaussian noise, photons.
 
@@ -61,10 +61,10 @@ class Beamsplitter:
                 "can show."
             )
         if not 0 < self.ratio < 1:
-            raise ValueError(f"The splitting ratio must lie between 0 and 1, not at {self.ratio}.")
+            raise ValueError(f"The splitting ratio must be between 0 and 1, not {self.ratio}.")
 
     def regions(self, shape: tuple[int, ...]) -> tuple[Region, Region]:
-        """Return where the two views of a shape (Y, X) lie: (y0, y1, x0, x1) each."""
+        """Return the regions (y0, y1, x0, x1) of two views of a shape (Y, X)."""
         height, width = shape[-2:]
         top, left = self.margin, self.margin
         beside = left + width + self.gap
@@ -74,7 +74,7 @@ class Beamsplitter:
         )
 
     def project(self, scene: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the photons that reach each pixel of the sensor.
+        """Return the expected photons in each pixel of the sensor.
 
         Parameters
         ----------
@@ -101,11 +101,11 @@ class Beamsplitter:
     def record(
         self, scene: NDArray[np.float32], seed: int
     ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-        """Return what the camera reads out, and the same without noise; `scene` as in project."""
+        """Return the camera frames with and without noise; `scene` as for `project`."""
         truth = self.project(scene)
         noisy = np.empty(truth.shape, np.uint16)
         rng = np.random.default_rng(seed)
-        for frame in np.ndindex(truth.shape[:-2]):  # quicker than all at once
+        for frame in np.ndindex(truth.shape[:-2]):  # faster than all at once
             counts = exposure(truth[frame], rng, read_noise=self.read_noise, offset=self.offset)
             noisy[frame] = np.clip(np.rint(counts), 0, 65535)
         truth += np.float32(self.offset)
@@ -115,25 +115,25 @@ class Beamsplitter:
 def beamsplitter_frame(
     photons: float = 10.0, splitter: Beamsplitter | None = None, seed: int = 0
 ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    """Return a camera frame with two views of fluorescent nuclei, and the same without noise.
+    """Return a camera frame with two views of fluorescent nuclei, with and without noise.
 
-    The views differ by a shift with a fraction of a pixel and in brightness (60:40).
+    The views differ by a subpixel shift and in brightness (60:40).
 
     Parameters
     ----------
     photons : float
-        To expect per pixel, the mean over both views.
+        Expected photons per pixel, averaged over both views.
     splitter : Beamsplitter, optional
         The optics and the camera; by default ``Beamsplitter()``.
     seed : int
-        Of the noise: the same seed, the same frame.
+        Seed of the noise.
 
     Returns
     -------
     frame : (344, 688) uint16 array
         Grey levels of the camera: photons plus offset.
     truth : (344, 688) float32 array
-        The same without noise.
+        The noise-free image.
 
     Examples
     --------
@@ -152,29 +152,29 @@ def beamsplitter_movie(
     splitter: Beamsplitter | None = None,
     seed: int = 0,
 ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    """Return a camera movie with two views of streaming chloroplasts, and the same without noise.
+    """Return a camera movie with two views of streaming chloroplasts, with and without noise.
 
-    As in the pair paper, section 4.3: chloroplasts in the cells of a water plant,
-    in transmitted light, at `FRAMES_PER_SECOND`.
+    Chloroplasts in the cells of a water plant in transmitted light, at `FRAMES_PER_SECOND`, as in
+    section 4.3 of the pair paper.
 
     Parameters
     ----------
     n_frames : int
         Length of the movie.
     photons : float
-        To expect per pixel, the mean over both views.
+        Expected photons per pixel, averaged over both views.
     splitter : Beamsplitter, optional
         The optics and the camera; by default ``Beamsplitter()``.
-        Its `shift` is the true one, the same in all frames.
+        The true shift is its `shift` in all frames.
     seed : int
-        Of the noise: the same seed, the same movie.
+        Seed of the noise.
 
     Returns
     -------
     movie : (n_frames, 216, 432) uint16 array
         Grey levels of the camera: photons plus offset.
     truth : (n_frames, 216, 432) float32 array
-        The same without noise.
+        The noise-free image.
 
     Examples
     --------
@@ -187,16 +187,16 @@ def beamsplitter_movie(
 
 
 def displaced(scene: NDArray[np.float32], shift: tuple[float, float]) -> NDArray[np.float32]:
-    """Displace a noise-free, sharp-edge-free scene by a fraction of a pixel, exactly.
+    """Shift a smooth, noise-free scene by a subpixel distance, with the Fourier shift theorem.
 
-    By the Fourier shift theorem.  The outer `EDGE` / 2 pixels are faded to the
-    mean, so that opposite borders meet; they are not to be used.
+    The outer `EDGE` / 2 pixels fade to the mean, because the Fourier transform is periodic; crop
+    them from the result.
 
     Parameters
     ----------
     scene : (..., Y, X) array
     shift : (float, float)
-        (dy, dx), pixels: what lies at (y, x) comes to lie at (y + dy, x + dx).
+        (dy, dx), pixels: (y, x) moves to (y + dy, x + dx).
 
     Returns
     -------
@@ -216,7 +216,7 @@ def displaced(scene: NDArray[np.float32], shift: tuple[float, float]) -> NDArray
 
 
 def _fade(length: int) -> NDArray[np.float32]:
-    """Return 1 inside, and a rise from 0 over the first and last `EDGE` / 2 pixels."""
+    """Return weights of 1 that fall to 0 over the first and last `EDGE` / 2 pixels."""
     from_border = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
     rise = np.clip(from_border / (EDGE / 2), 0, 1)
     return ((1 - np.cos(np.pi * rise)) / 2).astype(np.float32)

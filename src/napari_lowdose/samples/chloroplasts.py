@@ -1,4 +1,4 @@
-"""Chloroplasts that stream along the walls of plant cells, in transmitted light."""
+"""Movies of chloroplasts streaming along the walls of plant cells, in transmitted light."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXEL_SIZE = 0.274
-"""µm: a pixel of 2.74 µm behind a 10x objective, as in the pair paper."""
+"""Pixel size, µm: a 2.74 µm pixel and a 10x objective, as in the pair paper."""
 
 FRAMES_PER_SECOND = 24.0
-"""As in the pair paper."""
+"""Frame rate, as in the pair paper."""
 
 CELL = (78.0, 176.0)  # height and width of a cell, pixels: 21 by 48 µm
 CORNER = 24.0  # radius of its corners, pixels
@@ -31,22 +31,22 @@ def flowing_chloroplasts(
 ) -> NDArray[np.float32]:
     """Draw cells with streaming chloroplasts, without noise.
 
-    The cells are bricks with rounded corners.  In each, the chloroplasts go round
-    along the wall, all in one sense, at speeds that differ a little; some rest.
+    The cells are rectangles with rounded corners.  In each cell the chloroplasts move along the
+    wall in one direction, at slightly different speeds; some do not move.
 
     Parameters
     ----------
     n_frames : int
         Length of the movie.
     shape : (int, int)
-        Of a frame, pixels.
+        Frame shape, pixels.
     seed : int
-        Of the scene: the same seed, the same cells.
+        Seed of the scene.
 
     Returns
     -------
     (n_frames, Y, X) float32 array
-        Share of the light that comes through: about 1 where nothing is in the way.
+        Transmission, about 1 where there is no object.
     """
     rng = np.random.default_rng(seed)
     walls = _walls(rng, shape)

@@ -1,4 +1,4 @@
-"""Fluorescent cell nuclei, drawn at random: a scene, and a low-dose pair of it."""
+"""Low-dose pairs of randomly drawn fluorescent cell nuclei."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXEL_SIZE = 0.325
-"""Of the scene, µm: a pixel of 6.5 µm behind a 20x objective."""
+"""Pixel size of the scene, µm: a 6.5 µm pixel and a 20x objective."""
 
 RADIUS = (13.0, 23.0)  # of the nuclei, pixels: diameters of 8 to 15 µm
 PSF = 1.3  # standard deviation of the point spread function, pixels
@@ -23,23 +23,22 @@ OUT_OF_FOCUS = 6.0  # the same for nuclei far from the focal plane
 def nuclei_pair(
     photons: float = 1.0, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return two low-dose exposures of fluorescent nuclei, and the same without noise.
+    """Return two low-dose exposures of fluorescent nuclei, with and without noise.
 
-    Poisson noise of the photons and one electron of read noise, as an sCMOS camera
-    has it.
+    The noise is Poisson noise and a read noise of one electron, as in an sCMOS camera.
 
     Parameters
     ----------
     photons : float
-        To expect per pixel and exposure, the mean over the image; the brightest
+        Expected photons per pixel in each exposure, averaged over the image.  The brightest
         nuclei have about ten times as many.
     seed : int
-        Of the noise: the same seed, the same pair.  The nuclei stay the same.
+        Seed of the noise.  The nuclei do not depend on it.
 
     Returns
     -------
     first, second, truth : (512, 512) float32 arrays
-        Photons per pixel.  The noisy ones may be negative.
+        Photons per pixel.  Values of the noisy images may be negative.
 
     Raises
     ------
@@ -58,17 +57,17 @@ def nuclei_pair(
 
 
 def nuclei(shape: tuple[int, int], seed: int = 5) -> NDArray[np.float64]:
-    """Draw fluorescent nuclei as a wide-field microscope shows them, without noise.
+    """Draw a noise-free wide-field image of fluorescent nuclei.
 
-    Some touch, some divide, some lie out of focus; their brightness follows
-    their DNA (once or twice the set), and their light makes a haze.
+    Some nuclei touch, divide or are out of focus.  Their brightness depends on their DNA content
+    (one or two sets), and scattered light forms a haze.
 
     Parameters
     ----------
     shape : (int, int)
-        Of the image, pixels.
+        Image shape, pixels.
     seed : int
-        Of the scene: the same seed, the same nuclei.
+        Seed of the scene.
 
     Returns
     -------

@@ -1,7 +1,6 @@
-"""A simulated MoS2 monolayer whose defects are known, at any dose, alone or as a pair.
+"""STEM images of a MoS2 monolayer with known defects, at any dose.
 
-Simulated with abTEM by ``python -m training.specimens --ship`` in the repository;
-reading it needs nothing but numpy and tifffile.
+The noise-free image was simulated with abTEM (``python -m training.ship`` in the repository).
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXEL_SIZE = 0.12
-"""Of the sample image, angstrom."""
+"""Pixel size of the sample image, angstrom."""
 
 READOUT = 0.05
-"""Gaussian noise of the sample: its standard deviation as a share of the maximum."""
+"""Standard deviation of the Gaussian noise, as a fraction of the maximum."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Defect:
     kind : str
         "vacancy S" (one of two), "vacancy S2", "vacancy Mo", "Se on S", "W on Mo" or "V on Mo".
     row, col : float
-        Where it is in the image, pixels.
+        Position in the image, pixels.
     """
 
     kind: str
@@ -47,7 +46,7 @@ class Defect:
 def stem_low_dose(
     psnr_db: float | None = None, dose: float = 8000.0, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a low-dose STEM image of a MoS2 monolayer, and the same without noise.
+    """Return a low-dose STEM image of a MoS2 monolayer, with and without noise.
 
     A noise-free simulation (annular dark field, 80 kV) with Poisson noise of
     the electrons and Gaussian noise of 5 % of the maximum, as in the REUCID
@@ -56,22 +55,22 @@ def stem_low_dose(
     Parameters
     ----------
     psnr_db : float, optional
-        PSNR that the noisy image should have, dB, with the maximum of the
-        noise-free image as its range; it decides the dose.
+        PSNR of the noisy image, dB, relative to the maximum of the noise-free image.  It sets
+        the dose.
     dose : float
-        Electrons per square angstrom; ignored where `psnr_db` is given.
+        Electrons per square angstrom; ignored if `psnr_db` is given.
     seed : int
-        Of the noise: the same seed, the same image.
+        Seed of the noise.
 
     Returns
     -------
     noisy, truth : (256, 256) float32 arrays
-        Electrons per pixel on the detector.  The noisy one may be negative.
+        Electrons per pixel on the detector.  Values of the noisy image may be negative.
 
     Raises
     ------
     ValueError
-        If the dose is not positive, or no dose reaches the PSNR.
+        If the dose is not positive, or no dose gives this PSNR.
 
     References
     ----------
@@ -89,7 +88,7 @@ def stem_low_dose(
     share, _ = _simulation()  # of the beam
     top = float(share.max())
     if psnr_db is not None:
-        allowed = 10 ** (-psnr_db / 10) - READOUT**2  # what the readout leaves to the shot noise
+        allowed = 10 ** (-psnr_db / 10) - READOUT**2  # variance that remains for shot noise
         if not allowed > 0:
             limit = -20 * math.log10(READOUT)
             raise ValueError(
@@ -106,7 +105,7 @@ def stem_low_dose(
 def stem_pair(
     dose: float = 20000.0, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return two exposures of the MoS2 monolayer that share a dose, and the same without noise.
+    """Return two exposures of the MoS2 monolayer at half the dose each, with and without noise.
 
     The noise of each is that of `stem_low_dose`: Poisson noise of the electrons,
     and Gaussian noise of 5 % of the maximum.  With the default dose each has a PSNR
@@ -167,7 +166,7 @@ def _electrons(dose: float) -> NDArray[np.float32]:
 
 @cache
 def _simulation() -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Return the noise-free image as a share of the beam, and what is known about it."""
+    """Return the noise-free image as a fraction of the beam, and its metadata."""
     import tifffile
 
     folder = files(__package__)

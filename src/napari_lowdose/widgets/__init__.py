@@ -1,7 +1,7 @@
 """The dock widgets: the only code that imports napari, Qt and magicgui.
 
-npe2 imports this package when it looks for the manifest in it: that is when the entries of the
-right-click menu are registered, which no manifest can contribute.
+npe2 imports this package to find the manifest.  At that time the entries of the right-click menu
+are registered, because a manifest cannot contribute them.
 """
 
 from napari_lowdose.widgets.right_click import register_when_plugins_are

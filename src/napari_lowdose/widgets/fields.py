@@ -45,18 +45,18 @@ class ParameterForm(QWidget):
         field.setToolTip(tooltip)
         for each in (field, *field.findChildren(QWidget)):
             if isinstance(each, QAbstractSpinBox | QComboBox):
-                each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+                each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # no focus by the wheel
                 each.installEventFilter(self)
         self._layout.addRow(label, field)
         if (name := self._layout.labelForField(field)) is not None:
             name.setToolTip(tooltip)
 
     def show_field(self, field: QWidget, shown: bool) -> None:
-        """Offer a field, or hide it and its label."""
+        """Show or hide a field and its label."""
         self._layout.setRowVisible(field, shown)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Leave the mouse wheel to the scroll area, unless the field was clicked on before."""
+        """Leave the mouse wheel to the scroll area, unless the field has the focus."""
         if event is None or event.type() != QEvent.Type.Wheel:
             return False
         field = watched if isinstance(watched, QWidget) else self
@@ -71,11 +71,11 @@ class AutomaticSpinBox(QDoubleSpinBox):
     ----------
     maximum : float
     step : float
-        The lowest number; also the step of the arrows.
+        The smallest number, and the step of the arrows.
     decimals : int
         0 for integers.
     unit : str
-        Shown after the number.
+        Suffix of the number.
     parent : QWidget, optional
     """
 
@@ -107,7 +107,7 @@ LARGEST_SHIFT = 1.0  # pixels
 
 
 class ShiftField(QWidget):
-    """Two numbers side by side.
+    """A shift between two exposures, (dy, dx) in pixels.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ EPOCHS = 100
 
 
 class StopField(QWidget):
-    """A choice beside its number.
+    """Criterion that ends a training: a plateau, a time, or a number of epochs.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def _number(value: int, unit: str, maximum: int) -> QSpinBox:
 Mode = Literal["auto", "psf", "wide"]
 
 LABELS: dict[Mode | None, str] = {
-    "auto": "auto",  # short: it stands beside the number
+    "auto": "auto",  # short, as the number is beside it
     "psf": "PSF width",
     "wide": "wide",
     None: "fixed",
@@ -212,11 +212,11 @@ LABELS: dict[Mode | None, str] = {
 
 
 class PatchSizeField(QWidget):
-    """How the patch size is chosen, beside its value in pixels.
+    """The mode of choosing the patch size, and the size in pixels.
 
-    The value is filled in with the estimated PSF width, marked by '≈'; to edit it is to fix
-    it.  For a wide patch it is the width that the engine would make of the estimate.  Where it is
-    known what "auto" comes to, which is so for stacks of frames, that is shown without '≈'.
+    The field shows the estimated PSF width, marked by '≈', or the wide patch that follows from
+    it.  Editing the number fixes the patch size.  For stacks of frames, the automatic patch size
+    is shown without '≈' once it is known.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ class PatchSizeField(QWidget):
         self.estimate: int | None = None
         """The estimated PSF width, pixels."""
         self.automatic: int | None = None
-        """What "auto" comes to, pixels; None where it is not known."""
+        """The automatic patch size, pixels; None if unknown."""
         self.mode.currentIndexChanged.connect(self._show)
         self.pixels.valueChanged.connect(self._edited)
         self._show()
@@ -261,12 +261,12 @@ class PatchSizeField(QWidget):
         self.mode.setCurrentIndex(self.mode.findData(mode))
 
     def set_estimate(self, psf_width: int | None, automatic: int | None = None) -> None:
-        """Fill in the estimated PSF width, and what "auto" comes to, pixels.
+        """Show the estimated PSF width and the automatic patch size.
 
         Parameters
         ----------
         psf_width, automatic : int or None
-            None while they are not known.
+            Pixels; None if unknown.
         """
         self.estimate, self.automatic = psf_width, automatic
         self._show()
@@ -281,7 +281,7 @@ class PatchSizeField(QWidget):
         if not fixed or self.pixels.value() == self.pixels.minimum():
             found = {"wide": wide if psf else 0, "auto": self.automatic or psf}
             self.pixels.setValue(found.get(mode, psf))
-        # Without an estimate there is the tooltip of the whole field.
+        # Without an estimate, Qt shows the tooltip of the whole field.
         self.pixels.setToolTip(f"PSF width ≈ {psf} px; wide uses {wide} px" if psf else "")
         self.pixels.blockSignals(False)
 

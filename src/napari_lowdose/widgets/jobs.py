@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# New data takes a layer 8 to 22 ms to take in and up to 85 ms to be painted in software
-# OpenGL: at 10 Hz the rest of the user interface keeps half of the time.
+# A layer needs 8 to 22 ms for new data, and up to 85 ms for painting with software OpenGL.
+# At 10 Hz, half of the time is left for the rest of the user interface.
 PREVIEW_INTERVAL = 100  # milliseconds
 OUT_OF_MEMORY = "there is not enough memory: set a lower memory limit, or more stacks."
 
 
 class JobError(Exception):
-    """Why a job failed, in a sentence for a person; the exception behind it is the cause."""
+    """The reason why a job failed, as a sentence; the original exception is its cause."""
 
 
 class Job(QObject):
-    """Steps to be run through, and what became of them.
+    """Steps to run in a thread, and their outcome.
 
     All signals are emitted in the thread of the user interface.
 
@@ -44,7 +44,7 @@ class Job(QObject):
         A `Run`, or a generator.  Nothing of it runs before the job is started.
     parent : QObject, optional
     out_of_memory : str
-        What to tell a person if memory runs out.
+        Message of the error if memory runs out.
 
     Attributes
     ----------
@@ -54,11 +54,11 @@ class Job(QObject):
     """
 
     advanced = Signal(list)
-    """The steps reached since the last time, at most ten times a second."""
+    """The new steps, at most ten times a second."""
     warned = Signal(str)
-    """A warning that the engine gave."""
+    """A warning of the engine."""
     ended = Signal(object)
-    """No more will come; carries the job itself: see `outcome`."""
+    """The job has ended; carries the job itself, with its `outcome`."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Job(QObject):
         self.error: JobError | None = None
 
     def end(self, outcome: Literal["done", "stopped", "failed"]) -> None:
-        """Set the outcome and tell it."""
+        """Set the outcome and emit `ended`."""
         self.outcome = outcome
         self.ended.emit(self)
 
@@ -98,8 +98,8 @@ class JobRunner(QObject):
         self._job: Job | None = None
         self._next: Job | None = None
         self._worker: _Worker | None = None
-        # Fires once and is wound up again after each delivery: if painting takes longer than
-        # the interval, steps wait for the user interface and never pile up in its queue.
+        # A single shot, restarted after each delivery: if painting takes longer than the
+        # interval, steps never pile up in the event queue (a throttler would let them).
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PREVIEW_INTERVAL)
@@ -111,9 +111,9 @@ class JobRunner(QObject):
         return self._job is not None
 
     def start(self, job: Job) -> None:
-        """Start `job`, or have it replace the job that is running.
+        """Start `job`, in place of the running job if there is one.
 
-        The running job is stopped, delivers what it has reached and ends; then `job` starts.
+        The running job is stopped first and delivers its last steps.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class JobRunner(QObject):
         self._quit()
 
     def stop(self) -> None:
-        """Stop after the step that is being computed; what was reached is delivered."""
+        """Stop after the current step, and deliver the steps so far."""
         if self._next is not None:
             waiting, self._next = self._next, None
             waiting.end("stopped")
@@ -161,7 +161,7 @@ class JobRunner(QObject):
 
     def _warned(self, warning: tuple[Warning | str, type[Warning], str, int]) -> None:
         message, category, file, line = warning[:4]
-        # Engines speak to people by `warnings.warn`; NumPy and friends speak to programmers.
+        # Engines warn users with `UserWarning`; other categories are meant for programmers.
         if issubclass(category, UserWarning) and self._job is not None:
             self._job.warned.emit(str(message))
         else:
@@ -182,7 +182,7 @@ class JobRunner(QObject):
             job.advanced.emit(steps)
         self._job = self._worker = None
         job.end("failed" if job.error else "done" if worker.exhausted else "stopped")
-        if self._job is not None:  # started by what has just been told: the next waits for it
+        if self._job is not None:  # `ended` has started another job: `_next` waits for it
             return
         waiting, self._next = self._next, None
         if waiting is not None:
@@ -192,11 +192,11 @@ class JobRunner(QObject):
 
 
 class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its generics
-    """Runs through steps in a thread, and leaves them where the user interface takes them.
+    """Iterates over steps in a thread, and queues them for the user interface.
 
-    Not a `GeneratorWorker`: that one swallows every RuntimeError (running out of memory is one
-    in some libraries) without `errored` or `finished`, leaves the generator open after
-    `quit()`, and shows errors and warnings in pop-ups.
+    Unlike this, `GeneratorWorker` swallows every RuntimeError (such as torch running out of
+    memory) without `errored` or `finished`, does not close the generator after `quit()`, and
+    shows errors and warnings in pop-ups.
     """
 
     def __init__(self, steps: Iterable[Step]) -> None:
@@ -208,7 +208,7 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
     def work(self) -> None:
         if self.abort_requested:
             return
-        with garbage_left_alone(), contextlib.closing(_each(self._steps)) as steps:
+        with automatic_collection_disabled(), contextlib.closing(_each(self._steps)) as steps:
             for step in steps:
                 self._reached.append(step)
                 if self.abort_requested and step.fraction < 1:
@@ -226,7 +226,7 @@ def _each(steps: Iterable[Step]) -> Generator[Step, None, None]:
 
 
 def _as_job_error(error: Exception, out_of_memory: str) -> JobError:
-    if isinstance(error, ValueError):  # the engines' own sentence on what is wrong
+    if isinstance(error, ValueError):  # the message of an engine
         sentence = str(error)
     elif _is_out_of_memory(error):
         sentence = out_of_memory
@@ -239,12 +239,12 @@ def _as_job_error(error: Exception, out_of_memory: str) -> JobError:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out: NumPy says it by MemoryError, torch by a RuntimeError."""
+    """Whether memory ran out: NumPy raises MemoryError, torch RuntimeError."""
     if isinstance(error, MemoryError):
         return True
-    told = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "out of memory" in told or "can't allocate memory" in told
+        "out of memory" in message or "can't allocate memory" in message
     )
 
 
@@ -254,8 +254,13 @@ _was_enabled = True
 
 
 @contextlib.contextmanager
-def garbage_left_alone() -> Iterator[None]:
-    """Leave reference cycles to `collect_garbage`, in every thread."""
+def automatic_collection_disabled() -> Iterator[None]:
+    """Disable automatic garbage collection in every thread; `collect_garbage` replaces it.
+
+    Python collects reference cycles in whichever thread allocates next.  A removed layer leaves
+    cycles with Qt objects, which must be deleted in the thread of the user interface: deleting
+    them in a worker can crash the process.
+    """
     global _working, _was_enabled
     with _lock:
         if _working == 0:
@@ -272,7 +277,7 @@ def garbage_left_alone() -> Iterator[None]:
 
 
 def collect_garbage() -> None:
-    """Collect, in the thread that calls, what Python would have collected by now."""
+    """Collect garbage in the calling thread, if Python would have done so by now."""
     if gc.isenabled():
         return
     for generation in reversed(range(3)):

@@ -36,29 +36,29 @@ if TYPE_CHECKING:
 
 
 class LayerRun:
-    """A run whose result appears as a layer at the first interim image, and refines.
+    """A run whose result appears as a layer with the first interim image, and is refined.
 
-    Every run makes a layer of its own, so no earlier result is ever lost.  Until the run is
-    finished its layer is marked as partial, whatever may happen to the run.  It works on a
-    `snapshot` of the input, which may be changed or removed meanwhile: of what is small the
-    pixels at the start, of large or lazy stacks each frame as it is when its turn comes.
+    Every run adds its own layer, so no earlier result is lost.  The layer is marked as partial
+    until the run is finished.  The run works on a `snapshot` of the input, which may be changed
+    or removed meanwhile: a copy of small images, and of large or lazy stacks each frame when it
+    is read.
 
     Parameters
     ----------
     layers : LayerList
-        Where results are added.
+        Layer list for the results.
     source : Image, or tuple of two
-        The input layer, or the two of a pair.
+        The input layer, or the two layers of a pair.
     engine : Engine
     frame : tuple of int, optional
-        Which frame of a stack of frames to denoise; all of them by default.  Its result is shown
-        at its place in the stack, and nowhere else.
+        Index of the frame to denoise; all frames by default.  The result is shown only at its
+        place in the stack.
     with_residual : bool
-        Add a layer of input (of a pair: the first) minus result at the end.
+        Whether to add a layer of the (first) input minus the result at the end.
     name : str, optional
-        Of the result; by default made of the input's and the engine's.
+        Name of the result; by default that of the input and of the engine.
     pixels : tuple of (..., Y, X) arrays, optional
-        What to work on, one for each input layer; by default a snapshot of them.
+        The input, one array for each layer; by default a snapshot of the layers.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class LayerRun:
         self._source_names = [each.name for each in sources]
         self._with_residual = with_residual
         self._limits = (0.0, 1.0)
-        # The residual is subtracted when it is shown: of what is lazy from the data themselves.
+        # The residual is computed when it is shown, for lazy input from the data themselves.
         self._input = images[0] if isinstance(images[0], np.ndarray) else parts[0]
         corner = (*map(float, frame), 0.0, 0.0)
         self._placement = placement(sources[0], sources[0].ndim, corner)
@@ -99,12 +99,12 @@ class LayerRun:
 
     @property
     def path(self) -> str | None:
-        """The file of the input layer, if it shows the whole of one."""
+        """The file of the input layer, if it shows a complete file."""
         return self.paths[0]
 
     @property
     def result_removed(self) -> bool:
-        """Whether the person has removed the result layer."""
+        """Whether the user has removed the result layer."""
         return self.result is not None and self.result not in self._layers
 
     def show(self, steps: Sequence[Step]) -> None:
@@ -139,7 +139,7 @@ class LayerRun:
             self._layers.selection.active = self.result
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
-        """Put `image` in the place of the result, or of its frame `index`."""
+        """Replace the result, or its frame `index`, by `image`."""
         self.run.image[index] = image
         if self.result is None or self.result_removed:
             return
@@ -148,7 +148,7 @@ class LayerRun:
             self.residual.data = self._in_place(residual(self._input, self.run.image))
 
     def describe(self, **changes: Any) -> None:
-        """Write what was done, with `changes`, into the metadata of the result layer."""
+        """Write the record of the run, updated with `changes`, into the metadata of the result."""
         if self.result is None:
             return
         record = self.run.record()
@@ -169,7 +169,7 @@ class LayerRun:
         return bool(self._input.ndim == 2)
 
     def _in_place(self, data: Any) -> Any:
-        """Return one frame of a stack as a stack of one frame, which is shown at its place only."""
+        """Return a frame as a stack of one frame, which napari shows only at its place."""
         return data[(np.newaxis,) * len(self.frame)]
 
     def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
@@ -181,15 +181,15 @@ class LayerRun:
 
 
 class LazyRun(LayerRun):
-    """A `LayerRun` that is over at once: nothing is computed before it is looked at.
+    """A `LayerRun` that computes each frame when it is shown, and is finished at once.
 
     Parameters
     ----------
     layers : LayerList
     source : Image, or tuple of two
-        The movie, or the two of a pair.
+        The movie, or the two movies of a pair.
     engine : Engine
-        A trained network: it must be quick.
+        A trained network, which is fast enough.
     name : str
     """
 
@@ -205,14 +205,15 @@ class LazyRun(LayerRun):
         )
         self._found: tuple[tuple[float, float], tuple[float, float]] | None = None
         self.run.finished = True
-        # Noise spans more than what is below it: the limits of the input would look flat grey.
+        # Limits of the first frame shown replace these: noise spans a wider range than the
+        # result, which would look flat.
         self.result = self._add(seen, name, sources[0].contrast_limits)
         self.result.events.set_data.connect(self._set_contrast)
         self._set_contrast()
         self.describe()
 
     def _look_at(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Find the contrast limits of the first frame that is shown, in whatever thread."""
+        """Find the contrast limits of the first frame that is computed, in any thread."""
         if self._found is None and block.size:
             frame = block[(0,) * (block.ndim - 2)]
             self._found = contrast_limits(frame), (float(frame.min()), float(frame.max()))
@@ -235,20 +236,20 @@ def _lazy(layer: Image) -> Any:
 
 
 class ZarrRun(LayerRun):
-    """A `LayerRun` whose result is on disk; no more than a frame of it is in memory.
+    """A `LayerRun` that writes its result to disk, with one frame at a time in memory.
 
-    Stopped, or ended by whatever else, the same run goes on after the frames that are finished.
+    If it is interrupted, the same run resumes after the finished frames.
 
     Parameters
     ----------
     layers : LayerList
     source : Image, or tuple of two
-        The movie, or the two of a pair.
+        The movie, or the two movies of a pair.
     engine : Engine
     path : str
-        A folder ``.zarr``: a new one, or one that the same run has begun.
+        A folder ``.zarr``: a new one, or that of the interrupted run.
     name : str
-        Of the result layer.
+        Name of the result layer.
     """
 
     def __init__(
@@ -264,7 +265,7 @@ class ZarrRun(LayerRun):
         self._attributes = {
             "scale": [float(each) for each in sources[0].scale],
             "units": [str(each) for each in sources[0].units],
-            # napari numbers the axes of which it does not know the names
+            # napari numbers axes without names
             "axes": letters(sources[0].axis_labels) or default_axes(sources[0].ndim) or None,
         }
         movies = tuple(pixels_of(each) for each in sources)
@@ -274,13 +275,13 @@ class ZarrRun(LayerRun):
         return Stream(given, engine, self._path, attributes=self._attributes)
 
     def show(self, steps: Sequence[Step]) -> None:
-        """Show the movie on disk as soon as there is a frame of it."""
+        """Show the movie on disk once it has a frame."""
         newest = next((s.image for s in reversed(steps) if s.image is not None), None)
         if self.result_removed or (newest is None and not self.run.finished):
             return
         if self.result is None:
             movie = self.run.image
-            if newest is None:  # all were there already
+            if newest is None:  # all frames were finished by an earlier run
                 newest = np.asarray(movie[(0,) * (movie.ndim - 2)])
             self.result = self._add(movie, self._name + PARTIAL, contrast_limits(newest))
         else:
@@ -288,8 +289,8 @@ class ZarrRun(LayerRun):
         self.describe()
 
     def end(self) -> None:
-        """Mark the result as finished if it is."""
+        """Mark the result as finished if the run is."""
         self.show(())
         if self.run.finished and self.result is not None and not self.result_removed:
-            self.result.data = self.run.image  # what replaced something was elsewhere until now
+            self.result.data = self.run.image  # a replaced folder has moved to its final place
         super().end()

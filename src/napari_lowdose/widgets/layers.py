@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def image_combo(layers: Iterable[Any]) -> ComboBox:
-    """Return a choice of the image layers; they are read again at every `reset_choices`.
+    """Return a combo box of the image layers, which are read again at every `reset_choices`.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def image_combo(layers: Iterable[Any]) -> ComboBox:
 
 
 def most_likely_layer(layers: LayerList) -> Image | None:
-    """Return what a person most likely wants to denoise: what is active, or on top.
+    """Return the layer to suggest for denoising: the active image, or the topmost one.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def most_likely_layer(layers: LayerList) -> Image | None:
     Returns
     -------
     Image or None
-        A result only where there is nothing else.
+        A result only if there is no other image.
     """
     images = _images(layers)
     active = layers.selection.active
@@ -59,7 +59,7 @@ def most_likely_layer(layers: LayerList) -> Image | None:
 
 
 def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
-    """Return the two exposures of one scene that a person most likely means.
+    """Return the two layers to suggest as a pair.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
     Returns
     -------
     (Image or None, Image or None)
-        First and second: two layers that are selected, or else the topmost two visible ones of
-        one shape; the lower one first.  Twice the same where there is one image only.
+        The two selected layers, or else the topmost two visible ones of the same shape, the
+        lower one first.  Twice the same if there is only one image.
     """
     images = _images(layers)
     selected = [layer for layer in images if layer in layers.selection]
@@ -86,7 +86,7 @@ def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
 
 
 def frame_in_view(dims: Dims, layer: Image) -> tuple[int, ...]:
-    """Return which frame of `layer` is in view, or is nearest to what is: its index."""
+    """Return the index of the frame of `layer` that is in view, or the nearest one."""
     shape = _shape(layer)[:-2]
     position = _position(dims, layer)
     return tuple(
@@ -95,20 +95,20 @@ def frame_in_view(dims: Dims, layer: Image) -> tuple[int, ...]:
 
 
 def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
-    """Return why what the canvas shows of `layer` cannot be denoised, in one sentence.
+    """Return why the frame of `layer` on the canvas cannot be denoised, in one sentence.
 
     Parameters
     ----------
     dims : Dims
     layer : Image
     all_frames : bool
-        Whether all frames are meant, or the one in view.
+        Whether to denoise all frames, or the one in view.
 
     Returns
     -------
     str
-        Empty where the last two axes of the layer are on the canvas, whichever of them is
-        vertical: they are its frames.
+        Empty if it can: the last two axes of the layer, its frames, are on the canvas, in any
+        order.
     """
     ndim = len(_shape(layer))
     if ndim < 3:
@@ -117,15 +117,15 @@ def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
     if dims.ndisplay == 3:
         if all_frames:
             return ""
-        return f"{name} is shown in 3D: switch to 2D to choose a frame of it, or take all frames."
+        return f"{name} is shown in 3D: switch to 2D to choose a frame, or choose all frames."
     offset = dims.ndim - ndim
     shown = sorted([axis - offset for axis in dims.order if axis >= offset][-2:])
     if shown != [ndim - 2, ndim - 1]:
         one, other = shown
         return (
-            f"{name} is seen along another axis: on the canvas are its axes {one} and {other}, and "
-            f"its frames are axes {ndim - 2} and {ndim - 1}. Roll the dimensions back, or, where a "
-            f"frame is what you see, add it again as "
+            f"{name} is seen along another axis: on the canvas are its axes {one} and {other}, but "
+            f"its frames are axes {ndim - 2} and {ndim - 1}. Roll the dimensions back, or, if the "
+            f"canvas shows a frame, add the data again as "
             f"np.moveaxis(layer.data, ({one}, {other}), (-2, -1))."
         )
     if all_frames:
@@ -136,9 +136,9 @@ def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
 
 
 def _position(dims: Dims, layer: Image) -> list[float]:
-    """Return where the sliders are along the leading axes of `layer`, in its pixels.
+    """Return the slider positions along the leading axes of `layer`, in its pixels.
 
-    As napari has it, which cuts a layer that is rotated out of the canvas as if it were not.
+    As in napari, which slices a layer rotated out of the canvas as if it were not rotated.
     """
     n_leading = len(_shape(layer)) - 2
     point = [*dims.point[-n_leading - 2 : -2], 0.0, 0.0]
@@ -154,16 +154,16 @@ def _shape(layer: Image) -> tuple[int, ...]:
     return tuple(pixels_of(layer).shape)
 
 
-ONE_LAYER = "Choose two different layers: an image that is its own partner teaches nothing."
+ONE_LAYER = "Choose two different layers: a network cannot learn from an image paired with itself."
 
 
 def validation_error(layer: Image | None) -> str:
-    """Return why `layer` cannot be denoised and what to do, in one sentence; empty if it can.
+    """Return why `layer` cannot be denoised, and a remedy; empty if it can.
 
     Parameters
     ----------
     layer : Image or None
-        None if no image layer is there.
+        None if there is no image layer.
     """
     if layer is None:
         return "Open an image first: there is no image layer to denoise (labels are not images)."
@@ -172,23 +172,23 @@ def validation_error(layer: Image | None) -> str:
         return f"{name} is a colour image: split its channels first (right-click, Split RGB)."
     dtype = np.dtype(layer.dtype)
     if dtype == np.bool_:
-        return f"{name} is a mask (boolean): choose the image that it was made from."
+        return f"{name} is a mask (boolean): choose the image it was made from."
     if np.issubdtype(dtype, np.complexfloating):
-        return f"{name} is complex: denoise its real and imaginary part, or its modulus."
+        return f"{name} is complex: denoise its real and imaginary parts, or its modulus."
     return ""
 
 
 def why_no_pair(first: Image | None, second: Image | None, movie: bool) -> str:
-    """Return why two layers are no pair to train on, in one sentence; empty if they may be one.
+    """Return why two layers cannot be a pair for training; empty if they can.
 
     Parameters
     ----------
     first, second : Image or None
     movie : bool
-        Whether `first` has frames: twice the same movie is a pair, of neighbouring frames.
+        Whether `first` is a stack: a movie chosen twice stands for its neighbouring frames.
     """
     if first is None or second is None:
-        return "Open the two exposures first: they are to be image layers."
+        return "Open the two exposures first, as image layers."
     if why := validation_error(first) or validation_error(second):
         return why
     for layer in (first, second):
@@ -198,29 +198,29 @@ def why_no_pair(first: Image | None, second: Image | None, movie: bool) -> str:
 
 
 def no_partner(name: str) -> str:
-    """Return why a result is no exposure."""
+    """Return why the layer `name`, a result, cannot be an exposure."""
     return f"'{name}' is a result: choose two raw exposures."
 
 
 def denoised_again(layer: Image) -> str:
-    """Return a warning if `layer` is a result already, or belongs to one; else nothing."""
+    """Return a warning if `layer` is a result or a residual; otherwise empty."""
     if not is_result(layer):
         return ""
     return (
-        f"'{layer.name}' is a result already: to denoise it again takes away detail, and its noise "
-        "is no longer that of an exposure; choose the raw image."
+        f"'{layer.name}' is a result already: denoising it again removes detail, and its noise is "
+        "not that of an exposure; choose the raw image."
     )
 
 
 TIFF = (".tif", ".tiff")
 CHANNEL = ("c", "ch", "channel", "channels", "wavelength")
-EVERY = 64  # rows: every so many of the first frame are compared with the file
+EVERY = 64  # one of this many rows of the first frame is compared with the file
 
 
 def file_of(layer: Image | None) -> str | None:
-    """Return the file whose pixels `layer` shows, all of them and as they are.
+    """Return the file whose pixels `layer` shows, complete and unchanged.
 
-    A layer keeps the path that it was loaded from, whatever becomes of its data.
+    A layer keeps the path that it was loaded from, even if its data are replaced.
 
     Parameters
     ----------
@@ -229,9 +229,9 @@ def file_of(layer: Image | None) -> str | None:
     Returns
     -------
     str or None
-        None where there is no single file (a folder, a stack of several files), or where
-        the data were cropped or replaced since.  Of a TIFF, shape, dtype and a few rows are
-        compared; of other formats nothing can be known without reading them again.
+        None if there is no single file (a folder, a stack of several files), or if the data
+        were cropped or replaced.  For a TIFF, shape, dtype and a few rows are compared; other
+        formats would have to be read again.
     """
     path = layer.source.path if layer is not None else None
     if layer is None or path is None or not Path(path).is_file():
@@ -241,7 +241,7 @@ def file_of(layer: Image | None) -> str | None:
 
 
 def axis_names(layer: Image) -> tuple[str, ...]:
-    """Return what the axes of `layer` are called, in lower case; empty where nobody has said.
+    """Return the names of the axes of `layer` in lower case; empty strings if unknown.
 
     Parameters
     ----------
@@ -250,8 +250,8 @@ def axis_names(layer: Image) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        The labels of the layer; where napari made them up (-3, -2, -1), the axes of the TIFF
-        that it shows the whole of.
+        The labels of the layer; if they are napari's defaults (-3, -2, -1), the axes of its
+        TIFF.
     """
     labels = tuple(str(label).strip().lower() for label in layer.axis_labels)
     path = None if any(map(_is_name, labels)) else file_of(layer)
@@ -263,12 +263,12 @@ def axis_names(layer: Image) -> tuple[str, ...]:
 
 
 def channel_axis(names: Sequence[str]) -> int | None:
-    """Return the leading axis whose frames are channels, by its name; None if there is none."""
+    """Return the leading axis that is named as channels; None if there is none."""
     return next((n for n, name in enumerate(names[:-2]) if name in CHANNEL), None)
 
 
 def _is_name(label: str) -> bool:
-    return label[:1].isalpha() and label not in ("q", "i")  # tifffile's for axes unknown
+    return label[:1].isalpha() and label not in ("q", "i")  # tifffile's names of unknown axes
 
 
 def _shows(data: Any, path: str) -> bool:
@@ -282,19 +282,19 @@ def _shows(data: Any, path: str) -> bool:
             return True
         rows: tuple[Any, ...] = (*(0,) * (data.ndim - 2), slice(None, None, EVERY))
         return bool((tifffile.memmap(path, mode="r")[rows] == data[rows]).all())
-    except Exception:  # tifffile raises anything at all on a damaged file
+    except Exception:  # tifffile raises any exception for damaged files
         return False
 
 
-SOME_UNIT = "units"  # a scale without a unit can still be compared with another one
+SOME_UNIT = "units"  # scales without a unit can be compared, too
 NOT_KNOWN = (
-    "the pixel size that this network was trained at is not known: it fits images of the same "
-    "pixel size only."
+    "the pixel size of the training images of this network is not known: apply it only to images "
+    "of the same pixel size."
 )
 
 
 def layer_pixel_size(layer: Image) -> tuple[tuple[float, float] | None, str | None]:
-    """Return height and width of a pixel, and their unit; (None, None) if nobody said.
+    """Return height and width of a pixel, and their unit; (None, None) if unknown.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def layer_pixel_size(layer: Image) -> tuple[tuple[float, float] | None, str | No
 
 
 def pixel_size_note(model: Noise2NoiseModel, layer: Image) -> str:
-    """Return a warning if a network and a layer do not have, or may not have, one pixel size.
+    """Return a warning if the pixel sizes of a network and a layer differ, or may differ.
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def pixel_size_note(model: Noise2NoiseModel, layer: Image) -> str:
     Returns
     -------
     str
-        Empty if they agree, or if the layer does not say.
+        Empty if they agree, or if that of the layer is unknown.
     """
     size, unit = layer_pixel_size(layer)
     if size is None:
@@ -332,12 +332,12 @@ SHIFT_KEY = "napari-lowdose pair"
 
 
 def remember_shift(first: Image, second: Image, shift: tuple[float, float]) -> None:
-    """Write into the metadata of `second` by how many pixels its scene lies off that of `first`."""
+    """Store the shift (dy, dx) of `second` against `first`, pixels, in its metadata."""
     second.metadata[SHIFT_KEY] = {"first": first.name, "shift": [float(each) for each in shift]}
 
 
 def known_shift(first: Image, second: Image) -> tuple[float, float]:
-    """Return the shift (dy, dx) of `second` against `first`, pixels; zero if nothing is known."""
+    """Return the stored shift (dy, dx) of `second` against `first`, pixels; zero if unknown."""
     for one, other, sign in ((first, second, 1), (second, first, -1)):
         known = other.metadata.get(SHIFT_KEY, {})
         if known.get("first") == one.name:

@@ -1,4 +1,4 @@
-"""What Layers > Filter and the right-click on layers do."""
+"""Commands of Layers > Filter and of the right-click menu of layers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PLUGIN = "napari-lowdose"
 
 
 def denoise(viewer: Viewer) -> None:
-    """Denoise what is selected: one image layer by REUCID, two as a pair.
+    """Denoise the selected layers: one image with REUCID, two as a pair.
 
-    A pair is looked at first, and trained on only if nothing is against it.  One layer is
-    denoised by the network in the Noise2Noise widget where the person said so there, and where
-    it fits.
+    A pair is checked first, and trained on only if no problem is found.  A single layer is
+    denoised with the network in the Noise2Noise widget if the user has ticked that there and
+    the network fits.
     """
     images = selected_images(viewer)
     if len(images) == 2:
@@ -44,7 +44,7 @@ def _denoise_by_reucid(viewer: Viewer, layer: Image, why: str = "") -> None:
 
 
 def split_camera_frame(viewer: Viewer) -> None:
-    """Open the widget that splits the selected camera frame into its two views."""
+    """Open the widget that splits the selected camera frame into two views."""
     images = selected_images(viewer)
     widget = open_widget(viewer, "Split camera frame")
     if images:
@@ -52,7 +52,7 @@ def split_camera_frame(viewer: Viewer) -> None:
 
 
 def selected_images(viewer: Viewer) -> list[Image]:
-    """Return the selected image layers, the lowest in the layer list first."""
+    """Return the selected image layers, the lowest one first."""
     return [
         layer
         for layer in viewer.layers
@@ -61,7 +61,7 @@ def selected_images(viewer: Viewer) -> list[Image]:
 
 
 def open_widget(viewer: Viewer, name: str) -> Any:
-    """Return our dock widget `name` and bring it to the front; it is opened if it is not open."""
+    """Return the dock widget `name` in front; open it if necessary."""
     widget = opened_widget(viewer, name)
     if widget is None:
         _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
@@ -72,7 +72,7 @@ def open_widget(viewer: Viewer, name: str) -> Any:
 
 
 def opened_widget(viewer: Viewer, name: str) -> Any:
-    """Return our dock widget `name`; None if it is not open."""
+    """Return the dock widget `name`; None if it is not open."""
     for title, widget in viewer.window.dock_widgets.items():
         if title.startswith(name):
             return widget

@@ -206,9 +206,7 @@ class Noise2NoiseWidget(RunDock):
                 self.runner.stop()
             else:
                 self.panel.status.setText("stopping: denoising with the best network so far …")
-                self.panel.stop_button.setEnabled(
-                    True
-                )  # pressed again, it stops the denoising, too
+                self.panel.stop_button.setEnabled(True)  # a second press stops denoising
         else:
             self.panel.stop()
             self.runner.stop()

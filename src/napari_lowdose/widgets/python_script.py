@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.script import expression, with_epochs_reached
+from napari_lowdose.script import expression
 from napari_lowdose.widgets.layers import TIFF, axis_names
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
 Index = tuple[int, ...]
-NO_FILE = "# The layer is not the whole of one file: save it as image.tif first.\n"
-# Axes in the order that ImageJ wants
+NO_FILE = "# The layer does not show a complete file: save it as image.tif first.\n"
+# Orders of axes that ImageJ supports
 IMAGEJ = ("YX", "TYX", "ZYX", "CYX", "TZYX", "TCYX", "ZCYX", "TZCYX")
 
 
 @dataclass(frozen=True)
 class Axes:
-    """What the axes of a layer are, and how long a pixel is along them.
+    """Names of the axes of a layer, and the pixel size along them.
 
     Attributes
     ----------
     names : str
-        One letter an axis, as TIFF has them: "TYX".
+        One letter per axis, as in TIFF: "TYX".
     scale : tuple of float
     unit : str
-        Of the last axis; empty for pixels.
+        Unit of the last axis; empty for pixels.
     """
 
     names: str = "YX"
@@ -45,7 +45,7 @@ class Axes:
 
     @classmethod
     def of(cls, layer: Image | None) -> Axes:
-        """Return the axes of `layer`; those that nobody has named are times."""
+        """Return the axes of `layer`; unnamed leading axes are called T, Z, C."""
         if layer is None:
             return cls()
         leading = [name[:1].upper() for name in axis_names(layer)[:-2]]
@@ -56,12 +56,12 @@ class Axes:
         return cls("".join(leading) + "YX", scale, "" if unit in ("px", "pixel") else unit)
 
     def frame(self) -> Axes:
-        """Return those of one frame."""
+        """Return the axes of one frame."""
         return replace(self, names=self.names[-2:], scale=self.scale[-2:])
 
     @property
     def has_size(self) -> bool:
-        """Whether a pixel has another size than 1 pixel."""
+        """Whether the pixel size is known."""
         return any(length != 1 for length in self.scale)
 
 
@@ -74,24 +74,24 @@ def reucid_script(
     sizes: StackPatchSizes | None = None,
     axes: Axes = Axes(),
 ) -> str:
-    """Return a script that makes the result again, saves it, and says how to look at it.
+    """Return a script that reproduces the result, saves it, and explains how to view it.
 
     Parameters
     ----------
     engine : Reucid
-        As it was run.
+        The engine that was run.
     path : str or None
-        File whose pixels the input layer shows (`file_of`); None if there is none.
+        File of the input layer (`file_of`); None if there is none.
     frame : tuple of int
-        Which frame of the file was denoised; empty for the whole.
+        Index of the frame that was denoised; empty for all.
     stacks : mapping from frame index to sequence of StackStep, optional
-        The patch stacks, with the eigenpatches that are kept now.
+        The patch stacks, with the eigenpatches kept now.
     toggled : sequence of tuple of int
-        Frames where a person changed which eigenpatches are kept.
+        Frames whose eigenpatches were toggled by the user.
     sizes : StackPatchSizes, optional
-        The patch sizes that the stack decided.
+        Patch sizes of the stack.
     axes : Axes
-        Of the input layer.
+        Axes of the input layer.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def reucid_script(
     """
     stacks = stacks or {}
     used = {each[0].n_stacks for each in stacks.values() if each}
-    if len(used) == 1:  # how much memory was free is not the same on the next machine
+    if len(used) == 1:  # the automatic number depends on the free memory
         engine = replace(engine, n_stacks=used.pop())
 
     def engine_at(index: Index) -> Reucid:
@@ -166,7 +166,7 @@ def saving(target: str, image: str, axes: Axes) -> str:
 
 
 def looking(images: Sequence[str], axes: Axes) -> str:
-    """Return comments that say how to look at arrays in napari."""
+    """Return comments that explain how to view arrays in napari."""
     scale = f", scale={axes.scale}" if axes.has_size else ""
     return (
         "\n# To compare them in napari:\n"
@@ -182,7 +182,7 @@ def kept_by_hand(engine: Reucid, stacks: Sequence[StackStep]) -> Reucid:
     kept = [np.flatnonzero(stack.kept).tolist() for stack in stacks]
     if stacks[0].n_stacks == 1:
         return replace(engine, n_stacks=1, keep=kept[0])
-    # For stacks that a stopped run never reached, the last choice is the best guess.
+    # Use the last choice for stacks that a stopped run has not reached.
     kept += [kept[-1]] * (stacks[0].n_stacks - len(kept))
     return replace(engine, n_stacks=stacks[0].n_stacks, keep=kept)
 
@@ -217,21 +217,21 @@ def training_script(
     ----------
     engine : Noise2Noise
     paths : sequence of str or None
-        Files of the two exposures, or of the movie whose neighbouring frames are pairs.
+        Files of the two exposures, or of a movie whose neighbouring frames are the pairs.
     frame : tuple of int
-        Which pair of a stack was denoised; empty for all.
+        Index of the pair that was denoised; empty for all.
     neighbours : bool
         Whether neighbouring frames are the pairs.
     model : Noise2NoiseModel, optional
-        What the training led to: however it was ended, the script ends it there.
+        The trained network: the script trains for the same number of epochs.
     start_path : str, optional
-        File of the network that was trained further, where it came from a file.
+        File of the network that the training started from.
     name : str
-        Of the result, for its file.
+        Name of the result, for its file.
     model_path : str, optional
-        File of the network that was trained, if it was saved: the script does not write there.
+        File of the trained network, if it was saved; the script does not write to it.
     axes : Axes
-        Of the first exposure.
+        Axes of the first exposure.
 
     Returns
     -------
@@ -239,7 +239,7 @@ def training_script(
         Python source.
     """
     if model is not None:
-        engine = with_epochs_reached(engine, model)
+        engine = engine.with_training_of(model)
     given = {
         field.name: value
         for field in dataclasses.fields(engine)
@@ -262,7 +262,7 @@ def training_script(
     if model_path is None:
         trained += f"model.save({_file_name(name, '.safetensors')!r})\n"
     else:
-        trained += f"# It is saved already: model = Noise2NoiseModel.load({model_path!r})\n"
+        trained += f"# Saved already: model = Noise2NoiseModel.load({model_path!r})\n"
         names = [*names[:1], "Noise2NoiseModel", *names[-1:]]
     return (
         _reading(read, paths, names, name)
@@ -289,11 +289,11 @@ def applying_script(
     paths : sequence of str or None
         File of the image, or of both exposures.
     frame : tuple of int
-        Which frame was denoised; empty for all.
+        Index of the frame that was denoised; empty for all.
     name : str
-        Of the result, for its file.
+        Name of the result, for its file.
     axes : Axes
-        Of the input layer.
+        Axes of the input layer.
     """
     read = ["image"] if len(paths) == 1 else ["first", "second"]
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
@@ -309,7 +309,7 @@ def applying_script(
 
 
 def _target(name: str) -> str:
-    """Return the lines that name the file to write, and refuse to replace one."""
+    """Return the lines that name the target file, and refuse to replace a file."""
     return (
         f"target = Path({_file_name(name, '.tif')!r})\n"
         "if target.exists():\n"
@@ -318,7 +318,7 @@ def _target(name: str) -> str:
 
 
 def _ending(before: str, axes: Axes, frame: Index) -> str:
-    """Return the lines that save `clean`, and how to look at it."""
+    """Return the lines that save `clean` and explain how to view it."""
     axes = axes.frame() if frame else axes
     return saving("target", "clean", axes) + looking([before, "clean"], axes)
 
@@ -329,7 +329,7 @@ def _file_name(name: str, ending: str) -> str:
 
 
 def _reading(variables: list[str], paths: Sequence[str | None], names: list[str], name: str) -> str:
-    """Return the imports, where the result goes, and the lines that read into `variables`."""
+    """Return the imports, the target, and the lines that read files into `variables`."""
     files = [path or f"{name}.tif" for name, path in zip(variables, paths, strict=True)]
     tiff = [file.lower().endswith((".tif", ".tiff")) for file in files]
     lines: list[Any] = [

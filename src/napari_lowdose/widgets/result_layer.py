@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-"""A result layer: lies where the input lies, and says what was done to it."""
+"""Result layers: placement over the input, contrast limits, residuals, and their mark."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari-lowdose"
 PARTIAL = " (partial)"
-# Share of pixels, in per cent, that may lie beyond each end of the contrast limits.
+# Percentage of pixels beyond each end of the contrast limits.
 BEYOND = 0.1
-ENOUGH = 2**20  # pixels to find the limits from: sorting more would hold up the user interface
+ENOUGH = 2**20  # pixels to find the limits from: sorting more would block the user interface
 
 _made: weakref.WeakSet[Image] = weakref.WeakSet()
 
 
 def mark_as_result(layer: Image) -> None:
-    """Remember that `layer` is ours, residuals included."""
+    """Remember that `layer` is a result or a residual."""
     _made.add(layer)
 
 
 def is_result(layer: Image) -> bool:
-    """Whether `layer` was made here, now or before it was saved; nobody denoises a result."""
+    """Whether `layer` is a result or a residual, of this session or loaded from a file."""
     return layer in _made or METADATA_KEY in layer.metadata
 
 
 def pixels_of(layer: Image) -> Any:
-    """Return the layer's full-resolution data, as something that can be sliced at no cost.
+    """Return the full-resolution data of a layer, as an array that is sliced at no cost.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def pixels_of(layer: Image) -> Any:
     Returns
     -------
     (..., Y, X) array
-        NumPy as it is; anything else (zarr, HDF5, dask) as dask, so that nothing is read in
+        NumPy arrays unchanged; others (zarr, HDF5, dask) as dask, so that nothing is read in
         the thread of the user interface.
     """
     data = layer.data[0] if layer.multiscale else layer.data
@@ -51,16 +51,16 @@ def pixels_of(layer: Image) -> Any:
 
 
 def placement(layer: Image, ndim: int, corner: tuple[float, ...] = (0.0, 0.0)) -> dict[str, Any]:
-    """Return the arguments of `add_image` that lay a result over `layer`.
+    """Return the arguments of `add_image` that place a result over `layer`.
 
     Parameters
     ----------
     layer : Image
     ndim : int
-        Dimensions of the result: those of the layer, or 2 for what lies on every frame.
+        Dimensions of the result: those of the layer, or 2 for an overlay on every frame.
     corner : tuple of float
-        Where in the layer the first pixel of the result lies, in pixels: (y, x), or the index of
-        a frame before them.
+        Position of the first pixel of the result in pixels of the layer, (y, x), after the
+        index of a frame if any.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def placement(layer: Image, ndim: int, corner: tuple[float, ...] = (0.0, 0.0)) -
         scale, translate, rotate, shear, affine, units, axis_labels and colormap.
     """
     axes = list(range(layer.ndim - ndim, layer.ndim))
-    # As the layer has them: to take them out of one matrix would turn a flipped axis (a negative
-    # scale) into a rotation.
+    # The parameters of the layer one by one: decomposing its matrix would turn a flipped axis
+    # (a negative scale) into a rotation.
     own = CompositeAffine(
         scale=layer.scale,
         translate=layer.translate,
@@ -90,7 +90,7 @@ def placement(layer: Image, ndim: int, corner: tuple[float, ...] = (0.0, 0.0)) -
 
 
 def contrast_limits(frame: NDArray[Any]) -> tuple[float, float]:
-    """Return limits that show nearly all of `frame`, and always some contrast."""
+    """Return limits (low < high) that enclose nearly all pixels of `frame`."""
     step = max(1, int(np.sqrt(frame.size / ENOUGH)))
     sample = frame[::step, ::step]
     low, high = (float(limit) for limit in np.percentile(sample, (BEYOND, 100 - BEYOND)))
@@ -98,15 +98,15 @@ def contrast_limits(frame: NDArray[Any]) -> tuple[float, float]:
 
 
 def residual(image: Any, result: NDArray[np.float32]) -> Any:
-    """Return `image` minus `result`, float32: what was taken away.
+    """Return `image` minus `result`, float32.
 
-    Lazy for a stack of frames, which may be large, and where `image` is lazy (dask): a frame is
-    read and subtracted when it is shown.
+    Lazy for stacks of frames, which may be large, and for lazy images (dask): each frame is read
+    and subtracted when it is shown.
     """
     if isinstance(image, np.ndarray) and image.ndim == 2:
         return image.astype(np.float32) - result
     frames = (*(1,) * (image.ndim - 2), *image.shape[-2:])
-    # Without a name dask would hash all the pixels for one.
+    # Without name=False, dask would hash all pixels.
     if isinstance(image, np.ndarray):
         image = da.from_array(image, chunks=frames, name=False)
     return image.astype(np.float32) - da.from_array(result, chunks=frames, name=False)
@@ -115,7 +115,7 @@ def residual(image: Any, result: NDArray[np.float32]) -> Any:
 def residual_limits(
     image: Any, result: NDArray[np.float32], limits: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return contrast limits of the residual, alike on both sides of zero.
+    """Return contrast limits of the residual, symmetric about zero.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def residual_limits(
     Returns
     -------
     (float, float)
-        Three standard deviations of the first frame.  Of a lazy image, which is not read
-        again for this, half of what `limits` span.
+        Three standard deviations of the first frame; for a lazy image, which is not read again
+        for this, half the span of `limits`.
     """
     if isinstance(image, np.ndarray):
         first = (0,) * (image.ndim - 2)

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.python_script import Index
 
 NOT_KEPT = (
-    "The eigenpatches of '{}' are not kept: it was made by another widget or in another session, "
-    "or too many results came after it. Denoise again to choose among them."
+    "The eigenpatches of '{}' are not kept: it is from another widget or session, or too many "
+    "results have been made since. Denoise again to choose among them."
 )
 
 
 class ReucidWidget(RunDock):
-    """Denoise an image layer by REUCID, and watch the result build up.
+    """Denoise an image layer with REUCID and show the result as it builds up.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ class ReucidWidget(RunDock):
     Attributes
     ----------
     current : ReucidRun or None
-        The run whose eigenpatches are shown: that of the selected result.
+        The run of the selected result; its eigenpatches are shown.
     kept : KeptRuns
-        What can be selected.
+        The runs that can be recalled.
     patch_sizes : KnownPatchSizes
-        Of the chosen layer, if it is a stack of frames.
+        Known patch sizes of the chosen layer, if it is a stack of frames.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -71,9 +71,9 @@ class ReucidWidget(RunDock):
         self.patch_sizes = KnownPatchSizes()
         self._layer: Image | None = None
         self._estimate_due = False
-        # A dict for its order: what was clicked first is made again first.
+        # A dict keeps the order of the clicks.
         self._rebuilds_due: dict[tuple[ReucidRun, Index], None] = {}
-        self.runner.finished.connect(self._rebuild)  # before an estimate: someone waits for it
+        self.runner.finished.connect(self._rebuild)  # before an estimate: the user waits for it
         self.runner.finished.connect(self._estimate)
         self._estimate_later = self.debounced(self._estimate)
         self._rebuild_later = self.debounced(self._rebuild)
@@ -83,7 +83,7 @@ class ReucidWidget(RunDock):
         self.panel.tell(validation_error(self.form.layer))
 
     def reset_choices(self, event: Any = None) -> None:
-        """Offer the image layers that there are now; napari calls this as layers change."""
+        """Update the choices of image layers; napari calls this when layers change."""
         gone = self._layer is None or self._layer not in self.viewer.layers
         self.form.layer_combo.reset_choices()
         if gone and (layer := most_likely_layer(self.viewer.layers)) is not None:
@@ -121,12 +121,12 @@ class ReucidWidget(RunDock):
         self._start(make_run, engine, stacks_chosen)
 
     def script(self) -> str:
-        """Return the script that makes the shown result, or else what Denoise would make.
+        """Return the script for the result shown, or for the result that Denoise would make.
 
         Raises
         ------
         ValueError
-            If the parameters of the form do not make sense together.
+            If the parameters of the form are invalid.
         """
         if self.current is not None:
             return self.current.script()
@@ -142,11 +142,11 @@ class ReucidWidget(RunDock):
     def _start(
         self, make_run: Callable[[Reucid], ReucidRun], engine: Reucid, stacks_chosen: bool
     ) -> None:
-        """Start a run; if the default stacks do not suit the image, start again without."""
+        """Start a run; if the default number of stacks does not suit, let the engine choose it."""
         run = make_run(engine)
 
         def ended(job: Job) -> None:
-            # Too many for a small image, or too few for the memory; but nobody asked for them.
+            # Too many for a small image, or too few for the memory, but not chosen by the user.
             unsuited = job.outcome == "failed" and "n_stacks" in str(job.error)
             if unsuited and not (stacks_chosen or run.result or self.panel.stopping):
                 self._start(make_run, replace(engine, n_stacks=None), True)
@@ -160,7 +160,7 @@ class ReucidWidget(RunDock):
         known, before = len(run.notes), run.result
         run.show(steps)
         if run.stacks and not run.result_removed:
-            if before is None:  # from now on the selected layer decides
+            if before is None:  # later the selected layer decides
                 self.current = run
                 self.kept.add(run)
             if run is self.current:
@@ -204,14 +204,14 @@ class ReucidWidget(RunDock):
         self.gallery.setVisible(shown)
 
     def _shown_index(self) -> Index | None:
-        """Return whose eigenpatches to show: those of the frame in view if they are known."""
+        """Return the frame whose eigenpatches to show: the one in view if they are known."""
         return None if self.current is None else self.current.frame_near(self.viewer.dims)
 
     def _toggle(self, stack: int, number: int) -> None:
         index = self._shown_index()
         if self.current is None or self.current.result is None or index is None:
             return
-        self.current.result.visible = True  # or the click would change what nobody sees
+        self.current.result.visible = True  # so that the effect of the click is seen
         try:
             self.current.toggle(index, stack, number)
         except ValueError as error:
@@ -223,7 +223,7 @@ class ReucidWidget(RunDock):
         self._rebuild_later.throttle()
 
     def _rebuild(self) -> None:
-        """Make again what is due, one after the other; if a job is under way, after it."""
+        """Rebuild the results that are due, one after the other, after any running job."""
         if self.runner.busy:
             return
         for run, index in list(self._rebuilds_due):
@@ -246,14 +246,14 @@ class ReucidWidget(RunDock):
             run.describe_choice()
 
     def _rebuild_ended(self, run: ReucidRun, index: Index, job: Job) -> None:
-        if job.outcome == "stopped":  # by a run, and it stays due until after that
+        if job.outcome == "stopped":  # by a run: do it afterwards
             self._rebuilds_due[run, index] = None
         self._tell_failure(job)
 
     # -------------------------------------------------------------- the layers
 
     def _active_changed(self, event: Any = None) -> None:
-        """Follow the layer list: choose the image that is clicked on, or recall the result."""
+        """Follow the layer list: choose the active image, or recall the active result."""
         active = self.viewer.layers.selection.active
         if not isinstance(active, Image):
             return
@@ -273,7 +273,7 @@ class ReucidWidget(RunDock):
         self._show_eigenpatches()
 
     def _recall(self, run: ReucidRun) -> None:
-        """Show the eigenpatches, the parameters and the outcome of an earlier run again."""
+        """Show the eigenpatches, parameters and outcome of an earlier run."""
         if run is self.current:
             return
         self.current = run
@@ -324,7 +324,7 @@ class ReucidWidget(RunDock):
                 self.panel.clear()
 
     def _estimate(self) -> None:
-        """Fill in the PSF width, and the patch size of a stack; if a run is under way, after it."""
+        """Estimate the PSF width, or the patch sizes of a stack, after any running job."""
         layer = self.form.layer
         if not self._estimate_due or self.runner.busy or layer is None or validation_error(layer):
             return
@@ -335,7 +335,7 @@ class ReucidWidget(RunDock):
     def _engine(self) -> Reucid:
         try:
             return self.form.parameters()
-        except ValueError:  # told when it is to be run
+        except ValueError:  # reported when a run is started
             return Reucid()
 
     def _estimated(self, layer: Image, steps: list[Step]) -> None:
@@ -347,12 +347,12 @@ class ReucidWidget(RunDock):
         self._show_patch_size()
 
     def _estimate_ended(self, job: Job) -> None:
-        if job.outcome == "stopped":  # by a run, and it stays due until after that
+        if job.outcome == "stopped":  # by a run: do it afterwards
             self._estimate_due = True
         self._tell_failure(job)
 
     def _show_patch_size(self, event: Any = None) -> None:
-        """Show what the frame in view gets in its stack, which may differ between channels."""
+        """Show the patch size of the frame in view, which may differ between channels."""
         layer, engine = self.form.layer, self._engine()
         if layer is not None and is_stack(layer, engine):
             frame = frame_in_view(self.viewer.dims, layer)
@@ -374,7 +374,7 @@ class ReucidWidget(RunDock):
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
         self.gallery.setVisible(False)
-        tooltip = "Copy the script that makes this result, with the eigenpatches as kept now."
+        tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
         self.copy_button = CopyButton(self.script, self.panel, tooltip, in_words_of_form)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)

@@ -1,8 +1,8 @@
-"""The entries of the menu that a right-click on layers opens.
+"""Entries of the right-click menu of layers.
 
-napari takes contributions to its Layers menu from the manifest, and to this one not: an entry of
-the manifest is dropped without a word.  Here they are registered at run time, where there is a
-napari that can.  This module is imported at every start of napari: it imports next to nothing.
+napari accepts contributions to its Layers menu from the manifest, but silently drops those to the
+right-click menu.  Therefore they are registered at run time.  This module is imported at every
+start of napari, so it imports very little.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENTRIES = {
 
 
 def register_when_plugins_are() -> None:
-    """Register the entries as soon as npe2 has registered this plugin; take them away with it."""
+    """Register the entries once npe2 has registered this plugin; remove them with it."""
     try:
         import npe2
     except ImportError:  # outside of napari
@@ -42,10 +42,10 @@ def register_when_plugins_are() -> None:
 
 
 def register_entries(app: Any = None) -> None:
-    """Register the entries with `app`, by default that of the napari that runs; once.
+    """Register the entries with `app`, by default that of the running napari.
 
-    Without napari's private module that knows its app nothing happens: Layers > Filter has the
-    same entries.
+    Registering twice has no effect.  If napari's private module for its app is missing, nothing
+    happens: Layers > Filter has the same entries.
     """
     try:
         from app_model.expressions import parse_expression
@@ -77,7 +77,7 @@ _disposers: dict[int, list[Any]] = {}
 
 def _dispose(app: Any) -> None:
     for dispose in _disposers.pop(id(app), []):
-        with contextlib.suppress(Exception):  # an app that is gone: nothing to take away
+        with contextlib.suppress(Exception):  # the app is gone
             dispose()
 
 

@@ -25,17 +25,16 @@ if TYPE_CHECKING:
 
 
 class RunPanel(QWidget):
-    """The buttons, a progress bar, a line on what is being done, and what to be aware of.
+    """Buttons, a progress bar, the status, and warnings.
 
-    A warning of a run stays beside the result's status until another run begins; what else is
-    said comes and goes below it.
+    Warnings of a run remain until the next run.  Other messages replace each other.
 
     Parameters
     ----------
     action : str
-        What the button says that starts a run.
+        Label of the start button.
     tooltip : str
-        What a run makes.
+        Tooltip of the start button.
     parent : QWidget, optional
 
     Attributes
@@ -54,7 +53,7 @@ class RunPanel(QWidget):
         self.start_button = QPushButton(action)
         self.start_button.setToolTip(tooltip)
         self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("Stop, and keep what has been reached as a partial result.")
+        self.stop_button.setToolTip("Stop, and keep the partial result.")
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
@@ -77,27 +76,27 @@ class RunPanel(QWidget):
         self.tell("")
 
     def start(self) -> None:
-        """Show that a run begins."""
+        """Show the start of a run."""
         self.clear()
         self.stopping = False
         self.status.setText("starting …")
 
     def clear(self) -> None:
-        """Show nothing: what was said is about another image, or a result that is gone."""
+        """Remove all messages, because they are about another image or a removed result."""
         self._warnings.clear()
         self.tell("")
         self.progress.setValue(0)
         self.status.setText("")
 
     def advance(self, step: Step) -> None:
-        """Show how far the run has come, and the time left."""
+        """Show the progress and the time left."""
         self.progress.setValue(round(1000 * step.fraction))
-        if self.stopping:  # the step that was being computed, and perhaps some before
+        if self.stopping:  # the last steps may arrive after Stop
             return
         self.status.setText(" · ".join(filter(None, [step.message, step.time_left])))
 
     def stop(self) -> None:
-        """Show that the run will end after the step that is being computed."""
+        """Show that the run ends after the current step."""
         self.stopping = True
         self.status.setText("stopping …")
         self.stop_button.setEnabled(False)
@@ -113,13 +112,13 @@ class RunPanel(QWidget):
         self.status.setText(status)
 
     def warn(self, warning: str) -> None:
-        """Show a warning, once, for as long as the result is the newest one."""
+        """Show a warning once, until the next run."""
         if warning and warning not in self._warnings:
             self._warnings.append(warning)
         self._show_notes("")
 
     def tell(self, note: str) -> None:
-        """Show an error, or why not; an empty note takes it away, and leaves the warnings."""
+        """Show a message; an empty one removes the last message, but no warnings."""
         self._show_notes(note)
 
     def _show_notes(self, note: str) -> None:
@@ -127,13 +126,13 @@ class RunPanel(QWidget):
         self._box.show_lines([*lines, *self._warnings])
 
     def set_running(self, running: bool, ready: bool) -> None:
-        """Enable what can be pressed: Stop in a run; the start outside one, if `ready`."""
+        """Enable Stop during a run, and Start otherwise if `ready`."""
         self.start_button.setEnabled(ready and not running)
         self.stop_button.setEnabled(running)
 
 
 def text_label() -> QLabel:
-    """Return a label for sentences."""
+    """Return a label with word wrap for plain text."""
     label = QLabel()
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
@@ -141,13 +140,12 @@ def text_label() -> QLabel:
 
 
 SIGN = "⚠"
-# The warning colour of napari's themes, which is one for dark and light; the words keep the
-# colour of all words, and can be read on either.
+# Warning colour of napari's themes, the same for dark and light.
 COLOUR = "rgb(227, 182, 23)"
 
 
 class WarningBox(QFrame):
-    """A sign, and sentences; invisible as long as there is nothing to say.
+    """A warning sign and text; hidden while there is no text.
 
     Parameters
     ----------
@@ -179,23 +177,23 @@ class WarningBox(QFrame):
         self.setVisible(False)
 
     def show_lines(self, lines: Sequence[str]) -> None:
-        """Show sentences, each as a line of its own."""
+        """Show each sentence on its own line."""
         self.text.setText("\n".join(line[:1].upper() + line[1:] for line in lines))
         self.setVisible(bool(lines))
 
 
 class CopyButton(QPushButton):
-    """Copies a script, and tells so, or why there is none.
+    """Copies a script to the clipboard, and reports it in the panel.
 
     Parameters
     ----------
     script : callable
-        Returns the script, or raises ValueError with a sentence.
+        Returns the script; may raise ValueError.
     panel : RunPanel
-        Where it is told.
+        Shows the outcome.
     tooltip : str
     in_words : callable, optional
-        Puts a sentence of an engine into the words of the form.
+        Replaces parameter names by form labels in a message.
     """
 
     def __init__(
@@ -212,7 +210,7 @@ class CopyButton(QPushButton):
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()
-        assert clipboard is not None  # there is an application: this is one of its widgets
+        assert clipboard is not None  # a widget needs a running application
         try:
             clipboard.setText(self._script())
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The sample images for napari's menu File > Open Sample, each with its truth as a hidden layer."""
+"""Sample images for File > Open Sample, each with its noise-free image as a hidden layer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Layers = list[tuple[Any, dict[str, Any], str]]
 
 
 def stem_low_dose() -> Layers:
-    """Return the simulated low-dose STEM image, and the specimen without noise, hidden below it.
+    """Return the simulated low-dose STEM image above the hidden noise-free image.
 
     Returns
     -------
     list of (image, keywords, "image")
-        As napari takes layers.
+        Layer data tuples of napari.
     """
     noisy, truth = samples.stem_low_dose()
     place = _place("Å", samples.PIXEL_SIZE)
@@ -37,7 +37,7 @@ def stem_pair() -> Layers:
     Returns
     -------
     list of (image, keywords, "image")
-        As napari takes layers: truth, first, second.
+        Layer data tuples of napari: truth, first, second.
     """
     first, second, truth = samples.stem_pair()
     return _pair("STEM", first, second, truth, _place("Å", samples.PIXEL_SIZE))
@@ -49,7 +49,7 @@ def nuclei_pair() -> Layers:
     Returns
     -------
     list of (image, keywords, "image")
-        As napari takes layers: truth, first, second.
+        Layer data tuples of napari: truth, first, second.
     """
     first, second, truth = samples.nuclei_pair()
     return _pair("Nuclei", first, second, truth, _place("µm", nuclei.PIXEL_SIZE))
@@ -61,7 +61,7 @@ def beamsplitter_frame() -> Layers:
     Returns
     -------
     list of (image, keywords, "image")
-        As napari takes layers; the metadata hold the true shift, regions and ratio.
+        Layer data tuples of napari; the metadata hold the true shift, regions and ratio.
     """
     frame, truth = samples.beamsplitter_frame()
     return _camera("Beamsplitter frame", frame, truth, _place("µm", nuclei.PIXEL_SIZE), 320)
@@ -73,7 +73,7 @@ def beamsplitter_movie() -> Layers:
     Returns
     -------
     list of (movie, keywords, "image")
-        As napari takes layers; the metadata hold the true shift, regions and ratio.
+        Layer data tuples of napari; the metadata hold the true shift, regions and ratio.
     """
     movie, truth = samples.beamsplitter_movie()
     place = _place("µm", chloroplasts.PIXEL_SIZE)
@@ -94,7 +94,7 @@ def _pair(
     truth: NDArray[Any],
     place: dict[str, Any],
 ) -> Layers:
-    """Return the layers of a pair, all on one scale of grey levels."""
+    """Return the layers of a pair, with common contrast limits."""
     common = {"contrast_limits": _limits(first, truth), **place}
     return [
         (truth, {"name": f"{name} without noise", "visible": False, **common}, "image"),
@@ -106,7 +106,7 @@ def _pair(
 def _camera(
     name: str, noisy: NDArray[Any], truth: NDArray[Any], place: dict[str, Any], side: int
 ) -> Layers:
-    """Return the layers of what a camera saw behind the splitter, in square views of `side`."""
+    """Return the layers of a camera image behind the splitter, with square views of `side`."""
     splitter = samples.Beamsplitter()
     known = {
         "true shift of the second view (dy, dx), pixels": splitter.shift,
@@ -122,6 +122,6 @@ def _camera(
 
 
 def _limits(noisy: NDArray[Any], truth: NDArray[Any]) -> tuple[float, float]:
-    """Return grey levels that suit both: from the darkest of the scene to the brightest noisy."""
+    """Return common contrast limits: from the darkest true to nearly the brightest noisy pixel."""
     first_frame = (0,) * (truth.ndim - 2)
     return float(truth[first_frame].min()), float(np.percentile(noisy[first_frame], 99.5))

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-calls
-"""The pixels of a layer as they were when a run took them, whatever becomes of them since."""
+"""Protect the input of a run from later changes of the layer data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COPIED = 2**26  # bytes that are copied at once: more would hold up the user interface
-KEPT = 2**28  # bytes of larger or lazy data that are kept, once read
+COPIED = 2**26  # bytes to copy at once: more would block the user interface
+KEPT = 2**28  # bytes of larger or lazy data to keep once they are read
 
 
 def snapshot(pixels: Any) -> Any:
-    """Return `pixels` as they are now.
+    """Return a snapshot of `pixels`.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ def snapshot(pixels: Any) -> Any:
     Returns
     -------
     (..., Y, X) array
-        A copy of what is in memory and small.  Of anything else a dask array that copies each
-        frame when it is first read, and gives that copy ever after, or, where it was not kept
-        because there are too many, refuses to read a frame that has changed.
+        A copy of small arrays in memory.  For other arrays, a dask array that copies each frame
+        when it is first read, and returns that copy afterwards.  If there are too many frames
+        to keep, it refuses to read a frame that has changed.
     """
     lazy = not isinstance(pixels, np.ndarray) or isinstance(pixels, np.memmap)
     if not lazy and pixels.nbytes <= COPIED:
-        return np.array(pixels, subok=True)  # a mask stays, and is refused
+        return np.array(pixels, subok=True)  # keeps a mask, which the engine refuses
     leading = tuple(pixels.shape[:-2])
     return da.map_blocks(
         _FramesAsRead(pixels).read,

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitStep(Step):
-    """The layout is known.
+    """The layout of a camera frame.
 
     Attributes
     ----------
     layout : SplitLayout
     views : two (Y, X) arrays
-        The two views of one frame, cut to what both show.
+        The two views of one frame, cropped to the common area.
     """
 
     layout: SplitLayout
@@ -53,15 +53,15 @@ class SplitStep(Step):
 def split_steps(
     movie: Any, layout: Any, mirrored: Any, frame: tuple[int, ...]
 ) -> Iterator[SplitStep]:
-    """Yield the layout, and the views of one frame; of lazy movies (dask) some are read only now.
+    """Find the layout, and the views of one frame; few frames of lazy movies (dask) are read.
 
     Parameters
     ----------
     movie : (..., Y, X) array
     layout, mirrored
-        As `split_frame` takes them.
+        Arguments of `split_frame`.
     frame : tuple of int
-        Which frame the views are of.
+        Index of the frame.
     """
     from napari_lowdose.pairs.split import split_frame
 
@@ -71,14 +71,14 @@ def split_steps(
 
 
 WHAT_A_FRAME_IS = (
-    "A camera frame, or a movie, that shows one scene twice: behind a beamsplitter, side by side "
+    "A camera frame or movie with two views of the same scene behind a beamsplitter, side by side "
     "or one above the other."
 )
 MIRRORED = {None: "not mirrored", "x": "mirrored left to right", "y": "mirrored top to bottom"}
 
 
 class SplitWidget(DockArea):
-    """Find the two views in a camera frame, and make a pair of layers of them.
+    """Find the two views in a camera frame and make a pair of layers.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class SplitWidget(DockArea):
         self._changed()
 
     def reset_choices(self, event: Any = None) -> None:
-        """Offer the layers that there are now; napari calls this as layers change."""
+        """Update the choices of layers; napari calls this when layers change."""
         gone = self._layer is None or self._layer not in self.viewer.layers
         self.form.layer_combo.reset_choices()
         self.form.shapes_combo.reset_choices()
@@ -117,11 +117,11 @@ class SplitWidget(DockArea):
         self._layer_chosen()
 
     def choose(self, layer: Image) -> None:
-        """Take `layer` for the camera frame."""
+        """Choose `layer` as the camera frame."""
         self.form.layer_combo.value = layer
 
     def split(self) -> None:
-        """Make a layer of each view, and fill them into the widget 'Noise2Noise pair'."""
+        """Make a layer of each view, and choose them in the widget 'Noise2Noise pair'."""
         layer, layout = self._layer, self.found
         if layer is None or layout is None:
             return
@@ -129,7 +129,7 @@ class SplitWidget(DockArea):
         open_widget(self.viewer, "Noise2Noise pair").choose_pair(first, second)
 
     def draw(self) -> None:
-        """Add a Shapes layer with two rectangles to be moved."""
+        """Add a Shapes layer with two rectangles to move."""
         layer = self._layer
         if layer is None:
             return
@@ -155,7 +155,7 @@ class SplitWidget(DockArea):
     # ------------------------------------------------------------- the layout
 
     def _measure(self) -> None:
-        """Find the layout, after whatever is under way."""
+        """Find the layout, after any running job."""
         layer = self._layer
         if not self._due or self.runner.busy or layer is None or validation_error(layer):
             return
@@ -187,7 +187,7 @@ class SplitWidget(DockArea):
         if self._due:
             return
         if job.outcome == "failed":
-            self._tell(str(job.error).replace(" (layout=...)", ""))  # a word for scripts
+            self._tell(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
         elif self.found is not None and self._layer is not None:
             self._tell("\n".join([in_words(self.found, self._layer), *self._notes]))
         self._enable()
@@ -199,7 +199,7 @@ class SplitWidget(DockArea):
     # -------------------------------------------------------------- the layers
 
     def _add_views(self, layer: Image, layout: SplitLayout) -> tuple[Image, Image]:
-        """Add a layer of each view; both show the scene where the first view lies."""
+        """Add a layer of each view, both aligned with the first view."""
         views = layout.split(pixels_of(layer))
         y0, _, x0, _ = layout.regions[0]
         dy, dx = layout.fraction
@@ -245,7 +245,7 @@ class SplitWidget(DockArea):
             self._changed()
 
     def _frame_changed(self, event: Any = None) -> None:
-        """Show the views of the frame in view; where they lie is the same for all."""
+        """Show the views of the frame in view; their layout is the same for all frames."""
         layer = self._layer
         if layer is not None and self.found is not None and pixels_of(layer).ndim > 2:
             if not self._due and not self.runner.busy:
@@ -270,15 +270,15 @@ class SplitWidget(DockArea):
         self.form.layout_combo.currentIndexChanged.connect(self._changed)
         self.form.mirrored.currentIndexChanged.connect(self._changed)
         self.draw_button = QPushButton("Draw the views")
-        self.draw_button.setToolTip("Add a Shapes layer with two rectangles to be moved.")
+        self.draw_button.setToolTip("Add a Shapes layer with two rectangles to move.")
         self.draw_button.clicked.connect(self.draw)
         self.overlay = SplitOverlay()
         self.findings = text_label()
         self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.split_button = QPushButton("Split")
         self.split_button.setToolTip(
-            "<qt>Make a layer of each view, cut at whole pixels to what both show, and choose them "
-            "in the widget 'Noise2Noise pair'. The rest of the shift goes along.</qt>"
+            "<qt>Make a layer of each view, cropped at whole pixels to the common area, and choose "
+            "them in the widget 'Noise2Noise pair', with the remaining shift.</qt>"
         )
         self.split_button.clicked.connect(self.split)
         for part in (
@@ -293,7 +293,7 @@ class SplitWidget(DockArea):
 
 
 def in_words(layout: SplitLayout, layer: Image) -> str:
-    """Return what was found, for a person: shift in pixels and in the units of the layer."""
+    """Return the layout as text, with the shift in pixels and in the units of the layer."""
     (dy, dx), (ey, ex) = layout.shift, layout.shift_error
     sy, sx = (abs(float(each)) for each in layer.scale[-2:])
     unit = f"{layer.units[-1]:~}" if layer.units else ""
@@ -305,7 +305,7 @@ def in_words(layout: SplitLayout, layer: Image) -> str:
         + (" of each other" if layout.axis == "above" else "")
         + f", {layout.gap} px between, second {MIRRORED[layout.mirrored]}.",
         f"{shift}.",
-        f"Likeness of the scenes without noise: {layout.likeness:.2f}. "
-        f"The second has {layout.gain:.2f} times the light.",
+        f"Noise-corrected correlation: {layout.likeness:.2f}. "
+        f"The second view is {layout.gain:.2f} times as bright.",
     ]
     return "\n".join(lines)

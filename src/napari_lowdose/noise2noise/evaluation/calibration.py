@@ -1,4 +1,4 @@
-"""Intensities back: the Pearson loss is blind to gain and offset of the output."""
+"""Calibrate the intensities, Eq. (9): the Pearson loss ignores gain and offset of the output."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ if TYPE_CHECKING:
 
 __all__ = ["restore"]
 
-_CONSTANT = 1e-6  # standard deviation beside the size of the values: rounding, no signal
+_CONSTANT = 1e-6  # standard deviation relative to the largest value: rounding errors only
 
 
 def restore(
     r1: NDArray[Any], r2: NDArray[Any] | None, first: NDArray[Any], second: NDArray[Any]
 ) -> tuple[float, float]:
-    r"""Find slope and intercept that bring the network's output to the input's units.
+    r"""Return slope and intercept that map the network's output to the units of the input.
 
-    On pixels that training did not see, the noise of :math:`\hat I''` is
-    independent of :math:`R_1 = R(\hat I')`, so that their covariance is, in
-    expectation, that of the output and the noise-free scene S.  The slope is
-    the regression of the scene on the mean of both outputs,
-    :math:`M = (R_1 + R_2) / 2`, as if the scene were known:
+    By Eq. (9) of the pair paper the output is the scene plus an unknown constant;
+    the Pearson loss leaves its gain unknown as well.  Both are estimated on
+    held-out pixels.  There the noise of
+    :math:`\hat I''` is independent of :math:`R_1 = R(\hat I')`, so the expected
+    value of their covariance is the covariance of the output and the noise-free
+    scene S.  The slope is the regression of the scene on the mean of both
+    outputs, :math:`M = (R_1 + R_2) / 2`:
 
     .. math:: \frac{\operatorname{Cov}(M, S)}{\operatorname{Var} M} \approx
        \frac{\operatorname{Cov}(R_1, \hat I'') + \operatorname{Cov}(R_2, \hat I')}
             {2 \operatorname{Var} M}
 
-    The intercept makes the means agree, so that the camera's offset is kept.
+    The intercept makes the means agree, which keeps the camera's offset.
 
     Parameters
     ----------
     r1, r2 : arrays
-        Output of the network for the first and for the second exposure, of any
-        one shape.  Without `r2`, the result is `r1` alone, and the slope
-        ``Cov(r1, second) / Var(r1)``.
+        Outputs of the network for the first and the second exposure, of the same
+        (arbitrary) shape.  If `r2` is None, `r1` alone is the result, and the
+        slope is ``Cov(r1, second) / Var(r1)``.
     first, second : arrays of that shape
-        The exposures on these pixels, the second in the units of the first.
+        The exposures at the same pixels, the second in the units of the first.
 
     Returns
     -------
     slope, intercept : float
-        ``slope * output + intercept`` is in the units of the exposures.  The
-        slope is 0 where the output is constant or runs against the partner:
-        the result is then the mean.
+        ``slope * output + intercept`` is in the units of the exposures.  If the
+        output is constant, or its covariance with the partner negative, the
+        slope is 0 and the intercept the mean.
 
     Raises
     ------
     ValueError
-        If there are no pixels.
+        If the arrays are empty.
 
     Notes
     -----
@@ -60,13 +62,17 @@ def restore(
     of the result; a single output, being noisier, gets a smaller slope than
     the mean of two.
 
+    References
+    ----------
+    Pair paper (Yang et al. 2023), Eq. (9).
+
     Examples
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> scene = 100 + 10 * np.sin(np.arange(40000) / 9)
     >>> first, second = rng.normal(scene, 5), rng.normal(scene, 5)
-    >>> output = (scene - 100) / 50  # a network that found the scene, and lost its units
+    >>> output = (scene - 100) / 50  # the scene in arbitrary units
     >>> print("{:.1f} {:.1f}".format(*restore(output, output, first, second)))
     50.0 100.0
     """

@@ -1,4 +1,4 @@
-"""What the held-out tiles say of a network: its loss, its gain, its intensities."""
+"""Evaluate a network on held-out tiles: loss, gain and calibration of the intensities."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 
 from napari_lowdose.noise2noise.evaluation.calibration import restore
 from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval
+from napari_lowdose.noise2noise.evaluation.scene_spectrum import scene_spectrum
 from napari_lowdose.noise2noise.loss import pearson_loss
-from napari_lowdose.noise2noise.network import period
+from napari_lowdose.noise2noise.network import size_multiple
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 
 if TYPE_CHECKING:
@@ -21,88 +22,96 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_lowdose.noise2noise.config import Preset
+    from napari_lowdose.noise2noise.config import UNetConfig
     from napari_lowdose.noise2noise.prediction import Predictor
     from napari_lowdose.noise2noise.training_data import TrainingPairs
 
-_CONTEXT = 24  # pixels around a tile that the network sees as well
-_AT_ONCE = 32  # windows in a batch
+_CONTEXT = 24  # pixels around a tile that are input to the network as well
+_BATCH_SIZE = 32  # windows
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the held-out tiles say.
+class Evaluation:
+    """Quality of a network on held-out tiles.
 
     Attributes
     ----------
     loss : float
-        1 - Pearson correlation, Eq. (4), of both directions.
-    both, one : (slope, intercept)
-        That bring the mean of both outputs, or a single output, to normalised intensities.
+        1 - Pearson correlation, Eq. (4) of the pair paper, over both directions.
+    pair_calibration, single_calibration : (slope, intercept)
+        Map the mean of both outputs, or a single output, to normalised intensities, Eq. (9).
     value_range : (float, float)
-        Least and greatest normalised intensity of the result there.
+        Minimum and maximum of the result on the tiles, normalised.
     gain : (float, float) or None
-        95 % interval of the gain, dB; of frames that differ much in brightness, of the channel
-        that gains least.
+        95 % confidence interval of the PSNR gain, dB.  For channels of very different brightness,
+        that of the channel with the lowest gain.  None if it is unknown.
     """
 
     loss: float
-    both: tuple[float, float]
-    one: tuple[float, float]
+    pair_calibration: tuple[float, float]
+    single_calibration: tuple[float, float]
     value_range: tuple[float, float]
     gain: tuple[float, float] | None
 
 
 class Validation:
-    """The held-out tiles with their surroundings.
+    """Held-out tiles and their surroundings.
 
     Parameters
     ----------
     pairs : TrainingPairs
-    preset : Preset
+    config : UNetConfig
     shift : (float, float)
-        Of second against first, pixels.
+        Shift of the second exposure against the first, (dy, dx) in pixels.
     use : "both" or "first"
-        Whose gain is wanted.
+        Whether the gain is that of the mean of both outputs, or of the first alone.
     """
 
     def __init__(
         self,
         pairs: TrainingPairs,
-        preset: Preset,
+        config: UNetConfig,
         shift: tuple[float, float],
         use: Literal["both", "first"],
     ) -> None:
         self._use = use
         self._side = pairs.side
         level = pairs.level[[pair for pair, _, _ in pairs.tiles]]
-        self._levels = [(level == each, spectrum) for each, spectrum in enumerate(pairs.spectra)]
+        self._levels = []
+        for each in range(int(pairs.level.max()) + 1):
+            of_level = pairs.level == each
+            exposures = pairs.exposures if of_level.all() else pairs.exposures[of_level]
+            spectrum = scene_spectrum(exposures[:, 0], exposures[:, 1], pairs.side)
+            self._levels.append((level == each, spectrum))
+        multiple = size_multiple(config)
         wanted = pairs.side + 2 * _CONTEXT
-        window = -(-wanted // period(preset)) * period(preset)
+        window = -(-wanted // multiple) * multiple
         self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, window, window)
         self._shift = torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
         first, second = torch.split(self._windows, 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
-    def judge(self, predictor: Predictor) -> Verdict:
-        """Return what the held-out tiles say of a network; costs about one 512 x 512 frame."""
+    def evaluate(self, predictor: Predictor) -> Evaluation:
+        """Evaluate a network; takes about as long as denoising a 512 x 512 frame."""
         r1, r2 = (
-            torch.cat([predictor.forward(batch).cpu() for batch in torch.split(windows, _AT_ONCE)])
+            torch.cat(
+                [predictor.forward(batch).cpu() for batch in torch.split(windows, _BATCH_SIZE)]
+            )
             for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
         )
-        # A fraction of a pixel between the exposures: all is compared where the second lies
+        # Where the exposures are a fraction of a pixel apart, compare on the second one's grid
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
         loss = pearson_loss(torch.cat([r1, r2]), torch.cat([self._second, self._first]))
         tiles = [each[:, 0].numpy() for each in (r1, r2, self._first, self._second)]
-        both = restore(*tiles)
-        one = restore(tiles[0], None, tiles[2], tiles[3])
-        slope, intercept = both if self._use == "both" else one
+        pair_calibration = restore(*tiles)
+        single_calibration = restore(tiles[0], None, tiles[2], tiles[3])
+        slope, intercept = pair_calibration if self._use == "both" else single_calibration
         mean = slope * (tiles[0] + tiles[1]) / 2 + intercept
-        return Verdict(
+        return Evaluation(
             loss=float(loss),
-            both=both,
-            one=one,
+            pair_calibration=pair_calibration,
+            single_calibration=single_calibration,
             value_range=(float(mean.min()), float(mean.max())),
             gain=self._gain((slope, intercept), *tiles),
         )
@@ -110,7 +119,7 @@ class Validation:
     def _gain(
         self, intensities: tuple[float, float], *tiles: NDArray[np.float32]
     ) -> tuple[float, float] | None:
-        """Return the gain of the level, or channel, that gains least."""
+        """Return the confidence interval of the level (channel) with the lowest gain."""
         slope, intercept = intensities
         r1, r2, first, second = tiles
         r1, r2 = slope * r1 + intercept, slope * r2 + intercept
@@ -124,12 +133,12 @@ class Validation:
         if not known:
             return None
         worst = min(known, key=lambda interval: interval.low)
-        # Shifted, the first has less noise than it had: the gain counts from what it had.
+        # The shift smooths the noise of the first exposure; the gain refers to the original noise
         more = 10 * math.log10(2 / (1 + self._noise_left())) if self._shifted else 0.0
         return worst.low + more, worst.high + more
 
     def _noise_left(self) -> float:
-        """Return what the shift leaves of the variance of white noise."""
+        """Return the fraction of the variance of white noise that remains after the shift."""
         impulse = torch.zeros(1, 1, 33, 33)
         impulse[0, 0, 16, 16] = 1
         return float((spline_shift(impulse, self._shift) ** 2).sum())
@@ -145,7 +154,7 @@ class Validation:
 
 
 def _windows(pairs: TrainingPairs, window: int) -> NDArray[np.float32]:
-    """Cut the tiles with their surroundings; beyond the border the image is reflected."""
+    """Return the tiles and their surroundings; the image is reflected at its border."""
     height, width = pairs.exposures.shape[-2:]
     found = []
     for pair, y, x in pairs.tiles:

@@ -1,1 +1,1 @@
-"""Where napari finds the manifest: to look for it is to import `napari_lowdose.widgets`."""
+"""Location of the manifest: finding it imports `napari_lowdose.widgets`."""

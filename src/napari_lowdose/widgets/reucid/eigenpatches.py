@@ -40,7 +40,7 @@ DROPPED = QColor("#8a8f98")
 
 
 class EigenpatchGallery(QWidget):
-    """A scree plot above the eigenpatches; a click on either keeps or drops one.
+    """A scree plot above the eigenpatches; a click in either keeps or drops one.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class EigenpatchGallery(QWidget):
     """
 
     toggled = Signal(int, int)
-    """(position of the stack, number of the eigenpatch) that was clicked."""
+    """Position of the stack and number of the eigenpatch that was clicked."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,9 +58,9 @@ class EigenpatchGallery(QWidget):
         self._clickable = False
         self.title = text_label()
         self.caption = QLabel()
-        self.caption.setToolTip("Click on an eigenpatch to keep or to drop it, in every stack.")
+        self.caption.setToolTip("Click on an eigenpatch to keep or drop it in every stack.")
         self.stack_combo = QComboBox()
-        self.stack_combo.setToolTip("Which patch stack's eigenpatches are shown")
+        self.stack_combo.setToolTip("Patch stack to show")
         self.stack_combo.currentIndexChanged.connect(self._draw)
         self.scree = _ScreePlot()
         self.scree.clicked.connect(self._clicked)
@@ -87,13 +87,13 @@ class EigenpatchGallery(QWidget):
     def show_stacks(
         self, stacks: Sequence[StackStep], chosen: Sequence[StackStep], of: str = ""
     ) -> None:
-        """Show the eigenpatches of `stacks`, and where they differ from what was `chosen`.
+        """Show the eigenpatches of `stacks`, and how they differ from those `chosen` by the engine.
 
         Parameters
         ----------
         stacks, chosen : sequence of StackStep
         of : str
-            The result that a click changes.
+            Name of the result that a click changes.
         """
         self.title.setText(f"Eigenpatches of {of}")
         self.title.setVisible(bool(of))
@@ -109,7 +109,7 @@ class EigenpatchGallery(QWidget):
         self._draw()
 
     def set_clickable(self, clickable: bool) -> None:
-        """Whether a click toggles: not while a run is under way."""
+        """Enable or disable clicks: they do nothing during a run."""
         self._clickable = clickable
         self._caption()
 
@@ -120,15 +120,15 @@ class EigenpatchGallery(QWidget):
             return
         stack = self._stacks[position]
         self.scree.show_values(stack.singular_values, stack.kept, stack.noise_floor)
-        if self.tiles.count() != len(stack.kept):  # else leave the scroll bar where it is
+        if self.tiles.count() != len(stack.kept):  # otherwise keep the scroll position
             self.tiles.clear()
             self._items = [QListWidgetItem(self.tiles) for _ in stack.kept]
         for number, item in enumerate(self._items):
             item.setIcon(QIcon(_tile(stack.eigenpatches[number], bool(stack.kept[number]))))
-            item.setToolTip(self._verdict(stack, position, number))
+            item.setToolTip(self._tooltip(stack, position, number))
         self._caption()
 
-    def _verdict(self, stack: StackStep, position: int, number: int) -> str:
+    def _tooltip(self, stack: StackStep, position: int, number: int) -> str:
         kept = bool(stack.kept[number])
         by_hand = kept != bool(self._chosen[position].kept[number])
         values = stack.singular_values
@@ -144,7 +144,7 @@ class EigenpatchGallery(QWidget):
         if not 0 <= position < len(self._stacks):
             return
         kept = self._stacks[position].kept
-        between = " · " if len(self._stacks) == 1 else "<br>"  # beside the choice of the stack
+        between = " · " if len(self._stacks) == 1 else "<br>"  # beside the combo box
         hint = f"{between}click to toggle" if self._clickable else ""
         self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> kept{hint}")
 
@@ -154,7 +154,7 @@ class EigenpatchGallery(QWidget):
 
 
 class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
-    """Singular values on a logarithmic axis; what is kept is filled."""
+    """Singular values on a logarithmic axis, filled for kept eigenpatches."""
 
     clicked = Signal(int)
 
@@ -186,7 +186,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         ends = {float(positive[0]), float(positive[-1])}
         ticks = [(np.log10(end), f"{end:.0f}" if end >= 100 else f"{end:.3g}") for end in ends]
         self.getAxis("left").setTicks([ticks])
-        # A label that does not fit is not drawn at all; beside it is the name of the axis.
+        # pyqtgraph leaves out labels that do not fit; the axis name needs room beside them.
         widest = max(self.fontMetrics().horizontalAdvance(text) for _, text in ticks)
         self.getAxis("left").setWidth(max(48, widest + 28))
         colours = [KEPT if each else DROPPED for each in kept]
@@ -203,7 +203,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
 
 
 def _tile(eigenpatch: NDArray[np.float32], kept: bool) -> QPixmap:
-    """Draw an eigenpatch, grey at zero: framed if it is kept, faint and crossed out if not."""
+    """Draw an eigenpatch, grey at zero: framed if kept, faint and crossed out if dropped."""
     largest = float(np.abs(eigenpatch).max()) or 1.0
     grey = (127.5 + 127.5 * eigenpatch / largest).astype(np.uint8)
     height, width = grey.shape[0], grey.shape[1]
@@ -229,19 +229,19 @@ SAME = 0.5
 
 
 def toggle_eigenpatch(stacks: Sequence[StackStep], stack: int, number: int) -> list[StackStep]:
-    """Return `stacks` with one eigenpatch kept that was dropped, or the reverse.
+    """Return `stacks` with one eigenpatch toggled between kept and dropped.
 
-    Each stack has eigenpatches of its own, so the choice is carried over to the eigenpatch of
-    each other stack that is most like it (largest absolute cosine, if above 0.5).
+    Every stack has its own eigenpatches.  In each of the other stacks, the most similar
+    eigenpatch (largest absolute cosine, if above 0.5) gets the same choice.
 
     Parameters
     ----------
     stacks : sequence of StackStep
         The finished patch stacks of one frame, all with the same patch size.
     stack : int
-        Position in `stacks` of the one that the person looked at.
+        Position in `stacks` of the clicked one.
     number : int
-        Which of its eigenpatches.
+        Number of the eigenpatch in that stack.
 
     Returns
     -------
@@ -251,7 +251,7 @@ def toggle_eigenpatch(stacks: Sequence[StackStep], stack: int, number: int) -> l
     Raises
     ------
     ValueError
-        If the eigenpatch is the last kept one of the stack looked at.
+        If the eigenpatch is the last kept one of the clicked stack.
     """
     seen = stacks[stack]
     keep = not seen.kept[number]
@@ -259,12 +259,12 @@ def toggle_eigenpatch(stacks: Sequence[StackStep], stack: int, number: int) -> l
         raise ValueError("at least one eigenpatch must be kept.")
     pattern = seen.eigenpatches[number]
     return [
-        _with_verdict(each, number if each is seen else _most_alike(each, pattern), keep)
+        _with_choice(each, number if each is seen else _most_similar(each, pattern), keep)
         for each in stacks
     ]
 
 
-def _most_alike(stack: StackStep, pattern: np.ndarray) -> int | None:
+def _most_similar(stack: StackStep, pattern: np.ndarray) -> int | None:
     patches = stack.eigenpatches.reshape(len(stack.eigenpatches), -1)
     norms = np.linalg.norm(patches, axis=1) * np.linalg.norm(pattern)
     cosines = np.abs(patches @ pattern.ravel()) / np.maximum(norms, np.finfo(float).tiny)
@@ -272,7 +272,7 @@ def _most_alike(stack: StackStep, pattern: np.ndarray) -> int | None:
     return best if cosines[best] > SAME else None
 
 
-def _with_verdict(stack: StackStep, number: int | None, keep: bool) -> StackStep:
+def _with_choice(stack: StackStep, number: int | None, keep: bool) -> StackStep:
     if number is None:
         return stack
     kept = stack.kept.copy()

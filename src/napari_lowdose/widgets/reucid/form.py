@@ -1,4 +1,4 @@
-"""The form: an image layer and the parameters of REUCID."""
+"""The form for the image layer and the parameters of REUCID."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 LARGEST_SEED = 2**31 - 1
-# As in the paper, and enough that a person sees the result build up.
+# As in the paper, and enough to see the result build up.
 STACKS = 5
 STACKS_HELP = (
-    "<qt>How many patch stacks the work is split into; the result is shown after each. 1 is the "
-    "quickest, and the result is practically the same. Automatic: as few as fit into the "
-    "memory.</qt>"
+    "<qt>Number of patch stacks; the result is shown after each. 1 is the fastest, with "
+    "practically the same result. Automatic: as few as fit into memory.</qt>"
 )
 FRAMES_HELP = (
-    "<qt>Of a stack of frames: the one that is shown, or all. The frames of a movie have one patch "
-    "size, which several of them decide; channels have their own. The current frame is denoised "
-    "as it would be among all.</qt>"
+    "<qt>Denoise the frame in view, or all frames. The frames of a movie share one patch size, "
+    "chosen from several of them; each channel has its own. The current frame is denoised with "
+    "the same patch size as in a run on all frames.</qt>"
 )
 LABELS = {
     "patch_size": "patch size",
@@ -41,7 +40,7 @@ LABELS = {
 
 
 def in_words_of_form(text: str) -> str:
-    """Return an engine's sentence with the labels of the form for the names of parameters.
+    """Replace parameter names by the labels of the form in a message of the engine.
 
     Examples
     --------
@@ -52,19 +51,19 @@ def in_words_of_form(text: str) -> str:
 
 
 class ReucidForm(ParameterForm):
-    """What a person chooses before a run.
+    """The image layer and the parameters of a run.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Where the image layers come from; read again at every `reset_choices`.
+        Source of the image layers; read again at every `reset_choices`.
     parent : QWidget, optional
 
     Attributes
     ----------
     stacks_chosen : bool
-        Whether a person has set the number of stacks; else it is a default, which may be too
-        many for a small image.
+        Whether the user has set the number of stacks; otherwise it is a default, which may be
+        too large for a small image.
     """
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
@@ -79,7 +78,7 @@ class ReucidForm(ParameterForm):
         self.seed = QSpinBox()
         self.seed.setRange(0, LARGEST_SEED)
         self.with_residual = QCheckBox("add residual layer")
-        help_on = {  # rich text, which Qt wraps to a readable width
+        help_on = {  # Qt wraps rich text to a readable width
             name: f"<qt>{escape(text, quote=False)}</qt>"
             for name, text in parameter_help(Reucid).items()
         }
@@ -91,7 +90,7 @@ class ReucidForm(ParameterForm):
         self.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
         self.add("outliers", self.outliers, help_on["outliers"])
         self.add("seed", self.seed, help_on["seed"])
-        self.add("", self.with_residual, "Also add a layer with what was taken away.")
+        self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
         self.set_parameters(Reucid(n_stacks=STACKS))
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
@@ -104,7 +103,7 @@ class ReucidForm(ParameterForm):
 
     @property
     def all_frames(self) -> bool:
-        """Whether every frame of a stack of frames is to be denoised."""
+        """Whether to denoise every frame of a stack."""
         return bool(self.frames.currentData())
 
     def parameters(self) -> Reucid:
@@ -113,7 +112,7 @@ class ReucidForm(ParameterForm):
         Raises
         ------
         ValueError
-            If they do not make sense together.
+            If the parameters are invalid.
         """
         stacks, memory = self.n_stacks.number(), self.memory_limit.number()
         return Reucid(
@@ -135,14 +134,14 @@ class ReucidForm(ParameterForm):
         self.seed.setValue(engine.seed)
 
     def recall(self, engine: Reucid, stacks_chosen: bool, all_frames: bool, residual: bool) -> None:
-        """Fill in the form as it was when a run was started."""
+        """Restore the form as it was at the start of a run."""
         self.set_parameters(engine)
         self.stacks_chosen = stacks_chosen
         self.frames.setCurrentIndex(self.frames.findData(all_frames))
         self.with_residual.setChecked(residual)
 
     def show_frames(self, shown: bool) -> None:
-        """Offer the choice of frames, or hide it."""
+        """Show or hide the choice of frames."""
         self.show_field(self.frames, shown)
 
     def _stacks_changed(self, value: float) -> None:

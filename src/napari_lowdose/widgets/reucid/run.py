@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
 WIDE_PATCHES = (
-    "Wide patches average over more repeats, and may weaken what occurs once (a vacancy, a "
-    'dopant): for rare defects compare with patch size "PSF width".'
+    "Wide patches average over more repeats and may weaken features that occur once (a vacancy, "
+    'a dopant): for rare defects compare with patch size "PSF width".'
 )
 
 
@@ -41,28 +41,29 @@ class ReucidRun(LayerRun):
     source : Image
     engine : Reucid
     frame : tuple of int, optional
-        Which frame of a stack of frames to denoise; all of them by default.  It gets the patch
-        size that it would get among all of them.
+        Index of the frame to denoise; all frames by default.  The patch size is the same as in
+        a run on all frames.
     with_residual : bool
     sizes : StackPatchSizes, optional
-        The patch sizes that a stack decides, where they are known.
+        Patch sizes of the stack, if they are known.
 
     Attributes
     ----------
     engine : Reucid
-        As it was run.
+        The engine that was run.
     asked : Reucid
-        As a person asked for it: a default number of stacks that does not suit is not insisted on.
+        The engine with the parameters of the form.  They differ in the number of stacks if the
+        default did not suit.
     stacks_chosen : bool
-        Whether a person has set the number of stacks.
+        Whether the user has set the number of stacks.
     stacks : dict from frame index to list of StackStep
-        As kept now.  The key of a single frame is ``()``.
+        With the eigenpatches kept now.  The key of a single frame is ``()``.
     chosen : dict from frame index to list of StackStep
-        As the engine chose.
+        With the eigenpatches chosen by the engine.
     notes : list of str
-        What a person should know about the result: the engine's warnings, and wide patches.
+        Warnings about the result.
     status : str
-        How the run ended.
+        Outcome of the run.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class ReucidRun(LayerRun):
 
     @property
     def source(self) -> Image | None:
-        """The input layer, as long as it is there."""
+        """The input layer; None if it was deleted."""
         return self._source()
 
     @property
@@ -106,30 +107,30 @@ class ReucidRun(LayerRun):
 
     @property
     def nbytes(self) -> int:
-        """How much memory is needed to make the result again from other eigenpatches, about."""
+        """Approximate memory needed to rebuild the result from other eigenpatches, bytes."""
         stacks = [stack for frame in self.stacks.values() for stack in frame]
         return min(int(self.run.input.nbytes), KEPT) + sum(s.eigenpatches.nbytes for s in stacks)
 
     def show(self, steps: Sequence[Step]) -> None:
-        """Show the newest interim image, and remember the eigenpatches."""
+        """Show the newest interim image, and keep the eigenpatches."""
         if self.sizes is not None and (note := self.sizes.note()):
             self.note(note)
         for step in steps:
             if isinstance(step, StackStep):
                 if step.wide:
                     self.note(WIDE_PATCHES)
-                slim = replace(step, image=None)  # a large image times many stacks
+                slim = replace(step, image=None)  # saves memory
                 self.stacks.setdefault(step.index, []).append(slim)
                 self.chosen.setdefault(step.index, []).append(slim)
         super().show(steps)
 
     def note(self, text: str) -> None:
-        """Add to the notes what is not there yet: a movie may give the same for every frame."""
+        """Add a note once: the frames of a movie may give the same one."""
         if text not in self.notes:
             self.notes.append(text)
 
     def frame_near(self, dims: Dims) -> Index | None:
-        """Return whose eigenpatches to show: those of the frame in view, or finished last."""
+        """Return the index of the frame in view if it is known, else of the last finished one."""
         if self.result is None:
             return None
         index = () if self._one_frame else frame_in_view(dims, self.result)
@@ -138,11 +139,11 @@ class ReucidRun(LayerRun):
         return next(reversed(self.stacks))
 
     def toggle(self, index: Index, stack: int, number: int) -> None:
-        """Keep or drop an eigenpatch of frame `index`, alike in all its stacks."""
+        """Keep or drop an eigenpatch of frame `index`, in all its stacks."""
         self.stacks[index] = toggle_eigenpatch(self.stacks[index], stack, number)
 
     def rebuild_steps(self, index: Index) -> Iterator[Step]:
-        """Make frame `index` again from the eigenpatches kept now; no new SVD."""
+        """Rebuild frame `index` from the eigenpatches kept now, without a new SVD."""
         stacks = list(self.stacks[index])
         yield Step(fraction=0, message="rebuilding")
         frame = np.asarray(self.run.input[index])
@@ -153,7 +154,7 @@ class ReucidRun(LayerRun):
         yield Step(fraction=1, message=message, image=image, index=index)
 
     def describe_choice(self) -> None:
-        """Write the eigenpatches that are kept now into the metadata of the result."""
+        """Write the eigenpatches kept now into the metadata of the result."""
         by_hand = [
             {
                 "index": list(index),
@@ -164,7 +165,7 @@ class ReucidRun(LayerRun):
         self.describe(**({"kept_by_hand": by_hand} if by_hand else {}))
 
     def end(self) -> None:
-        """Mark the result as finished if it is; add the residual."""
+        """Mark the result as finished if the run is; add the residual."""
         super().end()
         self.run.engine = self.engine  # StackReucid would keep the pixels of a removed layer
 
@@ -173,7 +174,7 @@ class ReucidRun(LayerRun):
         super().describe(**(self.engine.about() | changes))
 
     def summary(self) -> str:
-        """Return what was done, in a few words."""
+        """Return a short summary of the run."""
         stacks = [stack for frame in self.stacks.values() for stack in frame]
         if not stacks:
             return "no eigenpatches"
@@ -188,7 +189,7 @@ class ReucidRun(LayerRun):
         )
 
     def script(self) -> str:
-        """Return the Python script that makes the result as it is now."""
+        """Return the Python script that reproduces the current result."""
         return reucid_script(
             self.engine,
             self.path,
@@ -209,31 +210,31 @@ class ReucidRun(LayerRun):
         ]
 
 
-MOST = 2**30  # bytes of all that is kept
+MOST = 2**30  # bytes of all runs that are kept
 
 
 class KeptRuns:
-    """Which run made a layer: the newest runs, of layers that were not removed."""
+    """The newest runs whose result layers still exist, found by their layers."""
 
     def __init__(self) -> None:
-        self._runs: list[ReucidRun] = []  # the one used last at the end
+        self._runs: list[ReucidRun] = []  # most recently used last
 
     def add(self, run: ReucidRun) -> None:
-        """Keep `run`, and let go of the oldest ones where all need too much memory."""
+        """Keep `run`, and drop the oldest ones if they need too much memory."""
         self._runs = [each for each in self._runs if each is not run and not each.result_removed]
         self._runs.append(run)
         while len(self._runs) > 1 and sum(each.nbytes for each in self._runs) > MOST:
             del self._runs[0]
 
     def of(self, layer: Image) -> ReucidRun | None:
-        """Return the run whose result or residual `layer` is; None if it is not kept."""
+        """Return the run whose result or residual is `layer`; None if it is not kept."""
         return next((run for run in self._runs if layer in (run.result, run.residual)), None)
 
     def newest_of(self, source: Image) -> ReucidRun | None:
-        """Return the run on `source` that was used last."""
+        """Return the most recently used run on `source`."""
         runs = (run for run in reversed(self._runs) if not run.result_removed)
         return next((run for run in runs if run.source is source), None)
 
     def forget_removed(self) -> None:
-        """Let go of the runs whose results were removed."""
+        """Drop the runs whose results were removed."""
         self._runs = [run for run in self._runs if not run.result_removed]

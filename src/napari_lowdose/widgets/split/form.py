@@ -1,4 +1,4 @@
-"""The form: a camera frame, and where its two views are."""
+"""The form for the camera frame and the layout of its two views."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RECTANGLES = "rectangles"
 
 
 class SplitForm(ParameterForm):
-    """What a person chooses before a frame is split.
+    """The camera frame and the layout of its views.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Where the layers come from; read again at every `reset_choices`.
+        Source of the layers; read again at every `reset_choices`.
     parent : QWidget, optional
     """
 
@@ -49,14 +49,14 @@ class SplitForm(ParameterForm):
             {"automatic": "auto", "no": False, "left to right": "x", "top to bottom": "y"}
         )
         self.add("frame", self.layer_combo.native, "The camera frame or movie with two views.")
-        self.add("views", self.layout_combo, "Where the two views lie on the sensor.")
+        self.add("views", self.layout_combo, "Layout of the two views on the sensor.")
         self.add(
             "drawn in",
             self.shapes_combo.native,
-            "<qt>A Shapes layer with two rectangles, the first view's first. They need not be "
+            "<qt>A Shapes layer with two rectangles, the first view first. They need not be "
             "exact: the shift between the views is measured.</qt>",
         )
-        self.add("mirrored", self.mirrored, "Whether the second view is reversed.")
+        self.add("mirrored", self.mirrored, "Whether the second view is mirrored.")
         self.layout_combo.currentIndexChanged.connect(self._show)
         self._show()
 
@@ -78,7 +78,7 @@ class SplitForm(ParameterForm):
         return chosen
 
     def views(self) -> Any:
-        """Return the layout as `split_frame` takes it.
+        """Return the layout as an argument for `split_frame`.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class SplitForm(ParameterForm):
 
 
 def region_of(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:
-    """Return (y0, y1, x0, x1), the pixels of `layer` around one of the shapes, within a frame."""
+    """Return the bounding box (y0, y1, x0, x1) of a shape in pixels of `layer`."""
     corners = [
         layer.world_to_data((0,) * (layer.ndim - 2) + tuple(shapes.data_to_world(corner)[-2:]))
         for corner in shapes.data[number]

@@ -1,4 +1,4 @@
-"""The two views on top of each other, in complementary colours."""
+"""Overlay of the two views in complementary colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QResizeEvent
 
 HEIGHT = 240  # pixels, at most
-ENDS = (1, 99.7)  # per cent of the pixels between black and full colour
+ENDS = (1, 99.7)  # percentiles shown as black and as full colour
 
 
 class SplitOverlay(QLabel):
@@ -30,14 +30,14 @@ class SplitOverlay(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "<qt>The first view in magenta, the second in green, on top of each other: grey where "
-            "they agree, coloured fringes where they do not lie right.</qt>"
+            "<qt>Overlay of the first view in magenta and the second in green: grey where they "
+            "agree, coloured fringes where they are misaligned.</qt>"
         )
         self._picture = QPixmap()
         self.show_views(None)
 
     def show_views(self, views: tuple[NDArray[Any], NDArray[Any]] | None) -> None:
-        """Show two (Y, X) views; None for none."""
+        """Show two (Y, X) views; None hides the overlay."""
         self.setVisible(views is not None)
         if views is not None:
             self._picture = _picture(*views)
@@ -48,7 +48,7 @@ class SplitOverlay(QLabel):
         return QSize(300, HEIGHT)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Fit the picture into the width there is."""
+        """Fit the picture into the available width."""
         super().resizeEvent(event)
         self._fit()
 
@@ -75,7 +75,7 @@ def overlay(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _picture(first: NDArray[Any], second: NDArray[Any]) -> QPixmap:
-    step = max(1, max(first.shape) // 512)  # no more than can be seen
+    step = max(1, max(first.shape) // 512)  # enough for the screen
     colours = np.ascontiguousarray(overlay(first[::step, ::step], second[::step, ::step]))
     height, width = colours.shape[0], colours.shape[1]
     image = QImage(colours.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)

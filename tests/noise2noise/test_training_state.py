@@ -10,7 +10,7 @@ import torch
 
 from napari_lowdose.noise2noise.config import PRESETS
 from napari_lowdose.noise2noise.network import UNet
-from napari_lowdose.noise2noise.schedule import WeightAverage, learning_rate
+from napari_lowdose.noise2noise.training_state import learning_rate, weight_average
 
 TINY = replace(PRESETS["paper"], width=1, levels=1)
 
@@ -23,12 +23,12 @@ def filled(network: UNet, value: float) -> UNet:
 
 
 def average_of(values: list[float]) -> float:
-    """What the average says of a network all of whose weights took these values."""
+    """Average of a network all of whose weights took these values."""
     network = UNet(TINY)
-    average = WeightAverage(network)
-    for step, value in enumerate(values):
-        average.update(filled(network, value), step)
-    tensors = [t for t in average.network.state_dict().values() if t.is_floating_point()]
+    average = weight_average(network)
+    for value in values:
+        average.update_parameters(filled(network, value))
+    tensors = [t for t in average.module.state_dict().values() if t.is_floating_point()]
     found = torch.cat([t.flatten() for t in tensors])
     # The running statistics of batch normalisation too
     assert found.max() - found.min() < 1e-5
@@ -55,10 +55,10 @@ def test_it_reaches_back_over_a_fixed_share_of_the_steps() -> None:
 
 def test_the_average_is_a_copy_and_for_applying() -> None:
     network = UNet(TINY).train()
-    average = WeightAverage(network)
+    average = weight_average(network)
     filled(network, 9.0)
-    assert not average.network.training
-    assert all((w != 9).all() for w in average.network.parameters())
+    assert not average.module.training
+    assert all((w != 9).all() for w in average.module.parameters())
 
 
 def test_learning_rate() -> None:
