@@ -197,7 +197,7 @@ def _overlap_energy(energy: NDArray[Any], dy: NDArray[Any], dx: NDArray[Any]) ->
     (height, width) = energy.shape
     top, bottom = np.maximum(0, -dy), np.minimum(height, height - dy)
     left, right = np.maximum(0, -dx), np.minimum(width, width - dx)
-    integer_shift: NDArray[Any] = (
+    whole: NDArray[Any] = (
         sums[np.ix_(bottom, right)]
         - sums[np.ix_(top, right)]
         - sums[np.ix_(bottom, left)]

@@ -278,8 +278,8 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
         whole = nearest
     if similarity < SAME_SCENE:
         warnings.warn(
-            f"the two rectangles resemble each other only to {similarity:.2f} (1 is the same scene): "
-            "what only one of them shows will be lost.",
+            f"the two rectangles resemble each other only to {similarity:.2f} (1 is the "
+            "same scene): what only one of them shows will be lost.",
             UserWarning,
             stacklevel=3,
         )

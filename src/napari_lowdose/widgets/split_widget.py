@@ -262,7 +262,8 @@ def in_words(layout: SplitLayout, layer: Image) -> str:
         + (" of each other" if layout.axis == "above" else "")
         + f", {layout.gap} px between, second {MIRRORED[layout.mirrored]}.",
         f"{shift}.",
-        f"Correlation of the scenes, corrected for noise: {layout.noise_corrected_correlation:.2f}. "
+        "Correlation of the scenes, corrected for noise: "
+        f"{layout.noise_corrected_correlation:.2f}. "
         f"The second has {layout.gain:.2f} times the light.",
     ]
     return "\n".join(lines)
