@@ -243,7 +243,7 @@ def refusals(number: int, photons: float) -> None:
     for _ in range(number):
         frame, _ = random_frame(images, photons, rng, same=False)
         try:
-            likest.append(split_frame(frame)[2].likeness)
+            likest.append(split_frame(frame)[2].noise_corrected_correlation)
         except ValueError:
             refused += 1
     print(f"\nHalves with different scenes: {refused} of {number} refused. {likest or ''}")
@@ -252,14 +252,16 @@ def refusals(number: int, photons: float) -> None:
 def real() -> None:
     frames = shared("repeats/stem_abf_5x512x256.tif")
     print(
-        "\n| `stem_abf`, frame | shift (px) | ± | correlation | likeness |\n|--:|---|---|--:|--:|"
+        "\n| `stem_abf`, frame | shift (px) | ± | correlation | noise-corrected |\n"
+        "|--:|---|---|--:|--:|"
     )
     for number in range(1, len(frames)):
         found = register_pair(frames[0], frames[number])[2]
         dy, dx = found.shift
         print(
             f"| {number} | {dy:.2f}, {dx:.2f} | {found.shift_error[0]:.2f}, "
-            f"{found.shift_error[1]:.2f} | {found.correlation:.2f} | {found.likeness:.2f} |"
+            f"{found.shift_error[1]:.2f} | {found.correlation:.2f} "
+            f"| {found.noise_corrected_correlation:.2f} |"
         )
     print("\n`smfret_3view`, all frames: ", end="")
     try:

@@ -50,7 +50,7 @@ def test_shift_to_a_twentieth_of_a_pixel_at_100_photons(kind, request):
         errors.append(np.array(found.shift) - shift)
         claimed.append(found.shift_error)
         assert found.gain == pytest.approx(2 / 3, abs=0.03)
-        assert found.likeness > 0.97
+        assert found.noise_corrected_correlation > 0.97
     assert np.sqrt(np.mean(np.square(errors))) < 0.05
     assert 0.5 < np.sqrt(np.mean(np.square(np.divide(errors, claimed)))) < 2
 
@@ -77,11 +77,11 @@ def test_the_bound_is_that_of_one_gaussian_spot():
 def test_only_whole_pixels_are_cut_and_none_is_changed(nuclei):
     first, second, _ = views(nuclei, (2.3, -3.4), 100)
     one, other, found = register_pair(first, second)
-    assert found.whole == (2, -3)
+    assert found.integer_shift == (2, -3)
     np.testing.assert_allclose(found.fraction, (0.3, -0.4), atol=0.1)
     np.testing.assert_array_equal(one, first[:-2, 3:])
     np.testing.assert_array_equal(other, second[2:, :-3])
-    np.testing.assert_allclose(np.add(found.whole, found.fraction), found.shift)
+    np.testing.assert_allclose(np.add(found.integer_shift, found.fraction), found.shift)
 
 
 def test_the_other_way_round_the_shift_is_the_opposite(nuclei):
@@ -341,7 +341,7 @@ def test_an_exposure_made_of_both_is_warned_of(nuclei, made):
 
 @pytest.mark.parametrize("reach", [9, np.int64(9), 9.0, (9, 9), [9, 9.0], np.array([9, 9]), None])
 def test_the_largest_shift_of_any_type(drifted, reach):
-    assert register_pair(*drifted, max_shift=reach)[2].whole == SHIFT
+    assert register_pair(*drifted, max_shift=reach)[2].integer_shift == SHIFT
 
 
 @pytest.mark.parametrize("reach", [-1, 2.5, "9", True, (1, 2, 3), np.nan, {}])

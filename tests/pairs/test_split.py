@@ -43,8 +43,8 @@ def test_the_layout_is_found_by_itself(scene, mirrored, gap, margin):
     assert (layout.axis, layout.mirrored, layout.gap) == ("side by side", mirrored, gap)
     assert layout.views == splitter.regions((128, 128))
     np.testing.assert_allclose(layout.shift, (3.3, -4.4), atol=0.1)
-    assert layout.whole == (3, -4)
-    np.testing.assert_allclose(np.add(layout.whole, layout.fraction), layout.shift)
+    assert layout.integer_shift == (3, -4)
+    np.testing.assert_allclose(np.add(layout.integer_shift, layout.fraction), layout.shift)
     assert layout.gain == pytest.approx(2 / 3, abs=0.03)
     assert first.shape == second.shape == (125, 124)
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.85

@@ -113,7 +113,7 @@ def learning_rate(peak: float, step: int) -> float:
 
 def weight_average(network: UNet, step: int = 0) -> AveragedModel:
     """Return a power function average of the weights of a network, as it is after `step` steps."""
-    average = AveragedModel(network, multi_avg_fn=_update_average, use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=_update_average, use_buffers=True).eval()
     # AveragedModel overwrites the average at its first update: a continued one must not be
     average.n_averaged.fill_(step)
     return average

@@ -38,7 +38,7 @@ class CorrelationPeak:
         (dy, dx), and one standard error of it, pixels.
     correlation : float
         Pearson's, of the two exposures in place, noise included.
-    likeness : float
+    noise_corrected_correlation : float
         The correlation of the two scenes, noise apart: 1 if they are the same.
     certainty : float
         How many standard errors the common signal is from none.
@@ -51,7 +51,7 @@ class CorrelationPeak:
     shift: tuple[float, float]
     error: tuple[float, float]
     correlation: float
-    likeness: float
+    noise_corrected_correlation: float
     certainty: float
     gain: float
     smoothing: Array
@@ -98,7 +98,7 @@ def correlation_peak(
     weight, coherent = _weights(spectra, frequencies, shift, first.shape[-2:])
     turned = _turned(weight * spectra[0], frequencies, shift)
     count = frequencies[2]
-    likeness, gain = _likeness(spectra, frequencies, shift)
+    noise_corrected_correlation, gain = _noise_corrected_correlation(spectra, frequencies, shift)
     # Where the phases are right the imaginary part is noise, which a window shares out.
     noise = np.sqrt((2 * _shared(first.shape[-2:]) * count * turned.imag**2).sum())
     whole = (_turned(spectra[0], frequencies, shift).real * count).sum()
@@ -107,7 +107,7 @@ def correlation_peak(
         shift=(float(shift[0]), float(shift[1])),
         error=_error(weight * spectra[0], frequencies, shift),
         correlation=float(whole / (totals or 1.0)),
-        likeness=likeness,
+        noise_corrected_correlation=noise_corrected_correlation,
         certainty=float((turned.real * count).sum() / (noise or 1.0)),
         gain=gain,
         smoothing=coherent,
@@ -278,7 +278,7 @@ def _error(
     return float(dy), float(dx)
 
 
-def _likeness(
+def _noise_corrected_correlation(
     spectra: Spectra, frequencies: tuple[Array, Array, Array], shift: Array
 ) -> tuple[float, float]:
     """Return the correlation of the scenes, noise apart, and the gain of the second view.

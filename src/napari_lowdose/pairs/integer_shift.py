@@ -26,7 +26,7 @@ EVEN = 16  # part of the shorter side within which contrast is made even
 LEAST_OVERLAP = 1 / 3  # of each side: beyond, too little is left to train on
 
 
-def whole_shift(
+def integer_shift(
     first: Views, second: Views, max_shift: tuple[int, int] | None = None
 ) -> tuple[int, int]:
     """Return the shift in whole pixels at which two views agree best.
@@ -53,7 +53,7 @@ def whole_shift(
     --------
     >>> import numpy as np
     >>> scene = np.random.default_rng(0).normal(size=(1, 80, 80)).astype(np.float32)
-    >>> whole_shift(scene[:, 9:73, 9:73], scene[:, 4:68, 12:76])
+    >>> integer_shift(scene[:, 9:73, 9:73], scene[:, 4:68, 12:76])
     (5, -3)
     """
     score = overlap_correlation(first, second, max_shift)
@@ -70,7 +70,7 @@ def overlap_correlation(
     Parameters
     ----------
     first, second, max_shift
-        As in `whole_shift`.
+        As in `integer_shift`.
 
     Returns
     -------

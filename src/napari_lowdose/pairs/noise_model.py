@@ -1,4 +1,4 @@
-"""The noise of a low-dose image, Eq. (1) of the pair paper, put on a noise-free one.
+"""Simulate low-dose exposures with the noise model of the pair paper, Eq. (1).
 
 References
 ----------
@@ -29,7 +29,7 @@ def simulate_pair(
     offset: float | tuple[float, float] = 0.0,
     seed: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    r"""Draw two low-dose exposures of one scene, their noise independent.
+    r"""Simulate two low-dose exposures of one scene with independent noise, Eq. (1).
 
     .. math:: \hat I = P\left\{ p \frac{S}{\langle S \rangle} \right\} + \mathcal{N}
 

@@ -27,8 +27,8 @@ PIXELS = 2**24  # of them together
 class Registration:
     """How far the scene is displaced between two exposures, and how sure that is.
 
-    ``shift = whole + fraction``: what lies at (y, x) in the first lies at (y + dy, x + dx) in
-    the second.
+    ``shift = integer_shift + fraction``: what lies at (y, x) in the first lies at
+    (y + dy, x + dx) in the second.
 
     Attributes
     ----------
@@ -36,13 +36,13 @@ class Registration:
         (dy, dx), pixels.
     shift_error : (float, float)
         One standard error of it, and by how much parts of the image differ in it.
-    whole : (int, int)
+    integer_shift : (int, int)
         What `cut` takes away, by cutting at whole pixels.
     fraction : (float, float)
         What remains, at most half a pixel: for ``Noise2Noise(shift=registration.fraction)``.
     correlation : float
         Pearson's correlation of the two exposures in place, noise included.
-    likeness : float
+    noise_corrected_correlation : float
         The same without the noise: 1 if both show the same scene.
     gain, offset : float
         The second exposure is about ``gain * first + offset``, in place.
@@ -52,10 +52,10 @@ class Registration:
 
     shift: Shift
     shift_error: Shift
-    whole: tuple[int, int]
+    integer_shift: tuple[int, int]
     fraction: Shift
     correlation: float
-    likeness: float
+    noise_corrected_correlation: float
     gain: float
     offset: float
     shape: tuple[int, int]
@@ -84,7 +84,7 @@ class Registration:
                     f"frames of {movie.shape[-2]} x {movie.shape[-1]} pixels cannot be cut as "
                     f"those of {self.shape[0]} x {self.shape[1]} were."
                 )
-        one, other = common_field(self.shape, self.whole)
+        one, other = common_field(self.shape, self.integer_shift)
         return sliceable(first)[(..., *one)], sliceable(second)[(..., *other)]
 
 
@@ -137,7 +137,7 @@ def register_pair(
     >>> from napari_lowdose import register_pair, samples
     >>> first, second, truth = samples.nuclei_pair()
     >>> one, other, registration = register_pair(first[:-2, 3:], second[2:, :-3])
-    >>> registration.whole
+    >>> registration.integer_shift
     (-2, 3)
     >>> one.shape == (first.shape[0] - 4, first.shape[1] - 6)
     True
@@ -227,10 +227,10 @@ def registered(
     return Registration(
         shift=found.shift,
         shift_error=found.error,
-        whole=(int(whole[0]), int(whole[1])),
+        integer_shift=(int(whole[0]), int(whole[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
         correlation=estimate.peak.correlation,
-        likeness=estimate.peak.likeness,
+        noise_corrected_correlation=estimate.peak.noise_corrected_correlation,
         gain=estimate.gain,
         offset=estimate.offset,
         shape=(first.shape[-2], first.shape[-1]),

@@ -31,7 +31,7 @@ class StackRegistration:
         (dy, dx) of the scene in each frame relative to the first frame, pixels.
     errors : (N, 2) array
         One standard error of them, relative to the first frame.
-    wholes : (N, 2) integer array
+    integer_shifts : (N, 2) integer array
         What `cut` cuts away.
     shape : (int, int)
         (Y, X) of the frames before they are cut.
@@ -39,7 +39,7 @@ class StackRegistration:
 
     positions: Positions
     errors: Positions
-    wholes: NDArray[np.int64]
+    integer_shifts: NDArray[np.int64]
     shape: tuple[int, int]
 
     def cut(self, frames: Any) -> Any:
@@ -60,16 +60,16 @@ class StackRegistration:
             If it is no stack of as many frames of that size.
         """
         frames = as_image(frames, "the stack")
-        if tuple(frames.shape) != (len(self.wholes), *self.shape):
+        if tuple(frames.shape) != (len(self.integer_shifts), *self.shape):
             raise ValueError(
                 f"a stack of shape {tuple(frames.shape)} cannot be cut as one of "
-                f"{(len(self.wholes), *self.shape)} was."
+                f"{(len(self.integer_shifts), *self.shape)} was."
             )
-        low, high = self.wholes.min(0), self.wholes.max(0)
+        low, high = self.integer_shifts.min(0), self.integer_shifts.max(0)
         (height, width), frames = self.shape - (high - low), sliceable(frames)
         cut = [
             frame[y : y + height, x : x + width]
-            for frame, (y, x) in zip(frames, (self.wholes - low).tolist(), strict=True)
+            for frame, (y, x) in zip(frames, (self.integer_shifts - low).tolist(), strict=True)
         ]
         if isinstance(frames, np.ndarray):
             return np.stack(cut)
@@ -91,7 +91,7 @@ class StackRegistration:
 
     def fraction(self, i: int, j: int) -> tuple[float, float]:
         """Return the shift of frame j relative to frame i that is left after `cut`, pixels."""
-        left = self.positions - self.wholes
+        left = self.positions - self.integer_shifts
         dy, dx = left[j] - left[i]
         return float(dy), float(dx)
 
@@ -148,7 +148,7 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
     >>> first, second, truth = samples.nuclei_pair()
     >>> drifting = np.stack([first[4:200, 0:196], second[3:199, 2:198], first[2:198, 4:200]])
     >>> cut, registration = register_stack(drifting)
-    >>> registration.wholes.tolist(), cut.shape
+    >>> registration.integer_shifts.tolist(), cut.shape
     ([[0, 0], [1, -2], [2, -4]], (3, 194, 192))
     >>> registration.pairs(), registration.pairs(reach=None)
     ([(0, 1), (1, 2)], [(0, 1), (0, 2), (1, 2)])
@@ -167,9 +167,9 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
             f"{SMALLEST} x {SMALLEST} are needed."
         )
     positions, errors = _positions(frames)
-    wholes = np.rint(positions).astype(np.int64)
-    registration = StackRegistration(positions, errors, wholes, shape)
-    if (np.array(shape) - np.ptp(wholes, axis=0)).min() < SMALLEST:
+    integer_shifts = np.rint(positions).astype(np.int64)
+    registration = StackRegistration(positions, errors, integer_shifts, shape)
+    if (np.array(shape) - np.ptp(integer_shifts, axis=0)).min() < SMALLEST:
         raise ValueError(
             "the frames drift so far that no field is common to all of them: give fewer frames."
         )

@@ -22,7 +22,7 @@ SMALLEST = 24  # px: a smaller field says nothing about shifts
 LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
 CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
 SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
-ALIKE = 0.9  # likeness below which it is asked whether the second is mirrored, or inverted
+ALIKE = 0.9  # noise-corrected correlation; below it, test for a mirrored or inverted second view
 AGREED = 4.0  # standard errors up to which two halves agree
 DOUBTFUL = 0.3  # px: where the parts of an image differ by more, its halves are asked
 DOUBT_ERRORS = 4.0  # standard errors, likewise
@@ -139,7 +139,11 @@ def scene_shift(
     displaced = found is not None and max(map(abs, found.shift)) > STILL
     if displaced and contrast_reversed(*whole):
         raise NotRegisteredError("reversed", REVERSED)
-    if found is None or found.repeat.differs or found.estimate.peak.likeness < ALIKE:
+    if (
+        found is None
+        or found.repeat.differs
+        or found.estimate.peak.noise_corrected_correlation < ALIKE
+    ):
         _refuse_if_turned(*whole)
     if found is None:
         # A scene of stripes has no shift along them, and agrees with itself inverted
@@ -315,13 +319,13 @@ def _estimate(
 def _coarse(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
 ) -> tuple[int, int]:
-    from napari_lowdose.pairs.integer_shift import binned, whole_shift
+    from napari_lowdose.pairs.integer_shift import binned, integer_shift
 
     by = -(-max(first.shape[-2:]) // LARGEST)
     if by == 1:
-        return whole_shift(first, second, max_shift)
+        return integer_shift(first, second, max_shift)
     reach = None if max_shift is None else (-(-max_shift[0] // by), -(-max_shift[1] // by))
-    dy, dx = whole_shift(binned(first, by), binned(second, by), reach)
+    dy, dx = integer_shift(binned(first, by), binned(second, by), reach)
     return by * dy, by * dx
 
 
@@ -334,7 +338,7 @@ def common_field(
     ----------
     shape : (int, int)
         (Y, X) of both.
-    whole : (int, int)
+    integer_shift : (int, int)
         (dy, dx), the shift of the scene in the second in whole pixels.
 
     Returns

@@ -29,10 +29,10 @@ AXES: tuple[Axis, Axis] = ("side by side", "above")
 SMALLEST = 48  # px, side of a view
 MOST_GAPS = 2  # dark strips that are tried as the gap, the widest first
 MOST_UNEQUAL = 3  # times as wide as the other, at most, a view may be
-SAME_SCENE = 0.9  # likeness from which on two views show the same scene
+SAME_SCENE = 0.9  # least noise-corrected correlation of two views of the same scene
 COMPARED = 256  # px a side, at which layouts are compared
 COMPARED_FRAMES = 8
-PERHAPS = 0.6  # likeness from which on two rectangles that were drawn are believed
+PERHAPS = 0.6  # the same, for two rectangles that the user drew
 FURTHEST = 1 / 3  # of a side: views displaced by more are no views of one scene
 A_GAP_COUNTS = 1.1  # times: two parts with a gap between are preferred by this much
 NEARBY = 4  # px in which the shift is looked for where both views are cut in place
@@ -234,13 +234,14 @@ def _best(frames: Frames, guesses: list[_Guess]) -> _Guess:
 
 
 def _agreement(frames: Frames, guess: _Guess) -> float:
+    from napari_lowdose.pairs.fixed_pattern import without_lines
     from napari_lowdose.pairs.integer_shift import binned, overlap_correlation
 
     first, second = guess.cut(frames)
     by = -(-max(first.shape[-2:]) // COMPARED)
     dy, dx = _furthest(guess)
     reach = (-(-dy // by), -(-dx // by))
-    first, second = (_uneven(binned(view, by)) for view in (first, second))
+    first, second = (without_lines(binned(view, by)) for view in (first, second))
     return float(overlap_correlation(first, second, reach).max()) * (
         A_GAP_COUNTS if guess.gap else 1.0
     )
@@ -251,38 +252,34 @@ def _furthest(guess: _Guess) -> tuple[int, int]:
     return int((y1 - y0) * FURTHEST), int((x1 - x0) * FURTHEST)
 
 
-def _uneven(views: Frames) -> Frames:
-    """Take off what is the same all along a row or a column: edges of a gap, uneven light."""
-    rows, columns = views.mean(-1, keepdims=True), views.mean(-2, keepdims=True)
-    return np.asarray(views - rows - columns + views.mean((-2, -1), keepdims=True))
-
-
 def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
     """Register the two views of a guess, and cut as much as both show."""
     from napari_lowdose.pairs.correlation_peak import correlation_peak
     from napari_lowdose.pairs.distortion import distortion
+    from napari_lowdose.pairs.fixed_pattern import without_lines
 
     coarse = _registered(guess, *guess.cut(frames), _furthest(guess))
     shape = (frames.shape[-2], frames.shape[-1])
-    whole = np.array(coarse.whole)
+    whole = np.array(coarse.integer_shift)
     for _ in range(3):
         exact = replace(guess, views=_common(guess, (int(whole[0]), int(whole[1]))))
         first, second = exact.cut(frames)
         if min(first.shape[-2:]) < SMALLEST // 2:
             raise ValueError(_different(guess, None))
-        likeness = correlation_peak(_uneven(first), _uneven(second), coarse.fraction).likeness
-        if likeness < (PERHAPS if guess.drawn else SAME_SCENE):
-            raise ValueError(_different(guess, likeness))
+        peak = correlation_peak(without_lines(first), without_lines(second), coarse.fraction)
+        similarity = peak.noise_corrected_correlation
+        if similarity < (PERHAPS if guess.drawn else SAME_SCENE):
+            raise ValueError(_different(guess, similarity))
         found = _registered(guess, first, second, (NEARBY, NEARBY))
         shift = whole + np.array(found.shift)
         nearest = np.rint(shift).astype(int)
         if (nearest == whole).all():
             break
         whole = nearest
-    if likeness < SAME_SCENE:
+    if similarity < SAME_SCENE:
         warnings.warn(
-            f"the two rectangles resemble each other only to {likeness:.2f} (1 is the same scene): "
-            "what only one of them shows will be lost.",
+            f"the two rectangles resemble each other only to {similarity:.2f} (1 is the "
+            "same scene): what only one of them shows will be lost.",
             UserWarning,
             stacklevel=3,
         )
@@ -293,12 +290,12 @@ def _measured(frames: Frames, guess: _Guess) -> SplitLayout:
         mirrored=guess.mirrored,
         shift=(float(shift[0]), float(shift[1])),
         shift_error=found.shift_error,
-        whole=(int(whole[0]), int(whole[1])),
+        integer_shift=(int(whole[0]), int(whole[1])),
         fraction=(float(shift[0] - whole[0]), float(shift[1] - whole[1])),
         gain=found.gain,
         offset=found.offset,
         correlation=found.correlation,
-        likeness=likeness,
+        noise_corrected_correlation=similarity,
         distortion=distortion(first, second),
         shape=shape,
     )
@@ -316,7 +313,7 @@ def _registered(
 
 
 def _common(guess: _Guess, whole: tuple[int, int]) -> tuple[Region, Region]:
-    """Return the field that both views show, in the frame's pixels, for a shift of `whole`."""
+    """Return the field that both views show, in the frame's pixels, cut at `whole` pixels."""
     first, second = guess.same_size()
     sides = []
     for axis, reverse in ((0, "y"), (1, "x")):
@@ -335,14 +332,14 @@ def _common(guess: _Guess, whole: tuple[int, int]) -> tuple[Region, Region]:
     return (y0, y1, x0, x1), (v0, v1, u0, u1)
 
 
-def _different(guess: _Guess, likeness: float | None) -> str:
+def _different(guess: _Guess, similarity: float | None) -> str:
     """Return in a sentence that the views do not show the same scene, and what to do."""
     (y0, y1, x0, x1), (v0, v1, u0, u1) = guess.views
     where = f"the parts [{y0}:{y1}, {x0}:{x1}] and [{v0}:{v1}, {u0}:{u1}] (rows, columns)"
     how = (
         "have nothing in common above the noise"
-        if likeness is None
-        else f"resemble each other only to {max(likeness, 0):.2f} (1 is the same scene)"
+        if similarity is None
+        else f"resemble each other only to {max(similarity, 0):.2f} (1 is the same scene)"
     )
     return (
         f"no two views of one scene were found: {where} {how}; is this a frame of a beamsplitter, "

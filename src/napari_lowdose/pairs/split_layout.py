@@ -32,14 +32,14 @@ class SplitLayout:
         (dy, dx) by which the scene is displaced in the second view (turned back if it is
         mirrored) relative to the first, counted from the corners of `views`, and one standard
         error, pixels.
-    whole : (int, int)
+    integer_shift : (int, int)
         What of the shift is cut away.
     fraction : (float, float)
         What remains between the two regions, at most half a pixel: for
         ``Noise2Noise(shift=layout.fraction)``.
     gain, offset : float
         The second region is about ``gain * first + offset``.
-    correlation, likeness : float
+    correlation, noise_corrected_correlation : float
         Pearson's correlation of the two regions, and that of the scenes without the noise.
     distortion : Distortion or None
         Rotation and magnification between the views; None where the light does not tell.
@@ -53,12 +53,12 @@ class SplitLayout:
     mirrored: Literal["x", "y"] | None
     shift: tuple[float, float]
     shift_error: tuple[float, float]
-    whole: tuple[int, int]
+    integer_shift: tuple[int, int]
     fraction: tuple[float, float]
     gain: float
     offset: float
     correlation: float
-    likeness: float
+    noise_corrected_correlation: float
     distortion: Distortion | None
     shape: tuple[int, int]
 

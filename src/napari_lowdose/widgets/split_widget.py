@@ -305,7 +305,7 @@ def in_words(layout: SplitLayout, layer: Image) -> str:
         + (" of each other" if layout.axis == "above" else "")
         + f", {layout.gap} px between, second {MIRRORED[layout.mirrored]}.",
         f"{shift}.",
-        f"Noise-corrected correlation: {layout.likeness:.2f}. "
+        f"Noise-corrected correlation: {layout.noise_corrected_correlation:.2f}. "
         f"The second view is {layout.gain:.2f} times as bright.",
     ]
     return "\n".join(lines)
