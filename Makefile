@@ -31,6 +31,7 @@ lint: .venv/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Each worker has one thread: two workers with two threads each wait for one another
 tests: .venv/installed-test

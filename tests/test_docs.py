@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)+")
 BLOCK = re.compile(
-    r"^(?:<!-- setup\n(?P<setup>.*?)^-->|<!-- (?P<not_run>not run: .+) -->"
+    r"^(?:<!-- setup\n(?P<setup>.*?)^-->"
+    r"|<!-- (?P<not_run>not run: .+) -->"
     r"|```python\n(?P<code>.*?)^```)$",
     re.DOTALL | re.MULTILINE,
 )
@@ -50,7 +51,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     skip = False
     for block in BLOCK.finditer(text):
         if block["not_run"]:
-            skip = True  # the next block
+            skip = True  # applies to the next block
             continue
         line = text.count("\n", 0, block.start()) + 1
         source = "\n" * line + (block["setup"] or block["code"])  # tracebacks show the page's lines

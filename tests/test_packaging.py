@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +104,19 @@ def test_npe2_finds_the_manifest(
 def test_the_manifest_is_at_the_root_and_valid() -> None:
     manifest = npe2.PluginManifest.from_file(ROOT / "napari.yaml")
     manifest.validate_imports()
+
+
+def test_a_plain_install_into_napari_lacks_nothing() -> None:
+    # napari's plugin installer installs no extras: what our extra adds must come with napari
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = names(project["optional-dependencies"]["napari"])
+    assert extra - {"napari"} <= names(requires("napari") or [])
+    assert not extra & names(project["dependencies"])
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {
+        re.split(r"[^\w.-]", line, maxsplit=1)[0].lower()
+        for line in requirements
+        if "extra ==" not in line
+    }
