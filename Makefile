@@ -38,7 +38,7 @@ tests: .venv/installed-test
 	@sh scripts/apt_missing.sh $(QT_LIBRARIES) $(VIRTUAL_SCREEN)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	    $$(command -v xvfb-run >/dev/null && echo xvfb-run --auto-servernum) \
-	    $(BIN)/python -m pytest --numprocesses=auto
+	    $(BIN)/python -m pytest --numprocesses=auto --dist worksteal
 
 figures: .venv/installed-test
 	$(BIN)/python docs/make_figures.py

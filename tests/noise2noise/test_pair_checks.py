@@ -39,15 +39,16 @@ def pair(name: str = "lattice", photons: float = 10, **more: float) -> tuple[Ima
     return simulate_pair(SCENES[name], photons=photons, **more)
 
 
-def test_no_false_alarm_in_a_hundred_good_pairs() -> None:
+@pytest.mark.parametrize("n_seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_good_pairs_raise_no_false_alarm(n_seeds: int) -> None:
     alarms = [
         kinds(check_pair(*pair(name, photons, read_noise=0.5, ratio=0.55, seed=seed)))
         for name in SCENES
         for photons in (0.5, 3, 20, 150, 1000)
-        for seed in range(5)
+        for seed in range(n_seeds)
     ]
-    assert len(alarms) == 100
-    assert sum(map(bool, alarms)) <= 3
+    assert len(alarms) == 20 * n_seeds
+    assert sum(map(bool, alarms)) <= 0.03 * len(alarms)
 
 
 @pytest.mark.parametrize("second", [lambda x: x, lambda x: 3 * x - 7, lambda x: x / 1e4 + 1])
@@ -200,15 +201,15 @@ def test_very_different_gain_and_noise_are_noted_only() -> None:
 
 
 def test_of_a_movie_frames_all_over_it_are_read() -> None:
-    first, second = simulate_pair(np.stack([SCENES["blobs"]] * 27), photons=10)
+    first, second = simulate_pair(np.stack([SCENES["blobs"][:96, :96]] * 27), photons=10)
     read = []
 
     def block(block_info: dict) -> Image:
         read.append(block_info[None]["chunk-location"][0])
         return first[read[-1]][None]
 
-    lazy = da.map_blocks(block, chunks=((1,) * 27, 192, 192), dtype=first.dtype, meta=first[:0])
-    assert not kinds(check_pair(lazy, da.from_array(second, chunks=(1, 192, 192))))
+    lazy = da.map_blocks(block, chunks=((1,) * 27, 96, 96), dtype=first.dtype, meta=first[:0])
+    assert not kinds(check_pair(lazy, da.from_array(second, chunks=(1, 96, 96))))
     assert len(set(read)) == 9
     assert {0, 13, 26} <= set(read)
     second[20] = 3

@@ -170,9 +170,9 @@ def test_the_fraction_never_falls_and_ends_at_one(patch_size: str | int) -> None
 def test_a_sign_of_life_comes_often(patch_size: int, n_stacks: int, exact: bool) -> None:
     """No step may do much more than its share: that is what makes Stop quick."""
     engine = Reucid(patch_size=patch_size, n_stacks=n_stacks, exact=exact, keep=[[0]] * n_stacks)
-    image = noisy((400, 400))
+    image = noisy((280, 280))
     runs = []
-    for _ in range(4):  # the first loads libraries; whatever else the machine does spares one
+    for _ in range(3):  # the first loads libraries; whatever else the machine does spares one
         times = [time.process_time()]
         times += [time.process_time() for _ in denoise_steps(image, engine)]
         runs.append(np.diff(times))

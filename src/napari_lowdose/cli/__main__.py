@@ -1,5 +1,5 @@
 """``python -m napari_lowdose.cli``."""
 
-from napari_lowdose.cli.app import main
+from napari_lowdose.cli import main
 
 main()

@@ -211,8 +211,9 @@ def _check_record(record: dict[str, Any]) -> None:
 def _configs(about: dict[str, Any]) -> dict[str, Any]:
     """Return architecture and optimiser; raises if they cannot be built and trained."""
     of_optimiser = {each.name for each in fields_of(OptimiserConfig)}
-    network = UNetConfig(**{key: about[key] for key in about if key not in of_optimiser})
-    optimiser = OptimiserConfig(**{key: about[key] for key in about if key in of_optimiser})
+    values = about.items()  # a damaged file may have something else than a dictionary here
+    network = UNetConfig(**{key: value for key, value in values if key not in of_optimiser})
+    optimiser = OptimiserConfig(**{key: value for key, value in values if key in of_optimiser})
     wholes = {
         "width": (1, _WIDEST),
         "levels": (0, _DEEPEST),

@@ -68,6 +68,11 @@ class SplitLayout:
         first, second = self.views
         return second[2] - first[3] if self.axis == "side by side" else second[0] - first[1]
 
+    @property
+    def likeness(self) -> float:
+        """Former name of `noise_corrected_correlation`, for scripts written for 0.1.0."""
+        return self.noise_corrected_correlation
+
     def split(self, movie: Any) -> tuple[Any, Any]:
         """Cut the two views out of every frame, without touching a pixel.
 

@@ -373,7 +373,7 @@ def add_registered(
     -------
     (Image, Image)
     """
-    whole, left = step.registration.whole, step.registration.fraction
+    whole, left = step.registration.integer_shift, step.registration.fraction
     corner = (float(max(0, -whole[0])), float(max(0, -whole[1])))
     behind = (corner[0] - left[0], corner[1] - left[1])
     made = []
