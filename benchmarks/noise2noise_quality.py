@@ -42,7 +42,7 @@ def ours(pair: NoisyPair, seconds: float, **parameters) -> None:
     told = "-" if gain is None else f"{gain[0]:.1f} to {gain[1]:.1f}"
     print(
         f"| {pair.name} | ours | {took:.1f} ({n_steps} steps, preview {preview or 0:.1f}) "
-        f"| {pair.psnr(image):.2f} | {pair.psnr(one):.2f} | {true:.1f} (told {told}) |",
+        f"| {pair.psnr(image):.2f} | {pair.psnr(one):.2f} | {true:.1f} (estimated {told}) |",
         flush=True,
     )
 
@@ -97,7 +97,7 @@ def main() -> None:
     ws2, eb3, eb3_low = stem_pair("ws2_defects"), eb3_pair(), eb3_pair(low_pass=0.3)
     for pair in (ws2, eb3):
         mean = (pair.first + pair.second) / 2
-        print(f"| {pair.name} | nothing, pair's mean | 0 | {pair.psnr(mean):.2f} "
+        print(f"| {pair.name} | none (mean of the pair) | 0 | {pair.psnr(mean):.2f} "
               f"| {pair.psnr(pair.first):.2f} | |")  # fmt: skip
         for seconds in given.seconds if pair is ws2 else [30, 60]:
             ours(pair, seconds)
