@@ -31,6 +31,8 @@ BLOCK = re.compile(
     r"|```python\n(?P<code>.*?)^```)$",
     re.DOTALL | re.MULTILINE,
 )
+TEST_NAME = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+FILE_NAME = re.compile(r"`([\w/]+\.py)`")
 PAGES_WITH_PYTHON = [page for page in PAGES if "\n```python\n" in page.read_text(encoding="utf-8")]
 
 
@@ -38,6 +40,16 @@ PAGES_WITH_PYTHON = [page for page in PAGES if "\n```python\n" in page.read_text
 def test_no_placeholder_is_left(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if PLACEHOLDER.fullmatch(line.strip())] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_tests_named_in_the_text_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("[a-z]*/**/*.py")}
+    named = set(FILE_NAME.findall(text))
+    assert {name for name in named if not any(f"/{f}".endswith(f"/{name}") for f in files)} == set()
+    tests = TEST_NAME.findall(text)
+    assert [(f, t) for f, t in tests if f"def {t}(" not in (ROOT / f).read_text("utf-8")] == []
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
