@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_lowdose.noise2noise import gain_matching, scene_spectrum
+from napari_lowdose.noise2noise import gain_matching
+from napari_lowdose.noise2noise.evaluation import scene_spectrum
 from napari_lowdose.noise2noise.training_data import held_out_side, training_pairs
 
 SHAPE = (96, 128)

@@ -84,7 +84,7 @@ def test_the_residual_of_a_partial_result_is_partial(docked, qtbot):
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_lazy_result_has_its_own_contrast(make_napari_viewer, lazy):
     class Smooth(FakeEngine):
-        def _frame_steps(self, frame):
+        def frame_steps(self, frame):
             calm = (frame * np.float32(0.01) + 100).astype(np.float32)
             yield Step(fraction=1, message="", image=calm)
 

@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_lowdose.engine import Engine
+from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
@@ -208,7 +208,7 @@ class Noise2Noise(Engine):
             model = step.model
             yield step
         assert model is not None  # the last step has one
-        return (yield from model.prepare(given))
+        return run_to_end(model.prepare(given))
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
         """Load a network that was trained with this engine."""

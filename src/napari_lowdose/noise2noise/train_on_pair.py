@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.engine import Engine, Step
+from napari_lowdose.engine import Engine, Step, run_to_end
 
 if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
@@ -58,7 +58,7 @@ class TrainOnPair(Engine):
                 if model is not None and self.enough.is_set():
                     break
         assert model is not None  # the last step of training has one
-        return (yield from model.prepare(given))
+        return run_to_end(model.prepare(given))
 
     def about(self) -> dict[str, Any]:
         """Return name, parameters and versions of the engine."""
