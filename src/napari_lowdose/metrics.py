@@ -62,7 +62,7 @@ def psnr(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     from skimage.metrics import peak_signal_noise_ratio
 
     reference, image = _same_shape(truth=truth, test=test)
-    with np.errstate(divide="ignore"):  # identical images: infinite
+    with np.errstate(divide="ignore"):  # infinite for identical images
         return float(
             peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
                 reference, image, data_range=_positive_range(data_range)
@@ -299,6 +299,7 @@ class FourierRingCorrelation:
         the images have no detail in common.  NaN if no ring is below it: the images agree up to
         the Nyquist frequency, and the resolution is finer than two pixels.
     threshold : float
+        Threshold of the crossing.
     """
 
     frequencies: NDArray[np.float64]
@@ -335,7 +336,7 @@ def frc(
         Hann window, or Tukey window with 25 % taper, which uses more of the image but suppresses
         its borders less.
     threshold : float
-        By default the fixed threshold 1/7.
+        Correlation at the resolution limit.  By default the fixed threshold 1/7.
 
     Returns
     -------

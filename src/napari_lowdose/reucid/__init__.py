@@ -1,4 +1,4 @@
-"""REUCID: patches as wide as the PSF, an SVD per patch stack, a CNN that only classifies.
+"""REUCID: an SVD of image patches, and a CNN that classifies the eigenpatches.
 
 References
 ----------

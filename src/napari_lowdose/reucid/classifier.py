@@ -1,8 +1,8 @@
-"""Eigenpatch classification: a tiny CNN says which eigenpatches are worth keeping.
+"""Eigenpatch classification: a small CNN rates the utility of each eigenpatch.
 
-It sees eigenpatches and singular values, never the image, and answers with one number
-each.  The network is Fig. 3 of the paper; so few weights need no deep-learning library
-to run.  ``training/`` at the root of the repository makes the weights.
+Its input is an eigenpatch and its singular value, never the image, and its output is one number.
+The network is that of Fig. 3 of the paper.  It is small enough to run in NumPy, without a
+deep-learning library.  The weights are trained by ``training/`` in the repository.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import scipy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-INPUT_SIZE = 25  # pixels: what eigenpatches are interpolated to
-# The utility above which an eigenpatch is kept.  Keeping pays from one half on, in squared error;
-# but noise that is left can be seen, and structure that is lost cannot.
+INPUT_SIZE = 25  # size of the interpolated eigenpatches, pixels
+# Eigenpatches above this utility are kept.  The threshold of the minimum squared error is 0.5.  A
+# lower one is safer, because remaining noise is visible, but lost structure is not.
 USEFUL = 0.3
 
 Weights = dict[str, "NDArray[np.float32]"]
@@ -32,7 +32,7 @@ def prepare(eigenpatches: NDArray[np.floating]) -> NDArray[np.float32]:
     Parameters
     ----------
     eigenpatches : (k, p, p) array
-        Of unit norm.
+        Eigenpatches of unit norm.
 
     Returns
     -------
@@ -47,10 +47,10 @@ def prepare(eigenpatches: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def normalise(singular_values: NDArray[np.floating], noise_floor: float) -> NDArray[np.float32]:
-    """Return singular values relative to the noise floor of their decomposition.
+    """Return the natural logarithm of singular values relative to the noise floor.
 
-    As natural logarithm: 0 is as strong as white noise.  (The paper normalises to the
-    largest, which says nothing of the noise: measured in ``docs/training.md``.)
+    The result is 0 for the strength of white noise.  The paper normalises to the largest singular
+    value, which has no information on the noise; see the comparison in ``docs/training.md``.
     """
     tiny = np.finfo(np.float32).tiny
     ratio = np.maximum(singular_values, tiny) / max(noise_floor, tiny)
@@ -63,19 +63,19 @@ def utility(
     noise_floor: float,
     weights: Weights,
 ) -> NDArray[np.float32]:
-    """Rate each eigenpatch: 1 is worth keeping, 0 is noise.
+    """Rate the utility of each eigenpatch, from 0 (noise) to 1 (structure).
 
-    An SVD leaves the sign of each eigenpatch free: both signs are asked and the answers
-    averaged, so that the sign cannot matter.
+    The sign of an eigenpatch is arbitrary in an SVD.  The outputs for both signs are averaged, so
+    that the utility does not depend on it.
 
     Parameters
     ----------
     eigenpatches : (k, p, p) array
     singular_values : (k,) array
     noise_floor : float
-        The singular value of pure noise.
+        Singular value of pure noise.
     weights : dict of arrays
-        As from `load_weights`.
+        Weights from `load_weights`.
 
     Returns
     -------
@@ -88,14 +88,14 @@ def utility(
 
 
 def choose(utilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Keep the eigenpatches that are called useful: at least one is always kept."""
+    """Return a mask of the useful eigenpatches; at least one is kept."""
     kept: NDArray[np.bool_] = utilities > USEFUL
     kept[utilities.argmax()] = True
     return kept
 
 
 def warn_of_choice(utilities: NDArray[np.float32]) -> None:
-    """Warn where the choice among the eigenpatches may mislead: none, or all, are useful."""
+    """Warn if none or all of the eigenpatches are useful, which may be misleading."""
     useful = utilities > USEFUL
     if not useful.any():
         warnings.warn(
@@ -116,7 +116,7 @@ def warn_of_choice(utilities: NDArray[np.float32]) -> None:
 def forward(
     patches: NDArray[np.float32], values: NDArray[np.float32], weights: Weights
 ) -> NDArray[np.float32]:
-    """Run the CNN of Fig. 3 up to, but without, the sigmoid.
+    """Run the CNN of Fig. 3 without the final sigmoid.
 
     Parameters
     ----------
@@ -124,14 +124,14 @@ def forward(
     values : (k,) float32 array
         Normalised singular values.
     weights : dict of arrays
-        PyTorch's names and layouts: ``conv1.weight`` (14, 1, 5, 5), ...
+        Names and layouts are those of PyTorch: ``conv1.weight`` (14, 1, 5, 5), ...
 
     Returns
     -------
     (k,) float32 array
     """
     x = patches[..., None]  # (k, 25, 25, 1)
-    # Pooling before ELU gives the same, as ELU never falls, for a quarter of the work.
+    # Pooling before ELU gives the same result, because ELU is monotonic, at a quarter of the cost.
     x = _elu(_max_pool(_convolve(x, weights["conv1.weight"], weights["conv1.bias"])))  # 11, 11, 14
     x = _elu(_max_pool(_convolve(x, weights["conv2.weight"], weights["conv2.bias"])))  # 5, 5, 15
     x = np.concatenate([x.mean(axis=(1, 2)), values[:, None]], axis=1)  # (k, 16)
@@ -142,7 +142,7 @@ def forward(
 
 @cache
 def load_weights(scan_noise: str) -> Weights:
-    """Load the shipped weights for ``"remove"`` or ``"keep"`` scan noise."""
+    """Load the included weights for ``"remove"`` or ``"keep"`` scan noise."""
     from safetensors.numpy import load
 
     everything = load(files(__package__).joinpath("classifier.safetensors").read_bytes())

@@ -1,9 +1,9 @@
 """Eigenpatches: the randomised SVD of a patch stack.
 
-The right singular vectors of the (N, p*p) patch matrix X are all that REUCID needs of
-the SVD, and a randomised SVD reaches them through products with X'X alone.  So it does
-not matter how X'X is applied: from the patches of one stack as they are, or, for the
-stack of all patches of an image, from the patch Gram matrix, which takes no patch at all.
+REUCID needs only the right singular vectors of the (N, p*p) patch matrix X.  A randomised SVD
+computes them from products with X'X alone.  X'X is applied with the extracted patches of a stack
+or, if the stack has all patches of the image, with the patch Gram matrix, which is computed
+without extracting patches.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     Apply = Callable[[NDArray[np.float64]], Generator[float, None, NDArray[np.float64]]]
 
-# Halko, Martinsson & Tropp (2011): a few more random vectors than components, and a few
-# power iterations, as the singular values of noise decay slowly.
+# Halko, Martinsson & Tropp (2011): use more random vectors than components, and power iterations,
+# because the singular values of noise decay slowly.
 OVERSAMPLING = 10
 POWER_ITERATIONS = 8
-POWER_ITERATIONS_SAMPLED = 4  # a sample differs from the whole by more than the rest brings
+POWER_ITERATIONS_SAMPLED = 4  # more iterations improve less than the sampling error
 
-SAMPLE = 16384  # patches of a stack that an inexact SVD looks at, at most
-SAMPLE_NUMBERS = 2**24  # and no more pixels than this: 64 MiB
-CHUNK = 8192  # patches between two signs of life
-WIDEST_GRAM = 49  # pixels: the patch Gram matrix has p**4 entries
+SAMPLE = 16384  # maximum number of patches of a stack for an inexact SVD
+SAMPLE_NUMBERS = 2**24  # maximum number of pixels of these patches: 64 MiB
+CHUNK = 8192  # patches between two progress reports
+WIDEST_GRAM = 49  # maximum patch width, pixels: the patch Gram matrix has p**4 entries
 
 
 def decompose(
@@ -49,32 +49,32 @@ def decompose(
     Parameters
     ----------
     image : (m, n) float32 array
-        With its constant taken off.
+        Image without its mean.
     in_stack : (m - p + 1, n - p + 1) bool array
         True where the patch with this top-left pixel belongs to the stack.
     patch_size : int
         Width p of a patch, pixels.
     n_components : int
-        The rank; at most p * p components come back.
+        Rank of the SVD.  At most p * p components are returned.
     exact : bool
-        Look at every patch of the stack.  By default at `sample_size` of them, drawn at
-        random, except where all patches of the image are one stack: there the Gram matrix takes
-        in every patch at no cost.
+        Use every patch of the stack.  By default a random sample of `sample_size` patches is
+        used, except for a single stack with all patches of the image, whose Gram matrix includes
+        every patch at no cost.
     seed : int
-        Of the draw and of the random start of the SVD.
+        Seed of the sample and of the random start of the SVD.
 
     Yields
     ------
     float
-        The fraction that is done.
+        Fraction of the work that is done.
 
     Returns
     -------
     singular_values : (k,) float64 array, descending
     eigenpatches : (k, p, p) float32 array, of unit norm
     noise_floor : float
-        The root mean square of the p * p - k singular values that are not found: they are
-        noise, and what white noise alone would give.
+        Root mean square of the p * p - k remaining singular values, which are noise.  It is
+        the singular value of white noise alone.
     """
     n_pixels = patch_size**2
     rank = min(n_components, n_pixels)
@@ -96,13 +96,14 @@ def decompose(
     svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations)
     values, vectors = yield from rescale_progress(svd, 0.5, 1.0)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
+    # The total power is the trace of X'X, so the other singular values need not be computed.
     rest = power - np.square(values).sum()
     noise = max(rest, 0.0) / (n_pixels - rank) if rank < n_pixels else values[-1] ** 2
     return values / np.sqrt(share), eigenpatches, float(np.sqrt(noise / share))
 
 
 def sample_size(patch_size: int) -> int:
-    """Return how many patches of a stack an inexact SVD looks at."""
+    """Return the maximum number of patches of a stack for an inexact SVD."""
     return min(SAMPLE, SAMPLE_NUMBERS // patch_size**2)
 
 
@@ -118,26 +119,26 @@ def randomised_svd(
     Parameters
     ----------
     apply_gram : callable
-        Takes z of shape (p*p, k); a generator that yields fractions and returns X'X z.
+        Generator function of z, of shape (p*p, k), that yields fractions and returns X'X z.
     n_pixels : int
-        p*p, the pixels of a patch.
+        Number of pixels of a patch, p*p.
     n_components : int
-        The rank.
+        Rank of the SVD.
     seed : int
-        Of the random start.
+        Seed of the random start.
     power_iterations : int
-        Times X'X is applied; more of them tell close singular values apart.
+        Number of power iterations.  More of them separate close singular values better.
 
     Yields
     ------
     float
-        The fraction that is done.
+        Fraction of the work that is done.
 
     Returns
     -------
     singular_values : (n_components,) float64 array, descending
     vectors : (n_components, p*p) float64 array, orthonormal rows
-        The sign of each is fixed: its largest entry is positive.
+        The largest entry of each row is positive, to fix its sign.
     """
     n_random = min(n_components + OVERSAMPLING, n_pixels)
     basis = np.random.default_rng(seed).standard_normal((n_pixels, n_random))
@@ -146,7 +147,7 @@ def randomised_svd(
         basis = np.linalg.qr((yield from rescale_progress(apply_gram(basis), begin, end)))[0]
     image = yield from rescale_progress(apply_gram(basis), end, 1.0)
     eigenvalues, rotation = np.linalg.eigh(basis.T @ image)
-    leading = slice(None, -n_components - 1, -1)  # eigh sorts upwards
+    leading = slice(None, -n_components - 1, -1)  # eigh sorts in ascending order
     vectors = (basis @ rotation[:, leading]).T
     largest = np.abs(vectors).argmax(axis=1)
     vectors *= np.sign(vectors[np.arange(len(vectors)), largest])[:, None]
@@ -156,7 +157,7 @@ def randomised_svd(
 def _patches_at(
     image: NDArray[np.float32], patch_size: int, positions: NDArray[np.intp]
 ) -> Generator[float, None, NDArray[np.float32]]:
-    """Write out the patches at `positions`, some at a time."""
+    """Extract the patches at `positions`, in chunks."""
     patches = np.empty((len(positions), patch_size**2), np.float32)
     for first in range(0, len(positions), CHUNK):
         chunk = slice(first, first + CHUNK)
@@ -176,7 +177,7 @@ def _by_gram(gram: NDArray[np.float64]) -> Apply:
 def _by_patches(patches: NDArray[np.float32]) -> Apply:
     def apply_gram(z: NDArray[np.float64]) -> Generator[float, None, NDArray[np.float64]]:
         total = np.zeros(z.shape)
-        single = z.astype(np.float32)
+        single = z.astype(np.float32)  # the type of the patches, to avoid their conversion
         for first in range(0, len(patches), CHUNK):
             chunk = patches[first : first + CHUNK]
             total += chunk.T @ (chunk @ single)

@@ -1,4 +1,4 @@
-"""Intensities: to unit power about a constant, and back to the input's units."""
+"""Scaling of intensities to zero mean and unit power, and back to the units of the input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]:
-    """Take a constant off, so that a camera's offset cannot matter, and scale to unit power.
+    """Subtract the mean and scale to unit power.
+
+    The result does not depend on the offset of a camera.
 
     Parameters
     ----------
@@ -26,8 +28,10 @@ def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]
     offset = float(frame.mean(dtype=np.float64))
     peak = max(float(frame.max()) - offset, offset - float(frame.min()))
     image = np.empty(frame.shape, np.float32)
-    # In float64, a block at a time: no copy of the image, and no loss to a float16 or an integer.
+    # The ufunc converts to float64 in blocks: no copy of the image, and no overflow or rounding
+    # in float16 or integers.
     np.subtract(frame, offset, out=image, dtype=np.float64, casting="same_kind")
+    # Scale by the peak first: squares of large float32 values overflow.
     image /= np.float32(peak)
     power = float(np.sqrt(np.square(image).mean(dtype=np.float64)))
     image /= np.float32(power)
@@ -41,7 +45,7 @@ def reconstruct(
     scale: float,
     frame: NDArray[Any],
 ) -> NDArray[np.float32]:
-    """Divide the canvas by the patch terrain; pixels that nothing covers show the input."""
+    """Divide the canvas by the patch terrain; pixels without patches keep the input values."""
     image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
     image *= np.float32(scale)
     image += np.float32(offset)

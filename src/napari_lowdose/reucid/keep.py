@@ -1,4 +1,4 @@
-"""The parameter `keep`: which eigenpatches of a patch stack are kept."""
+"""Validation of the parameter `keep`, the eigenpatches to keep in a patch stack."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Keep = int | tuple[int, ...] | tuple[tuple[int, ...], ...]
 
 
 def keep_choice(value: Any, most: int) -> Keep:
-    """Return `keep` as a count, a tuple of indices, or a tuple of those for each stack.
+    """Return `keep` as a count, a tuple of indices, or a tuple of indices for each stack.
 
     Parameters
     ----------
     value : int, sequence of int, or sequence of sequences of int
     most : int
-        The largest count.
+        Largest allowed count.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()

@@ -1,7 +1,7 @@
-"""RAM estimation: how many patch stacks the work is divided into.
+"""RAM estimation: the number of patch stacks that fits into memory.
 
-The paper's rule: the expected use from the image and patch dimensions, over the memory
-that may be used, gives the number of workload divisions d.
+As in the paper, the number of workload divisions d is the expected memory, from the dimensions of
+image and patch, divided by the memory limit.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import psutil
 
 from napari_lowdose.reucid.patch_stacks import least_patches
 
-# Of the memory that is available now, the share that is taken without being asked.
+# Default memory limit, as a fraction of the available memory.
 DEFAULT_SHARE = 0.25
 
-# Images of the input's size held while it works, 4 bytes a pixel: image, canvas, terrain,
-# mask, interim image, and room for a sum on the way.
+# Number of arrays of the image size held at the same time, 4 bytes per pixel: image, canvas,
+# terrain, mask, interim image, and room for temporary sums.
 WORKING_IMAGES = 8
 
 
@@ -27,20 +27,20 @@ def plan_stacks(
     max_patches: int | None = None,
     itemsize: int = 4,
 ) -> int:
-    """Return the number of patch stacks d that keeps within the memory.
+    """Return the smallest number of patch stacks d that fits into memory.
 
     Parameters
     ----------
     shape : (int, int)
-        Of the image, (m, n) pixels.
+        Image shape (m, n), pixels.
     patch_size : int
         Width p of a patch, pixels.
     memory_limit : int, optional
-        Bytes.  By default a quarter of what is available now.
+        Bytes.  By default a quarter of the available memory.
     max_patches : int, optional
-        A stack takes no more patches than this for its SVD; by default all.
+        Maximum number of patches of a stack used for its SVD.  By default all patches are used.
     itemsize : int
-        Bytes of a pixel of the input.  All work is done in float32, whatever the input.
+        Bytes per pixel of the input.  All computations are in float32.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def plan_stacks(
     Raises
     ------
     ValueError
-        If not even one row of patches fits, or fewer than a stack needs.
+        If one row of patches, or the minimum number of patches in a stack, does not fit.
     """
     if memory_limit is None:
         memory_limit = int(DEFAULT_SHARE * psutil.virtual_memory().available)
@@ -72,7 +72,7 @@ def plan_stacks(
 
 
 def megabytes(n_bytes: int) -> str:
-    """Return a number of bytes for a person, rounded up.
+    """Format a number of bytes, rounded up.
 
     Examples
     --------

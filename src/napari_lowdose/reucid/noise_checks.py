@@ -1,4 +1,4 @@
-"""Noise that is not white: shared by neighbouring pixels, or by whole columns."""
+"""Warnings of correlated noise: between neighbouring pixels, or along columns."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import scipy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PART = 512  # px: the middle of a larger image is enough
-CORNERS, BESIDE_THEM = 0.6, (0.40, 0.48)  # cycles per pixel: hardly any scene is so fine
+PART = 512  # size of the central crop of a larger image, pixels
+CORNERS, BESIDE_THEM = 0.6, (0.40, 0.48)  # cycles per pixel; scenes have little power there
 FINE_AXIS, OTHER_AXIS = 0.4, (0.2, 0.35)  # likewise, to compare rows with columns
-FALLS = 0.6  # the ratio of noise powers below which neighbours share noise
-SURE = 4.0  # standard errors of that ratio
-FINE = 8  # a column pattern counts from this part of the frequencies on: there is little scene
-BESIDE = np.arange(4, 20)  # periods along the columns, of what is compared with their means
-STRIPES = 5.0  # times the power, from which on the columns differ
+FALLS = 0.6  # noise is correlated below this ratio of noise powers
+SURE = 4.0  # significance, in standard errors of that ratio
+FINE = 8  # frequencies below 1 / FINE cycles per pixel are ignored: they contain the scene
+BESIDE = np.arange(4, 20)  # periods per column of the reference for the column means
+STRIPES = 5.0  # minimum power of column noise, relative to the reference
 
 
 def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
-    """Warn if neighbouring pixels share their noise, and return whether they do.
+    """Warn if the noise of neighbouring pixels is correlated.
 
-    White noise has the same power at all frequencies.  What is blurred, interpolated or resampled
-    has less of it towards the corners of the spectrum, where there is no scene, or less along one
-    axis than along the other.
+    White noise has the same power at all frequencies.  In blurred, interpolated or resampled
+    images it has less power in the corners of the spectrum, where there is no scene, or less
+    along one axis than along the other.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
     Returns
     -------
     bool
+        True if it is correlated.
 
     Examples
     --------
@@ -48,7 +49,7 @@ def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
     down = np.abs(scipy.fft.fftfreq(image.shape[0]))[:, np.newaxis]
     along = scipy.fft.rfftfreq(image.shape[1])[np.newaxis]
     radius = np.hypot(down, along)
-    # Off the axes, where the offsets of rows and columns lie
+    # Exclude the axes, which contain the offsets of rows and columns.
     beside = _between(radius, *BESIDE_THEM) & (down > 0.05) & (along > 0.05)
     of_columns = (along > FINE_AXIS) & _between(down, *OTHER_AXIS)
     of_rows = (down > FINE_AXIS) & _between(along, *OTHER_AXIS)
@@ -72,18 +73,18 @@ def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.boo
 
 
 def _falls(power: NDArray[Any], here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
-    """Return whether there is surely less power here than there; medians pass over a lattice."""
-    n = min(np.count_nonzero(here), np.count_nonzero(there)) / 2  # the window joins neighbours
+    """Return True if the power is significantly lower here; medians ignore lattice peaks."""
+    n = min(np.count_nonzero(here), np.count_nonzero(there)) / 2  # the window correlates neighbours
     if n < 1:
         return False
-    # The median of exponentially distributed powers is known to 1.44 / sqrt(n) of itself
+    # Relative standard error of the median of exponentially distributed powers: 1.44 / sqrt(n)
     error = 1.44 * np.sqrt(2 / n)
     ratio = np.median(power[here]) / max(np.median(power[there]), np.finfo(np.float32).tiny)
     return bool(ratio < FALLS and np.log(max(ratio, 1e-30)) < -SURE * error)
 
 
 def warn_of_column_noise(image: NDArray[np.float32]) -> None:
-    """Warn if whole columns differ by chance; rows that do are scan noise, which is known.
+    """Warn of random offsets between columns; those between rows are scan noise.
 
     Parameters
     ----------
@@ -93,6 +94,8 @@ def warn_of_column_noise(image: NDArray[np.float32]) -> None:
     height, width = image.shape
     if min(image.shape) < 2 * BESIDE[-1]:
         return
+    # Compare the column means with other slow waves along the columns, which contain similar
+    # parts of the scene but no column noise.
     angle = 2 * np.pi * BESIDE[:, np.newaxis] * np.arange(height) / height
     waves = np.concatenate([np.full((1, height), np.sqrt(0.5)), np.cos(angle), np.sin(angle)])
     profiles = np.asarray(waves, np.float32) @ image

@@ -1,7 +1,7 @@
-"""The patch Gram matrix: X'X of all patches of an image, without taking a single patch.
+"""Patch Gram matrix X'X of all patches of an image, without extracting patches.
 
-A rolling sum, as the paper's patch terrain is: its cost grows with the pixels of the image,
-not with the p*p pixels of each patch, and it is exact.
+It is a rolling sum, like the patch terrain of the paper.  It is exact, and its cost grows with the
+number of pixels of the image, not with the p*p pixels of each patch.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BAND = 256  # rows of the image in one Fourier transform
+BAND = 256  # rows of the image per Fourier transform
 
 
 def patch_gram(
     image: NDArray[np.float32], patch_size: int
 ) -> Generator[float, None, NDArray[np.float64]]:
-    r"""Compute X'X of all patches of an image, without taking a single patch.
+    r"""Compute X'X of all patches of an image without extracting patches.
 
     .. math:: G_{(a,b),(c,d)} = \sum_{y<M,\;x<N} I_{y+a,\,x+b}\; I_{y+c,\,x+d}
 
-    over the M x N top-left pixels.  Like the terrain, this is a rolling sum: the sums of
-    (a, b, c, d) and (a+1, b, c+1, d) differ by the row that leaves the window at the top
-    and the one that enters at the bottom.  Only a = b = 0 is summed over the image: a
-    cross-correlation, by FFT.  The cost is linear in the pixels of the image.
+    over the M x N top-left pixels.  The sums for (a, b, c, d) and (a+1, b, c+1, d) differ only by
+    the row that leaves the window at the top and the row that enters at the bottom.  Only the
+    sums for a = b = 0 are computed over the whole image, as a cross-correlation by FFT.  The cost
+    is linear in the number of pixels.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def patch_gram(
     Yields
     ------
     float
-        The fraction that is done.
+        Fraction of the work that is done.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def patch_gram(
     change = _strip_products(image[:, across:], down) - _strip_products(image[:, : p - 1], down)
     for b in range(p - 1):
         gram[0, b + 1, :, 1:] = gram[0, b, :, :-1] + change[b]
-    # From (a, b, c, d) to (a + 1, b, c + 1, d): one row leaves, another enters.  G is symmetric:
-    # c >= a is enough.
+    # From (a, b, c, d) to (a + 1, b, c + 1, d): one row leaves, another enters.  Because G is
+    # symmetric, only c >= a is computed.
     entering, leaving = (_row_windows(rows, across) for rows in (image[down:], image[: p - 1]))
     for a in range(p - 1):
         change = entering[a] @ entering[a:].reshape(-1, across).T
@@ -92,7 +92,7 @@ def _row_windows(rows: NDArray[np.float32], across: int) -> NDArray[np.float64]:
 
 
 def _correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sum over y, x of first[y, x] second[y + lag, x + lag], lags modulo the shape."""
+    """Return sum over y, x of first[y, x] second[y + lag, x + lag], with periodic lags."""
     shape = [
         scipy.fft.next_fast_len(max(a, b), real=True)
         for a, b in zip(first.shape, second.shape, strict=True)

@@ -1,8 +1,8 @@
-"""How wide a patch is: as the PSF (the paper), or wider where that denoises better.
+"""Choice of the patch size: the PSF width, as in the paper, or a wider patch.
 
-On a crystal a patch of several PSF widths averages over more repeats, on an aperiodic
-specimen it has too much to describe.  Which of the two an image is, the image itself
-tells: Stein's estimate of the error needs the noise variance, but not the truth.
+On a crystal a patch of several PSF widths averages over more repeats.  On an aperiodic specimen
+it has too much structure for the same rank.  The choice is made from the image itself with
+Stein's unbiased risk estimate (SURE), which needs the noise variance but no ground truth.
 
 References
 ----------
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WIDTHS = 3  # PSF widths in a wide patch, and as many times the components
-CROP = 256  # pixels: the part of the image that "auto" tries both patches on
-MARGIN = 3.0  # dB that the wide patch must promise: what it gains on a crystal that is perfect
-SMALLEST_CROP = 2  # wide patches side by side: with fewer there is nothing to learn from
-PROBE = 0.1  # standard deviations of the noise, the perturbation that Monte-Carlo SURE adds
+WIDTHS = 3  # width of a wide patch in PSF widths; also the factor on the number of components
+CROP = 256  # size of the crop on which "auto" tries both patch sizes, pixels
+MARGIN = 3.0  # minimum estimated gain for a wide patch, dB: its gain on a perfect crystal
+SMALLEST_CROP = 2  # minimum size of a crop in wide patches; smaller ones have too few repeats
+PROBE = 0.1  # perturbation of Monte-Carlo SURE, in standard deviations of the noise
 
 
 def wide_patch(psf_width: int) -> int:
@@ -49,29 +49,29 @@ def choose_patch_size(
     scan_noise: Literal["remove", "keep"],
     seed: int,
 ) -> Generator[float, None, tuple[int, bool]]:
-    """Find the width of a patch, one for all images.
+    """Find one patch width for all images.
 
     Parameters
     ----------
     images : iterable of (m, n) float32 array
-        With their constant taken off; frames of one movie, or a single image.
+        Frames of one movie or a single image, without their mean.
     wanted : "auto", "psf" or "wide"
     n_components : int
-        Rank for a patch as wide as the PSF.
+        Rank of the SVD for a patch of the PSF width.
     scan_noise : "remove" or "keep"
     seed : int
 
     Yields
     ------
     float
-        The fraction that is done.
+        Fraction of the work that is done.
 
     Returns
     -------
     patch_size : int
-        Odd, pixels; from the median of the PSF widths.
+        Width in pixels, odd, from the median PSF width.
     is_wide : bool
-        Whether it is a wide patch, which wants `WIDTHS` times as many components.
+        True for a wide patch, which needs `WIDTHS` times as many components.
     """
     widths, crops = [], []
     largest = MAX_WIDTH * WIDTHS
@@ -90,12 +90,13 @@ def choose_patch_size(
     crops = [crop for crop in crops if min(crop.shape) >= SMALLEST_CROP * wide]
     narrow, broad = 0.0, 0.0
     for number, crop in enumerate(crops):
+        # The trial with wide patches takes longer: they have more pixels and components.
         begin, middle, end = (0.1 + 0.9 * (number + part) / len(crops) for part in (0, 0.22, 1))
         search = _risk(crop, psf, n_components, scan_noise, seed)
         risk, variance = yield from rescale_progress(search, begin, middle)
         search = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
         risk_wide, _ = yield from rescale_progress(search, middle, end)
-        smallest = 1e-3 * variance  # an estimate may come out negative
+        smallest = 1e-3 * variance  # the estimate may be negative
         narrow += max(risk, smallest)
         broad += max(risk_wide, smallest)
     if crops and 10 * np.log10(narrow / broad) > MARGIN:
@@ -111,18 +112,18 @@ def _risk(
     seed: int,
     variance: float | None = None,
 ) -> Generator[float, None, tuple[float, float]]:
-    r"""Estimate the mean squared error of denoising `image`, without the truth.
+    r"""Estimate the mean squared error of denoising `image` without ground truth (SURE).
 
     .. math:: \langle (J(I) - I)^2 \rangle - \sigma^2
               + 2 \sigma^2 \langle b \cdot (J(I + \epsilon b) - J(I)) \rangle / \epsilon
 
-    with random signs b.  The eigenpatches are found anew for the second image, so that
-    the noise that they learnt by heart counts; the choice among them stays.
+    with random signs b.  The eigenpatches are recomputed for the perturbed image, so that the
+    estimate includes overfitting to the noise.  The choice of eigenpatches is not repeated.
 
     Returns
     -------
     risk, variance : float
-        The noise variance is the one given, or read off the noise floor of this SVD.
+        The noise variance is the given one, or by default that of the noise floor of the SVD.
     """
     everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)
     terrain = patch_terrain(everywhere, patch_size)
@@ -152,7 +153,7 @@ def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def odd_width(name: str, value: Any) -> int:
-    """Return `value` as the width of a patch: odd, at least 3."""
+    """Return `value` as a patch width: an odd integer of at least 3."""
     width = whole_number(name, value, 1)
     if width < 3 or width % 2 == 0:
         raise ValueError(

@@ -1,8 +1,8 @@
-"""Patchisation: which patch belongs to which patch stack.
+"""Patchisation: assignment of patches to patch stacks.
 
-A patch is named by its top-left pixel.  No padding anywhere: an (m, n) image has
-(m - p + 1) x (n - p + 1) patches, and the last p - 1 rows and columns, which have no
-patch of their own, are denoised through others' patches.
+A patch is identified by its top-left pixel.  The image is not padded: an (m, n) image has
+(m - p + 1) x (n - p + 1) patches.  No patch starts in the last p - 1 rows and columns, but the
+patches that start before them cover their pixels.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PATCHES_PER_PIXEL = 4  # patches that a stack has at least, for each pixel of a patch
-SMALLEST_IMAGE = 8  # pixels: what leaves enough patches of 3 x 3
+PATCHES_PER_PIXEL = 4  # minimum number of patches in a stack per pixel of a patch
+SMALLEST_IMAGE = 8  # minimum image size, pixels: enough patches of 3 x 3
 
 
 def assign_stacks(
     shape: tuple[int, int], patch_size: int, n_stacks: int, seed: int
 ) -> NDArray[np.unsignedinteger]:
-    """Draw the patch stack of every patch, 0 to d - 1, at random.
+    """Assign every patch to a random patch stack, 0 to d - 1.
 
     Parameters
     ----------
     shape : (int, int)
-        Of the image, (m, n) pixels.
+        Image shape (m, n), pixels.
     patch_size : int
         Width p of a patch, pixels.
     n_stacks : int
-        The number of stacks d.
+        Number of stacks d.
     seed : int
 
     Returns
     -------
     (m - p + 1, n - p + 1) unsigned integer array
-        The stack of the patch whose top-left pixel this is.
+        Stack of the patch with this top-left pixel.
     """
     positions = (shape[0] - patch_size + 1, shape[1] - patch_size + 1)
     if n_stacks == 1:
@@ -46,21 +46,21 @@ def assign_stacks(
 
 
 def least_patches(patch_size: int) -> int:
-    """Return how many patches a stack must have for noise to be told from structure.
+    """Return the minimum number of patches in a stack to distinguish noise from structure.
 
-    With hardly more patches than a patch has pixels, the eigenpatches describe every patch
-    as it is, noise included.
+    If the number of patches is close to the number of pixels of a patch, the eigenpatches
+    describe every patch exactly, including its noise.
     """
     return PATCHES_PER_PIXEL * patch_size**2
 
 
 def count_patches(shape: tuple[int, ...], patch_size: int) -> int:
-    """Return how many patches an image has."""
+    """Return the number of patches of an image."""
     return max(shape[0] - patch_size + 1, 0) * max(shape[1] - patch_size + 1, 0)
 
 
 def largest_patch(shape: tuple[int, ...]) -> int:
-    """Return the largest odd patch size that leaves an image enough patches; below 3 if none."""
+    """Return the largest odd patch size with enough patches in the image; below 3 if none."""
     p = (min(shape) - 1) // 2 * 2 + 1
     while p >= 3 and count_patches(shape, p) < least_patches(p):
         p -= 2
@@ -78,7 +78,7 @@ def check_patch_fits(shape: tuple[int, ...], patch_size: int) -> None:
 
 
 def check_stacks_full(shape: tuple[int, ...], patch_size: int, n_stacks: int) -> None:
-    """Raise a ValueError if so many stacks leave each of them too few patches."""
+    """Raise a ValueError if this number of stacks leaves too few patches in each."""
     most = count_patches(shape, patch_size) // least_patches(patch_size)
     if n_stacks > most:
         raise ValueError(
@@ -102,7 +102,7 @@ def extract_patches(
     Returns
     -------
     (N, p * p) float32 array
-        The matrix ready for the SVD.
+        Patch matrix for the SVD.
     """
     windows = np.lib.stride_tricks.sliding_window_view(image, (patch_size, patch_size))
     rows, columns = np.unravel_index(positions, windows.shape[:2])

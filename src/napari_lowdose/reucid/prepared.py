@@ -1,4 +1,4 @@
-"""What is denoised of a frame, and the way back: its image area, without outliers."""
+"""Preparation of a frame for denoising: image area, outliers and intensities."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A frame, ready for the patches.
+    """A frame prepared for denoising.
 
     Attributes
     ----------
     frame : (Y, X) array
-        As it was given.
+        The unchanged input.
     area : (slice, slice)
-        The rows and columns that hold image; what lies outside stays as it is.
+        Rows and columns of the image area.  Pixels outside it, such as an info bar, are not
+        denoised.
     outliers : (m, n) bool array
-        Within the area.
+        Outlier mask within the area.
     mended : (m, n) array
-        The area, its outliers replaced by their neighbours.
+        Pixels of the area, with outliers replaced by their neighbours.
     offset, scale : float
         `mended` is ``image * scale + offset``.
     image : (m, n) float32 array
-        Of unit power.
+        Pixels of unit power.
     """
 
     frame: NDArray[Any]
@@ -59,16 +60,16 @@ class Prepared:
         terrain: NDArray[np.int32],
         outliers: Literal["remove", "keep"],
     ) -> NDArray[np.float32]:
-        """Return the whole frame, denoised where patches lie, in the units of the input.
+        """Return the whole frame, denoised where patches cover it, in the units of the input.
 
         Parameters
         ----------
         canvas : (m, n) float32 array
-            The sum of the patches.
+            Sum of the patches.
         terrain : (m, n) int32 array
-            How many lie on each pixel.
+            Number of patches that cover each pixel.
         outliers : "remove" or "keep"
-            Whether outliers take the value of the result, or that of the input.
+            Give outliers their denoised values, or restore those of the input.
         """
         image = reconstruct(canvas, terrain, self.offset, self.scale, self.mended)
         if outliers == "keep":
@@ -80,7 +81,7 @@ class Prepared:
         return whole
 
     def warn(self, outliers: Literal["remove", "keep"]) -> None:
-        """Say what was found that is no image, and what may mislead."""
+        """Warn of outliers, of pixels outside the image area and of unsuitable pixel values."""
         warn_of_pixels(self.mended)
         rows, columns = self.area
         if self.image.shape != self.frame.shape:
@@ -109,7 +110,7 @@ class Prepared:
 
 
 def prepare(frame: NDArray[Any]) -> Prepared:
-    """Find what is to be denoised of a frame, and bring it to unit power.
+    """Find the image area of a frame, replace outliers and scale to unit power.
 
     Parameters
     ----------
@@ -118,20 +119,20 @@ def prepare(frame: NDArray[Any]) -> Prepared:
     Raises
     ------
     ValueError
-        If there is nothing that can be denoised.
+        If the frame cannot be denoised.
     """
     check_pixels(frame, SMALLEST_IMAGE)
     area = image_area(frame)
     inside = frame[area]
     outliers = find_outliers(inside)
     mended = replace_outliers(inside, outliers)
-    if outliers.any():
+    if outliers.any():  # without its outliers the image may be constant
         check_pixels(mended, SMALLEST_IMAGE)
     return Prepared(frame, area, outliers, mended, *standardise(mended))
 
 
 def images_of(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
-    """Prepare some frames of a movie, and leave out those that cannot be denoised.
+    """Prepare frames of a movie, and skip those that cannot be denoised.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def images_of(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
     Raises
     ------
     ValueError
-        If no frame is suitable; the sentence is about the first.
+        If no frame is suitable.  The message is that of the first frame.
     """
     error, suitable = None, 0
     for frame in frames:

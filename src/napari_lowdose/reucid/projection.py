@@ -1,9 +1,9 @@
-"""Patches expressed in the kept eigenpatches, and placed back onto the canvas.
+"""Projection of patches onto the kept eigenpatches, and their sum on the canvas.
 
-The coefficient of the patch at (y, x) on an eigenpatch is the correlation of the image
-with it there, and to place all patches back is to convolve the coefficients with the
-eigenpatch.  Both by FFT, so their cost hardly grows with the patch; tile by tile, so
-that the memory does not grow with the image and a tile stays in the processor's cache.
+The coefficients of all patches for an eigenpatch are the correlation of the image with it, and
+the sum of the placed patches is the convolution of the coefficients with the eigenpatch.  Both
+are computed by FFT, so that the cost hardly depends on the patch size.  The image is processed in
+tiles that fit into the processor cache, so that temporary memory does not grow with the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Pixels, about: transforms of tiles fit in a core's cache, and small images have several tiles.
+# Approximate tile size, pixels: transforms fit into the cache of a core, and small images still
+# have several tiles to process in parallel.
 TILE = 160
 
 
@@ -30,24 +31,24 @@ def project(
     eigenpatches: NDArray[np.float32],
     in_stack: NDArray[np.bool_],
 ) -> Generator[float, None, NDArray[np.float32]]:
-    r"""Sum the patches of one stack, each truncated to the given eigenpatches.
+    r"""Sum the patches of one stack, each projected onto the given eigenpatches.
 
     .. math:: J = \sum_k \sum_{q \in stack} \langle x_q, v_k \rangle \; v_k(\cdot - q)
 
-    Divide by the patch terrain for the reconstructed image.
+    Divide the sum by the patch terrain to reconstruct the image.
 
     Parameters
     ----------
     image : (m, n) float32 array
     eigenpatches : (k, p, p) float32 array
-        The kept ones.
+        Kept eigenpatches.
     in_stack : (m - p + 1, n - p + 1) bool array
         True where the patch with this top-left pixel belongs to the stack.
 
     Yields
     ------
     float
-        The fraction that is done.
+        Fraction of the work that is done.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def project(
 
     n_threads = os.cpu_count() or 1
     with ThreadPoolExecutor(n_threads) as pool:
-        # A few at a time, so that whoever stops iterating waits for a few tiles only.
+        # One batch at a time, so that cancelling waits for a few tiles only.
         for first in range(0, len(corners), n_threads):
             batch = corners[first : first + n_threads]
             for (y, x), tile in zip(batch, pool.map(project_tile, batch), strict=True):
@@ -93,6 +94,6 @@ def project(
 
 
 def _tile_step(n_positions: int, patch_size: int) -> int:
-    """Return how many positions a tile advances by: equal tiles, of at least 4 patches."""
+    """Return the distance between tiles: equal tiles, at least 4 patches wide if possible."""
     n_tiles = math.ceil(n_positions / max(TILE, 4 * patch_size))
     return math.ceil(n_positions / n_tiles)

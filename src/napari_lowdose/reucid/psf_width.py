@@ -1,4 +1,4 @@
-"""PSF width: how large a patch has to be to hold one copy of what the optics repeat."""
+"""Estimation of the PSF width, the patch size of REUCID."""
 
 from __future__ import annotations
 
@@ -20,61 +20,62 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_WIDTH", "MAX_WIDTH", "MIN_WIDTH", "psf_width"]
 
-MIN_WIDTH = 5  # below, a patch holds too few pixels to tell its noise from its structure
-MAX_WIDTH = 31  # memory grows with the square; also the longest lag, and the finest background
-DEFAULT_WIDTH = 9  # where no structure shows: in noise that heavy a small patch would keep it
+MIN_WIDTH = 5  # smaller patches have too few pixels to distinguish noise from structure
+MAX_WIDTH = 31  # memory grows with the square; also the longest lag and background cut-off
+DEFAULT_WIDTH = 9  # without visible structure: smaller patches would keep such heavy noise
 
-_TILE = 512  # the autocorrelations of tiles are summed: little memory, linear in pixels, one
-# thread suffices (4096 x 4096 pixels take half a second)
-_BANDWIDTH = 0.15  # of the local line fit, in log(radius): it smooths by 15 % of the radius
+_TILE = 512  # autocorrelations of tiles are summed: little memory, time linear in the pixels, and
+# one thread is enough (half a second for 4096 x 4096 pixels)
+_BANDWIDTH = 0.15  # of the local line fit, in log(radius): smooths over 15 % of the radius
 _BASE_PER_INFLEXION = 2.25
-_SIGNIFICANT = 5.0  # standard errors of the slope under white noise
-_FIRST = 0.7  # the first inflexion that counts is this steep beside the steepest
-_FRINGE = 20.0  # times the median power: white noise reaches 9 times in the 512 rows of a tile
-_SPIKE = 4.0  # so many times as steep at the shortest lag: detail, and no longer camera noise
+_SIGNIFICANT = 5.0  # minimum slope, in standard errors under white noise
+_FIRST = 0.7  # minimum slope of the first inflexion, relative to the steepest one
+_FRINGE = 20.0  # times the median power; white noise reaches 9 times in the 512 rows of a tile
+_SPIKE = 4.0  # relative slope at the shortest lag, from which on it is fine detail, not noise
 
 
 def psf_width(image: NDArray[Any]) -> int:
     """Estimate the width of the point-spread function, REUCID's patch size.
 
-    The steps are the paper's: the autocorrelation by FFT, its radial mean, the first minimum
-    of that, and the first inflexion where there is no such minimum. Five additions make them
-    hold on real images:
+    As in the paper, the autocorrelation is computed by FFT and averaged radially.  The width is
+    its first minimum or, if there is no minimum, its first inflexion.  Five additions make the
+    estimate robust on real images:
 
-    - A smooth background, all that varies over more than ``MAX_WIDTH`` pixels, is taken off
-      first. Its own autocorrelation falls for hundreds of pixels and would hide the minimum.
-    - Lags along a row and along a column are left out: the zero-lag spike of the noise and the
-      ridges of row noise (scanning) and column noise (cameras) lie there. What row noise
-      leaves elsewhere by chance is taken off each row, a lattice's own fringes excepted.
-    - The inflexion is taken on a logarithmic axis: where the radial mean falls fastest per
-      relative change of radius. Spots of standard deviation s have the autocorrelation
-      exp(-r**2 / 4 s**2), for which that is at r = 2 s. (Per pixel it would be at sqrt(2) s,
-      but at the shortest lag wherever neighbouring pixels share noise or an edge is sharp.)
-      The width is 2.25 times that radius, 4.5 s: there two spots no longer overlap (the
-      autocorrelation is 0.6 %), which is what the first minimum stands for.
-    - A minimum farther out than that tells how far apart the features are, not how wide they
-      are; the inflexion is used then. So the answer does not jump as a lattice becomes sparse
-      or irregular.
-    - A slope counts if it is five times its error under noise.
+    - The smooth background, everything that varies over more than ``MAX_WIDTH`` pixels, is
+      subtracted first.  Its autocorrelation falls over hundreds of pixels and would hide the
+      minimum.
+    - Lags along a row and along a column are excluded.  They contain the zero-lag spike of the
+      noise and the ridges of row noise (scanning) and column noise (cameras).  The residue of row
+      noise at other lags is subtracted from each row, except for the fringes of a lattice.
+    - The inflexion is located on a logarithmic axis, where the radial mean falls fastest per
+      relative change of radius.  Spots of standard deviation s have the autocorrelation
+      exp(-r**2 / 4 s**2) and their inflexion at r = 2 s.  (On a linear axis it is at sqrt(2) s,
+      but moves to the shortest lag if neighbouring pixels share noise or an edge is sharp.)
+      The width is 2.25 times this radius, 4.5 s.  At this distance two spots no longer overlap
+      (the autocorrelation is 0.6 %), which is the meaning of the first minimum.
+    - A minimum at a larger radius measures the distance between features, not their width.  The
+      inflexion is used instead, so that the estimate does not jump if a lattice becomes sparse or
+      irregular.
+    - A slope is significant if it is five times its standard error under noise.
 
     In a dense lattice neighbours overlap, and the first minimum, as in the paper, is at 0.6 of
-    the distance between rows of atoms, however wide they are. Features whose width exceeds
-    ``MAX_WIDTH`` are answered by ``MAX_WIDTH`` or by the finer detail in them. Camera noise
-    that neighbouring pixels share is told from detail up to a correlation of about one pixel;
-    an image of nothing else gets ``MIN_WIDTH``.
+    the distance between rows of atoms, independent of their width.  For features wider than
+    ``MAX_WIDTH`` the result is ``MAX_WIDTH`` or the width of finer detail in them.  Camera noise
+    that is correlated between neighbouring pixels is distinguished from detail up to a
+    correlation length of about one pixel.  An image with nothing else gives ``MIN_WIDTH``.
 
     Parameters
     ----------
     image : (Y, X) array
-        One frame, any real dtype; finite. Gain and offset do not matter, nor do outliers (hot
-        pixels, cosmic rays), an info bar or a dead border.
+        One frame with finite pixels, any real dtype.  The estimate does not depend on gain,
+        offset, outliers (hot pixels, cosmic rays), an info bar or a dead border.
 
     Returns
     -------
     int
-        Width in pixels: odd, from ``MIN_WIDTH`` (5) to ``MAX_WIDTH`` (31) and at most half of
-        the shorter side; ``DEFAULT_WIDTH`` (9) where nothing but noise is found, for a constant
-        image, and for one under 20 pixels high or wide.
+        Width in pixels: odd, from ``MIN_WIDTH`` (5) to ``MAX_WIDTH`` (31), and at most half of
+        the shorter side.  ``DEFAULT_WIDTH`` (9) for pure noise, for a constant image, and for an
+        image less than 20 pixels high or wide.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def psf_width(image: NDArray[Any]) -> int:
 
     References
     ----------
-    REUCID paper, Methods, section 'PSF estimation'.
+    REUCID paper, Methods, "PSF estimation".
 
     Examples
     --------
@@ -103,19 +104,19 @@ def psf_width(image: NDArray[Any]) -> int:
 
 
 def psf_width_of_image(image: NDArray[Any]) -> int:
-    """Estimate the width of the PSF as `psf_width` does, of an image that has no outliers."""
+    """Estimate the PSF width of an image without outliers; see `psf_width`."""
     return _as_patch_size(_width(image), min(image.shape))
 
 
 def _as_patch_size(width: float, shorter_side: int) -> int:
-    """Round to the nearest odd number within the limits, and never over half of the image."""
+    """Round to an odd number within the limits, at most half of the shorter side."""
     odd = min(max(int(width) // 2 * 2 + 1, MIN_WIDTH), MAX_WIDTH)
     fits = (shorter_side // 2 - 1) // 2 * 2 + 1
     return max(min(odd, fits), 1)
 
 
 def _width(image: NDArray[Any]) -> float:
-    """Width in pixels, before rounding."""
+    """Return the PSF width in pixels, before rounding."""
     if min(image.shape) < 4 * MIN_WIDTH or image.min() == image.max():
         return DEFAULT_WIDTH
     radius, slope, error = _log_slope(*radial_autocorrelation(image))
@@ -126,7 +127,7 @@ def _width(image: NDArray[Any]) -> float:
     if not inflexions.size:
         inflexions = np.array([falls.argmin()])
     steepest = falls[inflexions].min()
-    if falls[0] < _SPIKE * steepest:  # falls from the shortest lag on: finer than can be told
+    if falls[0] < _SPIKE * steepest:  # steepest at the shortest lag: too fine to measure
         return MIN_WIDTH
     inflexion = inflexions[falls[inflexions] <= _FIRST * steepest][0]
 
@@ -137,7 +138,7 @@ def _width(image: NDArray[Any]) -> float:
 
 
 def radial_autocorrelation(image: NDArray[Any]) -> tuple[Profile, Profile, Profile]:
-    """Radial mean of the autocorrelation, without background and without the lags on the axes.
+    """Compute the radial mean of the autocorrelation, without background and axial lags.
 
     Parameters
     ----------
@@ -149,10 +150,10 @@ def radial_autocorrelation(image: NDArray[Any]) -> tuple[Profile, Profile, Profi
     radius : (n,) float64
         Mean length of the lags of each ring, in pixels.
     mean : (n,) float64
-        Mean of the ring, relative to the zero lag (which holds the noise too).
+        Mean of each ring, relative to the zero lag, which includes the noise.
     error : (n,) float64
-        Standard error of `mean` if neighbouring pixels had nothing in common, only their
-        variance (shot noise in the bright parts, noise alone).
+        Standard error of `mean` for uncorrelated pixels of the same local variance, for example
+        pure noise, or shot noise in bright regions.
     """
     reach = min(MAX_WIDTH, min(image.shape) // 2)
     lowest = np.float64(image.min())
@@ -184,10 +185,10 @@ def radial_autocorrelation(image: NDArray[Any]) -> tuple[Profile, Profile, Profi
 
 
 def _row_noise(tile: Tile) -> Tile:
-    """Part of the rows' means that is white from row to row; a lattice's fringes are not.
+    """Return the white part of the row means, without the fringes of a lattice.
 
-    Row noise lies on the axis dy = 0, but what chance leaves of it elsewhere is the same for
-    all lags of a row, so that averaging over a ring does not take it away.
+    Row noise is on the axis dy = 0.  Its random residue at other lags is the same for all lags of
+    a row, so that the average over a ring does not remove it.
     """
     spectrum = scipy.fft.rfft(tile.mean(axis=1))
     power = abs(spectrum) ** 2
@@ -196,7 +197,7 @@ def _row_noise(tile: Tile) -> Tile:
 
 
 def _local_variances(tile: Tile, side: int = 16) -> Profile:
-    """Mean squares of blocks of 16 x 16 pixels: where the variance sits."""
+    """Return the mean squares of blocks of `side` x `side` pixels, a map of the variance."""
     rows, columns = (length // side for length in tile.shape)
     blocks = tile[: rows * side, : columns * side].reshape(rows, side, columns, side)
     return np.mean(blocks**2, axis=(1, 3), dtype=np.float64).ravel()
@@ -209,9 +210,9 @@ def _cuts(length: int) -> list[slice]:
 
 
 def _without_background(tile: Tile) -> Tile:
-    """Subtract the tile's slow cosines: those whose half period exceeds ``MAX_WIDTH`` pixels.
+    """Subtract the low frequencies of a tile, with half periods over ``MAX_WIDTH`` pixels.
 
-    Cosines, not sines and cosines: they do not force opposite edges to be equal.
+    The cosine transform, unlike the Fourier transform, does not assume equal opposite edges.
     """
     cosines = scipy.fft.dctn(tile, norm="ortho")
     slow_y, slow_x = (max(1, round(length / MAX_WIDTH)) for length in tile.shape)
@@ -220,7 +221,7 @@ def _without_background(tile: Tile) -> Tile:
 
 
 def _autocorrelation(tile: Tile, reach: int) -> Tile:
-    """Sum the products at lags -reach..reach (y) and 0..reach (x); padded, so nothing wraps."""
+    """Sum the products at lags -reach..reach (y) and 0..reach (x), padded against wrap-around."""
     padded = [scipy.fft.next_fast_len(length + reach, real=True) for length in tile.shape]
     spectrum = scipy.fft.rfft2(tile, padded)
     products = scipy.fft.irfft2(abs(spectrum) ** 2, padded)[:, : reach + 1]
@@ -228,7 +229,7 @@ def _autocorrelation(tile: Tile, reach: int) -> Tile:
 
 
 def _log_slope(radius: Profile, mean: Profile, error: Profile) -> tuple[Profile, Profile, Profile]:
-    """Slope of the radial mean against log(radius), by local line fits, and its standard error."""
+    """Fit the slope of the radial mean against log(radius) locally, with its standard error."""
     x = np.log(radius)
     centre = np.arange(x[0] + 0.1, x[-1] - _BANDWIDTH, 0.02)[:, None]
     weight = np.exp(-0.5 * ((x - centre) / _BANDWIDTH) ** 2) / error**2

@@ -1,4 +1,4 @@
-"""Algorithm 1 of the paper: REUCID, stage after stage."""
+"""REUCID, Algorithm 1 of the paper."""
 
 from __future__ import annotations
 
@@ -40,51 +40,53 @@ PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
 Outliers = Literal["remove", "keep"]
 
-SEARCH = 0.5  # the fraction of the work that choosing the patch size "auto" is, about
+SEARCH = 0.5  # approximate fraction of the work spent on choosing the patch size "auto"
 
 
 @dataclass(frozen=True)
 class Reucid(Engine):
-    """REUCID: denoise one image by itself, without inventing structure.
+    """REUCID: denoise a single image without inventing structure.
 
-    Patches as wide as the PSF are expressed in the eigenpatches of their stack (an SVD), a
-    tiny network says which eigenpatches are worth keeping, and the image is put together
-    from those alone.  No network touches a pixel.
+    The image is divided into overlapping patches.  An SVD finds the eigenpatches of each patch
+    stack, a small neural network classifies them as structure or noise, and the image is
+    reconstructed from the structure alone.  The network never processes pixels of the image.
 
     Parameters
     ----------
     patch_size : "auto", "psf", "wide" or int
-        Width of a patch in pixels, odd.  "psf" is the paper's: the width of the PSF as the
-        image's autocorrelation shows it.  "wide" is three times that, which averages over
-        more repeats.  "auto" takes the wide one where it denoises much better.
-        In a stack of frames up to five of them, spread evenly, decide for all.
+        Width of a patch in pixels, odd.  "psf": width of the PSF, estimated from the
+        autocorrelation of the image, as in the paper.  "wide": three times that width, which
+        averages over more repeats of a periodic structure.  "auto": the wide patch where it
+        denoises much better, otherwise the PSF width.  All frames of a stack share one width,
+        chosen from up to five evenly spaced frames.
     n_stacks : int, optional
-        Number of patch stacks; after each there is an interim image.  By default as few as
-        fit into the memory.
+        Number of patch stacks.  An interim image is shown after each.  By default the smallest
+        number that fits into memory.
     memory_limit : int, optional
-        Memory that may be used, bytes; by default a quarter of what is available.
+        Maximum memory, bytes.  By default a quarter of the available memory.
     n_components : int
-        Rank of the SVD of a patch stack; three times as many for a wide patch.
+        Rank of the SVD of a patch stack.  Wide patches use three times as many components.
     keep : int, sequence of int, or sequence of those, optional
-        Overrides the classifier: how many of the leading eigenpatches every stack keeps, or
-        their indices (from 0), which need one stack, or a sequence of indices for each
-        stack.
+        Eigenpatches to keep, instead of the choice of the classifier: the number of leading
+        eigenpatches in every stack, their indices from 0 (requires a single stack), or one
+        sequence of indices per stack.
     scan_noise : "remove" or "keep"
-        Whether the offset of one scan row against the next is noise, or data.
+        Remove offsets between scan rows as noise, or keep them as data.
     outliers : "remove" or "keep"
-        What becomes of isolated pixels that neither scene nor noise explains: cosmic rays, hot
-        pixels, dead pixels.  They never enter the patches; in the result they take its value, or
-        keep that of the input.
+        Remove or keep isolated pixels that neither scene nor noise explains, such as cosmic rays,
+        hot pixels and dead pixels.  They are always excluded from the patches.  "remove" replaces
+        them with denoised values, "keep" restores their values from the input.
     exact : bool
-        Whether the SVD of several stacks looks at every patch.  By default it looks at no
-        more than 16384 of each stack.  With one stack of patches up to 49 wide it is always exact.
+        Compute the SVD of several stacks from all patches.  By default at most 16384 patches of
+        each stack are used.  The SVD of a single stack with patches up to 49 pixels wide is
+        always exact.
     seed : int
-        Of every random choice: same seed, same result.
+        Seed of all random choices.  The same seed gives the same result.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range.
+        If a parameter is out of range.
 
     References
     ----------
@@ -93,7 +95,7 @@ class Reucid(Engine):
 
     Examples
     --------
-    Five patch stacks, five interim images:
+    Five patch stacks give five interim images:
 
     >>> import numpy as np
     >>> from napari_lowdose import denoise_steps
@@ -146,16 +148,19 @@ class Reucid(Engine):
             )
 
     def preparation_share(self, given: ImageOrPair) -> float:
-        """Return the share of the patch size search in a stack, of which each frame is one part."""
+        """Return the fraction of the work in a stack spent on finding the patch size."""
         return SEARCH / given.n_frames if self.patch_size == "auto" and given.leading else 0.0
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
-        """Choose one patch size for all frames of a stack: another in each frame would flicker.
+        """Choose one patch size for all frames of a stack.
+
+        A different size in each frame would make the movie flicker.
 
         Parameters
         ----------
         given : ImageOrPair
-            A few of its frames are read; a single frame chooses its own in `frame_steps`.
+            A few frames of a stack are read.  The patch size of a single image is chosen in
+            `frame_steps`.
 
         Yields
         ------
@@ -171,7 +176,7 @@ class Reucid(Engine):
         few = (given.frames(index)[0] for index in spread_over(given.leading))
         try:
             return OfPatchSize(self, *(yield from self.find_patch_size(few)))
-        except ValueError:  # none of them can be denoised: look for one that can
+        except ValueError:  # none of these frames can be denoised: try all others
             pass
         for number, index in enumerate(np.ndindex(given.leading)):
             (frame,) = given.frames(index)
@@ -186,12 +191,12 @@ class Reucid(Engine):
     def find_patch_size(
         self, frames: Iterable[NDArray[Any]]
     ) -> Generator[Step, None, tuple[int, bool]]:
-        """Find the patch size that suits several frames.
+        """Find a common patch size for several frames.
 
         Parameters
         ----------
         frames : iterable of (Y, X) array
-            Frames that cannot be denoised (constant ones, for instance) do not count.
+            Frames that cannot be denoised, for example constant ones, are ignored.
 
         Yields
         ------
@@ -200,9 +205,9 @@ class Reucid(Engine):
         Returns
         -------
         patch_size : int
-            Width, pixels.
+            Width of a patch, pixels.
         wide : bool
-            Whether patches are wider than the PSF.
+            True if the patches are wider than the PSF.
 
         Raises
         ------
@@ -212,7 +217,7 @@ class Reucid(Engine):
         return (yield from on_one_blas_thread(self._patch_size(images_of(frames), 1.0)))
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
-        """Denoise a frame, patch stack by patch stack.
+        """Denoise a frame, one patch stack at a time.
 
         Parameters
         ----------
@@ -222,14 +227,14 @@ class Reucid(Engine):
         Yields
         ------
         StackStep
-            After each patch stack, with the interim image; the last is the answer.
+            After each patch stack, with the interim image.  The last one has the result.
         Step
-            In between, without an image.
+            Progress in between, without an image.
 
         Raises
         ------
         ValueError
-            If the frame cannot be denoised, or the memory does not suffice.
+            If the frame cannot be denoised or needs more memory than allowed.
         """
         (frame,) = frames
         yield from on_one_blas_thread(self.steps_of_size(frame, None))
@@ -237,13 +242,14 @@ class Reucid(Engine):
     def steps_of_size(
         self, frame: NDArray[Any], size: tuple[int, bool] | None
     ) -> Generator[Step, None, None]:
-        """Denoise a frame with patches of a known size: width in pixels, and whether it is wide.
+        """Denoise a frame with a given patch size.
 
         Parameters
         ----------
         frame : (Y, X) array
         size : (int, bool), optional
-            By default chosen by this frame.
+            Width in pixels, and True if the patches are wider than the PSF.  By default chosen
+            for this frame.
 
         Yields
         ------
@@ -277,6 +283,7 @@ class Reucid(Engine):
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
+            # Once per frame, and not in correlated noise, which has its own warning.
             if stack == 0 and self.keep is None and not shared:
                 warn_of_choice(utilities)
             placed = project(image, eigenpatches[kept], in_stack)
@@ -301,14 +308,14 @@ class Reucid(Engine):
             )
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
-        """Put a frame together again from other eigenpatches, without a new SVD.
+        """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
 
         Parameters
         ----------
         frame : (Y, X) array
-            The frame that `stacks` came from.
+            The frame from which `stacks` were computed.
         stacks : sequence of StackStep
-            With the `kept` that is wanted (``dataclasses.replace(step, kept=...)``).
+            Steps with the new choice as `kept` (``dataclasses.replace(step, kept=...)``).
 
         Returns
         -------
@@ -334,7 +341,7 @@ class Reucid(Engine):
         object.__setattr__(self, name, value)
 
     def _stacks_of_keep(self) -> int:
-        """Return how many stacks the indices of `keep` are for."""
+        """Return the number of stacks for which `keep` has indices."""
         if isinstance(self.keep, tuple) and isinstance(self.keep[0], tuple):
             return len(self.keep)
         return 1
@@ -342,7 +349,7 @@ class Reucid(Engine):
     def _patch_size(
         self, images: Iterable[NDArray[np.float32]], end: float
     ) -> Generator[Step, None, tuple[int, bool]]:
-        """Return the width of a patch, and whether it is a wide one."""
+        """Return the patch width and True if the patches are wider than the PSF."""
         if isinstance(self.patch_size, int):
             return self.patch_size, False
         search = choose_patch_size(
@@ -351,7 +358,7 @@ class Reucid(Engine):
         return (yield from report(search, 0.0, end, "patch size"))
 
     def _n_stacks(self, shape: tuple[int, int], itemsize: int, patch_size: int) -> int:
-        """Return the number of stacks that is wanted, or else the one that is planned."""
+        """Return the requested number of stacks, or by default the planned one."""
         planned = plan_stacks(
             shape,
             patch_size,
@@ -371,7 +378,7 @@ class Reucid(Engine):
         return wanted
 
     def _choose(self, utilities: NDArray[np.float32], stack: int) -> NDArray[np.bool_]:
-        """Return which eigenpatches of a stack are kept: at least one."""
+        """Return a mask of the eigenpatches to keep in a stack; at least one is kept."""
         if self.keep is None:
             return choose(utilities)
         kept = np.zeros(len(utilities), bool)
@@ -394,15 +401,15 @@ class Reucid(Engine):
 
 @dataclass(frozen=True)
 class OfPatchSize(Engine):
-    """REUCID with the patch size that several frames of a stack have chosen.
+    """REUCID with a patch size that was chosen from several frames of a stack.
 
     Parameters
     ----------
     engine : Reucid
     patch_size : int
-        Width, pixels.
+        Width of a patch, pixels.
     wide : bool
-        Whether the patches are wider than the PSF.
+        True if the patches are wider than the PSF.
     """
 
     takes = "image"
@@ -412,7 +419,7 @@ class OfPatchSize(Engine):
     wide: bool
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
-        """Denoise a frame, as `Reucid.frame_steps` does."""
+        """Denoise a frame; see `Reucid.frame_steps`."""
         (frame,) = frames
         size = self.patch_size, self.wide
         yield from on_one_blas_thread(self.engine.steps_of_size(frame, size))

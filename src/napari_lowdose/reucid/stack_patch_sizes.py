@@ -1,4 +1,4 @@
-"""One patch size for all frames of a movie, and one for each channel."""
+"""Patch sizes of a stack: one for all frames of a movie, or one for each channel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from napari_lowdose.frames import ImageOrPair
 
-# A short stack whose PSF widths differ by more than this factor looks like channels.
+# The frames of a stack of at most FEW frames are taken for channels if their PSF widths differ by
+# more than the factor UNLIKE.
 FEW, UNLIKE = 6, 2.0
-SEARCH = 0.3  # the fraction of the work that finding the patch size is, about
+SEARCH = 0.3  # approximate fraction of the work spent on finding the patch size
 
 
 class PatchSize(NamedTuple):
-    """Width of a patch in pixels, and whether it is a wide one."""
+    """Width of a patch in pixels, and `wide` if it is wider than the PSF."""
 
     width: int
     wide: bool
@@ -33,16 +34,16 @@ class PatchSize(NamedTuple):
 
 @dataclass(frozen=True)
 class StackPatchSizes:
-    """Which patch size each frame of a stack gets.
+    """Patch sizes of the frames of a stack.
 
     Attributes
     ----------
     found : mapping from index along `channel_axes` to PatchSize
-        Of a movie one, for ``()``.  None where no frame can be denoised.
+        A movie has a single entry, for ``()``.  The value is None if no frame can be denoised.
     channel_axes : tuple of int
-        The leading axes along which the patch size differs.
+        Leading axes along which the patch size differs.
     guessed : bool
-        Whether the channels were recognised by how unlike their PSF widths are.
+        True if the channels were recognised by the differences between their PSF widths.
     """
 
     found: Mapping[Index, PatchSize | None]
@@ -50,11 +51,11 @@ class StackPatchSizes:
     guessed: bool = False
 
     def at(self, index: Index) -> PatchSize | None:
-        """Return the patch size of the frame `index`."""
+        """Return the patch size of the frame at `index`."""
         return self.found[tuple(index[axis] for axis in self.channel_axes)]
 
     def engine_at(self, engine: Reucid, index: Index) -> Reucid:
-        """Return `engine` with the patch size of the frame `index`."""
+        """Return `engine` with the patch size of the frame at `index`."""
         size = self.at(index)
         if size is None:
             return engine
@@ -62,7 +63,7 @@ class StackPatchSizes:
         return replace(engine, patch_size=size.width, n_components=n_components)
 
     def note(self) -> str:
-        """Return what a person should know of it; mostly nothing."""
+        """Return a note for the user if channels were guessed; empty otherwise."""
         if not self.guessed:
             return ""
         sizes = [str(size.width) for size in self.found.values() if size is not None]
@@ -75,22 +76,22 @@ class StackPatchSizes:
 def find_patch_sizes(
     engine: Reucid, stack: Any, channel_axis: int | None = None, may_guess: bool = True
 ) -> Generator[Step, None, StackPatchSizes]:
-    """Decide the patch size of every frame of a stack.
+    """Find the patch sizes of the frames of a stack.
 
     Parameters
     ----------
     engine : Reucid
     stack : (..., Y, X) array
-        Some of its frames are read.
+        Only a few frames are read.
     channel_axis : int, optional
-        The leading axis whose frames are channels.
+        Leading axis of the channels.
     may_guess : bool
-        Whether a short stack may be taken for channels: not where its axis has a name.
+        Allow a short stack to be taken for channels.  Use False if the axis has a name.
 
     Yields
     ------
     Step
-        After each frame that was looked at.
+        Progress of the search.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def _as_part(number: int, of: int, step: Step) -> Step:
 
 
 def _some_of(leading: Index, axes: Index, group: Index) -> list[Index]:
-    """Return the indices of a few frames that are at `group` along `axes`."""
+    """Return the indices of a few frames at the position `group` along `axes`."""
     at = dict(zip(axes, group, strict=True))
     others = tuple(n for axis, n in enumerate(leading) if axis not in at)
     indices = []
@@ -129,7 +130,7 @@ def _some_of(leading: Index, axes: Index, group: Index) -> list[Index]:
 
 
 def _look_like_channels(engine: Reucid, stack: Any) -> Generator[Step, None, bool]:
-    """Whether the PSF widths of the frames are so unlike that they are no movie."""
+    """Return True if the PSF widths of the frames differ too much for a movie."""
     widths = []
     for frame in stack:
         size = yield from _patch_size(replace(engine, patch_size="psf"), [np.asarray(frame)])
@@ -142,28 +143,28 @@ def _look_like_channels(engine: Reucid, stack: Any) -> Generator[Step, None, boo
 def _patch_size(
     engine: Reucid, frames: list[NDArray[Any]]
 ) -> Generator[Step, None, PatchSize | None]:
-    """Find what some frames decide; None if none of them can be denoised."""
+    """Find a common patch size for several frames; None if none can be denoised."""
     try:
         return PatchSize(*(yield from engine.find_patch_size(frames)))
-    except ValueError:  # the error is raised again where the frame is denoised
+    except ValueError:  # raised again when the frame is denoised
         return None
 
 
 @dataclass(frozen=True, eq=False)
 class StackReucid(Engine):
-    """REUCID on a stack, or on one frame of it, with the patch sizes that suit the whole stack.
+    """REUCID on a stack, or on one frame of it, with the patch sizes of the whole stack.
 
     Parameters
     ----------
     engine : Reucid
     stack : (..., Y, X) array
-        The whole stack, also where a single frame of it is denoised.
+        The whole stack, even if only one frame of it is denoised.
     frame : tuple of int
-        Index of that frame; empty for the whole stack.
+        Index of the frame to denoise; empty for the whole stack.
     channel_axis, may_guess
-        As for `find_patch_sizes`.
+        See `find_patch_sizes`.
     sizes : StackPatchSizes, optional
-        Found by `prepare` where they are not given.
+        By default found by `prepare`.
     """
 
     title = "REUCID"
@@ -177,7 +178,7 @@ class StackReucid(Engine):
     sizes: StackPatchSizes | None = None
 
     def preparation_share(self, given: ImageOrPair) -> float:
-        """Return the share of the search for the patch sizes."""
+        """Return the fraction of the work spent on finding the patch sizes."""
         return SEARCH if self.sizes is None else 0.0
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, StackReucid]:
@@ -187,14 +188,15 @@ class StackReucid(Engine):
             sizes = yield from find_patch_sizes(
                 self.engine, self.stack, self.channel_axis, self.may_guess
             )
+        # The pixels are no longer needed, and would be sent to each process of a cluster.
         return replace(self, stack=None, sizes=sizes)
 
     def for_frame(self, index: Index) -> Engine:
         """Return REUCID with the patch size of the frame at `index`."""
-        assert self.sizes is not None  # it is prepared
+        assert self.sizes is not None  # `prepare` sets it
         size = self.sizes.at(self.frame or index)
         return self.engine if size is None else OfPatchSize(self.engine, size.width, size.wide)
 
     def about(self) -> dict[str, Any]:
-        """Return name, parameters and versions of the engine."""
+        """Return the name, parameters and versions of the engine."""
         return self.engine.about()

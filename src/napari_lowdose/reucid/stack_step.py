@@ -1,4 +1,4 @@
-"""What REUCID yields after each patch stack."""
+"""Step of REUCID after each patch stack, and its summary."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StackStep(Step):
-    """A patch stack is finished; `image` is the image reconstructed from all so far.
+    """Result of a patch stack; `image` is reconstructed from all stacks so far.
 
     Attributes
     ----------
     stack : int
-        Which stack, from 0.
+        Number of the stack, from 0.
     n_stacks : int
-        How many there are.
+        Total number of stacks.
     patch_size : int
         Width p of a patch, pixels.
     wide : bool
-        Whether that is wider than the PSF: what occurs only once may be weakened.
+        True if patches are wider than the PSF.  Features that occur only once may be weakened.
     eigenpatches : (k, p, p) float32 array
-        Of unit norm.
+        Eigenpatches of unit norm.
     singular_values : (k,) float64 array
-        Descending; in units of the image's standard deviation.
+        Descending, in units of the standard deviation of the image.
     noise_floor : float
-        The singular value that pure white noise would have.
+        Singular value of pure white noise.
     utilities : (k,) float32 array
-        The classifier's verdicts: 1 is worth keeping, 0 is noise.
+        Output of the classifier, from 0 (noise) to 1 (structure).
     kept : (k,) bool array
-        Which eigenpatches are in the sum.
+        Mask of the eigenpatches in the reconstruction.
     n_outliers : int
-        Pixels of the frame that were left out: cosmic rays, hot pixels, dead pixels.
+        Number of excluded pixels of the frame: cosmic rays, hot pixels, dead pixels.
     """
 
     stack: int
@@ -55,7 +55,7 @@ class StackStep(Step):
     n_outliers: int = 0
 
     def record(self) -> dict[str, Any]:
-        """Return which eigenpatches were kept, of which patch size."""
+        """Return the patch size and the indices of the kept eigenpatches, JSON-ready."""
         return {
             "stack": self.stack,
             "n_stacks": self.n_stacks,
@@ -106,7 +106,7 @@ def _span(numbers: Iterable[int]) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Write 0 1 2 5 as 0-2 5."""
+    """Format consecutive numbers as ranges, for example 0 1 2 5 as "0-2 5"."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,9 +1,9 @@
-"""Patch terrain: how many patches lie on each pixel.
+"""Patch terrain: the number of patches that cover each pixel.
 
-The paper's rolling sum, in both directions: a pixel is covered by the patches whose
-top-left pixel lies in the p x p 'trigger region' above and to its left, and the sums of
-neighbouring trigger regions differ by one row or column only.  A cumulative sum makes
-the cost linear in the pixels, whatever the patch size.
+This is the rolling sum of the paper, in both directions.  A pixel is covered by the patches whose
+top-left pixel is in the p x p "trigger region" above and to the left of it.  The sums over
+neighbouring trigger regions differ by one row or column only.  With a cumulative sum the cost is
+linear in the number of pixels, independent of the patch size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def patch_terrain(processed: NDArray[np.bool_], patch_size: int) -> NDArray[np.int32]:
-    """Count the processed patches that lie on each pixel of the image.
+    """Count the processed patches that cover each pixel of the image.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def patch_terrain(processed: NDArray[np.bool_], patch_size: int) -> NDArray[np.i
     Returns
     -------
     (m, n) int32 array
-        Zero where no patch lies yet.
+        Zero for pixels without patches.
 
     Examples
     --------

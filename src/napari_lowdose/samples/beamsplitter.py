@@ -15,7 +15,7 @@ from .nuclei import nuclei
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EDGE = 24  # pixels of scene around a view, so that a shift brings in true pixels
+EDGE = 24  # margin of the scene around a view, pixels, for shifted views without empty borders
 
 Region = tuple[int, int, int, int]
 

@@ -17,13 +17,13 @@ FRAMES_PER_SECOND = 24.0
 """Frame rate, as in the pair paper."""
 
 CELL = (78.0, 176.0)  # height and width of a cell, pixels: 21 by 48 µm
-CORNER = 24.0  # radius of its corners, pixels
-TILT = 0.14  # of the rows of cells against the image, radians
-SPEED = 0.85  # of the stream, pixels per frame: 5.6 µm/s
+CORNER = 24.0  # radius of the cell corners, pixels
+TILT = 0.14  # angle between the rows of cells and the image rows, radians
+SPEED = 0.85  # speed of the stream, pixels per frame: 5.6 µm/s
 SIZE = 6.2  # radius of a chloroplast, pixels
-STAMP = 12  # half the box that a chloroplast is drawn into, pixels
-LANES = (12.0, 26.0)  # distances from the wall in which they stream, pixels
-SPACING = (15.0, 34.0)  # between two of a lane, pixels
+STAMP = 12  # half width of the box around a chloroplast, pixels
+LANES = (12.0, 26.0)  # distances of the lanes from the wall, pixels
+SPACING = (15.0, 34.0)  # mean distance of chloroplasts in each lane, pixels
 
 
 def flowing_chloroplasts(
@@ -63,12 +63,12 @@ def flowing_chloroplasts(
 
 
 def _turned(y: NDArray[np.float64], x: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """Turn coordinates by an angle; (2, ...)."""
+    """Rotate coordinates by an angle; returns an array (2, ...)."""
     return np.stack((np.cos(angle) * y + np.sin(angle) * x, np.cos(angle) * x - np.sin(angle) * y))
 
 
 def _cells(shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the centres of the cells (n, 2) in the coordinates of the bricks."""
+    """Return the centres of the cells (n, 2) in the coordinates of the tilted rows."""
     reach = int(np.hypot(*shape) / min(CELL)) + 2
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
     centres = np.stack((rows * CELL[0], (columns + 0.5 * (rows % 2)) * CELL[1]), axis=1)
@@ -78,7 +78,7 @@ def _cells(shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _walls(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return what the cells absorb without their chloroplasts."""
+    """Return the absorbance of the cells without their chloroplasts."""
     from scipy.ndimage import gaussian_filter
 
     y, x = np.indices(shape) - (np.array(shape) / 2)[:, None, None]
@@ -87,12 +87,12 @@ def _walls(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float
     row = np.round(y / CELL[0])
     y = y - row * CELL[0]
     x = (x - 0.5 * (row % 2) * CELL[1] + CELL[1] / 2) % CELL[1] - CELL[1] / 2
-    # Signed distance from the rim of a rounded box, negative inside
+    # Signed distance from the outline of a rounded box, negative inside
     from_core = [np.abs(c) - (size / 2 - CORNER) for c, size in zip((y, x), CELL, strict=True)]
     outside = np.hypot(*(np.clip(c, 0, None) for c in from_core))
     distance = outside + np.clip(np.maximum(*from_core), None, 0) - CORNER
-    wall = 0.5 * np.exp(-0.5 * ((distance + 2.2) / 1.4) ** 2)  # its edge refracts the light away
-    wall -= 0.16 * np.exp(-0.5 * ((distance + 6.0) / 1.6) ** 2)  # and brightens the line beside
+    wall = 0.5 * np.exp(-0.5 * ((distance + 2.2) / 1.4) ** 2)  # the edge refracts light away
+    wall -= 0.16 * np.exp(-0.5 * ((distance + 6.0) / 1.6) ** 2)  # and brightens a line beside it
     between = 0.12 / (1 + np.exp(-np.clip(distance, -30, 30)))
     grain = gaussian_filter(rng.standard_normal(shape), 2.2, mode="wrap")
     cytoplasm = 0.025 * grain / grain.std()
@@ -103,12 +103,12 @@ def _walls(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float
 
 @dataclass(frozen=True)
 class _Stream:
-    """The chloroplasts that go round in one lane of one cell."""
+    """Chloroplasts that circulate in one lane of one cell."""
 
-    loop: NDArray[np.float64]  # (points, 3): y, x and the length so far
+    loop: NDArray[np.float64]  # (points, 3): y, x and the arc length
     start: NDArray[np.float64]
     speeds: NDArray[np.float64]
-    looks: NDArray[np.float64]  # (4, n): radius, stretch, turn against the stream, absorbance
+    looks: NDArray[np.float64]  # (4, n): radius, elongation, angle to the stream, absorbance
 
     @classmethod
     def draw(
@@ -119,13 +119,13 @@ class _Stream:
         lane: float,
         spacing: float,
     ) -> _Stream:
-        """Fill a lane, given by its distance from the wall."""
+        """Draw the chloroplasts of a lane, which is given by its distance from the wall."""
         loop = _loop(centre, lane)
         length = loop[-1, 2]
         number = int(length / spacing)
         start = (np.arange(number) + rng.uniform(-0.25, 0.25, number)) * length / number
         speeds = speed * rng.uniform(0.85, 1.15) * rng.normal(1, 0.06, number)
-        speeds *= rng.random(number) > 0.06  # the others rest
+        speeds *= rng.random(number) > 0.06  # the others do not move
         looks = np.stack(
             (
                 SIZE * rng.uniform(0.8, 1.1, number),
@@ -137,7 +137,10 @@ class _Stream:
         return cls(loop, start + rng.uniform(0, length), speeds, looks)
 
     def places(self, frame: int) -> NDArray[np.float64]:
-        """Return y, x, heading and looks (7, n) relative to the middle of the image."""
+        """Return position, heading, radius, elongation and absorbance (6, n) in a frame.
+
+        Positions are relative to the centre of the image.
+        """
         *line, along = self.loop.T
         position = (self.start + self.speeds * frame) % along[-1]
         y, x = (np.interp(position, along, c) for c in line)
@@ -148,7 +151,7 @@ class _Stream:
 
 
 def _loop(centre: NDArray[np.float64], lane: float) -> NDArray[np.float64]:
-    """Return the way round a cell at a distance from its wall: y, x and length (points, 3)."""
+    """Return a closed path at a distance from the wall: y, x and arc length (points, 3)."""
     half_y, half_x = CELL[0] / 2 - lane, CELL[1] / 2 - lane
     corner = max(CORNER - lane, 0.8 * half_y)
     angle = np.linspace(0, 2 * np.pi, 200)
@@ -160,7 +163,7 @@ def _loop(centre: NDArray[np.float64], lane: float) -> NDArray[np.float64]:
 
 
 def _absorbed(places: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return what chloroplasts absorb: a dark disc, a darker rim, and light around it."""
+    """Return the absorbance of chloroplasts: a dark disc, a darker rim and a bright halo."""
     middle = np.array(shape)[:, None] / 2
     inside = (np.abs(places[:2]) < middle + STAMP).all(axis=0)
     y, x, heading, radius, stretch, strength = places[:, inside].astype(np.float32)
@@ -174,7 +177,7 @@ def _absorbed(places: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np
     stretch = stretch[:, None, None]
     along, across = (cos * dx + sin * dy) / stretch, (cos * dy - sin * dx) * stretch
     stamp = strength[:, None, None] * _PROFILE[_index(np.hypot(along, across))]
-    # A border as wide as a stamp takes what lies outside
+    # Chloroplasts at the edge are drawn partly into a border, which is cropped afterwards.
     border = 2 * STAMP
     height, width = shape[0] + 2 * border, shape[1] + 2 * border
     pixel = (rows + border)[:, :, None] * width + (columns + border)[:, None, :]
@@ -183,18 +186,18 @@ def _absorbed(places: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np
 
 
 def _index(radius: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return where in `_PROFILE` a distance from the middle is, given in radii."""
+    """Return the index in `_PROFILE` of a distance from the centre, in radii."""
     return np.minimum(radius * _FINENESS, len(_PROFILE) - 1).astype(np.intp)
 
 
 def _profile(radius: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the absorbance at a distance from the middle, in radii; next to 0 from 1.8 on."""
+    """Return the absorbance at a distance from the centre, in radii; almost 0 beyond 1.8."""
     disc = 1 / (1 + np.exp((radius - 1) / 0.09))
     rim = 0.55 * np.exp(-0.5 * ((radius - 0.93) / 0.14) ** 2)
     halo = 0.42 * np.exp(-0.5 * ((radius - 1.32) / 0.15) ** 2)
     return cast("NDArray[np.float32]", (0.75 * disc + rim - halo).astype(np.float32))
 
 
-_FINENESS = 500  # entries per radius: fine enough for a pixel's value to move by less than 0.5 %
+_FINENESS = 500  # entries per radius, for an error of less than 0.5 % in a pixel
 _PROFILE = _profile(np.arange(0, 2, 1 / _FINENESS))
-_PROFILE[-1] = 0  # for everything beyond
+_PROFILE[-1] = 0  # all larger distances

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 PIXEL_SIZE = 0.325
 """Pixel size of the scene, µm: a 6.5 µm pixel and a 20x objective."""
 
-RADIUS = (13.0, 23.0)  # of the nuclei, pixels: diameters of 8 to 15 µm
+RADIUS = (13.0, 23.0)  # range of the radii of nuclei, pixels: diameters of 8 to 15 µm
 PSF = 1.3  # standard deviation of the point spread function, pixels
-OUT_OF_FOCUS = 6.0  # the same for nuclei far from the focal plane
+OUT_OF_FOCUS = 6.0  # likewise for nuclei far from the focal plane
 
 
 def nuclei_pair(
@@ -93,7 +93,7 @@ def nuclei(shape: tuple[int, int], seed: int = 5) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Nucleus:
-    """One nucleus: where, how large (pixels) and how bright; dividing ones are condensed."""
+    """Position and radius (pixels) and brightness of a nucleus; condensed if it divides."""
 
     y: float
     x: float
@@ -103,7 +103,7 @@ class Nucleus:
 
 
 def _scattered(rng: np.random.Generator, shape: tuple[int, int]) -> list[Nucleus]:
-    """Place nuclei at random, half of them beside another one, and hardly overlapping."""
+    """Place nuclei at random, half of them beside another one, almost without overlap."""
     placed: list[Nucleus] = []
     wanted = round(0.34 * shape[0] * shape[1] / (np.pi * np.mean(RADIUS) ** 2))
     for _ in range(40 * wanted):
@@ -124,7 +124,7 @@ def _scattered(rng: np.random.Generator, shape: tuple[int, int]) -> list[Nucleus
 
 
 def _draw(image: NDArray[np.float64], nucleus: Nucleus, rng: np.random.Generator) -> None:
-    """Add a nucleus to an image: a wobbly, flat-topped ellipse with dark nucleoli."""
+    """Add a nucleus to an image: an irregular, flat-topped ellipse with dark nucleoli."""
     half = int(1.7 * nucleus.radius)
     top, left = int(nucleus.y) - half, int(nucleus.x) - half
     rows = slice(max(top, 0), max(min(top + 2 * half, image.shape[0]), 0))
@@ -133,7 +133,7 @@ def _draw(image: NDArray[np.float64], nucleus: Nucleus, rng: np.random.Generator
     x = (np.arange(columns.start, columns.stop) - nucleus.x) / nucleus.radius
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.25)
     brightness = nucleus.brightness
-    if nucleus.dividing:  # the chromosomes in a plate, seen from the side
+    if nucleus.dividing:  # the plate of chromosomes, seen from the side
         stretch, brightness = rng.uniform(1.6, 1.85), 2.0 * nucleus.brightness
         y, x = 2.2 * y, 2.2 * x
     along = (np.cos(turn) * x + np.sin(turn) * y) / stretch

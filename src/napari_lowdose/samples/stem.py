@@ -28,7 +28,7 @@ READOUT = 0.05
 
 @dataclass(frozen=True)
 class Defect:
-    """One point defect of the sample.
+    """Point defect of the sample.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ def stem_low_dose(
     >>> round(float(10 * np.log10(truth.max() ** 2 / mean_squared_error)), 1)
     16.1
     """
-    share, _ = _simulation()  # of the beam
+    share, _ = _simulation()  # fraction of the beam
     top = float(share.max())
     if psnr_db is not None:
         allowed = 10 ** (-psnr_db / 10) - READOUT**2  # variance that remains for shot noise
@@ -107,21 +107,21 @@ def stem_pair(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return two exposures of the MoS2 monolayer at half the dose each, with and without noise.
 
-    The noise of each is that of `stem_low_dose`: Poisson noise of the electrons,
-    and Gaussian noise of 5 % of the maximum.  With the default dose each has a PSNR
-    of about 16 dB, as the input of the pair paper's Fig. 5.
+    Each exposure has the noise of `stem_low_dose`: Poisson noise of the electrons and Gaussian
+    noise of 5 % of the maximum.  At the default dose the PSNR of each is about 16 dB, as in Fig. 5
+    of the pair paper.
 
     Parameters
     ----------
     dose : float
-        Electrons per square angstrom, of both together: each gets half.
+        Total dose of both exposures, electrons per square angstrom.
     seed : int
-        Of the noise: the same seed, the same pair.
+        Seed of the noise.
 
     Returns
     -------
     first, second, truth : (256, 256) float32 arrays
-        Electrons per pixel on the detector, of one exposure.  The noisy ones may be
+        Electrons per pixel on the detector in one exposure.  Values of the noisy images may be
         negative.
 
     Raises
@@ -137,12 +137,13 @@ def stem_pair(
     2.0
     """
     truth = _electrons(dose / 2)
+    # The dose is already in `truth`, so `simulate_pair` gets no number of photons.
     first, second = simulate_pair(truth, read_noise=READOUT * float(truth.max()), seed=seed)
     return first, second, truth
 
 
 def defects() -> tuple[Defect, ...]:
-    """Return the point defects of the sample, for instance to look whether they survive.
+    """Return the point defects of the sample, for example to check that denoising keeps them.
 
     Returns
     -------

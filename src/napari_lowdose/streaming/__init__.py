@@ -1,4 +1,4 @@
-"""Movies larger than memory: a stream of frames into a zarr array, here or on a cluster."""
+"""Denoise movies larger than memory into a zarr array, locally or on a cluster."""
 
 from napari_lowdose.streaming.output_folder import unfinished_folder as unfinished_folder
 from napari_lowdose.streaming.stream import Stream as Stream

@@ -1,4 +1,4 @@
-"""Frames of a movie on a dask.distributed cluster."""
+"""Denoise frames of a movie on a dask.distributed cluster."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Engine
     from napari_lowdose.frames import ImageOrPair
 
-_SIGN_OF_LIFE = 0.25  # seconds between steps, at most
-_AHEAD = 2  # frames on their way for each thread of the cluster
+_SIGN_OF_LIFE = 0.25  # maximum time between progress steps, seconds
+_AHEAD = 2  # submitted frames per thread of the cluster, so that no thread waits for input
 
 
 def open_client() -> Any:
-    """Return the client of a dask.distributed cluster, if one is open; else None."""
+    """Return the current client of a dask.distributed cluster, or None."""
+    # A client can only be open if the module is imported already; importing it is slow.
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return None
@@ -38,13 +39,13 @@ def open_client() -> Any:
 def frames_on_cluster(
     client: Any, prepared: Engine, given: ImageOrPair, numbers: Sequence[int]
 ) -> Iterator[tuple[int, Step, str | None]]:
-    """Denoise frames on a cluster, a few at a time, and yield each when it is finished.
+    """Denoise frames on a cluster, a few at a time, and yield each one once it is finished.
 
     Parameters
     ----------
     client : distributed.Client
     prepared : Engine
-        Sent once to each process.
+        Prepared engine, sent once to each process.
     given : ImageOrPair
     numbers : sequence of int
         Frame numbers.
@@ -52,18 +53,19 @@ def frames_on_cluster(
     Yields
     ------
     number : int
-        Frames come in any order.
+        Frame number.  The order is arbitrary.
     step : Step
-        With the frame's image, or without one to report progress.
+        With the image of the frame, or without an image to report progress.
     source : str or None
-        The hash of the input, with the image.
+        Hash of the input; None without an image.
 
     Raises
     ------
     ValueError
-        If a frame cannot be read, or denoised.
+        If a frame cannot be read or denoised.
     """
-    # The result of a task, and not scattered: if the process that holds it dies, it is made again
+    # Submit a task instead of scattering the engine: if the process that holds it dies, the
+    # scheduler computes it again.
     there = client.submit(_itself, prepared, pure=False)
     left = list(reversed(numbers))
     waiting: dict[Any, tuple[int, list[Any]]] = {}
@@ -95,7 +97,7 @@ def frames_on_cluster(
 
 
 def _wait(waiting: dict[Any, Any]) -> set[Any]:
-    """Return the futures that are finished, at least one; TimeoutError if none is for a while."""
+    """Return the finished futures, at least one; raise TimeoutError if there is none in time."""
     import distributed
 
     wait: Any = distributed.wait
@@ -104,7 +106,7 @@ def _wait(waiting: dict[Any, Any]) -> set[Any]:
 
 
 def _submit(client: Any, there: Any, given: ImageOrPair, number: int) -> tuple[Any, list[Any]]:
-    """Send one frame, and return it, too: a lazy one is read on the cluster."""
+    """Submit one frame; return its future and the input, which the cluster reads if it is lazy."""
     if given.is_dask:
         index = frame_index(number, given.leading)
         lazy = [exposure[index] for exposure in given.exposures]

@@ -1,4 +1,4 @@
-"""The attributes that a result is given: axes, pixel size and units, checked."""
+"""Validation of the attributes of a result: axes, pixel size and units."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def described(attributes: Mapping[str, Any], ndim: int) -> dict[str, Any]:
-    """Return attributes as they are written, JSON-ready.
+    """Validate attributes and return them JSON-ready.
 
     Parameters
     ----------
     attributes : mapping
-        ``axes``, ``scale`` and ``units`` are checked; the others stay as they are.
+        ``axes``, ``scale`` and ``units`` are validated, others are returned unchanged.
     ndim : int
-        Of the result.
+        Number of dimensions of the result.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def described(attributes: Mapping[str, Any], ndim: int) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If there is not one for each axis, or rows and columns do not come last.
+        If an attribute does not have one value per axis, or rows and columns are not last.
 
     Examples
     --------

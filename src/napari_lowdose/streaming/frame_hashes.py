@@ -1,4 +1,4 @@
-"""Hashes of what each frame of a result was made from, and of what it is."""
+"""Hashes of the input and the result of each frame."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 class FrameHash(NamedTuple):
-    """Of a frame that was written: the hash of the input and of the result."""
+    """Hashes of the input and the result of a written frame."""
 
     made_from: str
     result: str
 
 
 class FrameHashes:
-    """The hashes of the frames that were written, one a line, in a file.
+    """Text file with the hashes of the written frames, one line per frame.
 
-    A frame is added after it was written.  What a kill leaves of a half-written line does not
-    count.
+    A line is added after its frame is written.  An incomplete last line, left by a killed
+    process, is ignored.
 
     Parameters
     ----------
     path : Path
-        Of the file; made if missing.
+        Path of the file, which is created if missing.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class FrameHashes:
         self._path = path
         text = path.read_bytes() if path.exists() else b""
         whole = text[: text.rfind(b"\n") + 1]
-        if whole != text:  # or the next line would continue the broken one
+        if whole != text:  # otherwise the next line would be appended to the incomplete one
             path.write_bytes(whole)
         lines = [line.split() for line in whole.decode("ascii", "replace").splitlines()]
         self.frames = {
@@ -55,7 +55,7 @@ class FrameHashes:
         }
 
     def add(self, number: int, frame: FrameHash) -> None:
-        """Write down that frame `number` is written."""
+        """Record that frame `number` is written."""
         with open(self._path, "a", encoding="ascii") as file:
             file.write(f"{number} {frame.made_from} {frame.result}\n")
         self.frames[number] = frame
@@ -67,12 +67,12 @@ def hash_of(frame: NDArray[Any]) -> str:
 
 
 def together(hashes: Sequence[str]) -> str:
-    """Return one hash for the frames of a pair, or of a movie."""
+    """Return a combined hash of the frames of a pair or a movie."""
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
 
 
 def hash_of_frames(frames: Sequence[NDArray[Any]]) -> str:
-    """Return the hash of a frame, or of the two of a pair."""
+    """Return the hash of a frame or of the two frames of a pair."""
     return together([hash_of(frame) for frame in frames])

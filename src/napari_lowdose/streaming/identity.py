@@ -1,4 +1,4 @@
-"""What tells one work from another: input, engine and parameters."""
+"""Identifier of a result: input, engine and parameters."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Engine
     from napari_lowdose.frames import ImageOrPair
 
-# What training remembers, or needs to go on, and where it is done
+# Fields that do not affect the result: state and record of training, device and preview.
 _OF_NO_EFFECT = ("state", "record", "device", "preview")
 
 
 def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
-    """Return a short text that is the same for the same work.
+    """Return a short identifier of engine, parameters and input.
 
     Parameters
     ----------
     engine : Engine
     image : ImageOrPair
     pixels : str
-        A hash of what is compared of the pixels.
+        Hash of the pixels to compare.
     """
     about = [type(engine).__name__, _plain(engine), image.about(), pixels]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON-ready stand-in for parameters and weights."""
+    """Return a JSON-ready representation of parameters; arrays are hashed."""
     if isinstance(value, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""One stream at a time into an output."""
+"""Lock against two streams into the same output."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 @contextmanager
 def only_stream_into(path: Path) -> Iterator[None]:
-    """Keep every other stream, of whatever process, from writing into `path`.
+    """Prevent other streams, in this or another process, from writing into `path`.
 
-    The operating system lets go of the lock when the process ends, however it does.
+    The operating system releases the lock when the process ends, even if it is killed.
 
     Parameters
     ----------
     path : Path
-        Of the output; the lock is a hidden file beside it.  Parents are made if missing.
+        Output path.  The lock is a hidden file beside it.  Missing parent folders are created.
 
     Raises
     ------
-    FileExistsError
-        At once, if another stream is writing there.
-    PermissionError
-        If nothing can be written beside it.
+    BlockingIOError
+        If another stream is writing to `path`.  It is raised at once, without waiting.
+    OSError
+        If the lock file cannot be written, for example for lack of permission.
     """
     name = path.with_name(f".{path.name}.lock")
     lock = FileLock(name, timeout=0, thread_local=False)
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        name.touch()  # says why it cannot be, which the lock does not
+        name.touch()  # raises an error with a reason, unlike the lock
         lock.acquire()
     except Timeout:
         raise BlockingIOError(
@@ -48,11 +48,12 @@ def only_stream_into(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.name != "nt":  # while nobody else can have it
+        # Delete before the release, when no other run has it; Windows cannot delete open files.
+        if os.name != "nt":
             name.unlink(missing_ok=True)
         lock.release()
         if not path.exists():
-            with suppress(OSError):  # something else came into them
+            with suppress(OSError):  # a folder is not empty: something else was written there
                 for folder in made:
                     folder.rmdir()
 

@@ -1,4 +1,4 @@
-"""The folder of a result: an earlier one stays until this one is whole."""
+"""Output folder of a stream.  An earlier result is kept until the new one is complete."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 NETWORK = "network.safetensors"
 _HASHES = "frame_hashes.txt"
-_BESIDE, _OLD = ".napari-lowdose-part", ".napari-lowdose-old"  # nobody else ends names so
+_BESIDE, _OLD = ".napari-lowdose-part", ".napari-lowdose-old"  # unlikely to be used by others
 _CHUNKS = re.compile(r"c|\d+(\.\d+)*")
 
 
 class OutputFolder:
-    """An OME-Zarr group of one array, a frame a chunk, that is being written.
+    """OME-Zarr group with one array, one chunk per frame, that is being written.
 
-    Where there is nothing yet it is written in its place.  What replaces something is written
-    beside it, and takes its place when it is whole: in one step where the system can.
+    If nothing exists at `path`, the group is written there.  Otherwise it is written beside the
+    existing result and replaces it once it is complete, atomically if the system supports it.
 
     Parameters
     ----------
@@ -44,10 +44,11 @@ class OutputFolder:
     Attributes
     ----------
     folder : Path
-        Where the group is at the moment.
+        Current location of the group.
     array : zarr.Array
-        Frames that are not written are NaN.
+        Frames that are not written yet are NaN.
     hashes : FrameHashes
+        Hashes of the written frames.
     """
 
     array: Any
@@ -62,25 +63,25 @@ class OutputFolder:
         self._old = self.path.with_name(self.path.name + _OLD)
 
     def find(self, work: str, shape: tuple[int, ...], *, resume: bool, overwrite: bool) -> bool:
-        """Look for what was begun of this work, and whether another result may be written.
+        """Find an earlier run to resume, or check that a new result may be written.
 
         Parameters
         ----------
         work : str
-            What tells this work from others.
+            Identifier of engine, parameters and input; see `identity`.
         shape : tuple of int
         resume, overwrite : bool
-            As `Stream` takes them.
+            See `Stream`.
 
         Returns
         -------
         bool
-            Whether there is something to go on with.
+            True if there is an earlier run to resume.
 
         Raises
         ------
         FileExistsError, ValueError
-            If there is something else that must not be replaced.
+            If the path has other content that must not be replaced.
         """
         self._recover()
         nothing = _is_nothing(self.path)
@@ -113,7 +114,7 @@ class OutputFolder:
         return False
 
     def other_work(self) -> ValueError:
-        """Return the error to raise where something else was begun."""
+        """Return the error for an existing result of another input, engine or parameters."""
         return ValueError(
             f"{self._given} was begun with another input, engine or parameter: choose another "
             "output, or overwrite it."
@@ -125,15 +126,15 @@ class OutputFolder:
         attributes: Mapping[str, Any],
         network: Noise2NoiseModel | None,
     ) -> None:
-        """Begin a result; it appears as a whole, with the network that makes its frames.
+        """Create an empty result.  It appears at once, complete with metadata and network.
 
         Parameters
         ----------
         shape : tuple of int
         attributes : mapping
-            Among them axes, scale and units, and our own.
+            Axes, scale, units and the attributes of this package.
         network : Noise2NoiseModel, optional
-            To keep.
+            Trained network to save with the result.
         """
         import zarr
 
@@ -167,21 +168,21 @@ class OutputFolder:
     def write(
         self, number: int, index: tuple[int, ...], image: NDArray[np.float32], made_from: str
     ) -> None:
-        """Write a frame, and then what tells that it is written.
+        """Write a frame, then its hashes, which mark it as written.
 
         Parameters
         ----------
         number : int
         index : tuple of int
-            Of the frame along the leading axes.
+            Index of the frame along the leading axes.
         image : (Y, X) array
         made_from : str
-            The hash of the input.
+            Hash of the input.
 
         Raises
         ------
         OSError
-            If the disk is full, or the like.
+            If the frame cannot be written, for example because the disk is full.
         """
         try:
             self.array[index] = image
@@ -194,11 +195,11 @@ class OutputFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the result says that it is."""
+        """True if the result is marked as finished."""
         return (attributes_of_ours(self.folder) or {}).get("finished") is True
 
     def has_network(self) -> bool:
-        """Whether the network that made the frames is kept."""
+        """Return True if the network of the result is saved and unchanged."""
         ours = attributes_of_ours(self.folder) or {}
         try:
             return bool(ours["network"] == _hash_of_file(self.folder / NETWORK))
@@ -206,35 +207,35 @@ class OutputFolder:
             return False
 
     def reopen(self) -> None:
-        """Mark a finished result of which frames are damaged as not finished."""
+        """Mark a finished result as unfinished, because frames are damaged."""
         self._mark(finished=False)
 
     def finish(self, history: list[Any]) -> None:
-        """Mark the result as finished, and give it its place."""
-        for left in (self.folder / LEVEL).rglob("*.partial"):  # zarr's, of a run that was killed
+        """Mark the result as finished, and move it into place."""
+        for left in (self.folder / LEVEL).rglob("*.partial"):  # zarr's, from a killed run
             left.unlink(missing_ok=True)
         self._mark(finished=True, history=history)
         self.take_place()
 
     def take_place(self) -> None:
-        """Replace the earlier result, if the finished one is beside it."""
+        """Replace the earlier result, if the new one was written beside it."""
         if self.folder == self._beside:
             _keep_others(self.path, self._beside)
             self._replace()
 
     def discard(self) -> None:
-        """Delete what was begun."""
-        if self.folder == self.path:  # at once: a kill leaves no half of it there
+        """Delete the unfinished result."""
+        if self.folder == self.path:  # rename first, so that a kill leaves no partial folder there
             self.path.rename(self._beside)
         _remove(self._beside)
 
     def _open(self, folder: Path, shape: tuple[int, ...]) -> str | None:
-        """Take a folder for the result, or return why it cannot be that."""
+        """Open a folder as the result, or return the reason why that is not possible."""
         import zarr
 
         try:
             array = zarr.open_array(folder / LEVEL, mode="r+")
-        except Exception as error:  # zarr raises many things
+        except Exception as error:  # zarr raises various errors
             return f"its array cannot be opened: {' '.join(str(error).split())}"
         chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
         if array.shape != shape or array.chunks != chunks or array.dtype != np.float32:
@@ -252,7 +253,7 @@ class OutputFolder:
             node.attrs[KEY] = {**ours, **changes}
 
     def _recover(self) -> None:
-        """Finish what a kill has left half done."""
+        """Complete a replacement that was interrupted by a kill."""
         if not self.path.exists() and self._old.exists():
             self._old.rename(self.path)
         _remove(self._old)
@@ -260,13 +261,13 @@ class OutputFolder:
     def _put_in_place(self) -> None:
         if self.folder != self._beside:
             return
-        if self.path.exists():  # empty
+        if self.path.exists():  # an empty folder
             self.path.rmdir()
         self._beside.rename(self.path)
         self._moved(self.path)
 
     def _replace(self) -> None:
-        """Give the new result the name of the old one, which is deleted."""
+        """Rename the new result to the name of the old one, and delete the old one."""
         try:
             swapped = swap(self._beside, self.path)
             if not swapped:
@@ -282,7 +283,7 @@ class OutputFolder:
                 f"{self._beside}."
             ) from error
         self._moved(self.path)
-        with suppress(OSError):  # the next stream tries again
+        with suppress(OSError):  # the next stream tries again to delete it
             if swapped:
                 self._beside.rename(self._old)
             _remove(self._old)
@@ -296,7 +297,10 @@ class OutputFolder:
 
 
 def attributes_of_ours(folder: Path) -> dict[str, Any] | None:
-    """Return our attributes of a result, of this or an earlier version; None if it is no such."""
+    """Return the attributes of this package; None if the folder is not one of its results.
+
+    Results of earlier versions are recognised, too.
+    """
     try:
         found = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
         ours = found["attributes"][KEY]
@@ -306,7 +310,7 @@ def attributes_of_ours(folder: Path) -> dict[str, Any] | None:
 
 
 def unfinished_folder(path: Path) -> Path | None:
-    """Return where the finished frames of an interrupted stream into `path` are, if anywhere."""
+    """Return the folder with the finished frames of an interrupted stream into `path`, or None."""
     folder = OutputFolder(path)
     for each in (folder._beside, folder.path):
         ours = attributes_of_ours(each)
@@ -320,7 +324,7 @@ def _is_nothing(path: Path) -> bool:
 
 
 def _others(folder: Path) -> Iterator[Path]:
-    """Yield what lies in the folder of a result or array and is not part of it."""
+    """Yield the files and folders in a result or array that are not part of it."""
     own = {"zarr.json", ".zarray", ".zattrs", NETWORK, "finished_frames.txt"}
     group = attributes_of_ours(folder) is not None and not is_array(folder)
     for each in folder.iterdir():
@@ -330,7 +334,7 @@ def _others(folder: Path) -> Iterator[Path]:
 
 
 def _keep_others(old: Path, new: Path) -> None:
-    """Bring what a person has put into the old folder into the new one; it stays in both."""
+    """Link or copy files that the user added to the old folder into the new one."""
     for each in _others(old):
         if each.is_dir() and not each.is_symlink():
             shutil.copytree(
@@ -344,12 +348,12 @@ def _link(source: str | Path, target: str | Path) -> None:
     Path(target).unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # not on this system
+    except (OSError, NotImplementedError):  # hard links are not supported
         shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _remove(folder: Path) -> None:
-    """Delete a folder, its metadata last: what a kill leaves of it is still recognised."""
+    """Delete a folder, metadata last, so that a partly deleted result is still recognised."""
     if not folder.exists():
         return
     for each in sorted(folder.iterdir(), key=lambda each: each.name == "zarr.json"):

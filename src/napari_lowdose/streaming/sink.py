@@ -1,4 +1,4 @@
-"""The sink of a stream: frames go into an OME-Zarr group, where an earlier run is resumed."""
+"""Sink that writes frames into an OME-Zarr group and resumes an earlier run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.run import Source
 
-_REPORT_INTERVAL = 0.25  # seconds between steps while frames are compared
+_REPORT_INTERVAL = 0.25  # seconds between progress steps while frames are compared
 
 
 class ZarrSink:
-    """A result on disk, one chunk per frame.  Frames that are not finished are NaN.
+    """Result on disk, one chunk per frame.  Unfinished frames are NaN.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class ZarrSink:
     engine : Engine
     path : Path
     resume, overwrite : bool
-        As for `Stream`.
+        See `Stream`.
     attributes : mapping
         Axes, scale and units of the result.
 
     Attributes
     ----------
     input_hash : str or None
-        Hash of the whole input, when every frame is written.
+        Hash of the whole input, once every frame is written.
     """
 
     shows_interim = False
@@ -73,13 +73,13 @@ class ZarrSink:
 
     @property
     def image(self) -> Any:
-        """The result so far, a zarr array: nothing of it is in memory."""
+        """The result so far, a zarr array that is not loaded into memory."""
         import zarr
 
         return zarr.open_array(self.output.folder / LEVEL, mode="r")
 
     def resume(self) -> Generator[Step, None, list[int] | None]:
-        """Find the frames of an earlier run that are still right.
+        """Find the valid frames of an earlier run.
 
         Returns
         -------
@@ -89,9 +89,9 @@ class ZarrSink:
         Raises
         ------
         ValueError, FileExistsError
-            If something else is there, which must not be replaced.
+            If the output has other content that must not be replaced.
         OSError
-            If the disk has too little space.
+            If there is too little disk space.
         """
         self.input_hash, self._there = None, set()
         self._work = yield from self._identity()
@@ -109,13 +109,13 @@ class ZarrSink:
         return missing
 
     def kept_model(self) -> Any:
-        """Return the network that the earlier run trained, if any."""
+        """Return the network trained in the earlier run, if any."""
         if self._engine.trains and self.output.has_network():
             return self._engine.load_model(self.output.folder / NETWORK)
         return None
 
     def begin(self, prepared: Engine, record: dict[str, Any]) -> None:
-        """Create the group, with the network that makes its frames if it was trained here."""
+        """Create the group, with the network if it was trained in this run."""
         if not self._resumed:
             ours = {"work": self._work, "finished": False, "history": self._history(record)}
             network = prepared.model if self._engine.trains else None
@@ -124,14 +124,14 @@ class ZarrSink:
             self.output.reopen()
 
     def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
-        """Write a finished frame, and then the hashes of its input and of itself."""
-        assert source is not None  # interim images are not written
+        """Write a finished frame, then the hashes of its input and its result."""
+        assert source is not None  # only interim images have none, and they are not written
         made_from = source if isinstance(source, str) else hash_of_frames(source)
         self.output.write(number, frame_index(number, self._given.leading), image, made_from)
         self._there.add(number)
 
     def end(self, finished: bool, record: dict[str, Any]) -> None:
-        """Mark the result as finished and give it its place; delete it if it has no frame."""
+        """Mark the result as finished and move it into place; delete it if it is empty."""
         if not finished:
             kept = self._resumed or self._there or (self.output.folder / NETWORK).exists()
             if not kept:
@@ -140,15 +140,16 @@ class ZarrSink:
         frames = self.output.hashes.frames
         self.input_hash = together([frames[k].made_from for k in range(self._given.n_frames)])
         record["input"]["blake2b"] = self.input_hash
-        if self.output.finished:  # a kill may have come before it took its place
+        if self.output.finished:  # killed before it was moved into place
             self.output.take_place()
         else:
             self.output.finish(self._history(record))
 
     def _identity(self) -> Generator[Step, None, str]:
-        """Return a text that is the same for the same engine, parameters and input.
+        """Return an identifier of the engine, its parameters and the input.
 
-        Training depends on all pixels, which are read; else frames are compared as they are read.
+        All pixels are read only for training, which depends on them.  Otherwise the first and the
+        last frame are enough, because every frame is compared later.
         """
         n = self._given.n_frames
         pixels, progress = [], _Progress("reading the input")
@@ -158,9 +159,9 @@ class ZarrSink:
         return identity(self._engine, self._given, together(pixels))
 
     def _verify(self) -> Generator[Step, None, bool]:
-        """Find the frames that are there; return whether the earlier run can be resumed.
+        """Find the valid frames, and return True if the earlier run can be resumed.
 
-        A frame is there if its input has not changed, and it is as it was written.
+        A frame is valid if neither its input nor its written result has changed.
         """
         output, n = self.output, self._given.n_frames
         progress = _Progress("comparing the frames that are there")
@@ -174,7 +175,7 @@ class ZarrSink:
                 return False
             try:
                 written = output.array[frame_index(number, self._given.leading)]
-            except Exception:  # a codec raises anything at all on a damaged file
+            except Exception:  # codecs raise various errors on damaged files
                 continue
             if hash_of(np.asarray(written)) == frame.result:
                 self._there.add(number)
@@ -190,7 +191,7 @@ class ZarrSink:
         return True
 
     def _check_space(self, frames: int) -> None:
-        """Raise OSError if the disk has too little space for so many frames more."""
+        """Raise OSError if there is too little disk space for this number of frames."""
         needed = frames * math.prod(self._given.shape[-2:]) * np.dtype(np.float32).itemsize
         free = shutil.disk_usage(self.output.path.parent).free
         if needed > free:
@@ -200,18 +201,18 @@ class ZarrSink:
             )
 
     def _history(self, record: dict[str, Any]) -> list[Any]:
-        """Return the records of what was done to the input before, and of this run."""
+        """Return the records of earlier processing of the input, followed by that of this run."""
         return [*self._attributes.get(KEY, {}).get("history", []), record]
 
 
 class _Progress:
-    """Steps at regular intervals, while there is nothing to show."""
+    """Progress steps at regular intervals."""
 
     def __init__(self, message: str) -> None:
         self._message, self._last = message, time.perf_counter()
 
     def step(self, fraction: float) -> Iterator[Step]:
-        """Yield a step if the last one is long ago."""
+        """Yield a step if the interval since the last one has passed."""
         now = time.perf_counter()
         if now - self._last > _REPORT_INTERVAL:
             self._last = now

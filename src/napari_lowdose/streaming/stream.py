@@ -1,4 +1,4 @@
-"""A movie larger than memory: frames are read, denoised and written one after the other (zarr)."""
+"""Denoise movies larger than memory into zarr, one frame at a time."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 
 
 class Stream(Run):
-    """A `Run` on a movie, frame by frame into an OME-Zarr group: iterate to advance.
+    """A `Run` that writes each frame into an OME-Zarr group; iterate to advance.
 
-    Only the frames that are being denoised are in memory.  If it is interrupted, in whatever
-    way, the finished frames stay, and the same call continues after them.  With the client of a
-    dask.distributed cluster open, the frames are denoised there.
+    Only the frames that are being denoised are in memory.  Finished frames are kept if the run is
+    interrupted or killed, and the same call continues after them.  If a client of a
+    dask.distributed cluster is open, the frames are denoised on the cluster.
 
     Parameters
     ----------
     image : (..., Y, X) array, or tuple of two
-        NumPy, dask or zarr.  A tuple is a pair.
+        NumPy, dask or zarr array.  A tuple is a pair of exposures.
     engine : Engine
-        `Noise2Noise` is trained first; its network is kept in the folder.
+        `Noise2Noise` is trained first, and its network is saved in the folder.
     path : path
-        The group, a folder ``.zarr``; the image is its array "0".  One frame is one chunk;
-        frames that are not finished are NaN.
+        Output folder, ``.zarr``.  The image is the array "0" of the group, with one chunk per
+        frame.  Unfinished frames are NaN.
     resume : bool
-        Continue an earlier run if it had the same engine and input.  Every frame that is there
-        is compared with the input and with the result that was written.
+        Continue an earlier run if it had the same engine and input.  Every existing frame is
+        verified: neither its input nor its result may have changed.
     overwrite : bool
-        Replace another zarr array, or another result of this package, but never another folder.
-        It stays until the new result is whole.
+        Replace an existing zarr array or result of this package, but never another folder.
+        The existing result is kept until the new one is complete.
     attributes : mapping, optional
-        Further attributes, JSON-ready: ``scale``, ``units``, ``axes``.
+        Further JSON-ready attributes, for example ``scale``, ``units`` and ``axes``.
 
     Attributes
     ----------
     path : Path
     model : Noise2NoiseModel or None
-        The network that is applied, or the best that training has reached so far.
+        The applied network, or the best network of the training so far.
     finished : bool
-        Whether every frame is written.
+        True once every frame is written.
     """
 
     sink: ZarrSink
@@ -80,7 +80,7 @@ class Stream(Run):
         super().__init__(image, engine, sink)
 
     def __iter__(self) -> Iterator[Step]:
-        """Yield steps; a frame's step has its `image` once it is written, not before."""
+        """Yield steps.  The step of a frame has its `image` only after it is written."""
         if any(in_each_other(exposure, self.path) for exposure in self._given.exposures):
             raise ValueError("The result would replace the input; choose another output.")
         with only_stream_into(self.sink.output.path):
@@ -119,19 +119,20 @@ def denoise_to_zarr(
     Parameters
     ----------
     image : (..., Y, X) array, or tuple of two
-        NumPy, dask or zarr; a tuple is a pair.
+        NumPy, dask or zarr array.  A tuple is a pair of exposures.
     engine : Engine
+        Denoising method with its parameters, for example ``Reucid()``.
     path : path
-        A folder ``.zarr``; the image is its array "0".
+        Output folder, ``.zarr``.  The image is the array "0" of the group.
     resume : bool
-        Whether to go on with what is there, if it was begun with the same engine and input.
+        Continue an earlier run if it had the same engine and input.
     overwrite : bool
-        Whether another zarr array, or result of this package, that is there may be replaced.  It
-        stays until the new result is whole.
+        Replace an existing zarr array or result of this package.  It is kept until the new
+        result is complete.
     scale, units : sequence, optional
-        Of each axis; kept in the attributes.
+        Pixel size and unit of each axis, written to the metadata.
     axes : str, optional
-        A letter for each axis, for example "TYX".
+        One letter per axis, for example "TYX".
 
     Returns
     -------
@@ -141,12 +142,12 @@ def denoise_to_zarr(
     Raises
     ------
     ValueError
-        If there is another result, a frame cannot be read, or denoised as it is, or the result
+        If the path has a different result, a frame cannot be read or denoised, or the result
         would replace the input.
     OSError
-        If the folder cannot be written, its disk is full, or another run is writing there.
+        If the folder cannot be written, the disk is full, or another run is writing there.
     FileExistsError
-        If there is anything else.
+        If the path has any other content.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A folder takes the place of another in one step, such that there is always one of the two."""
+"""Atomic exchange of two folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _MACOS_SWAP = 2  # RENAME_SWAP
 
 
 def swap(first: Path, second: Path) -> bool:
-    """Exchange the names of two folders of one file system, in one step.
+    """Exchange the names of two folders on the same file system atomically.
+
+    At no time is one of the names missing.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def swap(first: Path, second: Path) -> bool:
     Returns
     -------
     bool
-        False, and nothing is changed, where the operating or file system cannot do it.
+        False, with nothing changed, if the operating system or file system does not support it.
     """
     one, other = os.fsencode(first), os.fsencode(second)
     try:
