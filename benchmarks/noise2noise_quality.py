@@ -41,7 +41,7 @@ def ours(pair: NoisyPair, seconds: float, **parameters) -> None:
     true = pair.psnr(image) - pair.psnr(pair.first)
     told = "-" if gain is None else f"{gain[0]:.1f} to {gain[1]:.1f}"
     print(
-        f"| {pair.name} | ours | {took:.1f} ({n_steps} steps, preview {preview or 0:.1f}) "
+        f"| {pair.name} | this package | {took:.1f} ({n_steps} steps, preview {preview or 0:.1f}) "
         f"| {pair.psnr(image):.2f} | {pair.psnr(one):.2f} | {true:.1f} (estimated {told}) |",
         flush=True,
     )
@@ -102,7 +102,7 @@ def main() -> None:
         for seconds in given.seconds if pair is ws2 else [30, 60]:
             ours(pair, seconds)
     image = denoise((eb3.first, eb3.second), Noise2Noise(preset="fast", time_budget=30))
-    print(f"| scmos_eb3 below 0.3 cycles/px | ours | 30 | {eb3_low.psnr(image):.2f} | | |")
+    print(f"| scmos_eb3 below 0.3 cycles/px | this package | 30 | {eb3_low.psnr(image):.2f} | | |")
     for pair in (ws2, eb3):
         if given.careamics:
             careamics(pair, 60, given.careamics)

@@ -64,8 +64,14 @@ def pip(*arguments: object) -> None:
 
 
 def ask_npe2(python: Path) -> dict[str, Any]:
+    # Without the PYTHONPATH of whoever runs the tests, which may name this checkout
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [python, "-c", ASK_NPE2], capture_output=True, text=True, cwd=python.parent
+        [python, "-c", ASK_NPE2],
+        capture_output=True,
+        text=True,
+        cwd=python.parent,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
