@@ -102,7 +102,7 @@ def parameter_help(owner: type[Any]) -> dict[str, str]:
     --------
     >>> from napari_lowdose import Reucid
     >>> parameter_help(Reucid)["seed"]
-    'Of every random choice: same seed, same result.'
+    'Seed of all random choices. The same seed gives the same result.'
     """
     from docstring_parser import numpydoc
 
