@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -14,10 +15,12 @@ def versions(*packages: str) -> dict[str, str]:
     >>> sorted(versions("numpy", "no-such-package").items())[0]
     ('no-such-package', 'unknown')
     """
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # a source tree that was never installed
-            found[package] = "unknown"
-    return found
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+@cache  # a look-up takes milliseconds, and every run makes several records
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "unknown"
