@@ -66,7 +66,7 @@ def denoise(image: Any, engine: Engine, *others: object) -> Any:
         from napari_lowdose.lazy import denoise_lazily
 
         return denoise_lazily(given, engine)
-    run = Run(image, engine)
+    run = Run(given, engine)
     for _ in run:
         pass
     return run.image

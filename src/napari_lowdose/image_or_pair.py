@@ -12,11 +12,11 @@ from napari_lowdose.io.arrays import as_image
 
 
 def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
-    """Check what a person gives to an engine, and the engine.
+    """Check the input of an engine, and the engine. An input that was checked before is returned.
 
     Parameters
     ----------
-    given : (..., Y, X) array, or tuple of two
+    given : (..., Y, X) array, tuple of two, or ImageOrPair
         A tuple is always a pair.
     engine : Engine
 
@@ -25,6 +25,8 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
     ValueError
         If `engine` is no engine, if it takes the other of the two, or the pair is none.
     """
+    if isinstance(given, ImageOrPair):  # checked before; a dask graph takes long to walk
+        return given
     check_engine(engine)
     name = type(engine).__name__
     takes = engine.takes

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from typer.testing import CliRunner
 
-from napari_lowdose import Reucid, denoise, denoise_to_zarr
+from napari_lowdose import Reucid, Stream, denoise, denoise_to_zarr
 from napari_lowdose.cli import app as cli
 from napari_lowdose.io.input_files import missing_chunks
 from napari_lowdose.io.tiff import read_tiff, write_tiff
@@ -278,6 +278,9 @@ def test_a_missing_chunk_behind_dask_is_said(path: Path) -> None:
     (path / "c/1/0/1").unlink()
     with pytest.warns(UserWarning, match="1 of 6 chunks of in.zarr are missing and read as 0"):
         denoise(dask_array.from_zarr(path)[:2].astype(float) + 1, Reucid(patch_size=5))
+    with pytest.warns(UserWarning) as caught:
+        Stream(dask_array.from_zarr(path), Reucid(patch_size=5), path.parent / "out.zarr")
+    assert len(caught) == 1  # the graph is walked once
 
 
 @pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise

@@ -77,7 +77,7 @@ class Stream(Run):
             overwrite=overwrite,
             attributes=described(attributes or {}, len(given.shape)),
         )
-        super().__init__(image, engine, sink)
+        super().__init__(given, engine, sink)
 
     def __iter__(self) -> Iterator[Step]:
         """Yield steps.  The step of a frame has its `image` only after it is written."""
