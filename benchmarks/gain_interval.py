@@ -18,8 +18,11 @@ from skimage.io import imread
 
 from benchmarks.scenes import Image, lattice, scattered
 from benchmarks.shared_data import ROOT
-from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval, gain_interval
-from napari_lowdose.noise2noise.evaluation.scene_spectrum import scene_spectrum
+from napari_lowdose.noise2noise.evaluation.gain_interval import (
+    GainInterval,
+    gain_interval,
+    scene_spectrum,
+)
 from napari_lowdose.noise2noise.gain_matching import match_gain
 from napari_lowdose.noise2noise.training_data import held_out_tiles
 from napari_lowdose.pairs.noise_model import simulate_pair

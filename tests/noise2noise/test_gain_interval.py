@@ -7,8 +7,11 @@ import pytest
 
 from benchmarks.gain_interval import Case, errors, excess, inside, pairs
 from benchmarks.scenes import lattice, scattered
-from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval, gain_interval
-from napari_lowdose.noise2noise.evaluation.scene_spectrum import scene_spectrum
+from napari_lowdose.noise2noise.evaluation.gain_interval import (
+    GainInterval,
+    gain_interval,
+    scene_spectrum,
+)
 from napari_lowdose.noise2noise.training_data import held_out_tiles
 from napari_lowdose.pairs.noise_model import simulate_pair
 
@@ -113,10 +116,10 @@ def test_two_tiles_or_no_noise_tell_nothing() -> None:
 
 def test_tiles_that_do_not_fit_are_refused() -> None:
     tiles = np.random.default_rng(0).normal(size=(5, 16, 16))
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         gain_interval(tiles, tiles[:4], tiles, tiles)
     spectrum = scene_spectrum(*np.random.default_rng(0).normal(size=(2, 64, 64)), side=8)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="the spectrum is for tiles of shape"):
         gain_interval(tiles, tiles, tiles, tiles, spectrum)
     with pytest.raises(ValueError, match="no tile of 100"):
         scene_spectrum(np.ones((64, 64)), np.ones((64, 64)), side=100)

@@ -143,7 +143,7 @@ def test_out_of_memory_takes_smaller_tiles(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING):
         output = run_to_end(predictor.steps(image))
     assert predictor.side == 192
-    assert "going on with tiles of 192 pixels" in caplog.text
+    assert "continuing with tiles of 192 pixels" in caplog.text
     whole = apply(fast, image)
     assert np.abs(output - whole).max() < 1e-2 * np.ptp(whole)
 
@@ -175,7 +175,7 @@ def test_out_of_memory_on_the_gpu_goes_on_with_the_cpu(caplog: pytest.LogCapture
         output = run_to_end(predictor.steps(frame(64, 64)))
     assert predictor.network is not fast
     assert predictor.device == CPU
-    assert "going on with CPU" in caplog.text
+    assert "continuing on CPU" in caplog.text
     np.testing.assert_array_equal(output, apply(fast, frame(64, 64)))
 
 

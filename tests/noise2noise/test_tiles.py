@@ -7,18 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
-from napari_lowdose.noise2noise.tiles import tiles
+from napari_lowdose.noise2noise.prediction import tiles
 
 frames = st.tuples(st.integers(1, 70), st.integers(1, 70))
 
 
 @settings(max_examples=100, deadline=None)
-@given(shape=frames, side=st.integers(1, 90), overlap=st.integers(0, 20), period=st.integers(1, 9))
-def test_cut_and_put_together(shape: tuple[int, int], side: int, overlap: int, period: int) -> None:
+@given(
+    shape=frames, side=st.integers(1, 90), overlap=st.integers(0, 20), multiple=st.integers(1, 9)
+)
+def test_cut_and_put_together(
+    shape: tuple[int, int], side: int, overlap: int, multiple: int
+) -> None:
     frame = np.arange(shape[0] * shape[1]).reshape(shape)
     together = np.full(shape, -1)
     written = np.zeros(shape, int)
-    for tile in tiles(shape, side, overlap, period):
+    for tile in tiles(shape, side, overlap, multiple):
         together[tile.write] = frame[tile.read][tile.inner]
         written[tile.write] += 1
     assert (written == 1).all()
@@ -26,21 +30,23 @@ def test_cut_and_put_together(shape: tuple[int, int], side: int, overlap: int, p
 
 
 @settings(max_examples=100, deadline=None)
-@given(shape=frames, side=st.integers(1, 90), overlap=st.integers(0, 20), period=st.integers(1, 9))
+@given(
+    shape=frames, side=st.integers(1, 90), overlap=st.integers(0, 20), multiple=st.integers(1, 9)
+)
 def test_overlap_grid_and_size(
-    shape: tuple[int, int], side: int, overlap: int, period: int
+    shape: tuple[int, int], side: int, overlap: int, multiple: int
 ) -> None:
-    for tile in tiles(shape, side, overlap, period):
+    for tile in tiles(shape, side, overlap, multiple):
         for read, write, length in zip(tile.read, tile.write, shape, strict=True):
             assert 0 <= read.start <= write.start < write.stop <= read.stop <= length
-            # No more is written than was asked for, or at least a period
-            assert write.stop - write.start <= max(side, period)
+            # No more is written than was asked for, or at least a multiple
+            assert write.stop - write.start <= max(side, multiple)
             # All around is read, as far as there is any
             assert read.start == 0 or write.start - read.start >= overlap
             assert read.stop == length or read.stop - write.stop >= overlap
             # A network that halves the image sees the same grid in every tile
-            assert read.start % period == write.start % period == 0
-            assert read.stop % period == 0 or read.stop == length
+            assert read.start % multiple == write.start % multiple == 0
+            assert read.stop % multiple == 0 or read.stop == length
 
 
 def test_a_filter_sees_no_seams() -> None:
@@ -56,5 +62,5 @@ def test_a_filter_sees_no_seams() -> None:
 
 
 def test_a_frame_that_fits_is_one_tile() -> None:
-    (only,) = tiles((40, 56), side=64, overlap=8, period=8)
+    (only,) = tiles((40, 56), side=64, overlap=8, multiple=8)
     assert only.read == only.write == only.inner == (slice(0, 40), slice(0, 56))

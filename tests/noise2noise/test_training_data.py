@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_lowdose.noise2noise import gain_matching
-from napari_lowdose.noise2noise.evaluation import scene_spectrum
+from napari_lowdose.noise2noise.evaluation import gain_interval
 from napari_lowdose.noise2noise.training_data import held_out_side, training_pairs
 
 SHAPE = (96, 128)
@@ -108,7 +108,7 @@ def test_of_a_long_movie_frames_are_read_one_at_a_time(monkeypatch: pytest.Monke
             self.read.append(index)
             return self.movie[index]
 
-    for module in (gain_matching, scene_spectrum):  # what they read of a movie is limited
+    for module in (gain_matching, gain_interval):  # what they read of a movie is limited
         monkeypatch.setattr(module, "_MAX_PIXELS", SHAPE[0] * SHAPE[1])
     distinct = 0.01 * np.arange(100)[:, None, None]
     first, second = (Lazy(np.tile(s, (20, 1, 1)) + distinct) for s in stack(5))

@@ -85,11 +85,11 @@ class NetworkApplication(Engine):
             if not (self.in_stack and is_constant(frame)):  # a shutter was closed
                 check_pixels(frame, SMALLEST_FRAME)
         normalised = NormalisedFrames.of(self.model, *frames)
-        for part in normalised.sound.frames:
+        for part in normalised.valid.frames:
             if not is_constant(part):
                 warn_of_pixels(part)
         yield Step(fraction=0.0, message="applying the network")
-        if any(normalised.sound.constant):
+        if any(normalised.valid.constant):
             steps = self._constant_steps(normalised)
         else:
             self._warn_if_unlike(normalised)
@@ -102,7 +102,7 @@ class NetworkApplication(Engine):
                     "of this kind."
                 )
             yield step
-        if n := normalised.sound.n_outliers:
+        if n := normalised.valid.n_outliers:
             self._warn("outliers", self._about_outliers(n))
 
     def constant_frame(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
@@ -134,7 +134,7 @@ class NetworkApplication(Engine):
         r2 = self._shifted_back(r2)
         slope, _ = frames.units(model.pair_calibration)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
-        disagreement[frames.sound.area] = np.abs(r1 - r2) * np.float32(slope / 2)
+        disagreement[frames.valid.area] = np.abs(r1 - r2) * np.float32(slope / 2)
         image = frames.image(r1, model.single_calibration)
         if model.use == "both":
             image = frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
@@ -142,7 +142,7 @@ class NetworkApplication(Engine):
 
     def _constant_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         """Denoise a pair of a stack of which one exposure, or both, are constant."""
-        constant = frames.sound.constant
+        constant = frames.valid.constant
         if all(constant) or (constant[0] and self.model.use == "first"):
             yield Step(fraction=1.0, message="constant", image=frames.unchanged())
             return
@@ -194,7 +194,7 @@ class NetworkApplication(Engine):
 
     def _warn_if_unlike(self, frames: NormalisedFrames) -> None:
         """Warn if a frame is unlike those that the network was trained on."""
-        frame = frames.inputs[0] if self.model.levels else frames.sound.frames[0]
+        frame = frames.inputs[0] if self.model.levels else frames.valid.frames[0]
         for kind, sentence in unlike(self.model.record.get("exposures", {}), frame):
             self._warn(kind, sentence)
 

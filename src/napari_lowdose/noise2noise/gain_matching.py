@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.noise2noise.standardised import standardised
+from napari_lowdose.noise2noise.valid_pixels import standardise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.noise2noise.standardised import Standardised
+    from napari_lowdose.noise2noise.valid_pixels import Standardised
 
     Pixels = NDArray[np.float32]
     Sums = NDArray[np.float64]
@@ -141,7 +141,7 @@ def match_gain(first: Any, second: Any) -> GainMatch:
         for k in evenly_spread(math.prod(leading), first.shape)
     )
     return match_standardised(
-        (standardised(np.asarray(first[at])), standardised(np.asarray(second[at]))) for at in chosen
+        (standardise(np.asarray(first[at])), standardise(np.asarray(second[at]))) for at in chosen
     )
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from napari_lowdose.noise2noise.gain_matching import GainMatch
-from napari_lowdose.noise2noise.sound_pixels import SoundPixels, sound_pixels
-from napari_lowdose.noise2noise.standardised import standardised
+from napari_lowdose.noise2noise.valid_pixels import ValidPixels, standardise, valid_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +140,7 @@ class NormalisedFrames:
     inputs : tuple of (y, x) float32 arrays
         Input of the network: cropped to the image area, outliers replaced, the second in the
         units of the first.
-    sound : SoundPixels
+    valid : ValidPixels
     model : Normalisation
     given : tuple of (Y, X) arrays
         The original frames, the second in the units of the first.
@@ -150,7 +149,7 @@ class NormalisedFrames:
     """
 
     inputs: tuple[NDArray[np.float32], ...]
-    sound: SoundPixels
+    valid: ValidPixels
     model: Normalisation
     given: tuple[NDArray[Any], ...]
     offset: float
@@ -165,10 +164,10 @@ class NormalisedFrames:
         model : Normalisation
         *frames : (Y, X) arrays
         """
-        sound = sound_pixels(*frames)
+        valid = valid_pixels(*frames)
         offset, scale, match = model.offset, model.scale, model.match
         if model.levels:
-            parts = [standardised(frame) for frame in sound.frames]
+            parts = [standardise(frame) for frame in valid.frames]
             first, second = parts[0], parts[-1]
             if first.deviation:
                 level = nearest_level(model.levels, first.deviation)
@@ -182,10 +181,10 @@ class NormalisedFrames:
             if len(parts) == 2:
                 inputs.append(second.image * np.float32(second.deviation / (level.gain * scale)))
         else:
-            units = [sound.frames[0], *map(match.to_first, sound.frames[1:])]
+            units = [valid.frames[0], *map(match.to_first, valid.frames[1:])]
             inputs = [_normalised(frame, offset, scale) for frame in units]
         given = (frames[0], *map(match.to_first, frames[1:]))
-        return cls(tuple(inputs), sound, model, given, offset, scale)
+        return cls(tuple(inputs), valid, model, given, offset, scale)
 
     def units(self, slope_intercept: tuple[float, float]) -> tuple[float, float]:
         """Return slope and intercept from an output of the network to the units of the result."""
@@ -210,12 +209,12 @@ class NormalisedFrames:
         with np.errstate(over="ignore", invalid="ignore"):
             inside = output * np.float32(slope) + np.float32(intercept)
             if self.model.outliers == "keep":
-                for given, outliers in zip(self.given, self.sound.outliers, strict=True):
-                    inside[outliers] = self._as_result(given[self.sound.area][outliers])
+                for given, outliers in zip(self.given, self.valid.outliers, strict=True):
+                    inside[outliers] = self._as_result(given[self.valid.area][outliers])
             if inside.shape == self.given[0].shape:
                 return inside
             whole = self._as_result(self.given[0])
-        whole[self.sound.area] = inside
+        whole[self.valid.area] = inside
         return whole
 
     def unchanged(self) -> NDArray[np.float32]:

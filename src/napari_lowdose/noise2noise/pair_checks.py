@@ -12,9 +12,8 @@ import numpy as np
 from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
-from napari_lowdose.noise2noise.sound_pixels import SMALLEST, SoundPixels, sound_pixels
-from napari_lowdose.noise2noise.standardised import standardised
 from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
+from napari_lowdose.noise2noise.valid_pixels import SMALLEST, ValidPixels, standardise, valid_pixels
 from napari_lowdose.pairs.agreement import (
     Agreement,
     agreement,
@@ -157,11 +156,11 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
                 check_exposure(name, frame, k, leading)
         except ValueError as error:
             return [PairNote("refuse", str(error), "unusable")]
-        sound = sound_pixels(*frames)
-        if not choice.is_usable(k, sound):
+        valid = valid_pixels(*frames)
+        if not choice.is_usable(k, valid):
             continue
         looked_at.append(k)
-        for note in _check_frames(sound, shift):
+        for note in _check_frames(valid, shift):
             found.setdefault(note.kind, []).append((k, note))
     if not looked_at:
         return [_no_frame(choice, n)]
@@ -232,15 +231,15 @@ def _of_movie(
     return replace(note, message=f"{note.message[:-1]} (seen in {listed(frames, leading)}).")
 
 
-def _check_frames(sound: SoundPixels, shift: tuple[float, float]) -> Iterator[PairNote]:
+def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[PairNote]:
     """Check one frame of each exposure."""
-    for name, frame in zip(("first", "second"), sound.frames, strict=True):
+    for name, frame in zip(("first", "second"), valid.frames, strict=True):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             warn_of_pixels(frame)
         for warning in caught:
             yield PairNote("warn", _of(name, warning.message), "pixels")
-    standard = [standardised(frame) for frame in sound.frames]
+    standard = [standardise(frame) for frame in valid.frames]
     one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)
     if agreed.trouble is not None:

@@ -1,11 +1,11 @@
-"""Apply a network to frames of any size: in tiles, in eight orientations, within the memory."""
+"""Apply a network to frames of any size: in overlapping tiles, averaged over orientations."""
 
 from __future__ import annotations
 
 import copy
 import logging
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +20,9 @@ from napari_lowdose.noise2noise.network import (
     receptive_field_radius,
     size_multiple,
 )
-from napari_lowdose.noise2noise.tiles import tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -32,23 +31,83 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SIDE = 768  # of a tile: about a third of a second on two CPU cores, so that Stop is quick
+_SIDE = 768  # tile side, pixels: about 0.3 s on two CPU cores, so that Stop is quick
 _LEAST_SIDE = 128
+# Number of quarter turns, and whether the frame is flipped
 _ORIENTATIONS = [(turns, flip) for flip in (False, True) for turns in range(4)]
 
 
+class Tile(NamedTuple):
+    """One tile of a frame.
+
+    Attributes
+    ----------
+    read : (slice, slice)
+        Region of the frame that is input: the tile and its overlap.
+    write : (slice, slice)
+        Region of the frame that is output: the tile itself.
+    inner : (slice, slice)
+        The output region relative to `read`.
+    """
+
+    read: tuple[slice, slice]
+    write: tuple[slice, slice]
+    inner: tuple[slice, slice]
+
+
+def tiles(shape: tuple[int, int], side: int, overlap: int, multiple: int = 1) -> Iterator[Tile]:
+    """Yield overlapping tiles whose output regions cover a frame exactly once.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape of the frame, (Y, X).
+    side : int
+        Maximum side of an output region, pixels.  It is rounded down to a multiple of `multiple`.
+    overlap : int
+        Minimum overlap on every side, pixels; less at the border of the frame.
+    multiple : int
+        All corners are multiples of this number, so that a network that halves the image sees
+        the same grid in every tile.
+
+    Yields
+    ------
+    Tile
+
+    Examples
+    --------
+    >>> [tile.read[1] for tile in tiles((8, 20), side=8, overlap=2)]
+    [slice(0, 10, None), slice(6, 18, None), slice(14, 20, None)]
+    """
+    side = max(side - side % multiple, multiple)
+    overlap = -(-overlap // multiple) * multiple
+    for y0 in range(0, shape[0], side):
+        for x0 in range(0, shape[1], side):
+            rows = _tile_along(y0, side, overlap, shape[0])
+            columns = _tile_along(x0, side, overlap, shape[1])
+            yield Tile(*zip(rows, columns, strict=True))
+
+
+def _tile_along(start: int, side: int, overlap: int, length: int) -> tuple[slice, slice, slice]:
+    """Return the regions read, write and inner along one axis."""
+    stop = min(start + side, length)
+    first, last = max(start - overlap, 0), min(stop + overlap, length)
+    return slice(first, last), slice(start, stop), slice(start - first, stop - first)
+
+
 class Predictor:
-    """A network ready to be applied.
+    """Apply a network to frames, in tiles if they are large.
 
     Parameters
     ----------
     network : UNet
+        It is moved to `device` and set to evaluation mode.
     device : torch.device
 
     Attributes
     ----------
     side : int
-        Of a tile, pixels; smaller after memory ran out.
+        Maximum side of a tile, pixels.  It is halved when memory runs out.
     """
 
     def __init__(self, network: UNet, device: torch.device) -> None:
@@ -59,50 +118,62 @@ class Predictor:
     def steps(
         self, frame: NDArray[np.float32], orientations: int = 1
     ) -> Generator[float, None, NDArray[np.float32]]:
-        """Yield how much of `frame` is done, and return the output.
+        """Apply the network; yields the fraction done and returns the output.
 
         Parameters
         ----------
         frame : (Y, X) float32 array
-            Normalised.
-        orientations : int
-            1, or 8: the mean over all flips and rotations by 90°.
+            Normalised frame.
+        orientations : 1 or 8
+            8 averages the outputs over all flips and rotations by 90°.
+
+        Yields
+        ------
+        float
+            Fraction done, 0 to 1.
+
+        Returns
+        -------
+        (Y, X) float32 array
+            Normalised output.
 
         Raises
         ------
         MemoryError
-            If even small tiles on the CPU need more memory than there is.
+            If there is not enough memory even for small tiles on the CPU.
         """
         total = np.zeros(frame.shape, np.float32)
         for number, (turns, flip) in enumerate(_ORIENTATIONS[:orientations]):
             turned = np.ascontiguousarray(np.rot90(frame[:, ::-1] if flip else frame, turns))
             begun = number / orientations
             output = yield from rescale_progress(
-                self._in_memory(turned), begun, begun + 1 / orientations
+                self._within_memory(turned), begun, begun + 1 / orientations
             )
             output = np.rot90(output, -turns)
             total += output[:, ::-1] if flip else output
         return total / np.float32(orientations)
 
-    def _in_memory(self, frame: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
-        """Take smaller tiles, and then the CPU, until the memory suffices."""
+    def _within_memory(
+        self, frame: NDArray[np.float32]
+    ) -> Generator[float, None, NDArray[np.float32]]:
+        """Apply the network, with smaller tiles or on the CPU if memory runs out."""
         while True:
             try:
                 return (yield from self._tiled(frame))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._need_less(error)
+                self._reduce_memory(error)
 
-    def _need_less(self, error: BaseException) -> None:
+    def _reduce_memory(self, error: BaseException) -> None:
         if self.side > _LEAST_SIDE:
             self.side //= 2
-            logger.warning("not enough memory: going on with tiles of %d pixels", self.side)
+            logger.warning("not enough memory: continuing with tiles of %d pixels", self.side)
         elif self.device.type != "cpu":
             self.device, self.side = torch.device("cpu"), _SIDE
-            # A copy: the network may be in training, and that goes on where it is
+            # A copy: the network may be in training, which continues on the GPU
             self.network = copy.deepcopy(self.network).to(self.device)
-            logger.warning("not enough memory on the GPU: going on with %s", describe(self.device))
+            logger.warning("not enough GPU memory: continuing on %s", describe(self.device))
         else:
             raise MemoryError(
                 "there is not enough memory to apply the network, even in small tiles: close "
@@ -113,6 +184,7 @@ class Predictor:
         config = self.network.config
         padded = pad_to_multiple(frame, config)
         overlap = receptive_field_radius(config)
+        # A single tile, where a second one would consist mostly of overlap
         whole = max(padded.shape) <= self.side + 2 * overlap
         side = max(padded.shape) if whole else self.side
         parts = list(tiles(padded.shape, side, overlap, size_multiple(config)))
@@ -124,14 +196,25 @@ class Predictor:
         return output[: frame.shape[0], : frame.shape[1]]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output, float32, of a (B, 1, Y, X) batch whose sides fit the network."""
+        """Return the output for a batch.
+
+        Parameters
+        ----------
+        x : (B, 1, Y, X) tensor
+            Normalised frames.  Y and X must be multiples of `size_multiple`.
+
+        Returns
+        -------
+        (B, 1, Y, X) float32 tensor
+        """
+        # No yield in here: the consumer of the generator would run in inference mode
         with torch.inference_mode(), in_low_precision(self.device):
             output: Tensor = self.network(x)
             return output.float()
 
 
 def pad_to_multiple(frame: NDArray[np.float32], config: UNetConfig) -> NDArray[np.float32]:
-    """Return a frame of any size with sides that the network can halve, by reflection."""
+    """Pad a frame by reflection, to sides that are multiples of `size_multiple`."""
     n = size_multiple(config)
     missing = [-length % n for length in frame.shape]
     if not any(missing):
@@ -140,7 +223,7 @@ def pad_to_multiple(frame: NDArray[np.float32], config: UNetConfig) -> NDArray[n
 
 
 def weight_shapes(config: UNetConfig) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return shape and dtype of each weight of such a network, without the memory for it."""
+    """Return shape and dtype of each weight of a network, without allocating the weights."""
     with torch.device("meta"):
         weights = UNet(config).state_dict()
     return {
@@ -149,23 +232,23 @@ def weight_shapes(config: UNetConfig) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def build_network(config: UNetConfig, weights: Mapping[str, Any]) -> UNet:
-    """Return the network of `config` with NumPy `weights`."""
+    """Build a network from NumPy weights."""
     network = UNet(config)
     network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
     return network
 
 
 def fused(network: UNet) -> UNet:
-    """Return a copy with batch normalisation made part of the convolutions: to apply only."""
+    """Return a copy for inference, with batch normalisation fused into the convolutions."""
     network = copy.deepcopy(network).eval()
     for block in network.modules():
         if isinstance(block, DoubleConvolution):
-            for at, (one, two) in enumerate(pairwise(block)):
-                if isinstance(one, nn.Conv2d) and isinstance(two, nn.BatchNorm2d):
-                    block[at], block[at + 1] = fuse_conv_bn_eval(one, two), nn.Identity()
+            for at, (layer, following) in enumerate(pairwise(block)):
+                if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                    block[at], block[at + 1] = fuse_conv_bn_eval(layer, following), nn.Identity()
     return network
 
 
 def numpy_weights(network: UNet) -> dict[str, NDArray[Any]]:
-    """Return the weights as NumPy arrays that are nobody else's."""
+    """Return a copy of the weights as NumPy arrays."""
     return {name: w.detach().cpu().numpy().copy() for name, w in network.state_dict().items()}

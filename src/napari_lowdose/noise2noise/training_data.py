@@ -129,9 +129,9 @@ def training_pairs(
         level, levels = np.zeros(len(pairs), int), ()
         offset, scale, match = _normalise_all(pairs, normalisation)
     side = held_out_side(pairs.exposures.shape[-2:])
-    share = min(_SHARE, _MOST_TILES * side**2 / pairs.sound.size)
+    share = min(_SHARE, _MOST_TILES * side**2 / pairs.valid.size)
     tiles = []
-    seen = pairs.sound
+    seen = pairs.valid
     for each in range(int(level.max()) + 1):
         of_level = np.flatnonzero(level == each)
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]

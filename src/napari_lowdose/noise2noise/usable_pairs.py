@@ -11,14 +11,12 @@ import numpy as np
 from napari_lowdose.frames import frame_name, is_constant
 from napari_lowdose.imaging.frames import check_pixels
 from napari_lowdose.noise2noise.gain_matching import common_signal
-from napari_lowdose.noise2noise.sound_pixels import COARSEST, SMALLEST, sound_pixels
-from napari_lowdose.noise2noise.standardised import standardised
+from napari_lowdose.noise2noise.valid_pixels import COARSEST, SMALLEST, standardise, valid_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_lowdose.noise2noise.sound_pixels import SoundPixels
-    from napari_lowdose.noise2noise.standardised import Standardised
+    from napari_lowdose.noise2noise.valid_pixels import Standardised, ValidPixels
 
 __all__ = ["FrameChoice", "UsablePairs", "check_exposure", "listed", "usable_pairs"]
 
@@ -57,26 +55,26 @@ class FrameChoice:
         """Leave out a frame; `reason` is "constant", "dark", "repeated" or "same"."""
         self.left_out.setdefault(reason, []).append(number)
 
-    def is_usable(self, number: int, sound: SoundPixels) -> bool:
+    def is_usable(self, number: int, valid: ValidPixels) -> bool:
         """Look at a pair of frames, and leave it out if nothing can be learnt from it.
 
         Parameters
         ----------
         number : int
             Counted from 0 over the leading axes.
-        sound : SoundPixels
+        valid : ValidPixels
             Of the pair.
         """
         # What an earlier frame was, of this exposure: an aborted or late read-out gives it again
-        prints = [hash(frame.tobytes()) for frame in sound.frames]
+        prints = [hash(frame.tobytes()) for frame in valid.frames]
         repeated = any(one in known for one, known in zip(prints, self._known, strict=True))
         for one, known in zip(prints, self._known, strict=True):
             known.add(one)
-        if any(sound.constant):
+        if any(valid.constant):
             self.leave_out(number, "constant")
         elif repeated:
             self.leave_out(number, "repeated")
-        elif are_one(*map(standardised, sound.frames)):
+        elif are_one(*map(standardise, valid.frames)):
             self.leave_out(number, "same")
         else:
             return True
@@ -130,7 +128,7 @@ class UsablePairs:
         Each frame with a mean of 0 and a standard deviation of 1.
     means, deviations : (P, 2) arrays
         What they had before.
-    sound : (P, y, x) bool array
+    valid : (P, y, x) bool array
         False at the outliers of either exposure, and outside the image.
     choice : FrameChoice
         What was left out.
@@ -140,7 +138,7 @@ class UsablePairs:
     exposures: NDArray[np.float32]
     means: NDArray[np.float64]
     deviations: NDArray[np.float64]
-    sound: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
     choice: FrameChoice
     n_outliers: int
 
@@ -150,7 +148,7 @@ class UsablePairs:
 
     def of(self, pair: int) -> tuple[Standardised, Standardised]:
         """Return the two frames of a pair."""
-        from napari_lowdose.noise2noise.standardised import Standardised
+        from napari_lowdose.noise2noise.valid_pixels import Standardised
 
         first, second = (
             Standardised(image, float(mean), float(deviation))
@@ -162,7 +160,7 @@ class UsablePairs:
 
     def keep(self, wanted: list[int]) -> None:
         """Forget all pairs but those, in place: of a long movie there is no memory for two."""
-        for name in ("exposures", "means", "deviations", "sound"):
+        for name in ("exposures", "means", "deviations", "valid"):
             values = getattr(self, name)
             for to, number in enumerate(wanted):
                 if to != number:
@@ -208,17 +206,17 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
         frames = [np.asarray(exposure[index]) for exposure in (first, second)]
         for name, frame in zip(("first", "second"), frames, strict=True):
             check_exposure(name, frame, number, leading)
-        sound = sound_pixels(*frames)
-        if not pairs.choice.is_usable(number, sound):
+        valid = valid_pixels(*frames)
+        if not pairs.choice.is_usable(number, valid):
             continue
         at = len(numbers)
-        for which, frame in enumerate(sound.frames):
-            image, mean, deviation = standardised(frame)
-            pairs.exposures[at, which][sound.area] = image
+        for which, frame in enumerate(valid.frames):
+            image, mean, deviation = standardise(frame)
+            pairs.exposures[at, which][valid.area] = image
             pairs.means[at, which], pairs.deviations[at, which] = mean, deviation
-        pairs.sound[at][sound.area] = ~np.logical_or(*sound.outliers)
-        pairs.n_outliers += sound.n_outliers
-        areas.append(sound.area)
+        pairs.valid[at][valid.area] = ~np.logical_or(*valid.outliers)
+        pairs.n_outliers += valid.n_outliers
+        areas.append(valid.area)
         numbers.append(number)
     if not numbers:
         raise ValueError(f"there is no pair to train on: {pairs.choice}.")
@@ -280,4 +278,4 @@ def _cut(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
     )
     if min(along.stop - along.start for along in (rows, columns)) >= SMALLEST:
         pairs.exposures = pairs.exposures[..., rows, columns]
-        pairs.sound = pairs.sound[..., rows, columns]
+        pairs.valid = pairs.valid[..., rows, columns]

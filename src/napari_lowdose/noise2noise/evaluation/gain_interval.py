@@ -1,4 +1,7 @@
-"""How good is the result?  The gain in PSNR, told by the pair alone, without a clean image."""
+"""Confidence interval of the PSNR gain, from a pair of noisy exposures without a clean image.
+
+The spectrum of the scene, measured on the whole pair, makes the interval narrow.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +11,76 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.noise2noise.evaluation.scene_spectrum import SceneSpectrum, tile_spectrum
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["GainInterval", "gain_interval"]
+    Tiles = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+__all__ = ["GainInterval", "SceneSpectrum", "gain_interval", "scene_spectrum"]
 
 _CONFIDENCE = 0.95
 _FEWEST_TILES = 3
-_DOMINATES = 10.0  # times the noise of all other tiles: outliers, and no gain can be told
+# Noise of one tile relative to that of all others together.  Above it there are outliers.
+_DOMINATES = 10.0
+# Power of the scene relative to the noise.  Above it, the tiles alone are more precise than the
+# whole pair.
+_STRONG = 0.5
+_SIGNIFICANT = 3.0  # standard errors, of the power in several rings together
+_MARGIN = 1.2  # the band limit lies this factor beyond the outermost significant ring
+_MAX_PIXELS = 2**22  # of a longer stack, evenly spread frames are read
 
 
 @dataclass(frozen=True)
 class GainInterval:
-    """Between what and what the gain in PSNR over one exposure lies, with 95 % confidence.
+    """95 % confidence interval of the PSNR gain over one exposure.
 
     Attributes
     ----------
     low, high : float
-        Decibels.  `high` is infinite where the error left in the result is too
-        small to be told from none; `low` is minus infinity where nothing is known.
+        Limits, dB.  `high` is infinite if the remaining error is too small to be
+        measured.  `low` is minus infinity if nothing is known.
     """
 
     low: float
     high: float
 
     def __str__(self) -> str:
-        """Return '9.8 to 10.6 dB', 'at least 17 dB' or 'not known'."""
+        """Format as '9.8 to 10.6 dB', 'at least 17 dB' or 'not known'."""
         if math.isinf(self.low):
             return "not known"
         if math.isinf(self.high):
             return f"at least {math.floor(self.low)} dB"
         return f"{_decibels(self.low)} to {_decibels(self.high)} dB"
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSpectrum:
+    """Power spectrum of the scene, estimated from a pair of exposures.
+
+    The coefficients are those of the cosine transform of tiles.
+
+    Attributes
+    ----------
+    strong : (side, side) bool array
+        Coefficients in which the scene has at least half the power of the noise.
+    weak : (side, side) bool array
+        The other coefficients within the band limit of the scene.
+    weak_power, weak_error : float
+        Mean square of the scene in the weak coefficients, per pixel, and its
+        standard error.
+    noise : float
+        Noise variance of one exposure, the mean of both.
+    first_share : float
+        Noise variance of the first exposure as a fraction of the sum of both.
+    """
+
+    strong: Mask
+    weak: Mask
+    weak_power: float
+    weak_error: float
+    noise: float
+    first_share: float
 
 
 def gain_interval(
@@ -52,10 +92,10 @@ def gain_interval(
     *,
     use: Literal["both", "first"] = "both",
 ) -> GainInterval:
-    r"""Estimate the gain on tiles that training never saw.
+    r"""Estimate the PSNR gain on held-out tiles.
 
     With the outputs :math:`R_1 = R(\hat I')`, :math:`R_2 = R(\hat I'')` and
-    noise that is independent in the two exposures, the mean squares
+    independent noise in the two exposures, the means
 
     .. math::
 
@@ -63,64 +103,71 @@ def gain_interval(
        e_{22} = \langle R_2^2 - 2 R_2 \hat I' + \hat I' \hat I'' \rangle, \\
        e_{12} &= \langle (R_1 - \hat I') (R_2 - \hat I'') \rangle
 
-    are without bias those of the errors of either output and their product.
-    The error of the mean of both, :math:`M`, is :math:`(e_{11} + e_{22} + 2 e_{12}) / 4`,
-    which can be written
+    are unbiased estimates of the mean squared errors of the outputs and of the
+    mean product of their errors.  The mean of both outputs, :math:`M`, has the
+    mean squared error :math:`(e_{11} + e_{22} + 2 e_{12}) / 4`, which equals
 
     .. math:: e = \langle (\hat I' - R_1)(\hat I'' - R_2) \rangle
        + \tfrac14 \langle (R_1 - R_2)^2 \rangle
        = \langle M^2 - R_1 \hat I'' - R_2 \hat I' \rangle + \langle \hat I' \hat I'' \rangle:
 
-    what both outputs lack, and what they disagree in.  The gain is
-    :math:`10 \log_{10} (\sigma^2 / e)` with the noise variance of an exposure,
-    :math:`\sigma^2 = \langle (\hat I' - \hat I'')^2 \rangle / 2`.
+    signal missing in both outputs, and disagreement between them.  The gain is
+    :math:`10 \log_{10} (\sigma^2 / e)`, where
+    :math:`\sigma^2 = \langle (\hat I' - \hat I'')^2 \rangle / 2` is the noise
+    variance of one exposure.
 
-    The scatter comes from the product of both noises, :math:`\sigma^2 / \sqrt N`
-    for N pixels, which beside a small error is large.  A `spectrum` of the whole
-    pair confines it.  In the cosine transform of the tiles
+    The product of both noises gives the estimate a standard error of
+    :math:`\sigma^2 / \sqrt N` for N pixels, which is large compared with a small
+    :math:`e`.  The `spectrum` of the whole pair reduces it.  In the cosine
+    transform of the tiles,
 
-    - strong coefficients, where the scene is, are estimated as above;
-    - in weak ones the last term, :math:`\langle \hat I' \hat I'' \rangle`, the
-      scene's own power, is taken from the whole pair (ten times the pixels):
-      still without bias;
-    - beyond the band limit the scene's power is taken to be nothing, and all
-      that the output has there counts as error.  What a scene may hide there
-      without being seen is, at most, about :math:`3 \sigma^2 / \sqrt{N_\text{pair}}`
-      (and usually far less), with the pixels of the whole pair.
+    - strong coefficients, which hold most of the scene, are estimated as above;
+    - in weak coefficients the last term, :math:`\langle \hat I' \hat I'' \rangle`,
+      is the power of the scene, and is measured on the whole pair, which has about
+      ten times the pixels.  The estimate stays unbiased;
+    - beyond the band limit the power of the scene is taken to be zero, so
+      everything that the output has there counts as error.  Undetected power of
+      the scene there is at most about :math:`3 \sigma^2 / \sqrt{N_\text{pair}}`,
+      and usually far less, for :math:`N_\text{pair}` pixels in the pair.
 
     Parameters
     ----------
     r1, r2 : (n, side, side) arrays
-        The network's output on the held-out tiles, in the input's units, for
-        the first and the second exposure; each a function of its own exposure,
-        of training that did not have these tiles as target, and of nothing else.
+        Outputs of the network for the first and the second exposure on the
+        held-out tiles, in the units of the input.  Each must depend on its own
+        exposure only, and training must not have used these tiles as target.
     first, second : (n, side, side) arrays
-        The exposures there, the second in the units of the first.
+        The exposures on the same tiles, the second in the units of the first.
     spectrum : SceneSpectrum, optional
-        Of the whole pair, for tiles of this side; without it, full band.
+        Spectrum of the whole pair for tiles of the same side.  Without it, all
+        coefficients count as strong.
     use : {"both", "first"}
-        Whether the result is the mean of both outputs, or the first one.
+        Whether the result is the mean of both outputs, or the first output.
 
     Returns
     -------
     GainInterval
-        The scatter is that of the tiles, with Student's t; so the interval
-        covers as well what other tiles of this image would have said.  Unknown
-        for fewer than 3 tiles, without noise, and where one tile has ten times the
-        noise of all others together: outliers.
+        From the scatter of the tiles, by Student's t distribution.  It is unknown
+        for fewer than 3 tiles, without noise, and if one tile has ten times the
+        noise of all others together, which indicates outliers.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit together.
+        If the shapes do not match.
 
     Notes
     -----
-    With ``use="first"``, e\ :sub:`11` as it stands scatters with the product of
-    scene and noise.  Used is :math:`\langle (\hat I' - R_1)(\hat I'' - R_2)
-    \rangle + w \langle (R_1 - R_2)^2 \rangle`, where w is the first's share in
-    the noise, 1/2 for equal exposures: the same for a network that amplifies
-    the noise of both alike.
+    With ``use="first"``, the scatter of e\ :sub:`11` contains the product of
+    scene and noise.  Therefore :math:`\langle (\hat I' - R_1)(\hat I'' - R_2)
+    \rangle + w \langle (R_1 - R_2)^2 \rangle` is used instead, where w is the
+    first exposure's fraction of the noise variance, 1/2 for equal exposures.
+    The two are equal for a network that amplifies the noise of both exposures
+    alike.
+
+    References
+    ----------
+    Pair paper (Yang et al. 2023), Eq. (3): the network R.
 
     Examples
     --------
@@ -133,11 +180,11 @@ def gain_interval(
     """
     shapes = {image.shape for image in (r1, r2, first, second)}
     if len(shapes) > 1 or first.ndim != 3:
-        raise ValueError(f"the tiles must all have one shape (n, side, side), not {shapes}.")
+        raise ValueError(f"all tiles must have the same shape (n, side, side), not {shapes}.")
     if spectrum is not None and first.shape[1:] != spectrum.strong.shape:
         raise ValueError(
-            f"the tiles of {first.shape[1:]} pixels and the spectrum of tiles of "
-            f"{spectrum.strong.shape} do not fit together."
+            f"the tiles have shape {first.shape[1:]}, but the spectrum is for tiles of shape "
+            f"{spectrum.strong.shape}."
         )
     if len(first) < _FEWEST_TILES:
         return GainInterval(-math.inf, math.inf)
@@ -146,13 +193,15 @@ def gain_interval(
     if not noise.mean() > 0 or largest_noise > _DOMINATES * (noise.sum() - largest_noise):
         return GainInterval(-math.inf, math.inf)
     ratio = float(error.mean() / noise.mean())
-    # Where there is more noise there is more error: the ratio scatters less than either
+    # Tiles with more noise have more error, so the ratio scatters less than either of them
     scatter = (error - ratio * noise) / noise.mean()
-    margin = _student(len(error)) * float(scatter.std(ddof=1)) / math.sqrt(len(error))
+    margin = _critical_value(len(error)) * float(scatter.std(ddof=1)) / math.sqrt(len(error))
     if spectrum is not None:
         ratio += spectrum.weak_power / spectrum.noise
-        margin = math.hypot(margin, _student(math.inf) * spectrum.weak_error / spectrum.noise)
-    # No error is negative, whatever the estimate
+        margin = math.hypot(
+            margin, _critical_value(math.inf) * spectrum.weak_error / spectrum.noise
+        )
+    # The estimate of the error may be negative, the error itself may not
     largest, smallest = max(ratio, 0.0) + margin, ratio - margin
     low = -10 * math.log10(largest) if largest > 0 else math.inf
     return GainInterval(low, -10 * math.log10(smallest) if smallest > 0 else math.inf)
@@ -166,10 +215,10 @@ def _tile_errors(
     spectrum: SceneSpectrum | None,
     use: str,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean squared error (without the weak power) and noise variance of each tile."""
+    """Return mean squared error, without the weak power, and noise variance of each tile."""
     level = first.mean(dtype=np.float64)
     out1, out2, one, two = (
-        tile_spectrum(tiles.astype(np.float64) - level) for tiles in (r1, r2, first, second)
+        _tile_spectrum(tiles.astype(np.float64) - level) for tiles in (r1, r2, first, second)
     )
     difference = (out1 - out2) ** 2
     error = ((out1 + out2) / 2) ** 2
@@ -181,13 +230,14 @@ def _tile_errors(
         error += np.where(spectrum.strong, one * two, 0.0)
         error -= np.where(spectrum.strong | spectrum.weak, out1 * two + out2 * one, 0.0)
     if use == "first":
+        # 1/4 of the squared difference is in the error of the mean already
         error += (share - 0.25) * difference
     noise = (one - two) ** 2 / 2
     return error.mean(axis=(1, 2)), noise.mean(axis=(1, 2))
 
 
-def _student(n: float) -> float:
-    """Return how many standard errors the interval reaches to each side, for n values."""
+def _critical_value(n: float) -> float:
+    """Return half the width of the interval in standard errors, for n values."""
     from scipy.stats import norm, t
 
     quantile = (1 + _CONFIDENCE) / 2
@@ -196,3 +246,125 @@ def _student(n: float) -> float:
 
 def _decibels(value: float) -> str:
     return f"{value:.1f}".replace("-0.0", "0.0")
+
+
+def scene_spectrum(first: Any, second: Any, side: int) -> SceneSpectrum:
+    r"""Estimate the power spectrum of the scene from a pair of exposures.
+
+    In the orthonormal cosine transform (DCT-II) of tiles, the expected product of
+    the coefficients of the two exposures is the power of the scene, because their
+    noise is independent.  The band limit of the microscope is taken to lie where
+    rings of coefficients show no significant power any more.
+
+    Parameters
+    ----------
+    first, second : (..., Y, X) arrays
+        The exposures, the second in the units of the first.
+    side : int
+        Side of a tile, pixels; 32 is suitable for images of 512 x 512 pixels.
+
+    Returns
+    -------
+    SceneSpectrum
+
+    Raises
+    ------
+    ValueError
+        If the exposures are smaller than a tile.
+
+    Notes
+    -----
+    The transform is a cosine transform because a tile is not periodic.  In a
+    Fourier transform the jump between opposite borders would spread the power of
+    the scene over the whole spectrum.  Both transforms preserve the sum of
+    squares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> scene = 9 * np.sin(np.arange(256) / 4) * np.ones((256, 1))
+    >>> first, second = rng.normal(scene, 3), rng.normal(scene, 3)
+    >>> spectrum = scene_spectrum(first, second, side=32)
+    >>> f"noise {spectrum.noise:.1f}, strong {spectrum.strong.mean():.1%} of the spectrum"
+    'noise 9.0, strong 1.3% of the spectrum'
+    """
+    if min(first.shape[-2:]) < side:
+        raise ValueError(f"exposures of shape {first.shape} hold no tile of {side} pixels.")
+    # A large offset would cost precision in the squares below
+    level = np.float64(np.asarray(first[(0,) * (first.ndim - 2)]).mean())
+    one, two = (_tile_spectrum(_tiles(exposure, side) - level) for exposure in (first, second))
+    common = one * two
+    noise = float(((one - two) ** 2).mean()) / 2
+    inside = _within_band_limit(common)
+    strong = inside & (common.mean(axis=0) > _STRONG * noise)
+    strong[0, 0] = True  # the mean of a tile
+    weak = inside & ~strong
+    power = float(common[:, weak].sum()) / common.size
+    return SceneSpectrum(
+        strong, weak, power, _weak_error(one, two, weak), noise, _first_share(one, two, strong)
+    )
+
+
+def _tile_spectrum(tiles: NDArray[Any]) -> Tiles:
+    """Return the orthonormal cosine transform of (n, side, side) tiles."""
+    from scipy.fft import dctn
+
+    spectrum: Tiles = dctn(np.asarray(tiles, dtype=np.float64), axes=(-2, -1), norm="ortho")
+    return spectrum
+
+
+def _tiles(exposure: Any, side: int) -> Tiles:
+    """Cut evenly spread frames of (..., Y, X) into (n, side, side) tiles."""
+    n = math.prod(exposure.shape[:-2])
+    height, width = (length // side for length in exposure.shape[-2:])
+    n_read = max(1, min(n, _MAX_PIXELS // math.prod(exposure.shape[-2:])))
+    chosen = np.linspace(0, n - 1, n_read).round().astype(int)
+    frames = [exposure[np.unravel_index(int(k), exposure.shape[:-2])] for k in chosen]
+    whole = np.stack([np.asarray(frame)[: height * side, : width * side] for frame in frames])
+    cut = whole.astype(np.float64).reshape(n_read, height, side, width, side)
+    return cut.swapaxes(2, 3).reshape(-1, side, side)
+
+
+def _within_band_limit(common: Tiles) -> Mask:
+    """Mark the coefficients within the band limit of the scene."""
+    n, side, _ = common.shape
+    index = np.arange(side)
+    radius = np.hypot(index[:, None], index)
+    ring = radius.round().astype(int)
+    totals = np.stack([np.bincount(ring.ravel(), tile.ravel()) for tile in common])
+    sums = np.cumsum(np.insert(totals, 0, 0.0, axis=1), axis=1)
+    outermost = 0
+    for width in (1, 2, 4, 8, 16):  # a faint scene is significant only in many rings together
+        if width >= sums.shape[1] or n < 2:
+            break
+        window = sums[:, width:] - sums[:, :-width]
+        error = window.std(axis=0, ddof=1) / math.sqrt(n)
+        found = np.flatnonzero(window.mean(axis=0) > _SIGNIFICANT * error)
+        if found.size:
+            outermost = max(outermost, int(found[-1]) + (width - 1) // 2)
+    limit: Mask = ring <= max(_MARGIN * outermost, outermost + 1)
+    return limit
+
+
+def _weak_error(one: Tiles, two: Tiles, weak: Mask) -> float:
+    """Return the standard error of the weak power due to noise.
+
+    The tiles cover the whole image, so differences of the scene between them are no error.
+    Half the difference of the two powers has the variance of the common power for any noise,
+    and its expectation does not depend on the scene.
+    """
+    if len(one) < 2 or not weak.any():
+        return 0.0
+    difference = (one[:, weak] ** 2 - two[:, weak] ** 2).sum(axis=1) / 2
+    return float(difference.std(ddof=1)) * math.sqrt(len(one)) / one.size
+
+
+def _first_share(one: Tiles, two: Tiles, strong: Mask) -> float:
+    """Return the first exposure's fraction of the noise variance, from the weak coefficients."""
+    others = ~strong
+    difference = one[:, others] - two[:, others]
+    total = float((difference**2).sum())
+    if total == 0:
+        return 0.5
+    return float(np.clip((one[:, others] * difference).sum() / total, 0.0, 1.0))

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from napari_lowdose.noise2noise.evaluation.calibration import restore
-from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval
-from napari_lowdose.noise2noise.evaluation.scene_spectrum import scene_spectrum
+from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval, scene_spectrum
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.network import size_multiple
 from napari_lowdose.noise2noise.spline_shift import spline_shift
