@@ -61,7 +61,7 @@ def test_cpu_by_another_name() -> None:
 @pytest.mark.parametrize("wanted", ["cuda:99", "gpu", "", "mps", "xpu", "hpu", "meta"])
 def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     machine_with(monkeypatch)
-    with pytest.raises(ValueError, match=r"cannot be used here: take one of auto, cpu\.$"):
+    with pytest.raises(ValueError, match=r"is not available: choose one of auto, cpu\.$"):
         choose_device(wanted)
 
 

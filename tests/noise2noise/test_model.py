@@ -153,7 +153,7 @@ def test_progress(model: Noise2NoiseModel, pair: KnownPair) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda image: image + 1000, "another offset or brightness"),
+        (lambda image: image + 1000, "offset or brightness differ"),
         (lambda image: 5 * (image - image.mean()) + image.mean(), "times the noise"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_preview_that_is_not_there(preview: tuple[int, ...], quick: Noise2Nois
 
 
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="device 'cuda:99' cannot be used here"):
+    with pytest.raises(ValueError, match="device 'cuda:99' is not available"):
         Noise2Noise(epochs=1, device="cuda:99").train(FIRST, SECOND)
 
 

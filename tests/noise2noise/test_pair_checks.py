@@ -186,7 +186,7 @@ def test_the_card_and_register_agree() -> None:
 
 def test_saturated_pixels_are_warned_of() -> None:
     first, second = pair("blobs", 20)
-    with pytest.warns(UserWarning, match="Of the second exposure: .*saturated"):
+    with pytest.warns(UserWarning, match="In the second exposure: .*saturated"):
         refuse_bad_pair(first, np.minimum(second, np.quantile(second, 0.995)))
 
 

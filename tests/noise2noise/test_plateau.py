@@ -77,14 +77,14 @@ def test_no_gain_is_known() -> None:
     curve = LearningCurve(MOST)
     curve.add(25, 0.5, None)
     assert curve.end() is None
-    assert curve.promise() is None
+    assert curve.expected_gain() is None
 
 
-def test_nothing_is_promised_beyond_the_last_step() -> None:
+def test_no_gain_is_expected_beyond_the_last_step() -> None:
     curve = LearningCurve(400)
     for step in range(25, 401, 25):
         curve.add(step, falling(step), GAIN)
-    assert curve.promise() == 0
+    assert curve.expected_gain() == 0
     assert curve.end() == (400, 400, 400)
 
 

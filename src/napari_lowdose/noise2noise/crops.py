@@ -1,4 +1,4 @@
-"""Random crops of the pairs, in random orientations, first and second swapped at random."""
+"""Random crops of the training pairs, in random orientations and random order."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class Crops(NamedTuple):
-    """A batch.
+    """A batch of crops.
 
     Attributes
     ----------
     inputs, partners : (B, 1, crop, crop) tensors
-        One exposure of each crop, and the other.
+        The exposure that is input to the network, and the other one, its target.
     seen : (B, 1, crop, crop) tensor
-        0 where the partner is held out, else 1.
+        Weight of each pixel in the loss: 1, or 0 if it is held out.
     shifts : (B, 2) tensor
-        How far the scene in the partner is displaced against the input, (dy, dx); on the CPU.
+        Shift of the scene in the partner against the input, (dy, dx) in pixels.  On the CPU.
     """
 
     inputs: Tensor
@@ -38,17 +38,33 @@ def draw_crops(
     crop_size: int,
     rng: np.random.Generator,
 ) -> Crops:
-    """Draw a batch of crops.
+    """Draw a batch of random crops.
+
+    Each crop is flipped, rotated by a multiple of 90° and swapped at random.  Swapping is possible
+    because the two exposures have independent, identically distributed noise.
 
     Parameters
     ----------
     exposures : (P, 2, Y, X) tensor
+        First and second exposure of each pair, normalised.
     seen : (P, Y, X) bool tensor
+        Pixels used for training.
     shift : (float, float)
-        Of second against first, pixels; follows every flip, rotation and swap.
-    batch_size, crop_size : int
+        Shift of the second exposure against the first, (dy, dx) in pixels.  It is transformed with
+        each crop.
+    batch_size : int
+        Number of crops.
+    crop_size : int
+        Side of a crop, pixels.
     rng : numpy.random.Generator
-        Source of chance.
+
+    Returns
+    -------
+    Crops
+
+    References
+    ----------
+    Pair paper (Yang et al. 2023), Eq. (3) and Fig. 1(a).
     """
     n_pairs, _, height, width = exposures.shape
     inputs, partners, weights, shifts = [], [], [], []

@@ -1,4 +1,4 @@
-"""Where the network runs: CUDA, MPS or CPU, and in which precision."""
+"""Device and precision of the network: CUDA, MPS or CPU, float32 or bfloat16."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# As the allocators of CUDA and MPS, Linux, Windows, and cuDNN or cuBLAS say it
+# Messages of CUDA and MPS, Linux, Windows, and of cuDNN and cuBLAS
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device that is wanted, or the best there is.
+    """Return the device with the given name.
 
     Parameters
     ----------
     wanted : str
-        "auto", "cpu", "cuda", "cuda:1", "mps" ...
+        "cpu", "cuda", "cuda:1", "mps" and so on, or "auto" for the best one available.
 
     Raises
     ------
     ValueError
-        If there is no such device here, or it holds no numbers ("meta").
+        If the device is not available or cannot compute ("meta").
     """
     if wanted == "auto":
         wanted = "mps" if torch.backends.mps.is_available() else "cpu"
@@ -34,28 +34,29 @@ def choose_device(wanted: str) -> torch.device:
             wanted = "cuda"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of names that torch will not know for long
-            # As tensors call it: "cuda" is no tensor's device, "cuda:0" is
+            warnings.simplefilter("ignore")  # about deprecated device names
+            # From a tensor, so that "cuda" becomes "cuda:0" and compares equal to its tensors
             device = torch.empty(1, device=torch.device(wanted)).device
         if device.type == "meta":
-            raise NotImplementedError("tensors without numbers")
-    except Exception as error:  # each back end has its own: ModuleNotFoundError, AssertionError ...
-        there = [name for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
+            raise NotImplementedError("meta tensors have no data")
+    except Exception as error:  # backends raise ModuleNotFoundError, AssertionError and others
+        available = [name for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps))
                  if module.is_available()]  # fmt: skip
         raise ValueError(
-            f"device {wanted!r} cannot be used here: take one of "
-            f"{', '.join(['auto', 'cpu', *there])}."
+            f"device {wanted!r} is not available: choose one of "
+            f"{', '.join(['auto', 'cpu', *available])}."
         ) from error
     return device
 
 
 def low_precision(device: torch.device) -> torch.dtype | None:
-    """Return the 16-bit type that `device` multiplies in hardware; None if there is none."""
+    """Return the 16-bit type that a device supports in hardware; None if there is none."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     if device.type != "cpu":
         return None
-    # Emulated, bfloat16 is slower than float32; these say what the processor itself can do.
+    # Emulated bfloat16 is slower than float32.  These probes test the processor itself; older
+    # versions of torch do not have them.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     found = any(getattr(torch.cpu, probe, bool)() for probe in probes)
     return torch.bfloat16 if found else None
@@ -63,9 +64,9 @@ def low_precision(device: torch.device) -> torch.dtype | None:
 
 @contextlib.contextmanager
 def in_low_precision(device: torch.device) -> Iterator[None]:
-    """Compute convolutions in 16 bits where the device is built for it."""
+    """Compute convolutions in 16 bits if the device supports it in hardware."""
     dtype = low_precision(device)
-    if dtype is None:  # torch 2.4 knows no autocast for MPS, not even to switch it off
+    if dtype is None:  # torch 2.4 has no autocast for MPS, not even a disabled one
         yield
         return
     with torch.autocast(device.type, dtype=dtype):
@@ -74,7 +75,7 @@ def in_low_precision(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_full_precision(device: torch.device) -> Iterator[None]:
-    """Compute in 32 bits within `in_low_precision`."""
+    """Compute in 32 bits, also inside `in_low_precision`."""
     if low_precision(device) is None:
         yield
         return
@@ -83,7 +84,7 @@ def in_full_precision(device: torch.device) -> Iterator[None]:
 
 
 def describe(device: torch.device) -> str:
-    """Return the device in words, for example 'CPU (2 threads, bfloat16)'."""
+    """Return the name of a device for display, for example 'CPU (2 threads, bfloat16)'."""
     precision = "float32" if low_precision(device) is None else "bfloat16"
     if device.type == "cuda":
         return f"CUDA ({torch.cuda.get_device_name(device)}, {precision})"
@@ -94,9 +95,12 @@ def describe(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out: torch says it in several ways."""
+    """Whether an error means that memory ran out.
+
+    Some backends of torch raise a plain RuntimeError, which only its message identifies.
+    """
     known: tuple[Any, ...] = (MemoryError, getattr(torch, "OutOfMemoryError", MemoryError))
-    told = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, known) or (
-        isinstance(error, RuntimeError) and any(words in told for words in _OUT_OF_MEMORY)
+        isinstance(error, RuntimeError) and any(words in message for words in _OUT_OF_MEMORY)
     )

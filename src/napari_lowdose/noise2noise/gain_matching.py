@@ -1,4 +1,7 @@
-"""Gain and offset between the two exposures: a splitter is never 50:50."""
+"""Gain and offset of the second exposure relative to the first.
+
+A beamsplitter never divides the light exactly 50:50, and two cameras have different offsets.
+"""
 
 from __future__ import annotations
 
@@ -30,26 +33,26 @@ __all__ = [
     "same_scene",
 ]
 
-_RADII = (0, 1, 2, 4)  # rings of neighbours between these: 3 x 3, 5 x 5 and 9 x 9 pixels
-_BLOCKS = 8  # along each side of a frame: their scatter is the error
-_MAX_ERROR = 0.25  # relative: a gain known worse than that is not used
-_CHANCE = 5.0  # standard errors
-_UNITS = 1e3  # times the contrast: exposures in different units, where a gain of 1 is a bad guess
-_MAX_PIXELS = 2**22  # read: of a longer stack, frames evenly spread
+_RADII = (0, 1, 2, 4)  # rings of neighbours: within 3 x 3, 5 x 5 and 9 x 9 pixels
+_BLOCKS = 8  # along each side of a frame; their scatter gives the standard error
+_MAX_ERROR = 0.25  # maximum relative error of a gain that is used
+_SIGNIFICANT = 5.0  # standard errors
+_UNITS = 1e3  # ratio of the contrasts above which the units differ, so that a gain of 1 is wrong
+_MAX_PIXELS = 2**22  # of a longer stack, evenly spread frames are read
 
 
 @dataclass(frozen=True)
 class GainMatch:
-    """How the second exposure is scaled against the first: ``gain * first + offset``.
+    """Gain and offset: the second exposure is ``gain * first + offset``.
 
     Attributes
     ----------
     gain : float
-        1 where the two show too little for it to be known.
+        1 if the exposures show too little to measure it.
     offset : float
-        In the units of the second.
+        In the units of the second exposure.
     error : float
-        Standard error of `gain`, relative.  Infinite where it is not known.
+        Relative standard error of `gain`.  Infinite if the gain was not measured.
     """
 
     gain: float
@@ -57,12 +60,12 @@ class GainMatch:
     error: float = math.inf
 
     def to_first(self, second: Any) -> Any:
-        """Bring the second exposure into the units of the first.
+        """Convert the second exposure to the units of the first.
 
         Parameters
         ----------
         second : array
-            NumPy or dask (which stays lazy).
+            NumPy or dask.  A dask array stays lazy.
 
         Returns
         -------
@@ -74,38 +77,39 @@ class GainMatch:
         >>> GainMatch(gain=0.5, offset=100.0).to_first(np.array([100, 101], np.uint16))
         array([0., 2.], dtype=float32)
         """
-        # A float32 would lose an int32's offset, a float16 the difference
+        # In float64: float32 cannot hold every int32, and the difference may overflow float16
         return ((second.astype(np.float64) - self.offset) / self.gain).astype(np.float32)
 
 
 def match_gain(first: Any, second: Any) -> GainMatch:
-    r"""Estimate gain and offset of the second exposure against the first.
+    r"""Estimate gain and offset of the second exposure relative to the first.
 
-    A regression of one on the other would be wrong: both are noisy, and noise
-    in the regressor makes the slope too small.  Instead both are correlated
-    with an instrument that follows the scene and has none of the pixel's own
-    noise: its neighbours, without itself, in both exposures,
+    A regression of one exposure on the other is biased: noise in the regressor
+    makes the slope too small.  Instead both are correlated with an instrumental
+    variable that follows the scene but is independent of the noise of the pixel:
+    the mean of its neighbours in both exposures,
 
     .. math:: z = \frac{\bar I'}{\sigma(I')} + \frac{\bar I''}{\sigma(I'')}, \qquad
        g = \frac{\operatorname{Cov}(I'', z)}{\operatorname{Cov}(I', z)}
 
-    with :math:`\bar I` the mean over a ring of neighbours and :math:`\sigma`
-    the standard deviation of an exposure.  Exchange the two, and the gain is
-    exactly the inverse.  Of three rings (up to 1, 2 and 4 pixels away) the one
-    with the smallest error is taken: the standard error of log g, by jackknife
-    over blocks of the image.  The offset is what makes the means agree.
+    with the mean :math:`\bar I` over a ring of neighbours and the standard
+    deviation :math:`\sigma` of an exposure.  Exchanging the exposures gives
+    exactly the inverse gain.  Of three rings (up to 1, 2 and 4 pixels away) the
+    one with the smallest standard error of log g is used, which is estimated by
+    a jackknife over blocks of the image.  The offset makes the means agree.
 
     Parameters
     ----------
-    first, second : (..., Y, X) array
-        The two exposures, aligned to a pixel or so; leading axes are pairs that
-        share one gain.  NumPy or dask.
+    first, second : (..., Y, X) arrays
+        The two exposures, aligned to about a pixel, NumPy or dask.  Leading axes
+        are pairs that share one gain.
 
     Returns
     -------
     GainMatch
-        With gain 1, and the means matched, where the gain has a relative error
-        above 25 %: it then matters little, and guessing it would do harm.
+        If the relative error of the gain is above 25 %, the gain is 1, and only
+        the means are matched.  A gain that cannot be measured matters little,
+        and a wrong one would do harm.
 
     Raises
     ------
@@ -114,10 +118,10 @@ def match_gain(first: Any, second: Any) -> GainMatch:
 
     Notes
     -----
-    Assumed is noise that neighbouring pixels do not share.  Where they do (an
-    interpolated image, a scintillator), the noise counts as scene in both
-    exposures: no harm as long as it is as strong, against the scene, in both.
-    The same holds for a shift that was not corrected.
+    The noise of neighbouring pixels is assumed to be uncorrelated.  Correlated
+    noise (an interpolated image, a scintillator) counts as scene.  This does no
+    harm if both exposures have the same ratio of correlated noise to scene.  The
+    same holds for an uncorrected shift.
 
     Examples
     --------
@@ -146,11 +150,12 @@ def match_gain(first: Any, second: Any) -> GainMatch:
 
 
 def match_standardised(pairs: Iterable[tuple[Standardised, Standardised]]) -> GainMatch:
-    """Estimate gain and offset as `match_gain` does, of pairs that are standardised already.
+    """Estimate gain and offset of standardised pairs; see `match_gain`.
 
     Parameters
     ----------
-    pairs : iterable of two Standardised
+    pairs : iterable of (Standardised, Standardised)
+        First and second exposure of each pair.
 
     Returns
     -------
@@ -158,7 +163,8 @@ def match_standardised(pairs: Iterable[tuple[Standardised, Standardised]]) -> Ga
     """
     sums: list[list[Sums]] = [[] for _ in _RADII[1:]]
     means, deviations = [], []
-    unit: list[float] = []  # of either exposure: products of small numbers would be none
+    # Products of very small intensities would underflow, so they are in units of the first pair
+    unit: list[float] = []
     for pair in pairs:
         means.append([frame.mean for frame in pair])
         deviations.append([frame.deviation for frame in pair])
@@ -166,8 +172,8 @@ def match_standardised(pairs: Iterable[tuple[Standardised, Standardised]]) -> Ga
             continue
         unit = unit or deviations[-1]
         images = [
-            frame.image * np.float32(frame.deviation / one)
-            for frame, one in zip(pair, unit, strict=True)
+            frame.image * np.float32(frame.deviation / each)
+            for frame, each in zip(pair, unit, strict=True)
         ]
         for ring, (inner, outer) in enumerate(pairwise(_RADII)):
             sums[ring].append(_block_sums(images, inner, outer))
@@ -188,18 +194,18 @@ def match_standardised(pairs: Iterable[tuple[Standardised, Standardised]]) -> Ga
 
 
 def common_signal(first: Pixels, second: Pixels) -> float:
-    """Return what pixels of one exposure share with their neighbours in the other.
+    """Return the covariance of pixels in one exposure and their neighbours in the other.
 
     Parameters
     ----------
-    first, second : (Y, X) float32 array
-        Standardised.
+    first, second : (Y, X) float32 arrays
+        Standardised frames.
 
     Returns
     -------
     float
-        The covariance in its standard errors, by the ring that shows most: above about 4 it is
-        a scene.
+        In standard errors, for the most significant ring of neighbours.  A scene gives more than
+        about 4.
     """
     found = []
     for inner, outer in pairwise(_RADII):
@@ -210,15 +216,15 @@ def common_signal(first: Pixels, second: Pixels) -> float:
 
 
 def same_scene(first: Pixels, second: Pixels) -> bool:
-    """Tell whether two small exposures show the same scene, where `common_signal` is too unsure.
+    """Return whether two frames show the same scene; for frames too small for `common_signal`.
 
-    What neighbours share across the exposures is beyond the chance of white noise, and at least
-    half of what they share within each.
+    The covariance of neighbours across the exposures must be significant against white noise, and
+    at least half of their covariance within each exposure.
 
     Parameters
     ----------
-    first, second : (Y, X) float32 array
-        Standardised.
+    first, second : (Y, X) float32 arrays
+        Standardised frames.
     """
     border = _RADII[-1]
     pixel = [frame[border:-border, border:-border] for frame in (first, second)]
@@ -229,33 +235,35 @@ def same_scene(first: Pixels, second: Pixels) -> bool:
         within = [float(np.vdot(one, around)) for one, around in zip(pixel, ring, strict=True)]
         across = float(np.vdot(pixel[0], ring[1]) + np.vdot(pixel[1], ring[0])) / 2
         chance = math.sqrt(float(pixel[0].var() * ring[1].var()) * pixel[0].size)
-        if min(within) > 0 and across > max(_CHANCE * chance, math.sqrt(math.prod(within)) / 2):
+        if min(within) > 0 and across > max(
+            _SIGNIFICANT * chance, math.sqrt(math.prod(within)) / 2
+        ):
             return True
     return False
 
 
 def evenly_spread(n: int, shape: tuple[int, ...]) -> list[int]:
-    """Return which of `n` frames of (..., Y, X) to read, where reading all would take long."""
+    """Return the numbers of evenly spread frames out of `n`, limited so that reading is fast."""
     n_read = max(1, min(n, _MAX_PIXELS // (shape[-2] * shape[-1])))
     return [int(k) for k in np.linspace(0, n - 1, n_read).round()]
 
 
 def _block_sums(pair: list[Pixels], inner: int, outer: int) -> Sums:
-    """Sum pixel times ring of neighbours over blocks, of each exposure and across.
+    """Sum the product of each pixel and its ring of neighbours over blocks.
 
     Parameters
     ----------
     pair : two (Y, X) arrays
-        Without their means.
+        The exposures without their means.
     inner, outer : int
-        The ring: at most `outer` pixels away, and more than `inner`, along an axis.
+        The ring: pixels at most `outer`, and more than `inner`, away along an axis.
 
     Returns
     -------
-    (3, blocks) array
-        First with first, second with second, across.
+    (3, n_blocks) array
+        Products within the first exposure, within the second, and across both.
     """
-    border = _RADII[-1]  # the same pixels for all rings
+    border = _RADII[-1]  # the largest, so that all rings use the same pixels
     pixel = [frame[border:-border, border:-border] for frame in pair]
     ring = [_box(frame, outer, border) - _box(frame, inner, border) for frame in pair]
     products = (
@@ -267,9 +275,9 @@ def _block_sums(pair: list[Pixels], inner: int, outer: int) -> Sums:
 
 
 def _blocks(product: NDArray[Any]) -> Sums:
-    """Sum over blocks of the frame."""
+    """Sum over blocks of a frame."""
     sums: Any = product
-    for axis in (1, 0):  # rows are contiguous: along them first
+    for axis in (1, 0):  # along rows first, which are contiguous in memory
         size = product.shape[axis]
         n = min(_BLOCKS, size)
         starts = np.arange(n) * size // n
@@ -279,7 +287,7 @@ def _blocks(product: NDArray[Any]) -> Sums:
 
 
 def _box(frame: Pixels, radius: int, border: int) -> Pixels:
-    """Sum over the square of that radius around each pixel that is not in the border."""
+    """Return sums over squares of `2 radius + 1` pixels, without the border of the frame."""
     from scipy.ndimage import uniform_filter
 
     side = 2 * radius + 1
@@ -288,10 +296,10 @@ def _box(frame: Pixels, radius: int, border: int) -> Pixels:
 
 
 def _gain(blocks: Sums, deviation: Sums) -> tuple[float, float]:
-    """Return the gain and its relative error; an infinite one where there is no gain."""
+    """Return the gain and its relative error, which is infinite if there is no gain."""
     total = blocks.sum(axis=1, keepdims=True)
-    left_out = np.concatenate([total, total - blocks], axis=1)
-    auto_first, auto_second, cross = left_out
+    # Jackknife: the first column uses all blocks, each other one leaves one block out
+    auto_first, auto_second, cross = np.concatenate([total, total - blocks], axis=1)
     of_second = cross / deviation[0] + auto_second / deviation[1]
     of_first = auto_first / deviation[0] + cross / deviation[1]
     if (of_second <= 0).any() or (of_first <= 0).any():

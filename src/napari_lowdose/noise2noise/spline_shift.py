@@ -1,8 +1,11 @@
-"""The fraction of a pixel between the two exposures, put on the output of the network.
+"""Shift the output of the network by a fraction of a pixel, with a cubic spline.
 
-The noisy pixels themselves are never interpolated: that would blur the noise and make neighbours
-share it.  The output is smooth, and a cubic spline shifts it without loss; linear interpolation
-would blur it, and the network learn to sharpen.
+Noisy exposures are never interpolated, which would smooth their noise and correlate it between
+neighbours.  The output is smooth, so a cubic spline shifts it almost without loss.  Linear
+interpolation would blur it, and the network would learn to sharpen.
+
+Training needs the gradient of the shift with respect to the image, and a shift of its own for each
+crop, so this is a convolution in torch and not `scipy.ndimage.shift`.
 """
 
 from __future__ import annotations
@@ -15,24 +18,31 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: How far from the border a shifted pixel depends on what lies beyond, pixels.
+#: Radius of the convolution kernel, pixels.  Closer to the border, the border pixels are repeated.
 RADIUS = 8
-_POLE = 3**0.5 - 2  # of the cubic B-spline's prefilter
+_POLE = 3**0.5 - 2  # of the recursive prefilter of the cubic B-spline
 
 
 def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
-    """Shift images by a fraction of a pixel: what was at (y, x) is at (y + dy, x + dx).
+    """Shift images by a fraction of a pixel.
 
     Parameters
     ----------
     image : (B, 1, Y, X) tensor
     shifts : (B, 2) tensor
-        (dy, dx) of each, at most 1 pixel.
+        Shift of each image, (dy, dx), at most 1 pixel.  The value at (y, x) moves to
+        (y + dy, x + dx).
 
     Returns
     -------
     (B, 1, Y, X) tensor
-        Within `RADIUS` of the border the border pixels are repeated.
+        The border pixels are repeated beyond the image, which affects pixels within `RADIUS` of
+        the border.
+
+    References
+    ----------
+    M. Unser, "Splines: a perfect fit for signal and image processing", IEEE Signal Processing
+    Magazine 16 (1999): the cardinal cubic spline.
 
     Examples
     --------
@@ -43,10 +53,11 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
     >>> bool(error.abs().max() < 1e-3)
     True
     """
-    # Computed on the CPU, in float64, which MPS does not have
+    # The kernels are computed on the CPU, because MPS has no float64
     kernels = _cardinal_spline(shifts.cpu()).to(image.device)  # (B, 2, 2 RADIUS + 1)
     n, _, height, width = image.shape
     padded = functional.pad(image, (RADIUS,) * 4, mode="replicate")
+    # Images as channels, and a group each, so that each is convolved with its own kernel
     row = padded.reshape(1, n, height + 2 * RADIUS, width + 2 * RADIUS)
     row = functional.conv2d(row, kernels[:, 1, None, None, :], groups=n)
     row = functional.conv2d(row, kernels[:, 0, None, :, None], groups=n)
@@ -54,14 +65,15 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
 
 
 def _cardinal_spline(shifts: Tensor) -> Tensor:
-    """Return the weights of the pixels around each: the interpolating cubic spline."""
+    """Return the cardinal (interpolating) cubic spline at integer distances plus a shift."""
     at = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
-    # torch correlates: output pixel 0 takes input pixel k with the spline's value at k + shift
+    # torch correlates: input pixel k contributes to output pixel 0 with the spline at k + shift
     distance = at + shifts.double()[..., None]  # (B, 2, 2 RADIUS + 1)
     knots = torch.arange(-2 * RADIUS, 2 * RADIUS + 1, dtype=torch.float64)
     prefilter = -6 * _POLE / (1 - _POLE**2) * abs(_POLE) ** knots.abs() * (-1.0) ** knots.abs()
     spline = _b_spline(distance[..., None] - knots)  # (B, 2, 2 RADIUS + 1, knots)
     kernel = (spline * prefilter).sum(-1)
+    # The truncated kernel is normalised, so that a constant image stays constant
     return (kernel / kernel.sum(-1, keepdim=True)).to(torch.float32)
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.usable_pairs import FrameChoice
 
-_SHARE = 0.1  # of the pixels that are held out, of an image of 512 x 512 pixels
-_MOST_TILES = 64  # more would hardly narrow the confidence interval, and take longer
-_SIDE = 32  # of a held-out tile, pixels; smaller in small images
+_HELD_OUT = 0.1  # fraction of the pixels, at most
+_MAX_TILES = 64  # more would hardly narrow the confidence interval, and take longer
+_SIDE = 32  # maximum side of a held-out tile, pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +110,11 @@ def training_pairs(
     """
     pairs = usable_pairs(first, second, every)
     if pairs.choice:
-        warnings.warn(f"Left out of the training: {pairs.choice}.", UserWarning, stacklevel=2)
+        warnings.warn(f"Excluded from training: {pairs.choice}.", UserWarning, stacklevel=2)
     if n := pairs.n_outliers:
         warnings.warn(
-            f"{n} outlier pixel{'s' if n > 1 else ''}, which neither scene nor noise explains, "
-            f"{'were' if n > 1 else 'was'} left out of the training.",
+            f"{n} outlier pixel{'s were' if n > 1 else ' was'} excluded from training: neither "
+            "scene nor noise explains such values.",
             UserWarning,
             stacklevel=2,
         )
@@ -129,10 +129,10 @@ def training_pairs(
         level, levels = np.zeros(len(pairs), int), ()
         offset, scale, match = _normalise_all(pairs, normalisation)
     side = held_out_side(pairs.exposures.shape[-2:])
-    share = min(_SHARE, _MOST_TILES * side**2 / pairs.valid.size)
+    share = min(_HELD_OUT, _MAX_TILES * side**2 / pairs.valid.size)
     tiles = []
     seen = pairs.valid
-    for each in range(int(level.max()) + 1):
+    for each in range(int(level.max()) + 1):  # so that every channel has held-out tiles
         of_level = np.flatnonzero(level == each)
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]
         found = held_out_tiles(alike[:, 0], alike[:, 1], side, share, seed)
@@ -215,7 +215,7 @@ def held_out_side(shape: tuple[int, ...]) -> int:
 def _normalise_all(
     pairs: UsablePairs, normalisation: tuple[float, float] | None
 ) -> tuple[float, float, GainMatch]:
-    """Normalise all frames alike, in place; return offset and scale, and the second's gain."""
+    """Normalise all frames alike, in place; return offset, scale and gain match."""
     match = _match(pairs, range(len(pairs)))
     means, deviations = pairs.means.copy(), pairs.deviations.copy()
     means[:, 1] = (means[:, 1] - match.offset) / match.gain
@@ -233,14 +233,24 @@ def _normalise_all(
 def _normalise_each(
     pairs: UsablePairs,
 ) -> tuple[NDArray[np.int_], tuple[Level, ...], GainMatch]:
-    """Normalise each frame by itself, in place; return the level of each, all levels, and the gain.
+    """Normalise each frame by itself, in place.
 
-    The first exposure is so already.  The second keeps its contrast against the first.
+    The first exposure already has a standard deviation of 1.  The second is scaled by its measured
+    gain, not by its own standard deviation, which contains a different amount of noise.
+
+    Returns
+    -------
+    level : (P,) array of int
+        The level of each pair.
+    levels : tuple of Level
+    match : GainMatch
+        Gain match of the brightest level.
     """
     contrasts = pairs.deviations[:, 0]
     level = brightness_levels(contrasts)
     members = [np.flatnonzero(level == each) for each in range(int(level.max()) + 1)]
     matches = [_match(pairs, [int(pair) for pair in of_level]) for of_level in members]
+    # A channel too dim to measure its gain takes the median of the others
     known = [match.gain for match in matches if math.isfinite(match.error)]
     gains = [
         match.gain if math.isfinite(match.error) or not known else float(np.median(known))
@@ -260,6 +270,6 @@ def _normalise_each(
 
 
 def _match(pairs: UsablePairs, chosen: Sequence[int]) -> GainMatch:
-    """Match the gain of some pairs, or of some of them where they are many."""
+    """Match the gain of the chosen pairs, or of evenly spread ones if there are many."""
     some = evenly_spread(len(chosen), pairs.exposures.shape)
     return match_standardised(pairs.of(chosen[k]) for k in some)

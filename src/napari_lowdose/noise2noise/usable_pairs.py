@@ -1,4 +1,7 @@
-"""Which pairs of a movie can be trained on: not those that are black, constant or repeated."""
+"""Select the pairs of a movie that are usable for training.
+
+Black, constant, dark and repeated frames are excluded.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,24 @@ import numpy as np
 from napari_lowdose.frames import frame_name, is_constant
 from napari_lowdose.imaging.frames import check_pixels
 from napari_lowdose.noise2noise.gain_matching import common_signal
-from napari_lowdose.noise2noise.valid_pixels import COARSEST, SMALLEST, standardise, valid_pixels
+from napari_lowdose.noise2noise.valid_pixels import (
+    COARSEST,
+    SMALLEST,
+    Standardised,
+    ValidPixels,
+    standardise,
+    valid_pixels,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_lowdose.noise2noise.valid_pixels import Standardised, ValidPixels
-
 __all__ = ["FrameChoice", "UsablePairs", "check_exposure", "listed", "usable_pairs"]
 
-_NAMED = 5  # frames, of more only the number is told
-_COPY = 1e-6  # of the variance: two exposures that differ by less are one
-_DARK = 0.5  # of the median contrast: a frame below it that shows no scene is dark
-_SCENE = 4.0  # standard errors
+_MAX_NAMED = 5  # of more frames, only the number is given
+_SAME = 1e-6  # maximum difference of two exposures that are the same, as a fraction of the variance
+_DARK = 0.5  # contrast relative to the median, below which a frame without a scene is dark
+_SCENE = 4.0  # minimum common signal of a frame that shows a scene, standard errors
 _REASONS = {
     "constant": "black or constant in one exposure",
     "dark": "dark in one exposure",
@@ -34,7 +42,7 @@ _REASONS = {
 
 @dataclass
 class FrameChoice:
-    """Which frames of a movie are no use, and why.
+    """Frames of a movie that are excluded from training.
 
     Parameters
     ----------
@@ -44,48 +52,49 @@ class FrameChoice:
     Attributes
     ----------
     left_out : dict from str to list of int
-        Numbers of the frames, by reason.
+        Numbers of the excluded frames by reason: "constant", "dark", "repeated" or "same".
     """
 
     leading: tuple[int, ...]
     left_out: dict[str, list[int]] = field(default_factory=dict)
-    _known: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()), repr=False)
+    _hashes: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()), repr=False)
 
     def leave_out(self, number: int, reason: str) -> None:
-        """Leave out a frame; `reason` is "constant", "dark", "repeated" or "same"."""
+        """Exclude a frame; `reason` is "constant", "dark", "repeated" or "same"."""
         self.left_out.setdefault(reason, []).append(number)
 
     def is_usable(self, number: int, valid: ValidPixels) -> bool:
-        """Look at a pair of frames, and leave it out if nothing can be learnt from it.
+        """Return whether a pair of frames is usable, and exclude it if not.
 
         Parameters
         ----------
         number : int
-            Counted from 0 over the leading axes.
+            Number of the frame, counted from 0 over the leading axes.
         valid : ValidPixels
-            Of the pair.
+            The two frames.
         """
-        # What an earlier frame was, of this exposure: an aborted or late read-out gives it again
-        prints = [hash(frame.tobytes()) for frame in valid.frames]
-        repeated = any(one in known for one, known in zip(prints, self._known, strict=True))
-        for one, known in zip(prints, self._known, strict=True):
+        # Each exposure is compared with its own earlier frames.  In pairs of consecutive frames,
+        # the second of one pair may be the first of the next.
+        hashes = [hash(frame.tobytes()) for frame in valid.frames]
+        repeated = any(one in known for one, known in zip(hashes, self._hashes, strict=True))
+        for one, known in zip(hashes, self._hashes, strict=True):
             known.add(one)
         if any(valid.constant):
             self.leave_out(number, "constant")
-        elif repeated:
+        elif repeated:  # an aborted or late read-out delivers the previous frame again
             self.leave_out(number, "repeated")
-        elif are_one(*map(standardise, valid.frames)):
+        elif are_same(*map(standardise, valid.frames)):
             self.leave_out(number, "same")
         else:
             return True
         return False
 
     def __bool__(self) -> bool:
-        """Whether any frame was left out."""
+        """Whether any frame is excluded."""
         return any(self.left_out.values())
 
     def __str__(self) -> str:
-        """Name the frames and why they are no use."""
+        """List the excluded frames with the reasons."""
         return ", ".join(
             f"{listed(sorted(numbers), self.leading)} ({_REASONS[reason]})"
             for reason, numbers in self.left_out.items()
@@ -94,7 +103,7 @@ class FrameChoice:
 
 
 def listed(numbers: list[int], leading: tuple[int, ...]) -> str:
-    """Return what some frames, counted from 0, are called for a person.
+    """Format frame numbers for messages; `numbers` count from 0, the text from 1.
 
     Examples
     --------
@@ -104,35 +113,36 @@ def listed(numbers: list[int], leading: tuple[int, ...]) -> str:
     n = math.prod(leading)
     if len(numbers) == 1:
         return frame_name(numbers[0], leading) or "the frame"
-    if len(numbers) > _NAMED:
+    if len(numbers) > _MAX_NAMED:
         return f"{len(numbers)} of {n} frames"
     *others, last = (str(number + 1) for number in numbers)
     return f"frames {', '.join(others)} and {last} of {n}"
 
 
-def are_one(first: Standardised, second: Standardised) -> bool:
-    """Tell whether one exposure is the other but for gain and offset."""
+def are_same(first: Standardised, second: Standardised) -> bool:
+    """Return whether two exposures are the same up to gain and offset."""
     a, b = first.image, second.image
     product = float(np.mean(np.multiply(a, b, dtype=np.float64)))
     powers = [float(np.mean(np.square(each, dtype=np.float64))) for each in (a, b)]
-    return product**2 >= (1 - _COPY) * powers[0] * powers[1]
+    return product**2 >= (1 - _SAME) * powers[0] * powers[1]
 
 
 @dataclass
 class UsablePairs:
-    """Pairs of a movie that can be trained on, each frame standardised.
+    """Standardised frames of the pairs that are usable for training.
 
     Attributes
     ----------
     exposures : (P, 2, y, x) float32 array
-        Each frame with a mean of 0 and a standard deviation of 1.
+        First and second exposure of each pair, with a mean of 0 and a standard deviation of 1.
     means, deviations : (P, 2) arrays
-        What they had before.
+        Mean and standard deviation of the original frames.
     valid : (P, y, x) bool array
-        False at the outliers of either exposure, and outside the image.
+        False outside the image area, and at outliers of either exposure.
     choice : FrameChoice
-        What was left out.
+        The excluded frames.
     n_outliers : int
+        Number of outliers in all frames.
     """
 
     exposures: NDArray[np.float32]
@@ -148,8 +158,6 @@ class UsablePairs:
 
     def of(self, pair: int) -> tuple[Standardised, Standardised]:
         """Return the two frames of a pair."""
-        from napari_lowdose.noise2noise.valid_pixels import Standardised
-
         first, second = (
             Standardised(image, float(mean), float(deviation))
             for image, mean, deviation in zip(
@@ -159,7 +167,7 @@ class UsablePairs:
         return first, second
 
     def keep(self, wanted: list[int]) -> None:
-        """Forget all pairs but those, in place: of a long movie there is no memory for two."""
+        """Keep only some pairs; in place, because a copy of a long movie may not fit in memory."""
         for name in ("exposures", "means", "deviations", "valid"):
             values = getattr(self, name)
             for to, number in enumerate(wanted):
@@ -169,14 +177,14 @@ class UsablePairs:
 
 
 def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
-    """Read the pairs that can be trained on.
+    """Read the pairs that are usable for training.
 
     Parameters
     ----------
     first, second : (..., Y, X) arrays
         NumPy or lazy; leading axes are pairs.
     every : int
-        Take one pair of so many.
+        Read every n-th pair.
 
     Returns
     -------
@@ -185,12 +193,12 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
     Raises
     ------
     ValueError
-        If a frame has NaN or infinite pixels, cannot be held in 32 bits, or if no pair can be
-        trained on.
+        If a frame has NaN or infinite pixels or cannot be represented in float32, or if no pair
+        is usable.
     """
     leading, shape = first.shape[:-2], first.shape[-2:]
     chosen = range(0, math.prod(leading), every)
-    # Read frame by frame into its place: of a long movie there is no memory for two
+    # Each frame is read into its place: a copy of a long movie may not fit in memory
     pairs = UsablePairs(
         np.zeros((len(chosen), 2, *shape), np.float32),
         np.empty((len(chosen), 2)),
@@ -222,23 +230,29 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
         raise ValueError(f"there is no pair to train on: {pairs.choice}.")
     pairs.keep(list(range(len(numbers))))
     _leave_out_dark(pairs, numbers)
-    _cut(pairs, areas)
+    _crop(pairs, areas)
     return pairs
 
 
 def check_exposure(
     exposure: str, frame: NDArray[Any], number: int, leading: tuple[int, ...]
 ) -> None:
-    """Raise if a frame cannot be used, and say which; in a movie a constant one may be.
+    """Raise if a frame is not usable.  Constant frames are allowed in a movie.
 
     Parameters
     ----------
-    exposure : str
-        "first" or "second".
+    exposure : {"first", "second"}
+        For the message.
     frame : (Y, X) array
     number : int
-        Counted from 0 over the leading axes.
+        Number of the frame, counted from 0 over the leading axes.
     leading : tuple of int
+        Shape of the movie without rows and columns.
+
+    Raises
+    ------
+    ValueError
+        As `check_pixels`; the message names the exposure and the frame.
     """
     name = frame_name(number, leading)
     if name and not np.isfinite(frame).all():
@@ -251,14 +265,14 @@ def check_exposure(
     try:
         check_pixels(frame, SMALLEST, COARSEST)
     except ValueError as error:
-        if not name:
-            raise ValueError(f"Of the {exposure} exposure: {error}") from error
-        raise ValueError(f"in the {exposure} exposure, {name}: {error}") from error
+        where = f"{exposure} exposure, {name}" if name else f"{exposure} exposure"
+        raise ValueError(f"in the {where}: {error}") from error
 
 
 def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:
-    """Leave out what was exposed behind a closed shutter: noise, and no scene in it."""
+    """Exclude frames that only show the noise of the camera, behind a closed shutter."""
     faint = (pairs.deviations < _DARK * np.median(pairs.deviations, axis=0)).any(axis=1)
+    # Low contrast alone is no reason: it may be a dim channel
     dark = [
         int(pair)
         for pair in np.flatnonzero(faint)
@@ -270,8 +284,8 @@ def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:
         pairs.keep([pair for pair in range(len(pairs)) if pair not in set(dark)])
 
 
-def _cut(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
-    """Cut all to the image area that the pairs have in common, where that is large enough."""
+def _crop(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
+    """Crop all pairs to their common image area, unless it is too small."""
     rows, columns = (
         slice(max(each[axis].start for each in areas), min(each[axis].stop for each in areas))
         for axis in (0, 1)

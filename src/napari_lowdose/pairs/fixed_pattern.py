@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -37,18 +39,45 @@ def share_pixels(first: Views, second: Views) -> bool:
     bool
     """
     one, other = (view - view.mean((-2, -1), keepdims=True) for view in (first, second))
-    height, width = one.shape[-2:]
+    spike, _ = covariance_spike(one, other, _block_means)
+    error = spike.std(ddof=1) / np.sqrt(spike.size)
+    return bool(spike.mean() > SURE * error > 0)
+
+
+def covariance_spike(
+    first: Views, second: Views, blocks: Callable[[Array], Array]
+) -> tuple[Array, Array]:
+    """Measure the covariance of two views that only single pixels share.
+
+    It is the covariance at lag 0 in excess of a cubic through the covariance at lags of 1, 2 and 3
+    pixels.  A scene is smooth over a pixel, so the excess is noise or a fixed pattern in both.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+        Views without their mean.
+    blocks : callable
+        Sums or averages a (Y, X) product of the views over blocks.  The scatter of the blocks is
+        the error of the result.
+
+    Returns
+    -------
+    spike, covariance : arrays
+        The excess, and the covariance at lag 0, of each block.
+    """
+    height, width = first.shape[-2:]
     covariance = []
     for lag in range(4):
         products = []
-        for a, b in ((one, other), (other, one)):
+        for a, b in ((first, second), (second, first)):
             across = np.einsum("tyx,tyx->yx", a[..., : width - lag], b[..., lag:])
             down = np.einsum("tyx,tyx->yx", a[:, : height - lag], b[:, lag:])
+            # The same pixels at every lag, so that their own variations cancel
             products += [across[:, : width - 3], down[: height - 3]]
-        covariance.append(np.sum([_block_means(product) for product in products], axis=0))
+        covariance.append(np.mean([blocks(product) for product in products], axis=0))
+    # A cubic that is symmetric about 0 in |lag| fits a cusp as well as a smooth maximum
     spike = covariance[0] - 3 * covariance[1] + 3 * covariance[2] - covariance[3]
-    error = spike.std(ddof=1) / np.sqrt(spike.size)
-    return bool(spike.mean() > SURE * error > 0)
+    return spike, covariance[0]
 
 
 def _block_means(image: Array) -> Array:
@@ -236,6 +265,7 @@ def _without_constant_rows(views: Views, bright: bool) -> Views:
 
 
 __all__ = [
+    "covariance_spike",
     "fixed_lines",
     "lines_move",
     "share_pixels",
