@@ -88,7 +88,7 @@ def test_nothing_is_told_of_what_is_not_known(
 def test_a_network_that_does_not_know_its_own(model: Noise2NoiseModel) -> None:
     assert model.pixel_size is None
     sentence = pixel_size_warning(model, (0.4, 0.4), pint.Unit("nm"))
-    assert "this image has a pixel size of 0.4 nanometer, and the network does not" in str(sentence)
+    assert "this image has a pixel size of 0.4 nanometer, but the one that" in str(sentence)
     assert pixel_size_warning(model, (1.0, 1.0), "pixel") is None
     assert pixel_size_warning(model, None, None) is None
 

@@ -1,9 +1,9 @@
-"""The pair paper, a stage a file: the network, the loss, training, the model file, applying it.
+"""Noise2Noise with a Pearson loss, one stage of the method per file.
 
 References
 ----------
 D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Optics Express 31
-(2023): "the pair paper" everywhere below.
+(2023): "the pair paper" in this package.
 """
 
 from napari_lowdose.noise2noise.application import PairStep as PairStep

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
-SMALLEST_FRAME = 32  # pixels
+SMALLEST_FRAME = 32  # minimum side, pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairStep(Step):
-    """A step of a network that is applied to a pair; the `image` is the mean of both outputs.
+    r"""Progress report of the application of a network to a pair.
 
     Attributes
     ----------
     disagreement : (Y, X) float32 array or None
-        :math:`|R(I') - R(I'')| / 2`: where it is large, the two exposures disagree, and the
-        result cannot be trusted.
+        :math:`|R(\hat I') - R(\hat I'')| / 2`, in the units of the input.  Where it is large, the
+        result is not reliable.
     """
 
     disagreement: NDArray[np.float32] | None = None
@@ -41,7 +41,7 @@ class PairStep(Step):
 
 @dataclass(frozen=True, eq=False)
 class NetworkApplication(Engine):
-    """A network that is applied to the frames of one image, or of one pair.
+    """Application of a network to the frames of one image, or of one pair.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class NetworkApplication(Engine):
     orientations : 1 or 8
         Number of orientations whose outputs are averaged.
     in_stack : bool
-        Whether the frames belong to a stack, where an exposure may be constant.
+        Whether the frames belong to a stack.  Only then may a frame be constant.
     """
 
     takes = "either"
@@ -70,19 +70,19 @@ class NetworkApplication(Engine):
         Yields
         ------
         Step
-            Of a frame; the last one has the image.
+            Progress for a single frame; the last one has the result.
         PairStep
-            Of a pair.
+            The last step for a pair, with the result.
 
         Raises
         ------
         ValueError
             If a frame cannot be denoised, or the result is not finite.
         MemoryError
-            If even small tiles need too much.
+            If there is not enough memory even for small tiles.
         """
         for frame in frames:
-            if not (self.in_stack and is_constant(frame)):  # a shutter was closed
+            if not (self.in_stack and is_constant(frame)):  # closed shutter
                 check_pixels(frame, SMALLEST_FRAME)
         normalised = NormalisedFrames.of(self.model, *frames)
         for part in normalised.valid.frames:
@@ -97,20 +97,20 @@ class NetworkApplication(Engine):
         for step in steps:
             if step.image is not None and not np.isfinite(step.image).all():
                 raise ValueError(
-                    "the result of the network is not finite: its intensities are far from those "
-                    "of the training images, or the network is damaged. Train a network on images "
-                    "of this kind."
+                    "the result of the network is not finite: the intensities of the image are far "
+                    "from those of the training images, or the network is damaged. Train a network "
+                    "on such images."
                 )
             yield step
         if n := normalised.valid.n_outliers:
             self._warn("outliers", self._about_outliers(n))
 
     def constant_frame(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
-        """Return a constant frame in the units of the result."""
+        """Return the result for a constant frame: the frame in the units of the result."""
         return NormalisedFrames.of(self.model, *frames).unchanged()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the built network behind, and the state, which only further training needs."""
+        """Return the state for pickling, without the torch module and the training state."""
         state = {name: value for name, value in vars(self).items() if name != "_predictor"}
         return {**state, "model": replace(self.model, state=None)}
 
@@ -141,7 +141,7 @@ class NetworkApplication(Engine):
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
     def _constant_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
-        """Denoise a pair of a stack of which one exposure, or both, are constant."""
+        """Denoise a pair, in a stack, with one or two constant exposures."""
         constant = frames.valid.constant
         if all(constant) or (constant[0] and self.model.use == "first"):
             yield Step(fraction=1.0, message="constant", image=frames.unchanged())
@@ -167,7 +167,7 @@ class NetworkApplication(Engine):
         return output
 
     def _shifted_back(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Move the output of the second exposure, which is smooth, into register with the first."""
+        """Shift the output for the second exposure into register with the first."""
         dy, dx = self.model.shift
         if not (dy or dx):
             return output
@@ -181,25 +181,25 @@ class NetworkApplication(Engine):
         return moved
 
     def _about_outliers(self, n: int) -> str:
-        fate = (
-            "unchanged in the result"
+        treatment = (
+            "not denoised and unchanged in the result"
             if self.model.outliers == "keep"
             else "replaced in the result (outliers='keep' keeps their values)"
         )
         where = " in the first frame that has any" if self.in_stack else ""
         return (
-            f"{n} outlier pixel{'s' * (n > 1)}{where}, which neither scene nor noise explains: "
-            f"left out, and {fate}."
+            f"{n} outlier pixel{'s' * (n > 1)}{where}, not explained by scene or noise: "
+            f"{treatment}."
         )
 
     def _warn_if_unlike(self, frames: NormalisedFrames) -> None:
-        """Warn if a frame is unlike those that the network was trained on."""
+        """Warn if a frame differs from the training images."""
         frame = frames.inputs[0] if self.model.levels else frames.valid.frames[0]
         for kind, sentence in unlike(self.model.record.get("exposures", {}), frame):
             self._warn(kind, sentence)
 
     def _warn(self, kind: str, sentence: str) -> None:
-        """Warn once for all frames."""
+        """Warn once for all frames of a stack."""
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(sentence, UserWarning, stacklevel=3)

@@ -1,6 +1,6 @@
-"""Plain data that describes a network and its training, and the two presets.
+"""Configuration of the network and of its training, and the two presets.
 
-Training reads these and never the engine, so that the engine may import training.
+Training depends on these classes and not on the engine, because the engine imports training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PresetName = Literal["auto", "fast", "paper"]
-LARGEST = 2**31  # bytes of all weights; the paper's network has 31 million bytes
+LARGEST = 2**31  # maximum size of all weights, bytes; the paper's network has 31 million
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All parameters of one training, except the pair and the network.
+    """All parameters of a training, except the pair and the network.
 
-    The attributes that `Noise2Noise` has too mean the same there.
+    Attributes without a description are those of `Noise2Noise`.
 
     Attributes
     ----------

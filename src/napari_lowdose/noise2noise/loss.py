@@ -1,4 +1,4 @@
-"""The loss, Eq. (4) of the paper."""
+"""The Pearson loss, Eq. (4) of the pair paper."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Of normalised exposures, whose variance is about 1: a dark crop without any signal has a loss
-# of about 1 and a gradient that stays finite.
+# Added to the variances, which are about 1 for normalised exposures.  It keeps the gradient finite
+# for a dark crop without signal, whose loss is then about 1.
 _VARIANCE = 1e-5
 
 
 def pearson_loss(output: Tensor, partner: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""Return one minus the Pearson correlation of output and partner.
+    r"""Return 1 minus the Pearson correlation of output and partner.
 
     .. math:: L = 1 - \frac{\operatorname{Cov}(R_\theta[\hat I'], \hat I'')}
        {\sqrt{\operatorname{Var} R_\theta[\hat I'] \, \operatorname{Var} \hat I''}}
 
-    One correlation over all pixels of the batch: were there one for each crop, every crop would
-    be free to have a gain and an offset of its own.
+    The correlation is over all pixels of the batch.  With a separate one for each crop, the gain
+    and offset of the output could differ between crops.
 
     Parameters
     ----------
-    output, partner : (B, 1, Y, X) tensors
+    output : (B, 1, Y, X) tensor
+        Output of the network.
+    partner : (B, 1, Y, X) tensor
+        The other exposure.
     weight : (B, 1, Y, X) tensor, optional
-        Which pixels count: 0 for those that are held out.
+        Weight of each pixel, 0 for held-out pixels.  By default all pixels have the same weight.
 
     Returns
     -------
     scalar float32 tensor
-        0 to 2.
+        Between 0 and 2.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A trained network: an engine like the others, and a file."""
+"""A trained network: an engine that can be saved to a file."""
 
 from __future__ import annotations
 
@@ -25,67 +25,69 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
     from napari_lowdose.noise2noise.normalised_frames import Level
 
-_CAREFUL = 2**20  # pixels that are denoised in eight orientations within a second or two
+_MAX_EIGHT = 2**20  # maximum size for eight orientations, pixels: one or two seconds
 Pair = tuple[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Noise2NoiseModel(Engine):
-    """A network trained on pairs of noisy images, ready to denoise others of the same kind.
+    """A trained network, ready to denoise images like its training images.
 
-    It comes from `Noise2Noise.train` or `Noise2NoiseModel.load`.  Its fields never change;
-    ``dataclasses.replace(model, use="first")`` makes another one.
+    Create it with `Noise2Noise.train` or `Noise2NoiseModel.load`.  It is immutable; change a field
+    with ``dataclasses.replace(model, use="first")``.
 
     Parameters
     ----------
     architecture : UNetConfig
         Architecture of the network.
     weights : mapping from str to array
-        Its weights.
+        Weights of the network.
     offset, scale : float
-        The normalisation, one for all: the network sees (frame - offset) / scale.
+        Normalisation: the input of the network is (frame - offset) / scale.
     levels : tuple of Level
-        Contrast of the channels, or of other frames of very different brightness, and the gain
-        of the second exposure there.  Where there are any, each frame is normalised by its own
-        mean and standard deviation, and not by `offset` and `scale`.
+        Brightness levels, for example of the channels of a stack.  If there are any, each frame is
+        normalised by its own mean and standard deviation instead of `offset` and `scale`.
     match : GainMatch
-        Gain and offset of the second exposures against the first.
+        Gain and offset of the second exposure relative to the first.
     pair_calibration, single_calibration : (slope, intercept)
-        Map the mean of both outputs, or a single output, to normalised intensities.
+        Map the mean of both outputs, or a single output, to normalised intensities, Eq. (9).
     value_range : (float, float)
-        Least and greatest intensity of the result on the first training pair.
+        Minimum and maximum of the result on the held-out tiles, in the units of the input.
     shift : (float, float)
-        Of second against first, (dy, dx) in pixels.
+        Shift of the second exposure against the first, (dy, dx) in pixels.
     record : dict
-        How it was trained; JSON-ready.
+        JSON-ready record of the training.
     use : "both" or "first"
-        Of a pair: the mean of the network applied to both exposures (less noise), or to the
-        first alone (right where the two are not the same instant).
+        "both" averages the results of the two exposures of a pair, which has less noise.  "first"
+        denoises only the first exposure, for scenes that change between the exposures.
     normalise : bool
-        Return the paper's normalised result, 0 to 1 for `value_range` (which the held-out
-        tiles tell: other pixels may lie a little outside), and not the input's units.
+        Scale the result so that `value_range` becomes 0 to 1, as in the paper, instead of the units
+        of the input.  Pixels outside the held-out tiles may exceed this range slightly.
     orientations : "auto", 1 or 8
-        The mean over how many flips and rotations of a frame.  8 costs eight times the time
-        and gains about 0.3 dB; "auto" is 8 for a single frame of up to 1024 x 1024 pixels,
-        else 1.
+        Number of flips and rotations whose results are averaged.  8 takes eight times as long and
+        gains about 0.3 dB.  "auto" is 8 for a single frame of up to 1024 x 1024 pixels, and 1
+        otherwise.
     outliers : "remove" or "keep"
-        What the result shows at cosmic rays, hot and dead pixels: the scene that the network
-        finds there, or the pixels as they are.
+        Replace cosmic rays, hot and dead pixels by the scene, or leave them unchanged.
     device : str or torch.device
-        "auto" (or None), "cpu", "cuda", "mps" ...
-    pixel_size : (float, float), optional
-        Height and width of a pixel in the training images; one number for both.
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    pixel_size : float or (float, float), optional
+        Height and width of a pixel in the training images.
     pixel_unit : str, optional
-        The unit of `pixel_size`, for example "nm".
+        Unit of `pixel_size`, for example "nm".
     optimiser : OptimiserConfig
-        How the network was trained, for continuing.
+        Training parameters, for continuation.
     state : object
-        What continuing the training exactly needs; not saved in the file.
+        State of the training, for exact continuation.  It is not saved to the file.
 
     Raises
     ------
     ValueError
-        If `use`, `orientations` or `outliers` is none of theirs.
+        If a parameter is out of range.
+
+    References
+    ----------
+    Pair paper (Yang et al. 2023), section 2.
 
     Examples
     --------
@@ -144,13 +146,13 @@ class Noise2NoiseModel(Engine):
         return self._applied_to(given.leading, given.shape)
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
-        """Denoise a frame, or a pair of frames, by itself; see `Engine.frame_steps`."""
+        """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
         yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
 
     def with_pixel_size(
         self, pixel_size: tuple[float, float] | None, unit: str | None
     ) -> Noise2NoiseModel:
-        """Return the network itself; warn if it was trained at another pixel size."""
+        """Return the network unchanged; warn if it was trained at a different pixel size."""
         warning = pixel_size_warning(self, pixel_size, unit)
         if warning is not None:
             warnings.warn(warning, UserWarning, stacklevel=2)
@@ -169,21 +171,21 @@ class Noise2NoiseModel(Engine):
         return fused(build_network(self.architecture, self.weights))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the built network behind: every process builds its own."""
+        """Return the state for pickling, without the torch module, which each process builds."""
         return {name: value for name, value in vars(self).items() if name != "network"}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network into a safetensors file; an existing one is replaced as a whole.
+        """Save the network to a safetensors file.
 
         Parameters
         ----------
         path : path
-            Usually ``.safetensors``.
+            Usually with the suffix ``.safetensors``.  An existing file is replaced.
 
         Raises
         ------
         OSError
-            If it cannot be written; what was there before is then still there.
+            If the file cannot be written.  An existing file is then unchanged.
         """
         from napari_lowdose.noise2noise.model_file import save_model
 
@@ -191,7 +193,7 @@ class Noise2NoiseModel(Engine):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Noise2NoiseModel:
-        """Read a network that `save` wrote.
+        """Load a network from a file written by `save`.  Loading executes no code from the file.
 
         Parameters
         ----------
@@ -206,7 +208,7 @@ class Noise2NoiseModel(Engine):
         OSError
             If the file cannot be opened.
         ValueError
-            If it is no such file, damaged, or of a newer version.
+            If the file is not a napari-lowdose model, is damaged, or has a newer format.
         """
         from napari_lowdose.noise2noise.model_file import load_model
 
@@ -214,7 +216,7 @@ class Noise2NoiseModel(Engine):
 
 
 def _orientations(value: Any) -> Literal["auto", 1, 8]:
-    """Return the number as an int: 8.0 means 8, True means nothing."""
+    """Validate `orientations`; 8.0 is allowed, True is not."""
     if isinstance(value, str) and value == "auto":
         return "auto"
     if is_finite(value) and value in (1, 8):
@@ -223,5 +225,5 @@ def _orientations(value: Any) -> Literal["auto", 1, 8]:
 
 
 def n_orientations(shape: tuple[int, ...]) -> int:
-    """Return in how many orientations an image of `shape` is denoised if nobody says."""
-    return 8 if len(shape) == 2 and shape[0] * shape[1] <= _CAREFUL else 1
+    """Return the number of orientations for "auto" and an image of the given shape."""
+    return 8 if len(shape) == 2 and shape[0] * shape[1] <= _MAX_EIGHT else 1

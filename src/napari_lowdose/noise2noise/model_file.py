@@ -1,7 +1,7 @@
-"""Read and write the model file: safetensors with a JSON description in its header.
+"""Model file: safetensors with a JSON description in its header.
 
-Reading it executes nothing.  The model imports this module, so the fields of the model are a
-plain dictionary here.
+Loading executes no code from the file.  The model imports this module, so the fields of the model
+are a plain dictionary here.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 Model = TypeVar("Model")
 FORMAT = "napari-lowdose noise2noise"
 VERSION = 1
-_LONGEST_HEADER = 2**22  # bytes: a thousand times what is usual
+# Limits that protect against damaged or malicious files, far beyond any useful network
+_LONGEST_HEADER = 2**22  # bytes, about a thousand times the usual length
 _DEEPEST, _WIDEST = 8, 8192  # levels, channels
 _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
-_SMALLEST = float(np.finfo(np.float32).tiny)  # a float32 divides by nothing smaller
+_SMALLEST = float(np.finfo(np.float32).tiny)  # smallest divisor that float32 can represent
 _GREATEST = float(np.finfo(np.float32).max)
 _MOST_STEPS = 2**40
 _DTYPES = {"F32": "float32", "I64": "int64"}
@@ -53,11 +54,11 @@ _ADDED = ("pixel_size", "pixel_unit", "levels", "outliers")  # missing in files 
 
 
 def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
-    """Write the fields of a model into a file, completely or not at all."""
+    """Save the fields of a model to a file, atomically; see `Noise2NoiseModel.save`."""
     from safetensors.numpy import save
 
     about = {
-        # One dictionary, as in version 0.1.0
+        # A single dictionary, as in files of version 0.1.0
         "architecture": {**asdict(fields["architecture"]), **asdict(fields["optimiser"])},
         "match": asdict(fields["match"]),
         "record": dict(fields["record"]),
@@ -65,7 +66,7 @@ def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
         **{name: fields[name] for name in _ADDED},
     }
     header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
-    # np.ascontiguousarray would make an axis of a single number
+    # Not np.ascontiguousarray, which adds an axis to scalars
     content = save(
         {name: np.asarray(w, order="C") for name, w in fields["weights"].items()}, header
     )
@@ -74,13 +75,13 @@ def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
 
 
 def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Model:
-    """Read a file that `save_model` wrote, and build a model; see `Noise2NoiseModel.load`.
+    """Load a model from a file; see `Noise2NoiseModel.load`.
 
     Parameters
     ----------
     path : path
     build : callable
-        Makes a model from its fields, given as keywords.
+        Constructor of the model; its keyword arguments are the fields.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -93,13 +94,11 @@ def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Mod
             header = file.metadata() or {}
             _check_header(header, path)
             fields = _fields(header, path)
-            _check_shapes(file, fields["architecture"], path)  # before any of them is read
+            _check_shapes(file, fields["architecture"], path)  # before reading any weight
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
-        # The last two: types of numbers that NumPy does not have
-        raise ValueError(
-            f"{path.name} is damaged, or no network (.safetensors) at all: {error}."
-        ) from error
+        # TypeError and AttributeError: dtypes that NumPy does not have, such as bfloat16
+        raise ValueError(f"{path.name} is damaged, or not a safetensors file: {error}.") from error
     _check_weights(weights, path)
     try:
         return build(weights=weights, **fields)
@@ -107,13 +106,13 @@ def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Mod
         raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
 
 
-# What a description of the wrong form may raise on its way; RecursionError: lists in lists in ...
+# Errors that a malformed description may raise; RecursionError comes from deeply nested lists
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what may be endless or huge before anything of it is read."""
-    about = path.stat()  # missing or forbidden: let the system say so
+    """Refuse devices, pipes and huge files before reading them."""
+    about = path.stat()  # raises if the file is missing or access is denied
     if stat.S_ISDIR(about.st_mode):
         raise IsADirectoryError(errno.EISDIR, "A folder is not a napari-lowdose model", str(path))
     if not stat.S_ISREG(about.st_mode):
@@ -127,7 +126,7 @@ def _check_file(path: Path) -> None:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if about.st_size <= 8 or length > _LONGEST_HEADER:
-        raise ValueError(f"{path.name} is damaged, or no network (.safetensors) at all.")
+        raise ValueError(f"{path.name} is damaged, or not a safetensors file.")
 
 
 def _check_header(header: dict[str, str], path: Path) -> None:
@@ -136,13 +135,13 @@ def _check_header(header: dict[str, str], path: Path) -> None:
     version = header.get("version", "")
     if not (version.isascii() and version.isdigit()) or version.lstrip("0") != str(VERSION):
         raise ValueError(
-            f"{path.name} was written by a newer napari-lowdose (its format is {version or '?'}, "
-            f"this one reads {VERSION}): upgrade napari-lowdose."
+            f"{path.name} was written by a newer version of napari-lowdose (format "
+            f"{version or '?'}; this version reads format {VERSION}): upgrade napari-lowdose."
         )
 
 
 def _fields(header: dict[str, str], path: Path) -> dict[str, Any]:
-    """Return the fields of the model, but for its weights, as the header describes them."""
+    """Return the fields of the model, except the weights, from the header."""
     try:
         return _described(json.loads(header["model"]))
     except _UNREADABLE as error:
@@ -150,7 +149,7 @@ def _fields(header: dict[str, str], path: Path) -> dict[str, Any]:
 
 
 def _described(about: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields; raises one of `_UNREADABLE` where that makes no sense."""
+    """Return the fields; raises one of `_UNREADABLE` if the description is invalid."""
     fields = {name: about[key] for key, name in _FIELDS.items()}
     fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit")}
     for name in ("offset", "scale"):
@@ -185,7 +184,7 @@ def _described(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_record(record: dict[str, Any]) -> None:
-    """Check what others read in the record, and that JSON can hold all of it."""
+    """Check the parts of the record that other modules read, and that all of it is valid JSON."""
     json.dumps(record, allow_nan=False)
     for name in ("parameters", "preset", "versions", "pairs"):
         dict(record.get(name, {}))
@@ -209,12 +208,12 @@ def _check_record(record: dict[str, Any]) -> None:
 
 
 def _configs(about: dict[str, Any]) -> dict[str, Any]:
-    """Return architecture and optimiser; raises if they cannot be built and trained."""
+    """Return architecture and optimiser; raises if they are invalid."""
     of_optimiser = {each.name for each in fields_of(OptimiserConfig)}
-    values = about.items()  # a damaged file may have something else than a dictionary here
+    values = about.items()  # raises if this is no dictionary
     network = UNetConfig(**{key: value for key, value in values if key not in of_optimiser})
     optimiser = OptimiserConfig(**{key: value for key, value in values if key in of_optimiser})
-    wholes = {
+    limits = {
         "width": (1, _WIDEST),
         "levels": (0, _DEEPEST),
         "unshuffle": (1, _LARGEST_BLOCK),
@@ -224,7 +223,7 @@ def _configs(about: dict[str, Any]) -> dict[str, Any]:
         "epochs": (0, _MOST_STEPS),
         "steps": (0, _MOST_STEPS),
     }
-    for name, (lowest, highest) in wholes.items():
+    for name, (lowest, highest) in limits.items():
         value = _number(about[name])
         if not isinstance(value, int) or not lowest <= value <= highest:
             raise ValueError(f"{name} is {value}")
@@ -234,23 +233,23 @@ def _configs(about: dict[str, Any]) -> dict[str, Any]:
         or (network.smoothing and network.smoothing % 2 == 0)
         or not _number(optimiser.learning_rate) > 0
     ):
-        raise ValueError("no network that can be built")
+        raise ValueError("such a network cannot be built")
     return {"architecture": network, "optimiser": optimiser}
 
 
 def _number(value: Any) -> float:
-    """Return `value` if a float32 can hold it, else raise."""
+    """Return `value` if it is a number that float32 can represent, else raise."""
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
         or not abs(value) <= _GREATEST
     ):
-        raise TypeError(f"{value!r:.50} is no number")
+        raise TypeError(f"{value!r:.50} is not a number")
     return value
 
 
 def _check_shapes(file: Any, architecture: UNetConfig, path: Path) -> None:
-    """Check that the weights are those of the architecture; only the header is read."""
+    """Check that the weights match the architecture, from the header alone."""
     from napari_lowdose.noise2noise.prediction import weight_shapes  # loads torch
 
     expected = weight_shapes(architecture)
@@ -260,12 +259,12 @@ def _check_shapes(file: Any, architecture: UNetConfig, path: Path) -> None:
         part = file.get_slice(name)
         found[name] = (tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), ""))
     if names != set(expected) or found != expected:
-        raise ValueError(f"{path.name} is damaged: its weights do not fit its architecture.")
+        raise ValueError(f"{path.name} is damaged: its weights do not match its architecture.")
 
 
 def _check_weights(weights: dict[str, NDArray[Any]], path: Path) -> None:
     for name, weight in weights.items():
         if not np.isfinite(weight).all():
-            raise ValueError(f"{path.name} is damaged: some of its weights are not numbers.")
+            raise ValueError(f"{path.name} is damaged: some of its weights are NaN or infinite.")
         if name.endswith("running_var") and (weight < 0).any():
-            raise ValueError(f"{path.name} is damaged: a variance in it is negative.")
+            raise ValueError(f"{path.name} is damaged: a variance is negative.")

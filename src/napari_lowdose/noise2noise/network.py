@@ -1,4 +1,4 @@
-"""The network R of the paper: a U-Net, Fig. 1(b)."""
+"""The network R of the pair paper: a U-Net, Fig. 1(b)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 
 class DoubleConvolution(nn.Sequential):
-    """Twice: convolution 3 x 3, batch normalisation (if wanted), ReLU."""
+    """Two 3 x 3 convolutions, each followed by optional batch normalisation and ReLU.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Number of channels.
+    batch_norm : bool
+
+    References
+    ----------
+    Pair paper (Yang et al. 2023), Fig. 1(b).
+    """
 
     def __init__(self, n_in: int, n_out: int, batch_norm: bool) -> None:
         layers: list[nn.Module] = []
@@ -29,18 +40,22 @@ class DoubleConvolution(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """The paper's U-Net, and with pixel-unshuffling and a smoothing bypass the fast one.
+    """U-Net of the paper, optionally with pixel unshuffling and a smoothing bypass.
 
     Parameters
     ----------
     config : UNetConfig
+
+    References
+    ----------
+    Pair paper (Yang et al. 2023), Fig. 1(b).
     """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         widths = [config.width * 2**level for level in range(config.levels + 1)]
-        n_pixels = config.unshuffle**2  # of a block, as channels
+        n_pixels = config.unshuffle**2  # channels after unshuffling
         norm = config.batch_norm
         self.first = DoubleConvolution(n_pixels, widths[0], norm)
         self.down = nn.ModuleList(
@@ -53,11 +68,21 @@ class UNet(nn.Module):
         self.smooth: nn.Conv2d | None = None
         if config.smoothing:
             self.smooth = _smoothing(config.smoothing)
-            with torch.no_grad():  # so that the output starts close to the smoothed input
+            with torch.no_grad():  # the initial output is close to the smoothed input
                 self.last.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the output for normalised exposures with sides that `size_multiple` divides."""
+        """Apply the network.
+
+        Parameters
+        ----------
+        x : (B, 1, Y, X) tensor
+            Normalised exposures.  Y and X must be multiples of `size_multiple`.
+
+        Returns
+        -------
+        (B, 1, Y, X) float32 tensor
+        """
         # x: (B, 1, Y, X)
         h = functional.pixel_unshuffle(x, self.config.unshuffle)  # (B, u², Y/u, X/u)
         h = self.first(h.contiguous(memory_format=torch.channels_last))  # (B, W, Y/u, X/u)
@@ -67,28 +92,28 @@ class UNet(nn.Module):
             h = down(functional.max_pool2d(h, 2))  # (B, 2W, Y/2u, X/2u), ...
         for up, join in zip(self.up, self.join, strict=True):
             h = join(torch.cat([up(h), skipped.pop()], 1))
-        with in_full_precision(x.device):  # 8 bits are too few for grey levels
+        with in_full_precision(x.device):  # bfloat16 has only 8 significant bits
             y = functional.pixel_shuffle(self.last(h.float()), self.config.unshuffle)
             return y if self.smooth is None else y + self.smooth(x)  # (B, 1, Y, X)
 
 
 def size_multiple(config: UNetConfig) -> int:
-    """Return the number of which the sides of an image must be multiples, pixels."""
+    """Return the number of pixels that must divide the sides of an input image."""
     return config.unshuffle << config.levels
 
 
 def receptive_field_radius(config: UNetConfig) -> int:
-    """Return the largest distance at which an input pixel influences an output pixel."""
-    convolutions = 2 * config.unshuffle  # two of them, one pixel of their level each
+    """Return the maximum distance at which an input pixel influences an output pixel, pixels."""
+    convolutions = 2 * config.unshuffle  # two 3 x 3 kernels, each of radius 1 at its level
     levels = range(config.levels)
     way_down_and_up = sum(2 * convolutions << level for level in levels)
     bottom = convolutions << config.levels
-    # Pooling and transposed convolution add up to one step of the coarsest grid
+    # Pooling and transposed convolution together add up to one pixel of the coarsest level
     return max(way_down_and_up + bottom + size_multiple(config), config.smoothing // 2)
 
 
 def _smoothing(width: int) -> nn.Conv2d:
-    """Return a convolution that begins as a Gaussian."""
+    """Return a learnable convolution whose initial kernel is a Gaussian."""
     convolution = nn.Conv2d(1, 1, width, padding=width // 2, bias=False)
     distance = torch.arange(width) - width // 2
     kernel = torch.exp(-(distance**2) / (2 * (width / 6) ** 2))

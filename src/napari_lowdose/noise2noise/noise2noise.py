@@ -1,4 +1,4 @@
-"""Noise2Noise with a Pearson loss: the engine and its parameters."""
+"""The engine: Noise2Noise with a Pearson loss, and its parameters."""
 
 from __future__ import annotations
 
@@ -34,76 +34,78 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
 
-_LARGEST_SHIFT = 1.0  # pixels: more is cut away at whole pixels first
-_POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # and the most
-_WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}
+_LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
+_POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
+_WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
+_FRAME_TIME = 0.05  # time to denoise one frame, as a fraction of the training time
 
 
 @dataclass(frozen=True)
 class Noise2Noise(Engine):
-    """Noise2Noise with a Pearson loss: a network learns from one pair of noisy images.
+    """Noise2Noise with a Pearson loss: train a network on one pair of noisy images.
 
-    Two exposures of the same scene differ in their noise alone.  A network that is to predict
-    one from the other cannot learn the noise, and so learns the scene.  It knows nothing but
-    this pair, and invents nothing that both exposures do not show.
+    Two exposures of the same scene differ only in their noise.  A network that predicts one from
+    the other cannot predict the noise, so it learns the scene.  It learns from this pair only, and
+    adds no detail from other images.
 
     Parameters
     ----------
     preset : "auto", "fast" or "paper"
-        "paper" is the paper's U-Net, "fast" a smaller one for CPUs.  "auto" is the paper's
-        where there is an NVIDIA GPU.
+        Architecture and training parameters.  "paper" is the U-Net of the paper, "fast" a smaller
+        one for CPUs.  "auto" is "paper" on an NVIDIA GPU and "fast" otherwise.
     epochs : float, optional
-        Train for so many epochs.
+        Number of epochs to train.
     time_budget : float, optional
-        Train and denoise within so many seconds.  Without either, training ends when the
-        held-out tiles promise less than 0.1 dB from more of it, at the latest after 2000 steps
-        (paper: 300 epochs).
+        Time for training and denoising, seconds.  Without `epochs` and `time_budget`, training
+        ends when less than 0.1 dB of further gain is expected, at the latest after 2000 steps
+        ("paper": 300 epochs).
     use : "both" or "first"
-        The result is the mean of the network applied to either exposure, which gains about
-        2 dB, or to the first alone, which is right where the two are not the same instant.
+        "both" averages the results of the two exposures, which gains about 2 dB.  "first" denoises
+        only the first exposure, for scenes that change between the exposures.
     normalise : bool
-        Return the paper's normalised result, from about 0 to 1, and not the input's units.
+        Scale the result to about 0 to 1, as in the paper, instead of the units of the input.
     device : str or torch.device
-        "auto" (or None), "cpu", "cuda", "cuda:1", "mps".
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
     seed : int
-        Of every random choice: same seed, same result (on a CPU with as many threads).
+        Seed of all random choices.  The same seed gives the same result on a CPU with the same
+        number of threads.
     every : int
-        Of a stack of pairs: train on one pair of so many.
+        Train on every n-th pair of a stack.
     batch_size : int, optional
-        Crops in a batch; by default what the preset says.
+        Number of crops in a batch.  By default, that of the preset.
     crop_size : int, optional
-        Side of a crop, pixels.
+        Side of a training crop, pixels.  By default, that of the preset.
     learning_rate : float, optional
-        Peak learning rate of the optimiser (Adam), at most 1.
+        Peak learning rate (Adam), at most 1.  By default, that of the preset.
     width : int, optional
-        Channels of the network's first level.
+        Number of channels in the first level of the U-Net.  By default, that of the preset.
     shift : (float, float)
-        What lies at (y, x) in the first exposure lies at (y + dy, x + dx) in the second, in
-        pixels.  At most 1: cut the rest away at whole pixels.
+        Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
+        (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
     outliers : "remove" or "keep"
-        Cosmic rays, hot and dead pixels take no part in the training.  In the result they show
-        the scene that the network finds there, or stay as they are.
+        Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
+        replaced by the scene ("remove") or unchanged ("keep").
     preview : tuple of int
-        Of a stack of pairs: which one the interim images show.
+        Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
-        Height and width of a pixel, kept with the network: it fits images of about this
-        pixel size only.
+        Height and width of a pixel, stored with the network.  A network is only suitable for
+        images of about the same pixel size.
     pixel_unit : str, optional
-        The unit of `pixel_size`, for example "nm".
+        Unit of `pixel_size`, for example "nm".
     start : Noise2NoiseModel or path, optional
-        A network to train further, or its file; `preset` and `width` are then its own.
+        Network to continue, or its file.  Its architecture replaces `preset` and `width`.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range.
+        If a parameter is out of range.
     MemoryError
-        While training, if the memory does not suffice.
+        During training, if there is not enough memory.
 
     References
     ----------
     D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Optics Express
-    31 (2023), section 2.
+    31 (2023): Eq. (3), with the loss of Eq. (4).
 
     Examples
     --------
@@ -160,7 +162,7 @@ class Noise2Noise(Engine):
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
                 f"shift must be (dy, dx) of at most {_LARGEST_SHIFT:g} pixel each, not "
-                f"{self.shift}: cut the exposures at whole pixels first (register_pair does)."
+                f"{self.shift}: crop the exposures at integer pixels first (register_pair does)."
             )
         preview = finite_numbers(self.preview)
         if preview is None or not all(along.is_integer() for along in preview):
@@ -174,11 +176,11 @@ class Noise2Noise(Engine):
         object.__setattr__(self, "pixel_unit", unit)
 
     def preparation_share(self, given: ImageOrPair) -> float:
-        """Return the share of the training: about as long as it takes to apply to 20 frames."""
-        return 1 / (1 + 0.05 * given.n_frames)
+        """Return the expected fraction of the total time that training takes."""
+        return 1 / (1 + _FRAME_TIME * given.n_frames)
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
-        """Train a network on a pair.
+        """Train a network on a pair; see `Engine.prepare`.
 
         Parameters
         ----------
@@ -192,16 +194,16 @@ class Noise2Noise(Engine):
         Returns
         -------
         Engine
-            The network, ready to be applied to the pair.
+            The network, ready to denoise the pair.
 
         Raises
         ------
         ValueError
-            If the two are no pair.
+            If the pair is not suitable for training; see `check_pair`.
         """
         begun = time.perf_counter()
         first, second = given.exposures
-        # A time budget holds for both; a lazy movie is denoised whenever it is looked at
+        # The time budget includes denoising, unless the movie is lazy and denoised on demand
         passes = 2 * n_orientations(given.shape) * given.n_frames if given.in_memory else 0
         model = None
         for step in self._train(first, second, begun, reserve=1.1 * passes):
@@ -211,17 +213,20 @@ class Noise2Noise(Engine):
         return run_to_end(model.prepare(given))
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
-        """Load a network that was trained with this engine."""
+        """Load a network from a file; see `Noise2NoiseModel.load`."""
         return Noise2NoiseModel.load(path)
 
     def with_pixel_size(
         self, pixel_size: tuple[float, float] | None, unit: str | None
     ) -> Noise2Noise:
-        """Return the engine whose network remembers the pixel size of its training images."""
+        """Return an engine that stores this pixel size with the network."""
         return replace(self, pixel_size=pixel_size, pixel_unit=unit)
 
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
-        """Return the engine that trains for as many epochs as `model`, whatever ended that.
+        """Return an engine that repeats the training of a model.
+
+        It trains for the number of epochs that the model was trained for, whether that training
+        ended at a plateau, by time, or was stopped.
 
         Parameters
         ----------
@@ -231,7 +236,7 @@ class Noise2Noise(Engine):
         Returns
         -------
         Noise2Noise
-            With the network of `model` as its preset, where that was "auto".
+            Its preset is "auto" no longer, because that depends on the device.
         """
         a, record = model.architecture, model.record
         presets = [
@@ -240,12 +245,12 @@ class Noise2Noise(Engine):
             if (p.levels, p.unshuffle) == (a.levels, a.unshuffle)
         ]
         before = 0 if self.start is None else self.start.record.get("n_steps", 0)
-        share = (record["n_steps"] - before) / record["n_steps"]  # of the epochs, in this run
+        share = (record["n_steps"] - before) / record["n_steps"]  # without the network continued
         preset: Any = presets[0] if presets else self.preset
         return replace(self, preset=preset, time_budget=None, epochs=record["epochs"] * share)
 
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
-        """Summarise how long the network was trained, and its gain; see `Engine.summary`."""
+        """Summarise the length of the training and the gain; see `Engine.summary`."""
         if model is None:
             return []
         words = [how_far(model.record["epochs"], model.record["n_steps"])]
@@ -262,14 +267,16 @@ class Noise2Noise(Engine):
     def training_steps(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
     ) -> Iterator[TrainingStep]:
-        """Train a network step by step: stop iterating to end, and keep the last `model`.
+        """Train a network step by step.
+
+        To stop the training, stop iterating.  The last step with a `model` has the best network.
 
         Parameters
         ----------
         first, second : (..., Y, X) arrays
-            Leading axes are pairs.
+            The two exposures; leading axes are pairs.
         shift : (float, float), optional
-            Instead of the engine's.
+            Overrides the `shift` of the engine, (dy, dx) in pixels.
 
         Yields
         ------
@@ -278,7 +285,7 @@ class Noise2Noise(Engine):
         Raises
         ------
         ValueError
-            If the two are no pair.
+            If the pair is not suitable for training; see `check_pair`.
         """
         begun = time.perf_counter()
         engine = self if shift is None else replace(self, shift=shift)
@@ -292,9 +299,9 @@ class Noise2Noise(Engine):
         Parameters
         ----------
         first, second : (..., Y, X) arrays
-            Leading axes are pairs.
+            The two exposures; leading axes are pairs.
         shift : (float, float), optional
-            Instead of the engine's.
+            Overrides the `shift` of the engine, (dy, dx) in pixels.
 
         Returns
         -------
@@ -303,7 +310,7 @@ class Noise2Noise(Engine):
         Raises
         ------
         ValueError
-            If the two are no pair.
+            If the pair is not suitable for training; see `check_pair`.
         """
         model = None
         for step in self.training_steps(first, second, shift):
@@ -314,15 +321,16 @@ class Noise2Noise(Engine):
     def _train(
         self, first: Any, second: Any, begun: float, reserve: float
     ) -> Iterator[TrainingStep]:
+        # Before any work, so that the user sees progress at once
         yield TrainingStep(
-            fraction=0.0, message="looking at the pair", epoch=0.0, n_steps=0, loss=math.nan
+            fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
         refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
                 warnings.warn(warning, UserWarning, stacklevel=3)
-        from napari_lowdose.noise2noise.training import training_steps
+        from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
         yield from training_steps(first, second, network, config, self.start, begun, reserve)
@@ -352,18 +360,18 @@ class Noise2Noise(Engine):
 def _as_pair(pair: Any) -> Pair:
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise ValueError(
-            "Noise2Noise needs a pair, (first, second): two exposures of the same scene. For one "
-            "image take Reucid, or a network that was trained before."
+            "Noise2Noise needs a pair, (first, second): two exposures of the same scene. For a "
+            "single image use Reucid or a trained network."
         )
     return as_image(pair[0], "the first exposure"), as_image(pair[1], "the second exposure")
 
 
 def _network(start: Any) -> Noise2NoiseModel | None:
-    """Return the network to start from; a path is that of its file."""
+    """Return the network to continue; load it if a path is given."""
     if isinstance(start, (str, os.PathLike)):
         return Noise2NoiseModel.load(start)
     if start is not None and not isinstance(start, Noise2NoiseModel):
         raise ValueError(
-            f"start must be a Noise2NoiseModel, or the path of its file, not {start!r:.100}."
+            f"start must be a Noise2NoiseModel or the path of its file, not {start!r:.100}."
         )
     return start

@@ -141,6 +141,7 @@ class NormalisedFrames:
         Input of the network: cropped to the image area, outliers replaced, the second in the
         units of the first.
     valid : ValidPixels
+        The frames in their original units.
     model : Normalisation
     given : tuple of (Y, X) arrays
         The original frames, the second in the units of the first.

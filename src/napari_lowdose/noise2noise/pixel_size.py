@@ -1,4 +1,8 @@
-"""Pixel size: a network knows structure in pixels, so images need the one it was trained at."""
+"""Pixel size of the training images, and a warning if that of an image differs.
+
+A network learns the size of structures in pixels, so it is only suitable for images of about the
+same pixel size.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import numbers
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-_UNLIKE = 1.25  # times larger or smaller: a lattice of 8 pixels is then one of 10
+_MAX_RATIO = 1.25  # of two pixel sizes: a lattice of 8 pixels becomes one of 10
 _PREFIXES = {"": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "c": 1e-2, "k": 1e3}
 _NAMES = {
     "femto": 1e-15, "pico": 1e-12, "nano": 1e-9, "micro": 1e-6, "milli": 1e-3, "centi": 1e-2,
@@ -20,11 +24,11 @@ _METRES = {
     "micron": 1e-6,
 }
 _NO_UNIT = {"", "pixel", "pixels", "px", "none", "dimensionless", "<undefined>", "unknown"}
-_NO_UNIT |= {"inch", "inches", "in"}  # dots per inch are for printers: 72 by default
+_NO_UNIT |= {"inch", "inches", "in"}  # print resolution, such as the default of 72 dots per inch
 
 
 class HasPixelSize(Protocol):
-    """A network, or anything else that has a pixel size."""
+    """An object with a pixel size, such as a network."""
 
     @property
     def pixel_size(self) -> tuple[float, float] | None: ...  # noqa: D102
@@ -33,22 +37,21 @@ class HasPixelSize(Protocol):
 
 
 def pixel_size_warning(model: HasPixelSize, pixel_size: Any, unit: Any) -> str | None:
-    """Compare the pixel size of an image with the one that a network was trained at.
+    """Compare the pixel size of an image with that of the training images of a network.
 
     Parameters
     ----------
     model : Noise2NoiseModel
     pixel_size : float, (float, float) or None
-        Of the image: height and width, or one number for both.  The sign does not matter.
+        Height and width of a pixel of the image, or one number for both.  The sign is ignored.
     unit : str, pint.Unit or None
-        Of `pixel_size`: "nm", "angstrom", "µm", "micrometer" ...
+        Unit of `pixel_size`, for example "nm", "angstrom", "µm" or "micrometer".
 
     Returns
     -------
     str or None
-        A sentence if the two differ by a factor of 1.25 or more, or if the network does not
-        know the pixel size of its training images.  None if they agree, or if the pixel size
-        of the image is unknown.
+        A warning if the two differ by a factor of 1.25 or more, or if that of the training images
+        is unknown.  None if they agree, or if the pixel size of the image is unknown.
 
     Examples
     --------
@@ -63,26 +66,26 @@ def pixel_size_warning(model: HasPixelSize, pixel_size: Any, unit: Any) -> str |
         return None
     if trained is None:
         return (
-            f"this image has a pixel size of {_in_words(here, str(unit))}, and the network does "
-            "not know the one it was trained at: it fits images of about the same pixel size only."
+            f"this image has a pixel size of {_in_words(here, str(unit))}, but the one that the "
+            "network was trained at is unknown: it is only suitable for about the same pixel size."
         )
     factor = _conversion(unit, model.pixel_unit)
     if factor is None:
         return None
     here = (here[0] * factor, here[1] * factor)
     ratios = [max(a / b, b / a) for a, b in zip(here, trained, strict=True)]
-    if max(ratios) < _UNLIKE * (1 - 1e-6):
+    if max(ratios) < _MAX_RATIO * (1 - 1e-6):
         return None
     name = str(model.pixel_unit)
     return (
         f"this network was trained at a pixel size of {_in_words(trained, name)}, and this image "
-        f"has {_in_words(here, name)}: it may blur or miss detail, or change the contrast. Train a "
-        "network at this pixel size, or resample the exposures before training."
+        f"has {_in_words(here, name)}: the result may be blurred, or detail or contrast may be "
+        "wrong. Train a network at this pixel size, or resample the exposures before training."
     )
 
 
 def checked_pixel_size(pixel_size: Any, unit: Any) -> tuple[tuple[float, float] | None, str | None]:
-    """Return pixel size and unit as plain values.
+    """Validate a pixel size and its unit.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ def checked_pixel_size(pixel_size: Any, unit: Any) -> tuple[tuple[float, float] 
     Returns
     -------
     pixel_size : (float, float) or None
-        None if either is unknown, or the unit is the pixel itself.
+        Height and width.  None if it or its unit is unknown, or if the unit is the pixel.
     unit : str or None
 
     Raises
@@ -113,7 +116,7 @@ def checked_pixel_size(pixel_size: Any, unit: Any) -> tuple[tuple[float, float] 
 
 
 def _lengths(pixel_size: Any) -> tuple[float, float] | None:
-    """Return height and width; None where they are not positive numbers."""
+    """Return height and width; None unless both are positive numbers."""
     given = pixel_size if isinstance(pixel_size, Iterable) else (pixel_size,)
     lengths = []
     for length in given:
@@ -128,20 +131,20 @@ def _lengths(pixel_size: Any) -> tuple[float, float] | None:
 
 
 def _conversion(unit: Any, wanted: Any) -> float | None:
-    """Return by what to multiply a length in `unit` to have it in `wanted`; None if unknown."""
+    """Return the factor that converts lengths in `unit` to `wanted`; None if unknown."""
     one, other = _key(unit), _key(wanted)
     if one in _NO_UNIT or other in _NO_UNIT:
         return None
     if one in _METRES and other in _METRES:
         return _METRES[one] / _METRES[other]
-    return 1.0 if one == other else None  # the same, whatever it means: "1/nm"
+    return 1.0 if one == other else None  # any unit equals itself, for example "1/nm"
 
 
 def _key(unit: Any) -> str:
-    r"""Return a unit in one spelling: "µm", "\\u00B5m" (ImageJ) and "um" are one."""
+    r"""Normalise the spelling of a unit: "µm", "\\u00B5m" (ImageJ) and "um" are the same."""
     key = "" if unit is None else str(unit).strip()
     key = key.replace("\\u00B5", "u").replace("\N{MICRO SIGN}", "u").replace("μ", "u")
-    key = key.replace("\\u00C5", "å").lower()  # lower case of either angstrom sign is å
+    key = key.replace("\\u00C5", "å").lower()  # both angstrom signs become å
     singular = key.removesuffix("s")
     return singular if singular in _METRES else key
 

@@ -27,10 +27,13 @@ class Preview:
     Parameters
     ----------
     first, second : (..., Y, X) arrays
+        The training exposures.
     config : TrainingConfig
 
     Attributes
     ----------
+    index : tuple of int
+        Index of the frame along the leading axes.
     pass_seconds : float
         Duration of one pass over one exposure; 0 before the first preview.
     """
@@ -59,6 +62,15 @@ class Preview:
             Applies the network at its current state.
         model : Noise2NoiseModel
             Provides normalisation and calibration; its weights are not used.
+
+        Yields
+        ------
+        float
+            Fraction done, 0 to 1.
+
+        Returns
+        -------
+        (Y, X) float32 array
         """
         begun = time.perf_counter()
         frames = NormalisedFrames.of(model, *self._frames)

@@ -1,4 +1,4 @@
-"""Train a network on one pair and apply it to something else, such as a whole movie."""
+"""Train a network on one pair and apply it to another image, for example a whole movie."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainOnPair(Engine):
-    """Noise2Noise, trained on one pair and applied to another image; training can be ended early.
+    """Train on one pair and apply the network to another image; training can be ended early.
 
     Parameters
     ----------
     engine : Noise2Noise
     pair : (first, second)
-        The training pair, (..., Y, X) each.
+        The training exposures, (..., Y, X) each.
     enough : threading.Event
-        Set it to end the training: the best network so far is applied.
+        Set this event to end the training and apply the best network so far.
     """
 
     title = "Noise2Noise"
@@ -38,18 +38,18 @@ class TrainOnPair(Engine):
     enough: threading.Event = field(default_factory=threading.Event)
 
     def preparation_share(self, given: ImageOrPair) -> float:
-        """Return the share of the training."""
+        """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
-        """Train on the pair; see `Engine.prepare`."""
+        """Train on the training pair; see `Engine.prepare`."""
         model: Noise2NoiseModel | None = None
-        itself = len(given.exposures) == 2 and all(
+        denoises_pair = len(given.exposures) == 2 and all(
             one is other for one, other in zip(given.exposures, self.pair, strict=True)
         )
-        # The engine knows how much of a time budget to keep for denoising the pair itself
+        # When the pair itself is denoised, the engine reserves time for it in the time budget
         training: Any = (
-            self.engine.prepare(given) if itself else self.engine.training_steps(*self.pair)
+            self.engine.prepare(given) if denoises_pair else self.engine.training_steps(*self.pair)
         )
         with contextlib.closing(training):
             for step in training:

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
 
-_MAX_PAUSE = 0.25  # seconds between progress reports, so that Stop is quick
-_PREVIEW_PAUSE = 1.5  # seconds between previews, at least
+_MAX_PAUSE = 0.25  # maximum time between progress reports, so that Stop is quick, seconds
+_PREVIEW_PAUSE = 1.5  # minimum time between previews, seconds
 _PREVIEW_SHARE = 0.08  # maximum fraction of the time that previews take
 _UNLIMITED = 2**62  # steps
-_BORDER = 3  # pixels in which the cubic spline depends on pixels outside the crop
+_BORDER = 3  # width of the border where the spline depends on pixels outside the crop, pixels
 
 
 def training_steps(
@@ -106,7 +106,7 @@ def training_steps(
 
 
 def warm_up() -> None:
-    """Import in advance what the first training step would import, which takes seconds."""
+    """Take an optimiser step, so that torch imports its optimiser in advance, which takes seconds."""
     weight = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.Adam([weight])
     weight.sum().backward()  # type: ignore[no-untyped-call]
@@ -137,7 +137,19 @@ class _Pace:
 
 
 class _Training:
-    """One network in training.  `record` holds what is known before the first step."""
+    """One network in training, Eq. (3) of the pair paper.
+
+    Parameters
+    ----------
+    pairs : TrainingPairs
+    network_config : UNetConfig
+    config : TrainingConfig
+    start : Noise2NoiseModel or None
+        Network to continue.
+    device : torch.device
+    record : dict
+        Record of the training, as far as it is known before the first step.
+    """
 
     def __init__(
         self,
@@ -174,9 +186,9 @@ class _Training:
         """Train until the epochs or the time are used up, or until the loss reaches a plateau."""
         if self.start is not None:  # the result must not be worse than this network
             self._evaluate()
-        told = time.perf_counter()
-        pace = _Pace(begun, told, self.config.time_budget or math.inf)
-        previewed, cost, fraction = told - _PREVIEW_PAUSE / 2, 0.0, 0.0
+        reported = time.perf_counter()
+        pace = _Pace(begun, reported, self.config.time_budget or math.inf)
+        previewed, cost, fraction = reported - _PREVIEW_PAUSE / 2, 0.0, 0.0
         pause = _PREVIEW_PAUSE
         while True:
             self._advance()
@@ -201,14 +213,14 @@ class _Training:
                 if np.isfinite(image).all():  # else the next evaluation detects it
                     step = replace(step, image=image, index=preview.index)
                 yield step
-                previewed = told = time.perf_counter()
+                previewed = reported = time.perf_counter()
                 cost = previewed - now
                 # The first pass includes start-up costs, so it does not predict the next
                 pause = _PREVIEW_PAUSE if first else max(_PREVIEW_PAUSE, cost / _PREVIEW_SHARE)
-            elif evaluated or ended or now - told > _MAX_PAUSE:
+            elif evaluated or ended or now - reported > _MAX_PAUSE:
                 evaluation = self.evaluation if evaluated else None
                 yield self.step_so_far("training", fraction, evaluation, ended, left)
-                told = time.perf_counter()
+                reported = time.perf_counter()
             if ended:
                 return
 
@@ -284,7 +296,7 @@ class _Training:
         return max(optimiser.epochs * self.steps_per_epoch, optimiser.steps)
 
     def _advance(self) -> None:
-        """Take one step of the optimiser."""
+        """Take one step of the optimiser; explain what to do if memory runs out."""
         try:
             self._take_step()
         except (RuntimeError, MemoryError) as error:
@@ -301,18 +313,21 @@ class _Training:
         crops = draw_crops(
             self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng
         )
+        # Set at every step, because a continued training may have another peak rate
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(optimiser.learning_rate, state.step)
         with in_low_precision(self.device):
             output = state.network(crops.inputs)
+        # The output is smooth and can be interpolated, unlike the noisy exposures
         if any(shift):
             output = _shifted(output.float(), crops.shifts)
-        loss = pearson_loss(output, crops.partners, crops.seen)
+        loss = pearson_loss(output, crops.partners, crops.seen)  # Eq. (4)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimiser.step()
         state.average.update_parameters(state.network)
         state.step += 1
+        # As a tensor: reading its value would make the CPU wait for the GPU in every step
         self.losses.append(loss.detach())
 
     def _predictor(self) -> Predictor:

@@ -1,4 +1,7 @@
-"""Calibrate the intensities, Eq. (9): the Pearson loss ignores gain and offset of the output."""
+"""Calibrate the intensities of the output, Eq. (9) of the pair paper.
+
+The Pearson loss, Eq. (4), does not depend on gain and offset of the output.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def restore(
     50.0 100.0
     """
     if not r1.size:
-        raise ValueError("there are no pixels to restore the intensities from.")
+        raise ValueError("there are no pixels to calibrate the intensities.")
     one = r1.astype(np.float64)
     two = one if r2 is None else r2.astype(np.float64)
     mean = (one + two) / 2

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.prediction import Predictor
     from napari_lowdose.noise2noise.training_data import TrainingPairs
 
-_CONTEXT = 24  # pixels around a tile that are input to the network as well
+_CONTEXT = 24  # width of the surroundings of a tile that are also input to the network, pixels
 _BATCH_SIZE = 32  # windows
 
 
