@@ -1,4 +1,4 @@
-"""A network trained once for all tests, on a small pair whose truth is known."""
+"""Small trained network and pair with known truth, shared by all tests."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def pair() -> KnownPair:
 
 @pytest.fixture(scope="session")
 def quick() -> Noise2Noise:
-    """An engine for small images: 40 steps in a second."""
+    """Engine for small images: 40 steps in about a second."""
     return Noise2Noise(preset="fast", device="cpu", crop_size=64, batch_size=2, epochs=40)
 
 

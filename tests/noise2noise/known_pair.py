@@ -1,4 +1,4 @@
-"""A small pair whose truth is known."""
+"""Small pair with known truth."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ SIDE = 96
 
 
 class KnownPair(NamedTuple):
-    """A pair and what both exposures show."""
+    """A pair and its noise-free truth."""
 
     truth: Image
     first: NDArray[np.float32]
@@ -26,7 +26,7 @@ class KnownPair(NamedTuple):
 
 
 def known_pair(side: int = SIDE, seed: int = 0, offset: float = 0.0) -> KnownPair:
-    """Simulate a pair of a lattice: 5 to 25 electrons a pixel."""
+    """Simulate a pair of a lattice with 5 to 25 electrons per pixel."""
     truth = 5 + 20 * lattice(2.0, 12.0, (side, side))
     first, second = simulate_pair(truth, read_noise=1, offset=offset, seed=seed)
     return KnownPair(truth + offset, first, second)

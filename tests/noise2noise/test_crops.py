@@ -1,4 +1,4 @@
-"""Crops: what is held out stays so, and a shift follows every flip, rotation and swap."""
+"""Random crops: held-out pixels, and the shift after each flip, rotation and swap."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ROWS, COLUMNS = 72, 88
 
 
 def scene(dy: float, dx: float) -> NDArray[np.float32]:
-    """Three waves without any symmetry, displaced by (dy, dx)."""
+    """Three waves without symmetry, shifted by (dy, dx)."""
     y, x = np.mgrid[:ROWS, :COLUMNS].astype(float)
     y, x = y - dy, x - dx
     waves = np.sin(y / 2.3 + x / 7.1) + np.cos(x / 2.9 - y / 9.7) + np.sin(x / 3.7 + 1)
@@ -38,8 +38,8 @@ INNER = (..., slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
 
 
 @pytest.mark.parametrize("shift", [SHIFT, (-0.4, -0.9), (0.0, 0.5), (1.0, 0.0)])
-def test_the_input_moved_by_the_shift_is_the_partner(shift: tuple[float, float]) -> None:
-    """In every one of the 16 orientations."""
+def test_shifted_input_equals_the_partner(shift: tuple[float, float]) -> None:
+    """This holds for each of the 16 orientations."""
     exposures = np.stack([scene(0, 0), scene(*shift)])[None]
     crops = draw(exposures, shift=shift, n=160)
     assert len({tuple(each) for each in crops.shifts.tolist()}) >= (4 if 0 in shift else 8)
@@ -53,13 +53,13 @@ def test_the_input_moved_by_the_shift_is_the_partner(shift: tuple[float, float])
 
 
 def pixel_numbers(n_pairs: int = 2) -> NDArray[np.float32]:
-    """Exposures whose pixels say where they are: positive in the first, negative in the second."""
+    """Exposures whose pixels encode their position, positive in the first, negative in the second."""
     number = 1 + np.arange(n_pairs * ROWS * COLUMNS, dtype=np.float32)
     first = number.reshape(n_pairs, ROWS, COLUMNS)
     return np.stack([first, -first], axis=1)
 
 
-def test_held_out_pixels_are_never_among_the_seen() -> None:
+def test_held_out_pixels_have_zero_weight() -> None:
     exposures = pixel_numbers()
     seen = np.ones((2, ROWS, COLUMNS), bool)
     seen[0, 16:32, 48:64] = seen[1, 0:16, 0:16] = seen[1, 56:72, 72:88] = False
@@ -72,7 +72,7 @@ def test_held_out_pixels_are_never_among_the_seen() -> None:
     assert (crops.seen == 0).any()
 
 
-def test_input_and_partner_are_the_two_exposures_of_the_same_pixels() -> None:
+def test_input_and_partner_show_the_same_pixels() -> None:
     crops = draw(pixel_numbers(), n=200)
     assert torch.equal(crops.inputs, -crops.partners)
     swapped = (crops.inputs < 0).flatten(1)
@@ -80,7 +80,7 @@ def test_input_and_partner_are_the_two_exposures_of_the_same_pixels() -> None:
     assert 60 < int(swapped[:, 0].sum()) < 140  # about every other one
 
 
-def test_every_pair_every_orientation_every_corner() -> None:
+def test_crops_cover_all_pairs_orientations_and_corners() -> None:
     exposures = pixel_numbers()
     crops = draw(exposures, n=2000, crop_size=64)
     numbers = crops.inputs.abs()[:, 0].numpy().astype(int) - 1
@@ -92,14 +92,14 @@ def test_every_pair_every_orientation_every_corner() -> None:
     assert corners <= set((numbers % (ROWS * COLUMNS)).ravel())
 
 
-def test_same_seed_same_crops() -> None:
+def test_same_seed_gives_the_same_crops() -> None:
     exposures = pixel_numbers()
     one, same, other = (draw(exposures, n=4, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(one.inputs, same.inputs)
     assert not torch.equal(one.inputs, other.inputs)
 
 
-def test_as_large_as_the_image() -> None:
+def test_crop_as_large_as_the_image() -> None:
     exposures = pixel_numbers(1)[..., :ROWS, :ROWS]
     crops = draw(np.ascontiguousarray(exposures), n=3, crop_size=ROWS)
     assert crops.inputs.shape == (3, 1, ROWS, ROWS)

@@ -1,4 +1,4 @@
-"""The device is chosen by itself, named, and never a reason for a stack trace."""
+"""Choice of the device, its name, and errors of memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def machine_with(monkeypatch: pytest.MonkeyPatch, *kinds: str) -> None:
-    """Let torch find GPUs; a tensor on one tells its index, as real ones do."""
+    """Make torch find GPUs; tensors on them report an index, as real ones do."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in kinds)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in kinds)
 
@@ -36,7 +36,7 @@ def machine_with(monkeypatch: pytest.MonkeyPatch, *kinds: str) -> None:
 @pytest.mark.parametrize(
     ("kinds", "chosen"), [((), "cpu"), (("mps",), "mps:0"), (("cuda",), "cuda:0")]
 )
-def test_auto_is_the_best_there_is(
+def test_auto_is_the_best_device(
     monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, ...], chosen: str
 ) -> None:
     machine_with(monkeypatch, *kinds)
@@ -46,26 +46,26 @@ def test_auto_is_the_best_there_is(
 @pytest.mark.parametrize(
     ("wanted", "chosen"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")]
 )
-def test_a_device_is_called_as_its_tensors_call_it(
+def test_device_equals_that_of_its_tensors(
     monkeypatch: pytest.MonkeyPatch, wanted: str, chosen: str
 ) -> None:
-    """Else a training on "cuda" would never find its own weights, on "cuda:0", again."""
+    """Otherwise a training on "cuda" would not recognise its weights on "cuda:0"."""
     machine_with(monkeypatch, "cuda")
     assert choose_device(wanted) == torch.device(chosen)
 
 
-def test_cpu_by_another_name() -> None:
+def test_cpu_aliases() -> None:
     assert choose_device("cpu:0") == torch.zeros(1).device
 
 
 @pytest.mark.parametrize("wanted", ["cuda:99", "gpu", "", "mps", "xpu", "hpu", "meta"])
-def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+def test_unavailable_device(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     machine_with(monkeypatch)
     with pytest.raises(ValueError, match=r"is not available: choose one of auto, cpu\.$"):
         choose_device(wanted)
 
 
-def test_the_cpu_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(device_module, "low_precision", lambda _: torch.bfloat16)
     assert describe(CPU) == "CPU (2 threads, bfloat16)"
@@ -74,7 +74,7 @@ def test_the_cpu_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert describe(CPU) == "CPU (1 thread, float32)"
 
 
-def test_sixteen_bits_only_where_the_processor_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_16_bits_only_with_hardware_support(monkeypatch: pytest.MonkeyPatch) -> None:
     convolution, x = torch.nn.Conv2d(1, 1, 3), torch.zeros(1, 1, 8, 8)
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
@@ -88,14 +88,14 @@ def test_sixteen_bits_only_where_the_processor_has_them(monkeypatch: pytest.Monk
     assert convolution(x).dtype == torch.float32
 
 
-def test_an_older_torch_says_nothing_of_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_torch_without_processor_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, probe, raising=False)
     assert device_module.low_precision(CPU) is None
 
 
-def test_no_autocast_where_torch_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For MPS torch 2.4 refuses to switch autocast even off."""
+def test_no_autocast_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch 2.4 cannot even disable autocast for MPS."""
 
     def refuse(device_type: str, **_: object) -> None:
         raise RuntimeError(f"User specified an unsupported autocast device_type '{device_type}'")
@@ -118,12 +118,12 @@ def test_no_autocast_where_torch_knows_none(monkeypatch: pytest.MonkeyPatch) -> 
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
-def test_memory_ran_out(error: BaseException) -> None:
+def test_out_of_memory_errors(error: BaseException) -> None:
     assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("size mismatch"), ValueError("out of memory"), KeyError("x")]
 )
-def test_something_else_went_wrong(error: BaseException) -> None:
+def test_other_errors_are_not_out_of_memory(error: BaseException) -> None:
     assert not is_out_of_memory(error)

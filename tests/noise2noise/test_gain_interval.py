@@ -1,4 +1,4 @@
-"""The gain that a pair tells of itself, against the gain that the truth tells."""
+"""Gain estimated from a pair, compared with the true gain."""
 
 import math
 
@@ -29,7 +29,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_true_gain_lies_inside_and_the_interval_is_no_wider_than_it_need_be(name: str) -> None:
+def test_interval_contains_the_true_gain_and_is_narrow(name: str) -> None:
     case, use, (least, most) = CASES[name]
     asked = pairs(case, 100, use)
     assert least < np.mean([told.true for told in asked]) < most  # the case is what it says
@@ -38,21 +38,21 @@ def test_the_true_gain_lies_inside_and_the_interval_is_no_wider_than_it_need_be(
     assert all(told.told.low < told.told.high for told in asked)
 
 
-def test_the_spectrum_tightens_it() -> None:
+def test_spectrum_narrows_the_interval() -> None:
     asked = pairs(Case(CRYSTAL, 3, floor=0.1, side=16), 30)
     gained = [one.told.low - one.full_band.low for one in asked]
     assert np.median(gained) > 1.5
 
 
-def test_a_network_that_loses_the_detail_is_not_praised() -> None:
+def test_lost_detail_lowers_the_gain() -> None:
     case = Case(CRYSTAL, 10, blur=3, side=16)
     asked = pairs(case, 30)
     assert np.mean([told.true for told in asked]) < 1
     assert inside(asked) >= 26
 
 
-def test_the_algebra_holds_on_average() -> None:
-    """Full band, no assumption: the middle of the interval is the true error."""
+def test_estimate_is_unbiased() -> None:
+    """Without a spectrum, the centre of the interval is the true error."""
     rng = np.random.default_rng(0)
     scene = rng.normal(100, 3, (40, 16, 16))
     off = []
@@ -65,7 +65,7 @@ def test_the_algebra_holds_on_average() -> None:
     assert np.std(off) / math.sqrt(200) < 0.01
 
 
-def test_no_better_than_one_exposure_and_worse() -> None:
+def test_gain_of_zero_and_negative_gain() -> None:
     first, second = simulate_pair(BLOBS, photons=5)
     tiles = [
         image.reshape(16, 16, 16, 16).swapaxes(1, 2).reshape(-1, 16, 16)
@@ -103,18 +103,18 @@ def test_offset_and_scale_of_the_units_do_not_matter() -> None:
         ((-math.inf, math.inf), "not known"),
     ],
 )
-def test_how_it_reads(interval: tuple[float, float], reads: str) -> None:
+def test_formatted_interval(interval: tuple[float, float], reads: str) -> None:
     assert str(GainInterval(*interval)) == reads
 
 
-def test_two_tiles_or_no_noise_tell_nothing() -> None:
+def test_unknown_gain() -> None:
     tiles = np.random.default_rng(0).normal(size=(2, 16, 16))
     assert str(gain_interval(tiles, tiles, tiles, tiles)) == "not known"
     same = np.random.default_rng(0).normal(size=(9, 16, 16))
     assert str(gain_interval(same, same, same, same)) == "not known"
 
 
-def test_tiles_that_do_not_fit_are_refused() -> None:
+def test_mismatched_tiles_are_refused() -> None:
     tiles = np.random.default_rng(0).normal(size=(5, 16, 16))
     with pytest.raises(ValueError, match="the same shape"):
         gain_interval(tiles, tiles[:4], tiles, tiles)
@@ -125,8 +125,8 @@ def test_tiles_that_do_not_fit_are_refused() -> None:
         scene_spectrum(np.ones((64, 64)), np.ones((64, 64)), side=100)
 
 
-def test_held_out_tiles_are_a_fair_sample() -> None:
-    """A quarter of the field has cells: a quarter of the tiles show them, whatever the seed."""
+def test_held_out_tiles_are_a_stratified_sample() -> None:
+    """If a quarter of the field has cells, so does a quarter of the tiles, for any seed."""
     scene = np.ones((256, 256))
     scene[:128, :128] += 10 * BLOBS[:128, :128]
     first, second = simulate_pair(scene, photons=20)
@@ -138,7 +138,7 @@ def test_held_out_tiles_are_a_fair_sample() -> None:
     assert all(len(set(corners)) == 26 for corners in chosen)
 
 
-def test_held_out_tiles_of_a_stack_come_from_its_frames() -> None:
+def test_held_out_tiles_of_a_stack() -> None:
     first, second = np.random.default_rng(0).normal(size=(2, 4, 70, 100))
     corners = held_out_tiles(first, second, side=16, share=0.2)
     assert {frame for frame, _, _ in corners} == {0, 1, 2, 3}

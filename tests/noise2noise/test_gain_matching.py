@@ -1,4 +1,4 @@
-"""The gain of an uneven splitter, found to within its own error, at any light."""
+"""Gain of an unequal beamsplitter is measured within its standard error at any dose."""
 
 import dask.array as da
 import numpy as np
@@ -17,7 +17,7 @@ SCENES = {
 
 @pytest.mark.parametrize(("photons", "read_noise"), [(100, 0), (10, 2), (1, 1), (0.2, 0.2)])
 @pytest.mark.parametrize("name", SCENES)
-def test_an_uneven_splitter_on_a_sensor_with_an_offset(
+def test_unequal_beamsplitter_with_camera_offset(
     name: str, photons: float, read_noise: float
 ) -> None:
     scene = SCENES[name]
@@ -40,7 +40,7 @@ def test_an_uneven_splitter_on_a_sensor_with_an_offset(
         )
 
 
-def test_exchanging_the_two_inverts_the_gain_exactly() -> None:
+def test_exchanged_exposures_give_the_inverse_gain() -> None:
     first, second = simulate_pair(SCENES["blobs"], photons=3, ratio=0.7, seed=1)
     one, other = match_gain(first, second), match_gain(second, first)
     assert one.gain * other.gain == pytest.approx(1, abs=1e-6)
@@ -54,7 +54,7 @@ def test_scale_and_offset_of_the_units_do_not_matter() -> None:
     assert scaled.gain == pytest.approx(plain.gain * 1e10, rel=1e-3)
 
 
-def test_nothing_but_noise_leaves_the_gain_alone_and_matches_the_means() -> None:
+def test_pure_noise_gives_unit_gain_and_matched_means() -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
         match = match_gain(rng.normal(7, 1, (96, 96)), rng.normal(100, 3, (96, 96)))
@@ -63,12 +63,12 @@ def test_nothing_but_noise_leaves_the_gain_alone_and_matches_the_means() -> None
         assert match.offset == pytest.approx(93, abs=0.2)
 
 
-def test_constant_images_leave_the_gain_alone() -> None:
+def test_constant_images_give_unit_gain() -> None:
     match = match_gain(np.full((32, 32), 4), np.full((32, 32), 6))
     assert (match.gain, match.offset) == (1, 2)
 
 
-def test_a_stack_of_pairs_shares_one_gain_known_better_than_from_one() -> None:
+def test_stack_of_pairs_has_a_smaller_error() -> None:
     truth = np.stack([SCENES["blobs"]] * 6)
     first, second = simulate_pair(truth, photons=0.5, ratio=0.6, seed=3)
     stack, one = match_gain(first, second), match_gain(first[0], second[0])
@@ -78,14 +78,14 @@ def test_a_stack_of_pairs_shares_one_gain_known_better_than_from_one() -> None:
     assert lazy == stack
 
 
-def test_flicker_between_the_frames_of_one_exposure_is_not_taken_for_scene() -> None:
+def test_flicker_is_not_taken_for_scene() -> None:
     first, second = simulate_pair(np.stack([SCENES["lattice"]] * 4), photons=20, seed=4)
     first += np.array([0, 500, -300, 900], np.float32)[:, None, None]
     assert match_gain(first, second).gain == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float16, np.float64])
-def test_the_second_comes_into_the_units_of_the_first(dtype: type) -> None:
+def test_second_exposure_is_converted_to_the_first(dtype: type) -> None:
     truth: Image = 40 * SCENES["blobs"] + 10
     first, second = simulate_pair(truth, ratio=0.6, offset=(5, 20), seed=5)
     first, second = first.astype(dtype), second.astype(dtype)

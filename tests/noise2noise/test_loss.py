@@ -1,4 +1,4 @@
-"""The loss is Eq. (4) of the paper, and stays finite where the paper's is not."""
+"""The loss equals Eq. (4) of the paper, and is finite for constant images."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from napari_lowdose.noise2noise.loss import pearson_loss
 def transcription(
     output: NDArray[np.float64], partner: NDArray[np.float64], seen: NDArray[np.bool_]
 ) -> float:
-    """Eqs. (4) to (7), word by word, in float64, over the pixels that count."""
+    """Transcription of Eqs. (4) to (7) in float64, over the pixels with weight."""
     r, i = output[seen], partner[seen]
     covariance = np.mean((r - r.mean()) * (i - i.mean()))
     return float(1 - covariance / np.sqrt(r.var() * i.var()))
 
 
 def batch(seed: int, shape: tuple[int, int, int], likeness: float) -> NDArray[np.float32]:
-    """Two batches of crops, each with a standard deviation of about 1, that are somewhat alike."""
+    """Two correlated batches of crops with a standard deviation of about 1."""
     rng = np.random.default_rng(seed)
     scene, *noises = rng.normal(size=(3, shape[0], 1, *shape[1:]))
     mixed = [likeness * scene + np.sqrt(1 - likeness**2) * noise for noise in noises]
@@ -36,7 +36,7 @@ def batch(seed: int, shape: tuple[int, int, int], likeness: float) -> NDArray[np
     offset=st.sampled_from([-50.0, 0.0, 7.0]),
     hidden=st.sampled_from([0.0, 0.3]),
 )
-def test_it_is_equation_4(
+def test_loss_equals_equation_4(
     seed: int,
     shape: tuple[int, int, int],
     likeness: float,
@@ -63,8 +63,8 @@ def test_gain_and_offset_of_the_output_do_not_matter(seed: int, gain: float, off
     assert float(other) == pytest.approx(float(pearson_loss(output, partner)), abs=2e-4)
 
 
-def test_one_correlation_over_the_batch() -> None:
-    """Were there one for each crop, each would be free to have a gain of its own."""
+def test_correlation_is_over_the_whole_batch() -> None:
+    """With one correlation per crop, the gain could differ between crops."""
     output, partner = torch.from_numpy(batch(0, (2, 32, 32), 0.8))
     wrong = output * torch.tensor([1.0, -3.0]).reshape(2, 1, 1, 1)
     each = [float(pearson_loss(w[None], p[None])) for w, p in zip(wrong, partner, strict=True)]
@@ -112,7 +112,7 @@ def test_loss_and_gradient_are_finite(
     assert output.grad.abs().sum() < 1e3
 
 
-def test_held_out_pixels_change_nothing() -> None:
+def test_held_out_pixels_have_no_effect() -> None:
     output, partner = CROP[0].clone().requires_grad_(), CROP[1]
     weight = SEEN.clone()
     weight[:, :, 4:12, 2:9] = 0
@@ -125,7 +125,7 @@ def test_held_out_pixels_change_nothing() -> None:
     assert torch.equal(pearson_loss(CROP[0], garbage, weight), loss.detach())
 
 
-def test_sixteen_bit_outputs_are_correlated_in_float32() -> None:
+def test_16_bit_outputs_are_correlated_in_float32() -> None:
     loss = pearson_loss(CROP[0].bfloat16(), CROP[1].bfloat16())
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(pearson_loss(CROP[0], CROP[1])), abs=1e-2)

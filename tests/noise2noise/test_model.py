@@ -1,4 +1,4 @@
-"""A trained network is an engine like the others."""
+"""Apply a trained network to images and pairs."""
 
 import copy
 import dataclasses
@@ -23,7 +23,7 @@ def results(model: Noise2NoiseModel, given: object) -> list[Step]:
 
 
 def test_a_movie_frame_by_frame(model: Noise2NoiseModel) -> None:
-    """Each like itself alone: no frame is normalised by what else is in the movie."""
+    """The normalisation of a frame does not depend on the other frames."""
     pairs = [known_pair(seed=seed) for seed in (5, 6, 7)]
     movie = np.stack([pair.first for pair in pairs])
     clean = denoise(movie, model)
@@ -45,8 +45,8 @@ def test_leading_axes(model: Noise2NoiseModel, pair: KnownPair) -> None:
     ]
 
 
-def test_no_flicker_and_no_steps(model: Noise2NoiseModel, pair: KnownPair) -> None:
-    """A brighter spot in a frame changes nothing where the network does not see it."""
+def test_no_flicker_and_no_tile_borders(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    """A bright spot changes nothing outside the receptive field."""
     spot = pair.first.copy()
     spot[:8, :8] += 50
     one = replace(model, orientations=1)
@@ -75,14 +75,14 @@ def test_tiled_and_whole_agree(
     assert np.abs(tiled - whole).max() < 1e-4 * np.ptp(whole)
 
 
-def test_eight_orientations_gain_a_little(model: Noise2NoiseModel, pair: KnownPair) -> None:
+def test_eight_orientations_increase_the_gain(model: Noise2NoiseModel, pair: KnownPair) -> None:
     gains = [pair.gain(denoise(pair.first, replace(model, orientations=n))) for n in (1, 8)]
     assert gains[1] > gains[0] + 0.1
     automatic = denoise(pair.first, model)
     assert np.array_equal(automatic, denoise(pair.first, replace(model, orientations=8)))
 
 
-def test_orientations_of_a_movie_or_a_large_frame() -> None:
+def test_automatic_number_of_orientations() -> None:
     assert n_orientations((512, 512)) == 8
     assert n_orientations((2048, 2048)) == 1
     assert n_orientations((100, 64, 64)) == 1
@@ -91,7 +91,7 @@ def test_orientations_of_a_movie_or_a_large_frame() -> None:
 # A pair
 
 
-def test_a_pair_and_where_it_disagrees(model: Noise2NoiseModel, pair: KnownPair) -> None:
+def test_disagreement_of_a_pair(model: Noise2NoiseModel, pair: KnownPair) -> None:
     first, second = pair.first, pair.second.copy()
     second[40:56, 40:56] = 5  # a specimen that lost a piece between the exposures
     (step,) = results(model, (first, second))
@@ -110,9 +110,7 @@ def test_a_pair_and_where_it_disagrees(model: Noise2NoiseModel, pair: KnownPair)
     np.testing.assert_allclose(step.image, (r1 + r2) / 2, atol=1e-3)
 
 
-def test_of_the_first_alone_the_second_is_not_in_the_image(
-    model: Noise2NoiseModel, pair: KnownPair
-) -> None:
+def test_use_first_ignores_the_second_exposure(model: Noise2NoiseModel, pair: KnownPair) -> None:
     first = replace(model, use="first")
     one = denoise((pair.first, pair.second), first)
     assert np.array_equal(one, denoise((pair.first, pair.second[::-1]), first))
@@ -129,12 +127,12 @@ def test_pairs_of_pairs(model: Noise2NoiseModel, pair: KnownPair) -> None:
     assert all(isinstance(step, PairStep) for step in steps)
 
 
-def test_a_pair_is_two(model: Noise2NoiseModel, pair: KnownPair) -> None:
+def test_pair_has_two_exposures(model: Noise2NoiseModel, pair: KnownPair) -> None:
     with pytest.raises(ValueError, match="A pair is a tuple of two arrays"):
         list(denoise_steps((pair.first,) * 3, model))
 
 
-def test_a_pair_has_one_shape(model: Noise2NoiseModel, pair: KnownPair) -> None:
+def test_pair_has_one_shape(model: Noise2NoiseModel, pair: KnownPair) -> None:
     with pytest.raises(ValueError, match=r"\(96, 96\) and \(90, 96\)"):
         list(denoise_steps((pair.first, pair.second[:90]), model))
 
@@ -157,10 +155,10 @@ def test_progress(model: Noise2NoiseModel, pair: KnownPair) -> None:
         (lambda image: 5 * (image - image.mean()) + image.mean(), "times the noise"),
     ],
 )
-def test_images_of_another_kind(
+def test_images_unlike_the_training_images_give_a_warning(
     model: Noise2NoiseModel, pair: KnownPair, change: object, sentence: str
 ) -> None:
-    """Said once, not for each frame of a movie."""
+    """The warning is given once, not for each frame of a movie."""
     movie = np.stack([change(pair.first)] * 3)  # type: ignore[operator]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -170,13 +168,13 @@ def test_images_of_another_kind(
     assert sentence in told[0]
 
 
-def test_images_of_the_same_kind(model: Noise2NoiseModel) -> None:
+def test_images_like_the_training_images_give_no_warning(model: Noise2NoiseModel) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         denoise(known_pair(seed=9).first, model)
 
 
-def test_unlike_nothing_that_is_known() -> None:
+def test_unlike_without_statistics() -> None:
     frame = known_pair().first
     assert list(unlike({}, frame)) == []
     assert list(unlike(about_exposures(frame), frame)) == []
@@ -192,14 +190,16 @@ def test_unlike_nothing_that_is_known() -> None:
         (np.zeros(64), "at least two axes"),
     ],
 )
-def test_images_that_cannot_be_denoised(
+def test_unusable_images_are_refused(
     model: Noise2NoiseModel, bad: np.ndarray, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         denoise(bad, model)
 
 
-def test_a_closed_shutter_is_no_reason_to_stop(model: Noise2NoiseModel, pair: KnownPair) -> None:
+def test_constant_frame_of_a_movie_gives_a_warning(
+    model: Noise2NoiseModel, pair: KnownPair
+) -> None:
     movie = np.stack([pair.first, np.full_like(pair.first, 3), pair.first])
     with pytest.warns(UserWarning, match="frame 2 of 3 is constant"):
         clean = denoise(movie, model)
@@ -209,8 +209,8 @@ def test_a_closed_shutter_is_no_reason_to_stop(model: Noise2NoiseModel, pair: Kn
 # What it is
 
 
-def test_a_result_that_is_not_finite_is_refused(model: Noise2NoiseModel, pair: KnownPair) -> None:
-    """Finite weights can be too large for any image; the frame is named."""
+def test_non_finite_result_is_refused(model: Noise2NoiseModel, pair: KnownPair) -> None:
+    """Finite weights may be too large for any image; the error names the frame."""
     weights = {name: np.full(w.shape, 1e30).astype(w.dtype) for name, w in model.weights.items()
                if w.dtype == np.float32}  # fmt: skip
     damaged = replace(model, weights={**model.weights, **weights})
@@ -236,7 +236,7 @@ def test_a_result_that_is_not_finite_is_refused(model: Noise2NoiseModel, pair: K
         ("normalise", np.True_, True),
     ],
 )
-def test_fields_by_another_name(
+def test_equivalent_field_values(
     model: Noise2NoiseModel, field: str, value: object, kept: object
 ) -> None:
     found = getattr(replace(model, **{field: value}), field)
@@ -261,7 +261,7 @@ def test_fields_out_of_range(model: Noise2NoiseModel, field: str, value: object)
         replace(model, **{field: value})
 
 
-def test_its_fields_never_change(model: Noise2NoiseModel, pair: KnownPair) -> None:
+def test_model_is_immutable(model: Noise2NoiseModel, pair: KnownPair) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.use = "first"  # type: ignore[misc]
     before = copy.deepcopy(dict(model.weights))
@@ -275,7 +275,7 @@ def test_the_record_is_json(model: Noise2NoiseModel) -> None:
     assert record["gain_of_second"] == pytest.approx(1, abs=0.1)
 
 
-def test_memory_that_is_not_enough_ends_in_a_message(
+def test_out_of_memory_is_an_error(
     model: Noise2NoiseModel, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forward(self: prediction.Predictor, x: object) -> None:

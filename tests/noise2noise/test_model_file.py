@@ -1,4 +1,4 @@
-"""A network comes back from its file bit by bit; any other file is refused in one sentence."""
+"""Saving and loading a network is exact; any other file is refused with one sentence."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def path(tmp_path: Path, content: bytes) -> Path:
 
 
 def parts(content: bytes) -> tuple[Header, bytes]:
-    """Take a safetensors file apart: its header and its numbers."""
+    """Split a safetensors file into header and data."""
     (n,) = struct.unpack("<Q", content[:8])
     return json.loads(content[8 : 8 + n]), content[8 + n :]
 
@@ -46,7 +46,7 @@ def together(header: Header, numbers: bytes) -> bytes:
 
 
 def described(content: bytes, change: Callable[[Header], None]) -> bytes:
-    """Change the description of the network within the file."""
+    """Change the description of the network in the file."""
     header, numbers = parts(content)
     about = json.loads(header["__metadata__"]["model"])
     change(about)
@@ -55,7 +55,7 @@ def described(content: bytes, change: Callable[[Header], None]) -> bytes:
 
 
 def refused(path: Path) -> str:
-    """Return the one sentence with which a file is refused."""
+    """Return the error message for a file."""
     with pytest.raises(ValueError) as caught:
         Noise2NoiseModel.load(path)
     sentence = str(caught.value)
@@ -87,8 +87,8 @@ def test_round_trip(model: Noise2NoiseModel, path: Path, pair: Any) -> None:
     assert np.array_equal(one, two)
 
 
-def test_what_the_record_tells(path: Path) -> None:
-    """Enough to do it again, by whoever finds the file in ten years."""
+def test_record_allows_reproduction(path: Path) -> None:
+    """The record is sufficient to repeat the training years later."""
     record = Noise2NoiseModel.load(path).record
     assert record["parameters"]["seed"] == 0
     assert record["n_steps"] == 40
@@ -98,7 +98,7 @@ def test_what_the_record_tells(path: Path) -> None:
     assert 0 < record["validation_loss"] < 1
 
 
-def test_no_pickle_and_not_large(content: bytes, model: Noise2NoiseModel) -> None:
+def test_file_has_no_pickle_and_is_small(content: bytes, model: Noise2NoiseModel) -> None:
     header, numbers = parts(content)
     assert len(numbers) == sum(w.nbytes for w in model.weights.values())
     assert content[:2] != b"PK"
@@ -106,12 +106,12 @@ def test_no_pickle_and_not_large(content: bytes, model: Noise2NoiseModel) -> Non
     assert header["__metadata__"]["format"] == "napari-lowdose noise2noise"
 
 
-def test_the_place_it_was_trained_at_is_not_in_it(content: bytes) -> None:
+def test_file_does_not_contain_local_paths(content: bytes) -> None:
     assert str(Path.home()).encode() not in content
     assert str(Path.cwd()).encode() not in content
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Noise2NoiseModel.load(tmp_path / "nothing.safetensors")
     with pytest.raises(OSError):
@@ -119,38 +119,38 @@ def test_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
-def test_truncated(path: Path, content: bytes, share: float) -> None:
+def test_truncated_file(path: Path, content: bytes, share: float) -> None:
     path.write_bytes(content[: int(share * len(content))])
     assert "damaged" in refused(path)
 
 
-def test_no_safetensors_at_all(path: Path) -> None:
+def test_not_a_safetensors_file(path: Path) -> None:
     for other in (b"", b"hello", b"PK\3\4" * 99, b"\xff" * 99, b"II*\0" + bytes(999)):
         path.write_bytes(other)
         assert "damaged, or not a safetensors file" in refused(path)
 
 
-def test_somebody_elses_network(path: Path) -> None:
+def test_foreign_safetensors_file(path: Path) -> None:
     path.write_bytes(save({"weight": np.zeros((3, 3), np.float32)}))
     assert "not a napari-lowdose model" in refused(path)
 
 
 @pytest.mark.parametrize("version", ["2", "10", "", "one", "²", "9" * 9999, "-1", "1.5"])
-def test_newer(path: Path, content: bytes, version: str) -> None:
+def test_newer_format(path: Path, content: bytes, version: str) -> None:
     header, numbers = parts(content)
     header["__metadata__"]["version"] = version
     path.write_bytes(together(header, numbers))
     assert "upgrade napari-lowdose" in refused(path)
 
 
-def test_larger_than_any_network(path: Path) -> None:
-    """And it is not read to find out."""
+def test_huge_file_is_refused_unread(path: Path) -> None:
+    """The file is refused without reading it."""
     with open(path, "r+b") as file:
         file.truncate(3 * 2**30)  # sparse
     assert "3.0 GiB: not a napari-lowdose model" in refused(path)
 
 
-def test_metadata_missing(path: Path, content: bytes) -> None:
+def test_missing_metadata(path: Path, content: bytes) -> None:
     header, numbers = parts(content)
     del header["__metadata__"]["model"]
     path.write_bytes(together(header, numbers))
@@ -158,7 +158,7 @@ def test_metadata_missing(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', "[" * 10**5, "{}"])
-def test_description_that_is_none(path: Path, content: bytes, text: str) -> None:
+def test_invalid_description(path: Path, content: bytes, text: str) -> None:
     header, numbers = parts(content)
     header["__metadata__"]["model"] = text
     path.write_bytes(together(header, numbers))
@@ -230,7 +230,7 @@ def test_description_that_is_none(path: Path, content: bytes, text: str) -> None
         (("architecture", "bias"), True),
     ],
 )
-def test_description_of_the_wrong_kind(
+def test_description_with_invalid_values(
     path: Path, content: bytes, keys: tuple[str, ...], value: object
 ) -> None:
     def change(about: Header) -> None:
@@ -250,13 +250,13 @@ def test_description_of_the_wrong_kind(
 def test_weights_of_another_architecture(
     path: Path, content: bytes, name: str, value: object
 ) -> None:
-    """And a network of gigabytes is not built to find out."""
+    """Large networks are refused without allocating them."""
     path.write_bytes(described(content, lambda about: about["architecture"].update({name: value})))
     assert "weights do not match" in refused(path)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_no_numbers(
+def test_non_finite_weights(
     model: Noise2NoiseModel, path: Path, content: bytes, bad: float
 ) -> None:
     weights = {name: np.array(w) for name, w in model.weights.items()}
@@ -269,7 +269,7 @@ def test_weights_that_are_no_numbers(
 def test_weights_that_cannot_be_applied(
     model: Noise2NoiseModel, path: Path, content: bytes, name: str, bad: float
 ) -> None:
-    """Finite where they are stored, infinite or NaN in the network."""
+    """Weights that are finite in the file, but infinite or NaN in the network."""
     weights = {each: np.array(w) for each, w in model.weights.items()}
     weights[name] = np.full_like(weights[name], bad, dtype=float if bad > 1e38 else None)
     path.write_bytes(save(weights, parts(content)[0]["__metadata__"]))
@@ -277,7 +277,7 @@ def test_weights_that_cannot_be_applied(
 
 
 def test_a_file_of_version_0_1_0(path: Path, content: bytes) -> None:
-    """Its description has no pixel size."""
+    """Descriptions of version 0.1.0 have no pixel size."""
 
     def change(about: Header) -> None:
         del about["pixel_size"], about["pixel_unit"]
@@ -286,8 +286,8 @@ def test_a_file_of_version_0_1_0(path: Path, content: bytes) -> None:
     assert Noise2NoiseModel.load(path).pixel_size is None
 
 
-def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    """A pipe would be waited for, a device read for ever."""
+def test_devices_and_pipes_are_refused_unread(tmp_path: Path) -> None:
+    """Reading a pipe would block, and reading a device would never end."""
     os.mkfifo(tmp_path / "pipe.safetensors")
     assert "not a napari-lowdose model" in refused(tmp_path / "pipe.safetensors")
     assert "not a napari-lowdose model" in refused(Path("/dev/zero"))
@@ -298,7 +298,7 @@ def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [2**23, 2**40, 2**64 - 1])
-def test_a_header_of_any_length_is_not_read(path: Path, content: bytes, length: int) -> None:
+def test_long_header_is_refused_unread(path: Path, content: bytes, length: int) -> None:
     path.write_bytes(struct.pack("<Q", length) + content[8:])
     with open(path, "r+b") as file:
         file.truncate(2**26)  # sparse
@@ -306,14 +306,14 @@ def test_a_header_of_any_length_is_not_read(path: Path, content: bytes, length: 
 
 
 @pytest.mark.parametrize("wrong", [None, 0, b"model", ["a"]])
-def test_what_is_no_path(wrong: object) -> None:
+def test_invalid_path(wrong: object) -> None:
     with pytest.raises(ValueError, match="loaded from the path of its file"):
         Noise2NoiseModel.load(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "I16", "U16", "F8_E4M3"])
-def test_weights_of_another_type(path: Path, content: bytes, dtype: str) -> None:
-    """Of some of them NumPy has never heard."""
+def test_weights_of_another_dtype(path: Path, content: bytes, dtype: str) -> None:
+    """NumPy does not have some of these dtypes."""
     header, _ = parts(content)
     about = header["__metadata__"]
     size = 1 if dtype.startswith("F8") else 2
@@ -335,7 +335,7 @@ positions = st.lists(st.integers(0, 2**16), min_size=1, max_size=4)
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(at=positions, byte=st.integers(0, 255), in_header=st.booleans())
-def test_any_damage_is_a_sentence(
+def test_random_damage_is_reported(
     path: Path, content: bytes, at: list[int], byte: int, in_header: bool
 ) -> None:
     (n,) = struct.unpack("<Q", content[:8])
@@ -362,7 +362,7 @@ wild = st.recursive(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), value=wild)
-def test_any_description_is_read_or_refused(
+def test_random_description_is_loaded_or_refused(
     path: Path, content: bytes, pair: Any, data: st.DataObject, value: object
 ) -> None:
     def change(about: Header) -> None:
@@ -391,7 +391,7 @@ def test_any_description_is_read_or_refused(
             assert np.isfinite(last.image).all()
 
 
-def test_a_disk_that_is_full_keeps_what_was_there(
+def test_full_disk_keeps_the_existing_file(
     path: Path, content: bytes, model: Noise2NoiseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -413,6 +413,6 @@ def test_saving_twice_gives_the_same_file(path: Path, content: bytes) -> None:
     assert about == about_before
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path, model: Noise2NoiseModel) -> None:
+def test_missing_folder(tmp_path: Path, model: Noise2NoiseModel) -> None:
     with pytest.raises(OSError):
         model.save(tmp_path / "missing" / "network.safetensors")

@@ -1,4 +1,4 @@
-"""The networks: the paper's is Fig. 1(b), and both see exactly as far as they say."""
+"""The paper's network matches Fig. 1(b); the receptive field is as calculated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NARROW = {name: replace(preset, width=2) for name, preset in PRESETS.items()}
 
 
 def random_network(preset: UNetConfig, seed: int = 0) -> UNet:
-    """A network all of whose weights are random, those that begin as a Gaussian too."""
+    """Network with random weights, including those initialised as a Gaussian."""
     torch.manual_seed(seed)
     network = UNet(preset).eval()
     for parameter in network.parameters():
@@ -28,7 +28,7 @@ def layers(network: UNet, kind: type[nn.Module]) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, kind)]
 
 
-def test_the_papers_network_is_figure_1b() -> None:
+def test_paper_network_matches_figure_1b() -> None:
     preset = PRESETS["paper"]
     network = UNet(preset)
     blocks = 2 * preset.levels + 1  # down, bottom, up
@@ -48,7 +48,7 @@ def test_order_within_a_double_convolution() -> None:
     assert [type(layer) for layer in UNet(NARROW["paper"]).first] == 2 * once
 
 
-def test_the_papers_network_pools_by_two_and_skips() -> None:
+def test_paper_network_pools_by_two_and_has_skip_connections() -> None:
     preset = NARROW["paper"]
     network = random_network(preset)
     seen: list[tuple[int, int]] = []
@@ -66,7 +66,7 @@ def test_the_papers_network_pools_by_two_and_skips() -> None:
     assert joined == [2 * preset.width << level for level in range(preset.levels)][::-1]
 
 
-def test_without_a_signal_from_below_the_detail_comes_through_the_skip_connection() -> None:
+def test_skip_connection_transmits_detail() -> None:
     network = random_network(NARROW["paper"])
     for up in network.up:
         nn.init.zeros_(up.weight)
@@ -75,8 +75,8 @@ def test_without_a_signal_from_below_the_detail_comes_through_the_skip_connectio
     assert network(x).std() > 0
 
 
-def test_the_fast_network_begins_as_a_smoothed_input() -> None:
-    """Its first preview is a blurred image, and no noise."""
+def test_initial_output_of_the_fast_network_is_the_smoothed_input() -> None:
+    """The first preview is therefore a blurred image, not noise."""
     torch.manual_seed(0)
     network = UNet(PRESETS["fast"]).eval()
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
@@ -91,14 +91,14 @@ def test_the_fast_network_begins_as_a_smoothed_input() -> None:
 
 @pytest.mark.parametrize("name", ["fast", "paper"])
 @pytest.mark.parametrize("times", [(1, 1), (2, 3), (5, 1)])
-def test_any_multiple_of_the_period(name: str, times: tuple[int, int]) -> None:
+def test_any_multiple_of_the_size(name: str, times: tuple[int, int]) -> None:
     preset = NARROW[name]
     shape = (2, 1, *(size_multiple(preset) * n for n in times))
     assert UNet(preset).eval()(torch.zeros(shape)).shape == shape
 
 
 @pytest.mark.parametrize("name", ["fast", "paper"])
-def test_the_output_moves_with_the_input_by_periods(name: str) -> None:
+def test_output_is_equivariant_to_shifts_by_the_size_multiple(name: str) -> None:
     preset = replace(NARROW[name], levels=1)
     network, n = random_network(preset), size_multiple(preset)
     margin = -(-receptive_field_radius(preset) // n) * n
@@ -124,8 +124,8 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_nothing_beyond_its_reach_matters(name: str) -> None:
-    """What tiles rely on: to overlap by `receptive_field_radius` is enough, at any weights."""
+def test_pixels_beyond_the_receptive_field_have_no_influence(name: str) -> None:
+    """Tiles that overlap by `receptive_field_radius` are therefore sufficient for any weights."""
     preset = SMALL[name]
     network, n, far = UNet(preset).eval(), size_multiple(preset), receptive_field_radius(preset)
     for parameter in network.parameters():  # above zero, so that no ReLU stops anything

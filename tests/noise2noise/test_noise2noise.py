@@ -1,4 +1,4 @@
-"""The engine's parameters, and what it says of what it cannot do."""
+"""Parameters of the engine, and its error messages."""
 
 import enum
 import json
@@ -66,8 +66,8 @@ def test_parameters_out_of_range(name: str, value: object, sentence: str) -> Non
         Noise2Noise(**{name: value})
 
 
-def test_numpy_numbers_are_numbers() -> None:
-    """They come out of arrays and spin boxes, and are written into the model file."""
+def test_numpy_numbers_are_accepted() -> None:
+    """They come from arrays and spin boxes, and are written to the model file."""
     engine = Noise2Noise(
         seed=np.int64(3),
         every=2.0,  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ class Use(enum.StrEnum):
     BOTH = "both"
 
 
-def test_the_same_by_another_type() -> None:
+def test_equivalent_parameter_values() -> None:
     engine = Noise2Noise(
         use=Use.BOTH,  # type: ignore[arg-type]
         preset=np.str_("fast"),  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def test_the_same_by_another_type() -> None:
     assert Noise2Noise(device=" CPU") == Noise2Noise(device="cpu")
 
 
-def test_a_file_to_start_from(quick: Noise2Noise, model: Noise2NoiseModel, tmp_path: Path) -> None:
+def test_start_from_a_file(quick: Noise2Noise, model: Noise2NoiseModel, tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
     model.save(path)
     for start in (path, str(path)):
@@ -112,7 +112,7 @@ def test_a_file_to_start_from(quick: Noise2Noise, model: Noise2NoiseModel, tmp_p
         replace(quick, start=tmp_path / "nothing")  # type: ignore[arg-type]
 
 
-def test_a_network_too_large_for_its_file() -> None:
+def test_network_too_large_for_its_file() -> None:
     engine = Noise2Noise(preset="paper", width=1024)
     with pytest.raises(ValueError, match="width 1024 makes a network of 30 GiB"):
         engine.train(*exposures())
@@ -154,7 +154,7 @@ SMALL = exposures((31, 80))
         (FIRST[:0], SECOND[:0], "empty"),
     ],
 )
-def test_what_is_no_pair(
+def test_unsuitable_pairs_are_refused(
     first: NDArray[np.float32], second: NDArray[np.float32], sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -162,10 +162,8 @@ def test_what_is_no_pair(
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_bad_frame_anywhere_is_found_before_training(
-    which: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not after it, nor by a result of NaN."""
+def test_bad_frame_is_found_before_training(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is raised before training."""
     from napari_lowdose.noise2noise import training
 
     monkeypatch.setattr(training, "_Training", None)  # nobody gets so far
@@ -177,13 +175,13 @@ def test_a_bad_frame_anywhere_is_found_before_training(
 
 
 @pytest.mark.parametrize("given", [FIRST, [FIRST, SECOND], (FIRST,), (FIRST, SECOND, SECOND)])
-def test_a_pair_is_a_tuple_of_two(given: object) -> None:
+def test_pair_is_a_tuple_of_two(given: object) -> None:
     with pytest.raises(ValueError, match="pair"):
         denoise(given, Noise2Noise(epochs=1))
 
 
 @pytest.mark.parametrize("preview", [(), (0,), (0, 0, 0), (0, 9)])
-def test_a_preview_that_is_not_there(preview: tuple[int, ...], quick: Noise2Noise) -> None:
+def test_preview_index_out_of_range(preview: tuple[int, ...], quick: Noise2Noise) -> None:
     first, second = exposures((2, 3, 64, 64))
     steps = replace(quick, preview=preview, epochs=1).training_steps(first, second)
     if preview == ():
@@ -193,13 +191,13 @@ def test_a_preview_that_is_not_there(preview: tuple[int, ...], quick: Noise2Nois
         list(steps)
 
 
-def test_a_device_that_is_not_there() -> None:
+def test_unavailable_device() -> None:
     with pytest.raises(ValueError, match="device 'cuda:99' is not available"):
         Noise2Noise(epochs=1, device="cuda:99").train(FIRST, SECOND)
 
 
-def test_the_first_step_comes_before_any_work() -> None:
-    """So that a window can say what it does while the pair is read and torch loaded."""
+def test_first_step_precedes_all_work() -> None:
+    """The user interface shows progress while the pair is read and torch is imported."""
     steps = denoise_steps((FIRST, FIRST), Noise2Noise())
     step = next(steps)
     assert isinstance(step, TrainingStep)
@@ -208,7 +206,7 @@ def test_the_first_step_comes_before_any_work() -> None:
         next(steps)
 
 
-def test_importing_and_setting_up_loads_no_torch() -> None:
+def test_import_and_setup_do_not_load_torch() -> None:
     code = (
         "import sys; from napari_lowdose.noise2noise import *; "
         "from napari_lowdose import Noise2Noise; Noise2Noise(seed=3); "

@@ -1,4 +1,4 @@
-"""Bad pairs are caught, and good ones left alone; on simulated and on real exposures."""
+"""Bad pairs are reported and good ones are not, on simulated and real exposures."""
 
 import re
 import time
@@ -74,16 +74,14 @@ def test_the_same_data_twice_is_refused(second: Callable[[Image], Image]) -> Non
         (pair()[0][:20], pair()[1][:20], "too small"),
     ],
 )
-def test_what_cannot_be_used_is_refused(first: Image, second: Image, says: str) -> None:
+def test_unusable_exposures_are_refused(first: Image, second: Image, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         refuse_bad_pair(first, second)
 
 
 @pytest.mark.parametrize("name", ["lattice", "blobs", "one cell"])
 @pytest.mark.parametrize("shift", [(0.6, -0.5), (-2, 0), (3, 4.5)])
-def test_a_shift_is_told_and_one_that_is_known_is_not(
-    name: str, shift: tuple[float, float]
-) -> None:
+def test_unknown_shift_is_reported(name: str, shift: tuple[float, float]) -> None:
     scene = SCENES[name]
     moved = np.maximum(interpolated(scene, shift, order=3, mode="nearest"), 0)
     first, _ = simulate_pair(100 * scene)
@@ -94,13 +92,13 @@ def test_a_shift_is_told_and_one_that_is_known_is_not(
     assert "shift" not in kinds(check_pair(first, second, shift=shift))
 
 
-def test_a_pair_that_shares_an_exposure() -> None:
+def test_common_exposure_is_reported() -> None:
     one, two = pair("blobs", 5)
     _, three = pair("blobs", 5, seed=1)
     assert "common noise" in kinds(check_pair((one + two) / 2, (one + three) / 2))
 
 
-def test_a_fixed_pattern_of_the_sensor_is_only_noted_when_faint() -> None:
+def test_faint_fixed_pattern_is_only_noted() -> None:
     one, two = pair("blobs", 5)
     pattern = np.random.default_rng(0).normal(size=one.shape)
     faint = check_pair(one + 0.9 * pattern, two + 0.9 * pattern)
@@ -110,7 +108,7 @@ def test_a_fixed_pattern_of_the_sensor_is_only_noted_when_faint() -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_interpolated_or_smoothed_exposures(name: str) -> None:
+def test_interpolated_or_smoothed_exposures_are_reported(name: str) -> None:
     one, two = pair(name, 5)
     smoothed = (gaussian_filter(image, 0.6) for image in (one, two))
     assert "correlated noise" in kinds(check_pair(*smoothed))
@@ -118,7 +116,7 @@ def test_interpolated_or_smoothed_exposures(name: str) -> None:
     assert "correlated noise" in kinds(check_pair(*halves))
 
 
-def test_row_noise_is_noted_only() -> None:
+def test_row_noise_is_only_noted() -> None:
     one, two = pair("lattice", 20)
     rng = np.random.default_rng(0)
     rows = (image + 3 * rng.normal(size=(192, 1)) for image in (one, two))
@@ -127,7 +125,7 @@ def test_row_noise_is_noted_only() -> None:
     assert "along the rows" in notes[0].message
 
 
-def test_a_specimen_that_moved_in_part() -> None:
+def test_partial_movement_is_reported() -> None:
     scene = SCENES["blobs"]
     later = scene.copy()
     later[:, 96:] = np.roll(scene, 3, axis=0)[:, 96:]
@@ -151,7 +149,7 @@ def test_contrast_reversed() -> None:
 
 @pytest.mark.parametrize("name", ["lattice", "blobs", "one cell"])
 @pytest.mark.parametrize("photons", [3, 100])
-def test_an_exposure_that_is_made_of_both_is_refused(name: str, photons: float) -> None:
+def test_mean_or_sum_of_both_exposures_is_refused(name: str, photons: float) -> None:
     first, second = pair(name, photons)
     for other in ((first + second) / 2, first + second):
         (note,) = (note for note in check_pair(first, other) if note.level == "refuse")
@@ -172,7 +170,7 @@ def test_a_mirrored_partner_is_refused() -> None:
         assert words in note.message
 
 
-def test_the_card_and_register_agree() -> None:
+def test_pair_check_and_registration_agree() -> None:
     scene = 10 * SCENES["blobs"]
     first, _ = simulate_pair(scene)
     _, second = simulate_pair(np.roll(scene, (3, -5), (0, 1)))
@@ -184,13 +182,13 @@ def test_the_card_and_register_agree() -> None:
     assert note.shift == pytest.approx((3, -5), abs=0.5)
 
 
-def test_saturated_pixels_are_warned_of() -> None:
+def test_saturated_pixels_give_a_warning() -> None:
     first, second = pair("blobs", 20)
     with pytest.warns(UserWarning, match="In the second exposure: .*saturated"):
         refuse_bad_pair(first, np.minimum(second, np.quantile(second, 0.995)))
 
 
-def test_very_different_gain_and_noise_are_noted_only() -> None:
+def test_different_gain_and_noise_are_only_noted() -> None:
     first, second = pair("blobs", 30, ratio=0.8)
     notes = check_pair(first, second)
     assert kinds(notes, "note") == {"gain", "noise"}
@@ -200,7 +198,7 @@ def test_very_different_gain_and_noise_are_noted_only() -> None:
         refuse_bad_pair(first, second)
 
 
-def test_of_a_movie_frames_all_over_it_are_read() -> None:
+def test_frames_of_a_movie_are_evenly_spread() -> None:
     first, second = simulate_pair(np.stack([SCENES["blobs"][:96, :96]] * 27), photons=10)
     read = []
 
@@ -234,7 +232,7 @@ def repeated(frames: Image) -> None:
         (repeated, r"frames 2 and 5 of 6 \(the same as an earlier frame\)"),
     ],
 )
-def test_frames_that_are_no_use_are_noted_and_the_others_looked_at(
+def test_unusable_frames_are_noted_and_the_others_checked(
     spoil: Callable[[Image], None], says: str
 ) -> None:
     first, second = simulate_pair(np.stack([SCENES["blobs"]] * 6), photons=10)
@@ -244,7 +242,7 @@ def test_frames_that_are_no_use_are_noted_and_the_others_looked_at(
     assert re.search(says, note.message)
 
 
-def test_a_frame_that_is_the_same_in_both_exposures_is_left_out_and_all_are_refused() -> None:
+def test_identical_frames_are_excluded_and_identical_movies_refused() -> None:
     first, second = simulate_pair(np.stack([SCENES["blobs"]] * 4), photons=10)
     second[2] = first[2]
     (note,) = check_pair(first, second)
@@ -255,7 +253,7 @@ def test_a_frame_that_is_the_same_in_both_exposures_is_left_out_and_all_are_refu
     assert note.message.startswith("In every frame the two exposures hold the same data")
 
 
-def test_a_movie_of_nothing_is_refused_in_a_sentence() -> None:
+def test_black_movie_is_refused() -> None:
     black = np.zeros((3, 64, 64))
     with pytest.raises(ValueError, match=r"no pair to train on: frames 1, 2 and 3 of 3 .*black"):
         refuse_bad_pair(black, black)
@@ -273,13 +271,13 @@ def test_units_do_not_matter(scale: float) -> None:
 @pytest.mark.parametrize(
     ("offset", "dtype"), [(1e7, np.float32), (1e9, np.float64), (2**60, np.int64)]
 )
-def test_what_a_result_in_32_bits_cannot_hold_is_refused(offset: float, dtype: type) -> None:
+def test_offset_beyond_float32_is_refused(offset: float, dtype: type) -> None:
     first, second = (image.astype(dtype) + dtype(offset) for image in pair("blobs", 10))
     with pytest.raises(ValueError, match="a 32-bit result cannot hold both"):
         refuse_bad_pair(first, second)
 
 
-def test_outliers_and_info_bars_change_nothing() -> None:
+def test_outliers_and_info_bars_have_no_effect() -> None:
     for name in SCENES:
         first, second = pair(name, 20)
         expected = check_pair(first, second)
@@ -294,7 +292,7 @@ def test_outliers_and_info_bars_change_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["lattice", "blobs", "smooth"])
 @pytest.mark.parametrize("side", [40, 56])
-def test_a_small_pair_is_not_called_different_scenes(name: str, side: int) -> None:
+def test_small_pair_is_not_reported_as_different_scenes(name: str, side: int) -> None:
     for at in (60, 100):
         field = (slice(at, at + side),) * 2
         first, second = (image[field] for image in pair(name, 10))
@@ -305,7 +303,7 @@ def test_a_small_pair_is_not_called_different_scenes(name: str, side: int) -> No
     assert name == "lattice" or "different" in kinds(notes)
 
 
-def test_the_inputs_are_left_alone_and_any_dtype_will_do() -> None:
+def test_inputs_of_any_dtype_are_unchanged() -> None:
     first, second = pair("blobs", 20)
     for dtype in (np.uint8, np.uint16, np.int32, np.float16, np.float64):
         one, two = first.astype(dtype), second.astype(dtype)

@@ -1,4 +1,4 @@
-"""A network remembers the pixel size it was trained at, and a warning tells of another one."""
+"""A network stores its pixel size and warns if that of an image differs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_the_same_pixel_size_in_any_unit(
         ((0.1, 0.4), "nm", "0.1 x 0.4 nm"),
     ],
 )
-def test_another_pixel_size(
+def test_different_pixel_size_gives_a_warning(
     trained: Noise2NoiseModel, pixel_size: object, unit: object, told: str
 ) -> None:
     sentence = pixel_size_warning(trained, pixel_size, unit)
@@ -79,13 +79,13 @@ def test_another_pixel_size(
         (0.4, "1/nm"),
     ],
 )
-def test_nothing_is_told_of_what_is_not_known(
+def test_no_warning_for_unknown_pixel_size(
     trained: Noise2NoiseModel, pixel_size: object, unit: object
 ) -> None:
     assert pixel_size_warning(trained, pixel_size, unit) is None
 
 
-def test_a_network_that_does_not_know_its_own(model: Noise2NoiseModel) -> None:
+def test_network_without_pixel_size(model: Noise2NoiseModel) -> None:
     assert model.pixel_size is None
     sentence = pixel_size_warning(model, (0.4, 0.4), pint.Unit("nm"))
     assert "this image has a pixel size of 0.4 nanometer, but the one that" in str(sentence)
@@ -93,13 +93,13 @@ def test_a_network_that_does_not_know_its_own(model: Noise2NoiseModel) -> None:
     assert pixel_size_warning(model, None, None) is None
 
 
-def test_a_unit_that_nobody_knows_is_compared_with_itself(model: Noise2NoiseModel) -> None:
+def test_unknown_unit_is_compared_with_itself(model: Noise2NoiseModel) -> None:
     reciprocal = replace(model, pixel_size=0.1, pixel_unit="1/nm")
     assert pixel_size_warning(reciprocal, 0.1, "1/nm") is None
     assert "0.3 1/nm" in str(pixel_size_warning(reciprocal, 0.3, "1/nm"))
 
 
-def test_it_is_kept_by_training_and_by_the_file(
+def test_pixel_size_is_stored_with_the_network(
     pair: KnownPair, quick: Noise2Noise, tmp_path: Path
 ) -> None:
     engine = replace(quick, epochs=1, pixel_size=np.float32(0.25), pixel_unit=pint.Unit("angstrom"))
@@ -118,6 +118,6 @@ def test_it_is_kept_by_training_and_by_the_file(
 
 
 @pytest.mark.parametrize("wrong", [0, float("nan"), (1, 2, 3), "0.1", True, (), (1, None)])
-def test_what_is_no_pixel_size(wrong: object) -> None:
+def test_invalid_pixel_size(wrong: object) -> None:
     with pytest.raises(ValueError, match="pixel_size must be a positive number, or"):
         Noise2Noise(pixel_size=wrong, pixel_unit="nm")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Where training ends by itself: a matter of steps and held-out tiles, not of time."""
+"""Training ends at a plateau, depending on steps and held-out tiles, not on time."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LACKING = 1.2  # of the loss, times steps
 
 
 def follow(curve: LearningCurve, losses: object, gain: object = GAIN, most: int = MOST) -> int:
-    """Return at which step the curve is flat."""
+    """Return the step at which the curve is flat."""
     for step in range(25, most + 1, 25):
         curve.add(step, losses(step), gain)  # type: ignore[operator, arg-type]
         if curve.flat:
@@ -21,7 +21,7 @@ def follow(curve: LearningCurve, losses: object, gain: object = GAIN, most: int 
 
 
 def gain_beyond(step: int, most: int) -> float:
-    """Return what the loss below would still gain, dB."""
+    """Return the remaining gain of the loss below, dB."""
     share = (
         2
         * 0.8
@@ -37,14 +37,14 @@ def falling(step: int) -> float:
     return 0.2 + LACKING / step
 
 
-def test_it_ends_where_a_tenth_of_a_decibel_is_left() -> None:
+def test_training_ends_when_0_1_db_is_left() -> None:
     step = follow(LearningCurve(MOST), falling)
     assert 300 < step < MOST
     assert gain_beyond(step, MOST) < 0.1
     assert gain_beyond(step - 200, MOST) > 0.1
 
 
-def test_the_end_is_known_before() -> None:
+def test_end_is_predicted() -> None:
     expected = follow(LearningCurve(MOST), falling)
     curve = LearningCurve(MOST)
     for step in range(25, 401, 25):
@@ -54,7 +54,7 @@ def test_the_end_is_known_before() -> None:
     assert middle == pytest.approx(expected, rel=0.15)
 
 
-def test_noise_of_the_held_out_tiles_does_not_end_it_early() -> None:
+def test_noisy_loss_does_not_end_training_early() -> None:
     ends = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -66,12 +66,12 @@ def test_noise_of_the_held_out_tiles_does_not_end_it_early() -> None:
 
 
 @pytest.mark.parametrize("loss", [lambda n: 0.5, lambda n: 0.3 + n * 1e-5])
-def test_flat_or_rising_ends_soon(loss: object) -> None:
+def test_flat_or_rising_loss_ends_training(loss: object) -> None:
     assert 300 < follow(LearningCurve(MOST), loss) <= 350
 
 
-def test_no_gain_is_known() -> None:
-    """Too few tiles for an interval: a third of all steps without anything better."""
+def test_unknown_gain_ends_after_patience() -> None:
+    """Without a gain, training ends after a third of all steps without progress."""
     assert follow(LearningCurve(MOST), falling, None, 3000) == 3000
     assert follow(LearningCurve(MOST), lambda n: max(0.5, 1 - n / 1000), None) == 775
     curve = LearningCurve(MOST)
@@ -88,7 +88,7 @@ def test_no_gain_is_expected_beyond_the_last_step() -> None:
     assert curve.end() == (400, 400, 400)
 
 
-def test_a_network_that_is_continued_waits_for_something_to_compare_with() -> None:
+def test_continued_training_needs_an_earlier_part() -> None:
     curve = LearningCurve(MOST)
     for step in (1000, 1050, 1100):
         curve.add(step, 0.5, GAIN)
@@ -106,10 +106,10 @@ def test_a_network_that_is_continued_waits_for_something_to_compare_with() -> No
         ((4000, 20000), "67 min to 6 h"),
     ],
 )
-def test_a_range_of_times(seconds: tuple[float, float], told: str) -> None:
+def test_duration_range(seconds: tuple[float, float], told: str) -> None:
     assert duration_range(*seconds) == told
 
 
-def test_how_far_a_network_is_trained() -> None:
+def test_length_of_training() -> None:
     assert how_far(0.99, 400) == "400 steps"
     assert how_far(1.0, 401) == "1 epoch"

@@ -1,4 +1,4 @@
-"""A network is applied alike whole and in tiles, at any size, within the memory there is."""
+"""Apply a network to frames of any size, whole and in tiles, with limited memory."""
 
 import logging
 from dataclasses import replace
@@ -31,7 +31,7 @@ def frame(*shape: int, seed: int = 0) -> Frame:
 
 
 def network(preset: UNetConfig) -> UNet:
-    """A network with the statistics of one in training: every layer passes something on."""
+    """Network with realistic statistics, in which every layer transmits a signal."""
     torch.manual_seed(0)
     network = UNet(preset).train()
     for layer in network.modules():
@@ -78,7 +78,7 @@ def test_any_size(trained: UNet, shape: tuple[int, int]) -> None:
     assert pad_to_multiple(image, trained.config).shape[0] % size_multiple(trained.config) == 0
 
 
-def test_eight_orientations_are_the_mean_over_flips_and_rotations(trained: UNet) -> None:
+def test_eight_orientations_average_flips_and_rotations(trained: UNet) -> None:
     image = frame(48, 64)
     outputs = []
     for turns in range(4):
@@ -91,7 +91,7 @@ def test_eight_orientations_are_the_mean_over_flips_and_rotations(trained: UNet)
     np.testing.assert_allclose(np.rot90(turned, -1), found, atol=1e-2 * np.ptp(found))
 
 
-def test_fused_is_the_same_network_without_batch_normalisation(
+def test_fused_network_gives_the_same_output(
     trained: UNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "low_precision", lambda _: None)
@@ -115,7 +115,7 @@ def test_weights_to_numpy_and_back(trained: UNet) -> None:
     assert np.array_equal(apply(again, image), expected)
 
 
-def test_progress_reaches_one_and_never_goes_back(trained: UNet) -> None:
+def test_progress_increases_to_one(trained: UNet) -> None:
     predictor = Predictor(trained, CPU)
     predictor.side = 64
     fractions = list(predictor.steps(frame(256, 32), 8))
@@ -125,7 +125,7 @@ def test_progress_reaches_one_and_never_goes_back(trained: UNet) -> None:
 
 
 class Scarce(Predictor):
-    """Memory for inputs of up to so many pixels."""
+    """Simulate memory for inputs of up to a number of pixels."""
 
     room = 0
 
@@ -135,7 +135,7 @@ class Scarce(Predictor):
         return super().forward(x)
 
 
-def test_out_of_memory_takes_smaller_tiles(caplog: pytest.LogCaptureFixture) -> None:
+def test_out_of_memory_reduces_the_tiles(caplog: pytest.LogCaptureFixture) -> None:
     fast = network(PRESETS["fast"])
     image = frame(700, 300)
     predictor = Scarce(fast, CPU)
@@ -148,14 +148,14 @@ def test_out_of_memory_takes_smaller_tiles(caplog: pytest.LogCaptureFixture) -> 
     assert np.abs(output - whole).max() < 1e-2 * np.ptp(whole)
 
 
-def test_out_of_memory_ends_in_a_message() -> None:
+def test_out_of_memory_with_the_smallest_tiles_is_an_error() -> None:
     predictor = Scarce(network(PRESETS["fast"]), CPU)
     with pytest.raises(MemoryError, match="not enough memory to apply the network"):
         run_to_end(predictor.steps(frame(64, 64)))
 
 
-def test_out_of_memory_on_the_gpu_goes_on_with_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
-    """With a copy: the network may be in training, and that goes on where it is."""
+def test_out_of_memory_on_the_gpu_continues_on_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    """The CPU uses a copy, because a network in training stays on the GPU."""
     fast = network(PRESETS["fast"])
 
     class OnGPU(Predictor):
@@ -179,7 +179,7 @@ def test_out_of_memory_on_the_gpu_goes_on_with_the_cpu(caplog: pytest.LogCapture
     np.testing.assert_array_equal(output, apply(fast, frame(64, 64)))
 
 
-def test_other_errors_are_not_taken_for_memory() -> None:
+def test_other_errors_are_raised() -> None:
     class Broken(Predictor):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("size mismatch")
@@ -188,8 +188,8 @@ def test_other_errors_are_not_taken_for_memory() -> None:
         run_to_end(Broken(network(PRESETS["fast"]), CPU).steps(frame(64, 64)))
 
 
-def test_applying_leaves_no_mode_behind(trained: UNet) -> None:
-    """A consumer of steps inherits neither inference mode nor 16 bits."""
+def test_prediction_restores_the_torch_modes(trained: UNet) -> None:
+    """A consumer of the steps runs neither in inference mode nor in 16 bits."""
     predictor = Predictor(trained, CPU)
     predictor.side = 64
     for _ in predictor.steps(frame(200, 64)):

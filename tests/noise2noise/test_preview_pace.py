@@ -1,4 +1,4 @@
-"""How often there is a preview, and what a partner without noise is called."""
+"""Time between previews, and the note on a partner without noise."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def scene():
     return 20 + 12 * np.sin(x / 5 + np.sin(y / 11)) * np.cos(y / 4 + x / 17)
 
 
-def test_the_first_preview_which_is_slow_does_not_delay_the_second(scene, monkeypatch):
+def test_slow_first_preview_does_not_delay_the_second(scene, monkeypatch):
     from napari_lowdose.noise2noise import training as stage
 
     class Clock:
@@ -43,7 +43,7 @@ def test_the_first_preview_which_is_slow_does_not_delay_the_second(scene, monkey
     assert previews[1] - previews[0] < 50
 
 
-def test_a_partner_without_noise_is_told_from_a_longer_exposure(scene):
+def test_partner_without_noise_differs_from_a_longer_exposure(scene):
     rng = np.random.default_rng(0)
     first = rng.poisson(scene)
     (note,) = [each for each in check_pair(first, scene) if each.kind == "smooth"]

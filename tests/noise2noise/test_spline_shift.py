@@ -1,4 +1,4 @@
-"""A fraction of a pixel: the right way, without blur."""
+"""Subpixel shifts have the right direction and do not blur."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float3
 
 @settings(max_examples=25, deadline=None)
 @given(dy=st.floats(-1, 1, width=32), dx=st.floats(-1, 1, width=32), seed=st.integers(0, 99))
-def test_it_is_the_interpolating_cubic_spline(dy: float, dx: float, seed: int) -> None:
+def test_shift_equals_the_interpolating_cubic_spline(dy: float, dx: float, seed: int) -> None:
     image = np.random.default_rng(seed).normal(size=(56, 60)).astype(np.float32)
     expected = ndimage.shift(image.astype(float), (dy, dx), order=3, mode="mirror")
     # The prefilter reaches to infinity, the kernel not: 0.27 to the power of 8
@@ -42,7 +42,7 @@ def test_a_wave_moves_down_and_to_the_right(sign: int) -> None:
     assert np.abs(found - wave(-dy, -dx))[INNER].max() > 0.05
 
 
-def test_each_image_by_its_own_shift() -> None:
+def test_each_image_has_its_own_shift() -> None:
     images = torch.randn(3, 1, 40, 40, generator=torch.Generator().manual_seed(0))
     shifts = torch.tensor([[0.0, 0.0], [0.3, -0.2], [-1.0, 1.0]])
     together = spline_shift(images, shifts)
@@ -53,13 +53,13 @@ def test_each_image_by_its_own_shift() -> None:
     torch.testing.assert_close(together[2][:, 1:-1, 1:-1], whole, atol=1e-5, rtol=0)
 
 
-def test_levels_and_borders() -> None:
+def test_constant_image_stays_constant() -> None:
     level = torch.full((1, 1, 32, 32), 1000.0)
     torch.testing.assert_close(spline_shift(level, torch.tensor([[0.4, -0.4]])), level)
 
 
-def test_it_can_be_learnt_through() -> None:
-    """The gradient is the shift the other way round."""
+def test_gradient_is_the_inverse_shift() -> None:
+    """Training needs the gradient, which is the opposite shift."""
     image = torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(1))
     image.requires_grad_()
     target = torch.zeros(1, 1, 48, 48)
@@ -70,8 +70,8 @@ def test_it_can_be_learnt_through() -> None:
     torch.testing.assert_close(image.grad, expected, atol=1e-6, rtol=0)
 
 
-def test_shifts_stay_on_the_cpu_and_images_need_not() -> None:
-    """MPS has no float64, in which the kernel is computed."""
+def test_shifts_are_on_the_cpu_and_images_on_any_device() -> None:
+    """The kernel is computed in float64, which MPS does not have."""
     image = torch.empty(2, 1, 32, 32, device="meta")
     shifted = spline_shift(image, torch.tensor([[0.1, 0.2], [0.3, 0.4]]))
     assert shifted.device.type == "meta"

@@ -1,4 +1,4 @@
-"""Tiles cover a frame exactly once, and see enough around them."""
+"""Tiles cover a frame exactly once, with enough overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ frames = st.tuples(st.integers(1, 70), st.integers(1, 70))
 @given(
     shape=frames, side=st.integers(1, 90), overlap=st.integers(0, 20), multiple=st.integers(1, 9)
 )
-def test_cut_and_put_together(
+def test_tiles_reassemble_the_frame(
     shape: tuple[int, int], side: int, overlap: int, multiple: int
 ) -> None:
     frame = np.arange(shape[0] * shape[1]).reshape(shape)
@@ -33,7 +33,7 @@ def test_cut_and_put_together(
 @given(
     shape=frames, side=st.integers(1, 90), overlap=st.integers(0, 20), multiple=st.integers(1, 9)
 )
-def test_overlap_grid_and_size(
+def test_tile_overlap_grid_and_size(
     shape: tuple[int, int], side: int, overlap: int, multiple: int
 ) -> None:
     for tile in tiles(shape, side, overlap, multiple):
@@ -49,7 +49,7 @@ def test_overlap_grid_and_size(
             assert read.stop % multiple == 0 or read.stop == length
 
 
-def test_a_filter_sees_no_seams() -> None:
+def test_filter_has_no_seams() -> None:
     frame = np.random.default_rng(0).normal(size=(61, 83))
     filtered = np.empty_like(frame)
     for tile in tiles(frame.shape, side=16, overlap=3):
@@ -61,6 +61,6 @@ def test_a_filter_sees_no_seams() -> None:
     assert np.abs(filtered - uniform_filter(frame, 7)).max() > 0.01
 
 
-def test_a_frame_that_fits_is_one_tile() -> None:
+def test_small_frame_is_one_tile() -> None:
     (only,) = tiles((40, 56), side=64, overlap=8, multiple=8)
     assert only.read == only.write == only.inner == (slice(0, 40), slice(0, 56))

@@ -1,6 +1,6 @@
-"""Training: it gains, again and again the same, ends when it should and keeps the best.
+"""Training reduces noise, is reproducible, ends when it should and keeps the best network.
 
-Where time matters it is a clock's that ticks with the work, so that a busy machine changes nothing.
+Tests that depend on time use a simulated clock, which a busy machine does not affect.
 """
 
 import math
@@ -37,7 +37,7 @@ STEP, JUDGEMENT, PASS = 0.1, 0.15, 0.05  # seconds, of the clock below
 
 
 class Clock:
-    """Time that passes with work, and only so."""
+    """Simulated time that advances with work only."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -67,13 +67,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def stopped_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing happens by the clock: no previews, one judgement at the end."""
+    """No previews, and a single evaluation at the end."""
     monkeypatch.setattr(training.time, "perf_counter", lambda: 0.0)
 
 
 @pytest.fixture
 def no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps that do nothing but count: thousands in no time."""
+    """Optimiser steps that only count."""
 
     def advance(self: _Training) -> None:
         self.state.step += 1
@@ -81,12 +81,12 @@ def no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Training, "_advance", advance)
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
-    """Let the held-out tiles say this, one after the other, and the last one for ever."""
-    said = list(losses)
+def evaluations(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Replace the evaluations by the given ones; the last one is repeated."""
+    remaining = list(losses)
 
     def evaluate(self: Validation, predictor: object) -> Evaluation:
-        loss = said.pop(0) if len(said) > 1 else said[0]
+        loss = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 2.0))
 
     monkeypatch.setattr(Validation, "evaluate", evaluate)
@@ -103,10 +103,10 @@ def same(one: Noise2NoiseModel, two: Noise2NoiseModel) -> bool:
     return all(np.array_equal(one.weights[name], two.weights[name]) for name in one.weights)
 
 
-# It denoises
+# Denoising
 
 
-def test_it_denoises(pair: KnownPair, model: Noise2NoiseModel) -> None:
+def test_training_reduces_the_noise(pair: KnownPair, model: Noise2NoiseModel) -> None:
     result = denoise((pair.first, pair.second), model)
     assert pair.gain(result) > 11  # 12.5 measured
     slope, level = np.polyfit(result.ravel(), pair.truth.ravel(), 1)
@@ -114,14 +114,16 @@ def test_it_denoises(pair: KnownPair, model: Noise2NoiseModel) -> None:
     assert slope * result.mean() + level == pytest.approx(pair.truth.mean(), rel=0.01)
 
 
-def test_both_exposures_gain_more_than_the_first(pair: KnownPair, model: Noise2NoiseModel) -> None:
+def test_using_both_exposures_gains_more_than_the_first(
+    pair: KnownPair, model: Noise2NoiseModel
+) -> None:
     given = (pair.first, pair.second)
     both, first = (denoise(given, replace(model, use=use)) for use in ("both", "first"))
     assert pair.gain(both) > pair.gain(first) + 0.5
     assert pair.gain(first) > 9
 
 
-def test_the_gain_is_told_without_the_truth(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_estimated_gain_contains_the_true_gain(pair: KnownPair, quick: Noise2Noise) -> None:
     step = last(quick.training_steps(pair.first, pair.second))
     low, high = step.gain
     # Of the network as it was judged; eight orientations gain a little more
@@ -129,7 +131,7 @@ def test_the_gain_is_told_without_the_truth(pair: KnownPair, quick: Noise2Noise)
     assert low < pair.gain(denoise((pair.first, pair.second), once)) < high
 
 
-def test_the_papers_network_learns_too(quick: Noise2Noise) -> None:
+def test_paper_network_learns(quick: Noise2Noise) -> None:
     pair = known_pair(64)
     engine = replace(quick, preset="paper", width=4, batch_size=4, crop_size=32, epochs=30)
     steps = [s for s in engine.training_steps(pair.first, pair.second) if not math.isnan(s.loss)]
@@ -141,7 +143,7 @@ def test_the_papers_network_learns_too(quick: Noise2Noise) -> None:
 
 
 @pytest.mark.usefixtures("stopped_clock")
-def test_same_seed_same_network(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_same_seed_gives_the_same_network(pair: KnownPair, quick: Noise2Noise) -> None:
     engine = replace(quick, epochs=5)
     one, again = (engine.train(pair.first, pair.second) for _ in range(2))
     assert same(one, again)
@@ -151,7 +153,7 @@ def test_same_seed_same_network(pair: KnownPair, quick: Noise2Noise) -> None:
 
 
 @pytest.mark.usefixtures("stopped_clock")
-def test_two_at_once_do_not_disturb_each_other(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_concurrent_trainings_are_independent(pair: KnownPair, quick: Noise2Noise) -> None:
     engine = replace(quick, epochs=4)
     alone = [replace(engine, seed=s).train(pair.first, pair.second) for s in (0, 1)]
     found: dict[int, Noise2NoiseModel] = {}
@@ -169,7 +171,7 @@ def test_two_at_once_do_not_disturb_each_other(pair: KnownPair, quick: Noise2Noi
 
 
 @pytest.mark.usefixtures("stopped_clock")
-def test_the_chance_of_others_is_left_alone(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_global_random_state_is_unchanged(pair: KnownPair, quick: Noise2Noise) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -178,7 +180,7 @@ def test_the_chance_of_others_is_left_alone(pair: KnownPair, quick: Noise2Noise)
 
 
 @pytest.mark.usefixtures("stopped_clock")
-def test_to_continue_is_as_if_it_had_never_stopped(
+def test_continued_training_equals_uninterrupted_training(
     pair: KnownPair, quick: Noise2Noise, tmp_path: Path
 ) -> None:
     def train(epochs: int, start: Noise2NoiseModel | None = None) -> Noise2NoiseModel:
@@ -207,7 +209,7 @@ def test_to_continue_is_as_if_it_had_never_stopped(
 # Until when
 
 
-def test_a_time_budget_is_kept(pair: KnownPair, quick: Noise2Noise, clock: Clock) -> None:
+def test_time_budget_is_kept(pair: KnownPair, quick: Noise2Noise, clock: Clock) -> None:
     for step in replace(quick, epochs=None, time_budget=4.0).training_steps(
         pair.first, pair.second
     ):
@@ -218,16 +220,14 @@ def test_a_time_budget_is_kept(pair: KnownPair, quick: Noise2Noise, clock: Clock
     assert step.fraction == 1
 
 
-def test_a_time_budget_is_for_the_result_too(
-    pair: KnownPair, quick: Noise2Noise, clock: Clock
-) -> None:
+def test_time_budget_includes_denoising(pair: KnownPair, quick: Noise2Noise, clock: Clock) -> None:
     budget = 5.0  # in which the pair is denoised, in 2 x 8 passes
     last(denoise_steps((pair.first, pair.second), replace(quick, epochs=None, time_budget=budget)))
     assert 0.85 * budget < clock.now < 1.05 * budget
 
 
 @pytest.mark.usefixtures("stopped_clock")
-def test_epochs_may_be_a_fraction(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_fractional_epochs(pair: KnownPair, quick: Noise2Noise) -> None:
     engine = replace(quick, crop_size=32, epochs=2.5)
     step = last(engine.training_steps(pair.first, pair.second))
     a_epoch = 96 * 96 / (2 * 32 * 32)
@@ -236,12 +236,12 @@ def test_epochs_may_be_a_fraction(pair: KnownPair, quick: Noise2Noise) -> None:
 
 
 @pytest.mark.usefixtures("no_learning")
-def test_a_plateau_ends_training(
+def test_training_ends_at_a_plateau(
     quick: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = _Training._advance
     monkeypatch.setattr(_Training, "_advance", clock.ticking(0.02, advance))
-    judged(monkeypatch, [0.9, 0.8, 0.7, 0.6, 0.5, 0.5])
+    evaluations(monkeypatch, [0.9, 0.8, 0.7, 0.6, 0.5, 0.5])
     step = last(replace(quick, epochs=None).training_steps(pair.first, pair.second))
     assert 300 < step.n_steps < 700  # and not 2000
     assert step.last
@@ -249,19 +249,19 @@ def test_a_plateau_ends_training(
 
 
 @pytest.mark.usefixtures("no_learning")
-def test_no_plateau_where_a_number_of_epochs_is_asked_for(
+def test_set_number_of_epochs_ignores_the_plateau(
     quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged(monkeypatch, [0.5])
+    evaluations(monkeypatch, [0.5])
     step = last(replace(quick, epochs=3000).training_steps(pair.first, pair.second))
     assert step.n_steps == 3000
 
 
 @pytest.mark.usefixtures("no_learning", "clock")
-def test_a_rising_curve_is_followed_and_the_time_left_is_a_range(
+def test_time_left_is_a_range_until_the_plateau(
     quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    """The loss falls as 1 / n: training ends where 0.1 dB more is not to be had."""
+    """With a loss that falls as 1 / n, training ends when less than 0.1 dB is left to gain."""
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
     begin, trainings = _Training.__init__, []
 
@@ -296,7 +296,7 @@ def test_a_rising_curve_is_followed_and_the_time_left_is_a_range(
 
 
 @pytest.mark.usefixtures("clock")
-def test_less_than_an_epoch_is_told_in_steps(quick: Noise2Noise) -> None:
+def test_less_than_an_epoch_is_reported_in_steps(quick: Noise2Noise) -> None:
     stack = np.stack([known_pair(64, seed=seed).first for seed in range(8)])
     other = np.stack([known_pair(64, seed=seed).second for seed in range(8)])
     engine = replace(quick, crop_size=32, epochs=0.5)
@@ -309,7 +309,7 @@ def test_less_than_an_epoch_is_told_in_steps(quick: Noise2Noise) -> None:
 
 
 @pytest.mark.usefixtures("no_learning")
-def test_a_sign_of_life_every_third_of_a_second(
+def test_progress_report_every_third_of_a_second(
     quick: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = _Training._advance
@@ -325,7 +325,7 @@ def test_a_sign_of_life_every_third_of_a_second(
     assert fractions[-1] == 1
 
 
-def test_previews_are_pictures_in_the_units_of_the_input(
+def test_previews_have_the_units_of_the_input(
     pair: KnownPair, quick: Noise2Noise, clock: Clock
 ) -> None:
     steps = list(replace(quick, epochs=60).training_steps(pair.first, pair.second))
@@ -342,7 +342,7 @@ def test_previews_are_pictures_in_the_units_of_the_input(
 
 
 @pytest.mark.usefixtures("clock")
-def test_the_loss_falls(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_loss_decreases(pair: KnownPair, quick: Noise2Noise) -> None:
     steps = list(quick.training_steps(pair.first, pair.second))
     losses = [step.loss for step in steps if not math.isnan(step.loss)]
     assert losses[-1] < losses[0]
@@ -351,7 +351,7 @@ def test_the_loss_falls(pair: KnownPair, quick: Noise2Noise) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_who_stops_early_keeps_what_was_reached(pair: KnownPair, quick: Noise2Noise) -> None:
+def test_stopping_early_keeps_the_best_network(pair: KnownPair, quick: Noise2Noise) -> None:
     run = Run((pair.first, pair.second), replace(quick, epochs=10**6))
     n_models = 0
     for step in run:
@@ -365,19 +365,19 @@ def test_who_stops_early_keeps_what_was_reached(pair: KnownPair, quick: Noise2No
     assert not run.finished
 
 
-def test_a_training_that_diverges_at_once_is_a_sentence(
+def test_divergence_before_any_good_network_is_an_error(
     quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged(monkeypatch, [math.nan])
+    evaluations(monkeypatch, [math.nan])
     with pytest.raises(ValueError, match="training diverged: choose a lower learning rate"):
         list(replace(quick, epochs=1).training_steps(pair.first, pair.second))
 
 
 @pytest.mark.usefixtures("no_learning")
-def test_a_training_that_diverges_keeps_what_was_good(
+def test_divergence_keeps_the_best_network(
     quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged(monkeypatch, [0.5, 0.4, math.nan])
+    evaluations(monkeypatch, [0.5, 0.4, math.nan])
     with pytest.warns(UserWarning, match="training diverged after 75 steps: the best network"):
         step = last(replace(quick, epochs=1000).training_steps(pair.first, pair.second))
     assert step.last
@@ -387,11 +387,11 @@ def test_a_training_that_diverges_keeps_what_was_good(
 
 
 @pytest.mark.usefixtures("clock", "no_learning")
-def test_the_best_is_kept(
+def test_best_network_is_kept(
     pair: KnownPair, quick: Noise2Noise, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
-    judged(monkeypatch, [0.5, 0.3, 0.4, 0.6, 0.7])
+    evaluations(monkeypatch, [0.5, 0.3, 0.4, 0.6, 0.7])
     steps = list(replace(quick, epochs=200).training_steps(pair.first, pair.second))
     so_far = math.inf
     at = 0
@@ -413,7 +413,7 @@ def test_the_best_is_kept(
 def test_held_out_tiles_are_never_a_target(
     pair: KnownPair, quick: Noise2Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the partner shows there, the network comes out the same, to the last bit."""
+    """Pixels of the partner in held-out tiles do not change the network, to the last bit."""
     engine = replace(quick, epochs=5)
     for shift in ((0.0, 0.0), (0.4, -0.3)):
         expected = engine.train(pair.first, pair.second, shift)
@@ -435,8 +435,8 @@ def test_held_out_tiles_are_never_a_target(
 # What it is given
 
 
-def test_a_splitter_that_is_not_fair(quick: Noise2Noise) -> None:
-    """60 : 40 and another offset: the result has the units of the first."""
+def test_unequal_beamsplitter(quick: Noise2Noise) -> None:
+    """With a ratio of 60 : 40 and different offsets, the result has the units of the first."""
     truth = known_pair().truth
     rng = np.random.default_rng(0)
     first = rng.poisson(1.2 * 4 * truth) + 100
@@ -449,7 +449,7 @@ def test_a_splitter_that_is_not_fair(quick: Noise2Noise) -> None:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A pair in other units or another type."""
+    """A pair in different units or of another dtype."""
 
     dtype: str
     scale: float = 1.0
@@ -472,7 +472,7 @@ class Scaled:
     ],
     ids=lambda units: f"{units.dtype} * {units.scale:.3g} + {units.offset:g}",
 )
-def test_any_units_and_types(pair: KnownPair, quick: Noise2Noise, units: Scaled) -> None:
+def test_units_and_dtypes(pair: KnownPair, quick: Noise2Noise, units: Scaled) -> None:
     given = (units.of(pair.first), units.of(pair.second))
     result = denoise(given, replace(quick, epochs=20))
     assert result.dtype == np.float32
@@ -492,7 +492,7 @@ def test_odd_and_small_sizes(shape: tuple[int, int], quick: Noise2Noise) -> None
 
 @pytest.mark.usefixtures("stopped_clock")
 def test_stacks_of_pairs(quick: Noise2Noise) -> None:
-    """One network for all; each frame its own result."""
+    """All pairs train one network; each frame has its own result."""
     pairs = [known_pair(64, seed=seed) for seed in range(3)]
     given = (np.stack([p.first for p in pairs]), np.stack([p.second for p in pairs]))
     steps = list(denoise_steps(given, replace(quick, epochs=20)))
@@ -506,10 +506,10 @@ def test_stacks_of_pairs(quick: Noise2Noise) -> None:
 
 @pytest.mark.parametrize(("wanted", "shown"), [((), (0, 0)), ((1, 2), (1, 2))])
 @pytest.mark.usefixtures("clock")
-def test_a_preview_of_a_stack_is_of_one_frame(
+def test_preview_of_a_stack_shows_one_frame(
     quick: Noise2Noise, wanted: tuple[int, ...], shown: tuple[int, ...]
 ) -> None:
-    """And is not put into all the others."""
+    """The preview does not replace the other frames."""
     pairs = [known_pair(64, seed=seed) for seed in range(6)]
     first, second = (
         np.stack(each).reshape(2, 3, 64, 64)
@@ -526,7 +526,7 @@ def test_a_preview_of_a_stack_is_of_one_frame(
     assert not np.array_equal(run.image[shown], first[shown])
 
 
-def test_normalised_as_in_the_paper(pair: KnownPair, model: Noise2NoiseModel) -> None:
+def test_normalised_result(pair: KnownPair, model: Noise2NoiseModel) -> None:
     plain = denoise((pair.first, pair.second), model)
     normal = denoise((pair.first, pair.second), replace(model, normalise=True))
     low, high = model.value_range
@@ -536,8 +536,8 @@ def test_normalised_as_in_the_paper(pair: KnownPair, model: Noise2NoiseModel) ->
     assert 0.9 < normal.max() < 1.25
 
 
-def test_a_fraction_of_a_pixel_between_the_exposures(quick: Noise2Noise) -> None:
-    """The result lies where the first lies, whichever exposures it is made of."""
+def test_subpixel_shift_between_the_exposures(quick: Noise2Noise) -> None:
+    """The result is aligned with the first exposure."""
     dy, dx = 0.4, -0.3
     y, x = np.mgrid[:96, :96]
 
@@ -563,8 +563,8 @@ def test_a_fraction_of_a_pixel_between_the_exposures(quick: Noise2Noise) -> None
     assert np.hypot(*off) > 0.15  # half of it: what the test above could see
 
 
-def test_blobs_in_the_dark(quick: Noise2Noise) -> None:
-    """Most crops hold nothing at all."""
+def test_sparse_bright_spots(quick: Noise2Noise) -> None:
+    """Most crops are empty."""
     rng = np.random.default_rng(1)
     points = np.zeros((96, 96))
     points[rng.integers(0, 96, 12), rng.integers(0, 96, 12)] = 2000
@@ -575,7 +575,7 @@ def test_blobs_in_the_dark(quick: Noise2Noise) -> None:
     assert -10 * math.log10(error) > 3
 
 
-def test_the_preview_is_normalised_where_the_result_is(pair: KnownPair, clock: Clock) -> None:
+def test_preview_is_normalised_if_the_result_is(pair: KnownPair, clock: Clock) -> None:
     engine = Noise2Noise(epochs=60, normalise=True, width=8, batch_size=4)
     steps = list(engine.training_steps(pair.first + 1000, pair.second + 1000))
     pictures = [step.image for step in steps if step.image is not None]
@@ -583,7 +583,7 @@ def test_the_preview_is_normalised_where_the_result_is(pair: KnownPair, clock: C
     assert all(-1 < picture.min() and picture.max() < 2 for picture in pictures)
 
 
-def test_the_clock_does_not_decide_which_network_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_network_does_not_depend_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = known_pair(64)
     engine = Noise2Noise(epochs=110, width=8, crop_size=32, batch_size=2)
     expected = engine.train(pair.first, pair.second)

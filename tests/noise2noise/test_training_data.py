@@ -1,4 +1,4 @@
-"""What training is given: matched, normalised, and some of it held out."""
+"""Training data are gain matched and normalised, and tiles are held out."""
 
 import tracemalloc
 
@@ -14,7 +14,7 @@ SHAPE = (96, 128)
 
 
 def stack(n: int = 3, gain: float = 0.6, offset: float = 100.0) -> tuple[NDArray, NDArray]:
-    """Pairs with a scene of its own each, the second darker by `gain`."""
+    """Pairs with different scenes; the second exposure is darker by `gain`."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     scenes = [(40 + 10 * k) + 20 * np.sin(x / (4 + k)) * np.cos(y / 5) for k in range(n)]
@@ -23,7 +23,7 @@ def stack(n: int = 3, gain: float = 0.6, offset: float = 100.0) -> tuple[NDArray
     return first, second
 
 
-def test_one_normalisation_for_all() -> None:
+def test_all_pairs_share_one_normalisation() -> None:
     first, second = stack()
     pairs = training_pairs(first, second, every=1, seed=0, normalisation=None)
     assert pairs.exposures.shape == (3, 2, *SHAPE)
@@ -36,14 +36,14 @@ def test_one_normalisation_for_all() -> None:
     np.testing.assert_allclose(back, first, rtol=1e-5)
 
 
-def test_the_second_in_the_units_of_the_first() -> None:
+def test_second_exposure_is_in_the_units_of_the_first() -> None:
     pairs = training_pairs(*stack(), every=1, seed=0, normalisation=None)
     means = pairs.exposures.mean(axis=(2, 3))
     np.testing.assert_allclose(means[:, 0], means[:, 1], atol=0.05)
     assert pairs.match.gain == pytest.approx(0.6, rel=0.05)
 
 
-def test_every_so_many_pairs() -> None:
+def test_every_nth_pair() -> None:
     first, second = stack(5)
     pairs = training_pairs(first, second, every=2, seed=0, normalisation=None)
     assert len(pairs) == 3
@@ -79,14 +79,14 @@ def test_small_images_hold_out_small_tiles(shape: tuple[int, int]) -> None:
     assert (shape[0] // side) * (shape[1] // side) >= 16
 
 
-def test_a_network_that_is_trained_further_keeps_its_normalisation() -> None:
+def test_continued_network_keeps_its_normalisation() -> None:
     first, second = stack()
     pairs = training_pairs(first, second, every=1, seed=0, normalisation=(7.0, 11.0))
     assert (pairs.offset, pairs.scale) == (7.0, 11.0)
     np.testing.assert_allclose(pairs.exposures[:, 0] * 11 + 7, first, rtol=1e-5)
 
 
-def test_the_input_is_left_alone() -> None:
+def test_input_is_unchanged() -> None:
     first, second = (s.astype(np.float32) for s in stack(1))
     before = first.copy(), second.copy()
     training_pairs(first, second, every=1, seed=0, normalisation=None)
@@ -94,8 +94,8 @@ def test_the_input_is_left_alone() -> None:
     assert np.array_equal(second, before[1])
 
 
-def test_of_a_long_movie_frames_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is memory for the exposures once, in 32 bits, and not for several copies."""
+def test_long_movie_is_read_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is sufficient for one copy of the exposures in 32 bits."""
 
     class Lazy:
         """Stands for a movie on the disk."""

@@ -1,4 +1,4 @@
-"""Learning rate and average of the weights, by their definition."""
+"""Learning rate and weight average match their definitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def filled(network: UNet, value: float) -> UNet:
 
 
 def average_of(values: list[float]) -> float:
-    """Average of a network all of whose weights took these values."""
+    """Average of a network whose weights took these values."""
     network = UNet(TINY)
     average = weight_average(network)
     for value in values:
@@ -35,15 +35,15 @@ def average_of(values: list[float]) -> float:
     return float(found.mean())
 
 
-def test_the_first_step_forgets_the_beginning() -> None:
+def test_first_step_discards_the_initial_weights() -> None:
     assert average_of([5.0]) == pytest.approx(5.0)
 
 
-def test_a_network_at_rest_is_its_own_average() -> None:
+def test_average_of_constant_weights() -> None:
     assert average_of([3.0] * 50) == pytest.approx(3.0)
 
 
-def test_it_reaches_back_over_a_fixed_share_of_the_steps() -> None:
+def test_average_covers_a_fixed_fraction_of_the_steps() -> None:
     """Power function average: step k of n has a weight about (k / n)^5."""
     for n in (70, 280):
         k = np.arange(1, n + 1)
@@ -53,7 +53,7 @@ def test_it_reaches_back_over_a_fixed_share_of_the_steps() -> None:
         assert n - expected == pytest.approx(n / 7, rel=0.1)
 
 
-def test_the_average_is_a_copy_and_for_applying() -> None:
+def test_average_is_a_copy_in_evaluation_mode() -> None:
     network = UNet(TINY).train()
     average = weight_average(network)
     filled(network, 9.0)

@@ -1,4 +1,4 @@
-"""What is no image stays out of the network, and out of what is told of it."""
+"""Outliers, info bars and blank frames affect neither training nor the estimated gain."""
 
 import warnings
 from dataclasses import replace
@@ -15,7 +15,7 @@ SPIKE = 65535
 
 
 def with_spikes(pair: KnownPair) -> tuple[NDArray, NDArray, NDArray]:
-    """Return a pair with cosmic rays in each and hot pixels in both, and where they are."""
+    """Return a pair with cosmic rays and common hot pixels, and their mask."""
     first, second = pair.first.copy(), pair.second.copy()
     in_first, in_second, hot = [(20, 30), (70, 71)], [(50, 60)], [(10, 80), (85, 12)]
     for y, x in in_first + hot:
@@ -33,7 +33,7 @@ def gain(result: NDArray, pair: KnownPair, where: NDArray) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:.*outlier pixel")
-def test_outliers_cost_nothing_and_no_false_gain_is_told(
+def test_outliers_change_neither_result_nor_gain(
     pair: KnownPair, model: Noise2NoiseModel, quick: Noise2Noise
 ) -> None:
     first, second, spikes = with_spikes(pair)
@@ -51,7 +51,7 @@ def test_outliers_cost_nothing_and_no_false_gain_is_told(
     np.testing.assert_array_equal(kept[~spikes], result[~spikes])
 
 
-def test_outliers_are_counted_in_a_sentence(pair: KnownPair, model: Noise2NoiseModel) -> None:
+def test_warning_counts_outliers(pair: KnownPair, model: Noise2NoiseModel) -> None:
     first, _, _ = with_spikes(pair)
     movie = np.stack([first] * 3)
     with warnings.catch_warnings(record=True) as caught:
@@ -63,9 +63,7 @@ def test_outliers_are_counted_in_a_sentence(pair: KnownPair, model: Noise2NoiseM
     assert clean.max() < 100
 
 
-def test_what_is_done_with_outliers_survives_the_file(
-    model: Noise2NoiseModel, tmp_path: object
-) -> None:
+def test_outliers_option_is_saved(model: Noise2NoiseModel, tmp_path: object) -> None:
     path = f"{tmp_path}/network.safetensors"
     replace(model, outliers="keep").save(path)
     assert Noise2NoiseModel.load(path).outliers == "keep"
@@ -74,15 +72,13 @@ def test_what_is_done_with_outliers_survives_the_file(
 
 
 @pytest.mark.parametrize("make", [lambda **k: Noise2Noise(**k), replace])
-def test_outliers_is_remove_or_keep(make: object, model: Noise2NoiseModel) -> None:
+def test_outliers_option_is_validated(make: object, model: Noise2NoiseModel) -> None:
     given = (model,) if make is replace else ()
     with pytest.raises(ValueError, match=r"outliers must be .*'keep'"):
         make(*given, outliers="fill")  # type: ignore[operator]
 
 
-def test_an_info_bar_and_a_dead_border_are_left_alone(
-    pair: KnownPair, model: Noise2NoiseModel
-) -> None:
+def test_info_bar_and_dead_border_are_unchanged(pair: KnownPair, model: Noise2NoiseModel) -> None:
     first, second = (np.pad(each, ((0, 24), (6, 0))) for each in (pair.first, pair.second))
     for image in (first, second):
         image[104:112, 10:80:3] = 255
@@ -94,7 +90,7 @@ def test_an_info_bar_and_a_dead_border_are_left_alone(
     np.testing.assert_array_equal(denoise(first, model)[:96, 6:], denoise(pair.first, model))
 
 
-def test_no_gain_is_told_that_one_tile_dominates() -> None:
+def test_gain_is_unknown_if_one_tile_dominates() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(100, 5, (2, 25, 32, 32))
     r1, r2 = (100 + 0.3 * (image - 100) for image in (first, second))
@@ -106,7 +102,7 @@ def test_no_gain_is_told_that_one_tile_dominates() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*constant")
-def test_a_closed_shutter_in_one_exposure_leaves_the_other(
+def test_closed_shutter_in_one_exposure_uses_the_other(
     pair: KnownPair, model: Noise2NoiseModel
 ) -> None:
     first, second = np.stack([pair.first] * 3), np.stack([pair.second] * 3)
@@ -124,7 +120,7 @@ def test_a_closed_shutter_in_one_exposure_leaves_the_other(
 
 @pytest.mark.filterwarnings("ignore:.*constant")
 @pytest.mark.parametrize("lazy", [False, True])
-def test_a_blank_frame_in_a_normalised_result_has_its_units(
+def test_blank_frame_in_a_normalised_result(
     pair: KnownPair, model: Noise2NoiseModel, lazy: bool
 ) -> None:
     import dask.array as da
@@ -140,7 +136,7 @@ def test_a_blank_frame_in_a_normalised_result_has_its_units(
 
 
 @pytest.mark.filterwarnings("ignore:.*constant", "ignore:Left out")
-def test_black_frames_do_not_spoil_the_others(quick: Noise2Noise) -> None:
+def test_black_frames_do_not_affect_other_frames(quick: Noise2Noise) -> None:
     pairs = [known_pair(seed=seed) for seed in range(4)]
     first, second = (np.stack([each[k] for each in pairs]) for k in (1, 2))
     first[[0, 2]] = second[[0, 2]] = 0
@@ -156,7 +152,7 @@ def test_black_frames_do_not_spoil_the_others(quick: Noise2Noise) -> None:
 
 @pytest.fixture(scope="module")
 def of_channels(quick: Noise2Noise) -> tuple[NDArray, NDArray, NDArray, Noise2NoiseModel]:
-    """A pair of two channels, 100 times as bright as each other, and a network for them."""
+    """Pair of two channels that differ in brightness by a factor of 100, and a network for it."""
     rng = np.random.default_rng(0)
     scene = known_pair().truth
     truth = np.stack([100 * scene.T, scene])
@@ -164,7 +160,7 @@ def of_channels(quick: Noise2Noise) -> tuple[NDArray, NDArray, NDArray, Noise2No
     return truth, first, second, replace(quick, epochs=40).train(first, second)
 
 
-def test_the_dim_channel_gains_as_well(
+def test_dim_channel_is_denoised(
     of_channels: tuple[NDArray, NDArray, NDArray, Noise2NoiseModel],
 ) -> None:
     truth, first, second, model = of_channels
@@ -185,10 +181,10 @@ def test_the_dim_channel_gains_as_well(
     assert low - 0.5 < min(gains) < high + 0.5
 
 
-def test_a_network_of_channels_knows_each_by_itself(
+def test_network_of_channels_denoises_each_channel_alone(
     of_channels: tuple[NDArray, NDArray, NDArray, Noise2NoiseModel], tmp_path: object
 ) -> None:
-    """In any order, one at a time, and out of a file."""
+    """Channels in any order, one at a time, and with a loaded network."""
     _, first, second, model = of_channels
     clean = denoise((first, second), model)
     path = f"{tmp_path}/network.safetensors"
@@ -209,7 +205,7 @@ def test_each_channel_is_normalised_from_0_to_1(
         assert 0.7 < channel.max() < 1.3
 
 
-def test_in_si_units(pair: KnownPair, model: Noise2NoiseModel, quick: Noise2Noise) -> None:
+def test_si_units(pair: KnownPair, model: Noise2NoiseModel, quick: Noise2Noise) -> None:
     expected = denoise((pair.first, pair.second), model)
     for scale in (1e-20, 1e18):
         first, second = (each.astype(float) * scale for each in (pair.first, pair.second))

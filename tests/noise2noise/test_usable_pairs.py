@@ -1,4 +1,4 @@
-"""Black, constant, repeated and dark frames of a movie, and what is no image in a frame."""
+"""Black, constant, repeated and dark frames of a movie are excluded from training."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_each_frame_is_standardised() -> None:
 
 @pytest.mark.parametrize("level", [0, 100, 7.5])
 @pytest.mark.parametrize("which", ["first", "second", "both"])
-def test_constant_frames_anywhere_are_left_out(level: float, which: str) -> None:
+def test_constant_frames_are_excluded(level: float, which: str) -> None:
     first, second = FIRST.copy(), SECOND.copy()
     for name, movie in (("first", first), ("second", second)):
         if which in (name, "both"):
@@ -51,7 +51,7 @@ def test_constant_frames_anywhere_are_left_out(level: float, which: str) -> None
     assert (pairs.offset, pairs.scale, pairs.match) == (good.offset, good.scale, good.match)
 
 
-def test_a_closed_shutter_with_read_noise_is_left_out() -> None:
+def test_dark_frames_with_read_noise_are_excluded() -> None:
     rng = np.random.default_rng(0)
     first, second = FIRST.copy(), SECOND.copy()
     first[0], second[0] = rng.normal(100, 1, (2, 64, 64))
@@ -64,7 +64,7 @@ def test_a_closed_shutter_with_read_noise_is_left_out() -> None:
     )
 
 
-def test_a_dim_channel_is_not_dark() -> None:
+def test_dim_channel_is_not_dark() -> None:
     first, second = FIRST.copy(), SECOND.copy()
     rng = np.random.default_rng(0)
     first[3:], second[3:] = (
@@ -73,7 +73,7 @@ def test_a_dim_channel_is_not_dark() -> None:
     assert len(trained_on(first, second)) == N
 
 
-def test_repeated_frames_are_left_out() -> None:
+def test_repeated_frames_are_excluded() -> None:
     first, second = FIRST.copy(), SECOND.copy()
     first[2] = first[1]
     second[5] = second[0]
@@ -82,7 +82,7 @@ def test_repeated_frames_are_left_out() -> None:
     np.testing.assert_allclose(restored(pairs)[:, 0], FIRST[[0, 1, 3, 4]], rtol=1e-5)
 
 
-def test_a_frame_that_repeats_the_one_before_in_pairs_of_consecutive_frames() -> None:
+def test_repeated_frame_in_pairs_of_consecutive_frames() -> None:
     movie = FIRST.copy()
     movie[3] = movie[2]
     pairs = usable_pairs(movie[:-1], movie[1:], every=1)
@@ -92,19 +92,19 @@ def test_a_frame_that_repeats_the_one_before_in_pairs_of_consecutive_frames() ->
     assert "frame 1 of 5 (the same in both exposures)" in str(pairs.choice)
 
 
-def test_frames_are_named_as_far_as_it_helps() -> None:
+def test_names_of_excluded_frames() -> None:
     first = np.concatenate([FIRST, np.zeros((14, 64, 64))])
     second = np.concatenate([SECOND, np.zeros((14, 64, 64))])
     pairs = usable_pairs(first, second, every=1)
     assert str(pairs.choice) == "14 of 20 frames (black or constant in one exposure)"
 
 
-def test_nothing_to_train_on() -> None:
+def test_no_usable_pair() -> None:
     with pytest.raises(ValueError, match=r"no pair to train on: frames 1 and 2 of 2 \(black"):
         trained_on(np.zeros((2, 64, 64)), SECOND[:2])
 
 
-def test_outliers_are_replaced_and_not_compared_with() -> None:
+def test_outliers_are_replaced_and_excluded() -> None:
     first, second = FIRST.copy(), SECOND.copy()
     first[1, 20, 30] = 65535
     second[:, 40, 41] = 4095  # hot, fixed to the sensor
@@ -121,7 +121,7 @@ def test_outliers_are_replaced_and_not_compared_with() -> None:
     assert np.abs(pairs.exposures).max() < 1.1 * np.abs(expected.exposures).max()
 
 
-def test_an_info_bar_and_a_dead_border_take_no_part() -> None:
+def test_info_bar_and_dead_border_are_excluded() -> None:
     first, second = (np.pad(each, ((0, 0), (8, 24), (0, 0))) for each in (FIRST, SECOND))
     for movie in (first, second):
         movie[:, 80:92, 4:60:3] = 255
@@ -150,7 +150,7 @@ def channels(ratio: float, gains: tuple[float, float] = (1.0, 1.0)) -> tuple[NDA
     return rng.poisson(truth), rng.poisson(truth * np.array(gains)[:, None, None]) + 50
 
 
-def test_channels_are_normalised_each_by_itself() -> None:
+def test_each_channel_has_its_own_normalisation() -> None:
     pairs = trained_on(*channels(100))
     dim, bright = pairs.levels
     assert bright.contrast > 40 * dim.contrast
@@ -161,7 +161,7 @@ def test_channels_are_normalised_each_by_itself() -> None:
     assert held_out == {0, 1}
 
 
-def test_each_channel_has_a_gain_of_its_own() -> None:
+def test_each_channel_has_its_own_gain() -> None:
     pairs = trained_on(*channels(50, gains=(0.5, 0.8)))
     dim, bright = pairs.levels
     assert dim.gain == pytest.approx(0.8, rel=0.08)
@@ -169,14 +169,14 @@ def test_each_channel_has_a_gain_of_its_own() -> None:
     assert bright.offset == pytest.approx(50, abs=20)
 
 
-def test_a_movie_that_bleaches_keeps_one_normalisation() -> None:
+def test_bleaching_movie_has_one_normalisation() -> None:
     rng = np.random.default_rng(0)
     scene = known_pair(64).truth
     light = np.linspace(1, 0.5, N)[:, None, None]
     assert not trained_on(rng.poisson(light * scene), rng.poisson(light * scene)).levels
 
 
-def test_a_movie_that_bleaches_far_is_one_level() -> None:
+def test_strongly_bleaching_movie_is_one_level() -> None:
     rng = np.random.default_rng(0)
     scene = 10 * known_pair(64).truth
     light = np.geomspace(1, 0.1, 12)[:, None, None]
@@ -184,7 +184,7 @@ def test_a_movie_that_bleaches_far_is_one_level() -> None:
     assert len(pairs.levels) == 1
 
 
-def test_an_offset_between_channels_counts_as_well() -> None:
+def test_channels_with_different_offsets() -> None:
     first, second = FIRST.copy(), SECOND.copy()
     first[::2] += 1000
     second[::2] += 1000

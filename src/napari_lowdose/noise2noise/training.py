@@ -106,7 +106,7 @@ def training_steps(
 
 
 def warm_up() -> None:
-    """Take an optimiser step, so that torch imports its optimiser in advance, which takes seconds."""
+    """Take an optimiser step in advance, because the first one imports modules for seconds."""
     weight = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.Adam([weight])
     weight.sum().backward()  # type: ignore[no-untyped-call]

@@ -12,12 +12,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["restore"]
+__all__ = ["calibrate"]
 
 _CONSTANT = 1e-6  # standard deviation relative to the largest value: rounding errors only
 
 
-def restore(
+def calibrate(
     r1: NDArray[Any], r2: NDArray[Any] | None, first: NDArray[Any], second: NDArray[Any]
 ) -> tuple[float, float]:
     r"""Return slope and intercept that map the network's output to the units of the input.
@@ -76,7 +76,7 @@ def restore(
     >>> scene = 100 + 10 * np.sin(np.arange(40000) / 9)
     >>> first, second = rng.normal(scene, 5), rng.normal(scene, 5)
     >>> output = (scene - 100) / 50  # the scene in arbitrary units
-    >>> print("{:.1f} {:.1f}".format(*restore(output, output, first, second)))
+    >>> print("{:.1f} {:.1f}".format(*calibrate(output, output, first, second)))
     50.0 100.0
     """
     if not r1.size:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_lowdose.noise2noise.evaluation.calibration import restore
+from napari_lowdose.noise2noise.evaluation.calibration import calibrate
 from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval, scene_spectrum
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.network import size_multiple
@@ -103,8 +103,8 @@ class Validation:
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
         loss = pearson_loss(torch.cat([r1, r2]), torch.cat([self._second, self._first]))
         tiles = [each[:, 0].numpy() for each in (r1, r2, self._first, self._second)]
-        pair_calibration = restore(*tiles)
-        single_calibration = restore(tiles[0], None, tiles[2], tiles[3])
+        pair_calibration = calibrate(*tiles)
+        single_calibration = calibrate(tiles[0], None, tiles[2], tiles[3])
         slope, intercept = pair_calibration if self._use == "both" else single_calibration
         mean = slope * (tiles[0] + tiles[1]) / 2 + intercept
         return Evaluation(
