@@ -53,7 +53,7 @@ def test_shifted_input_equals_the_partner(shift: tuple[float, float]) -> None:
 
 
 def pixel_numbers(n_pairs: int = 2) -> NDArray[np.float32]:
-    """Exposures whose pixels encode their position, positive in the first, negative in the second."""
+    """Exposures whose pixels encode their position: positive in the first, else negative."""
     number = 1 + np.arange(n_pairs * ROWS * COLUMNS, dtype=np.float32)
     first = number.reshape(n_pairs, ROWS, COLUMNS)
     return np.stack([first, -first], axis=1)

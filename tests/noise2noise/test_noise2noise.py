@@ -58,7 +58,7 @@ from napari_lowdose import Noise2Noise, Noise2NoiseModel, TrainingStep, denoise,
         ("shift", (True, 0.0), r"shift must be \(dy, dx\)"),
         ("shift", None, r"shift must be \(dy, dx\)"),
         ("device", 0, "device must be a name such as 'auto'"),
-        ("start", 3, "start must be a Noise2NoiseModel, or the path of its file, not 3"),
+        ("start", 3, "start must be a Noise2NoiseModel or the path of its file, not 3"),
     ],
 )
 def test_parameters_out_of_range(name: str, value: object, sentence: str) -> None:
@@ -166,11 +166,11 @@ def test_bad_frame_is_found_before_training(which: int, monkeypatch: pytest.Monk
     """The error is raised before training."""
     from napari_lowdose.noise2noise import training
 
-    monkeypatch.setattr(training, "_Training", None)  # nobody gets so far
+    monkeypatch.setattr(training, "_Training", None)  # not reached
     stacks = list(STACKS)
     stacks[which] = with_nan(STACKS[which], 1, 5, 5)
     name = ("first", "second")[which]
-    with pytest.raises(ValueError, match=f"the {name} exposure has NaN.* in frame 2 of 5"):
+    with pytest.raises(ValueError, match=f"{name} exposure has NaN.* in frame 2 of 5"):
         Noise2Noise(epochs=1).train(*stacks)
 
 

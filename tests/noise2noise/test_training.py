@@ -126,7 +126,7 @@ def test_using_both_exposures_gains_more_than_the_first(
 def test_estimated_gain_contains_the_true_gain(pair: KnownPair, quick: Noise2Noise) -> None:
     step = last(quick.training_steps(pair.first, pair.second))
     low, high = step.gain
-    # Of the network as it was judged; eight orientations gain a little more
+    # The gain is that of one orientation; eight orientations gain slightly more
     once = replace(step.model, orientations=1)
     assert low < pair.gain(denoise((pair.first, pair.second), once)) < high
 
@@ -139,7 +139,7 @@ def test_paper_network_learns(quick: Noise2Noise) -> None:
     assert steps[-1].device.startswith("CPU")
 
 
-# The same again
+# Reproducibility
 
 
 @pytest.mark.usefixtures("stopped_clock")
@@ -206,7 +206,7 @@ def test_continued_training_equals_uninterrupted_training(
     assert (steps[-1].model.offset, steps[-1].model.scale) == (part.offset, part.scale)
 
 
-# Until when
+# End of training
 
 
 def test_time_budget_is_kept(pair: KnownPair, quick: Noise2Noise, clock: Clock) -> None:
@@ -305,7 +305,7 @@ def test_less_than_an_epoch_is_reported_in_steps(quick: Noise2Noise) -> None:
     assert last(engine.training_steps(stack, other)).trained == "8 steps"
 
 
-# On the way
+# Progress and previews
 
 
 @pytest.mark.usefixtures("no_learning")
@@ -432,7 +432,7 @@ def test_held_out_tiles_are_never_a_target(
         assert same(found, expected)
 
 
-# What it is given
+# Input
 
 
 def test_unequal_beamsplitter(quick: Noise2Noise) -> None:
