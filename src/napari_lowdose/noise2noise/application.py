@@ -85,6 +85,7 @@ class NetworkApplication(Engine):
             if not (self.in_stack and is_constant(frame)):  # closed shutter
                 check_pixels(frame, SMALLEST_FRAME)
         normalised = NormalisedFrames.of(self.model, *frames)
+        # After cropping, because an info bar may be saturated or have constant rows
         for part in normalised.valid.frames:
             if not is_constant(part):
                 warn_of_pixels(part)
@@ -146,7 +147,7 @@ class NetworkApplication(Engine):
         if all(constant) or (constant[0] and self.model.use == "first"):
             yield Step(fraction=1.0, message="constant", image=frames.unchanged())
             return
-        good = constant.index(False)
+        good = constant.index(False)  # the exposure with the shutter open
         name = ("first", "second")[good]
         kind = f"from the {name} alone"
         self._warn(kind, f"One exposure of a frame is constant: the result is {kind}.")

@@ -69,6 +69,7 @@ def draw_crops(
     n_pairs, _, height, width = exposures.shape
     inputs, partners, weights, shifts = [], [], [], []
     for _ in range(batch_size):
+        # Changing the number or order of these draws changes the result of every seed
         pair, y, x, turns, flip, swap = (
             int(rng.integers(n))
             for n in (n_pairs, height - crop_size + 1, width - crop_size + 1, 4, 2, 2)
@@ -78,14 +79,14 @@ def draw_crops(
         dy, dx = shift
         if flip:
             crop, dx = crop.flip(-1), -dx
-        for _ in range(turns):
+        for _ in range(turns):  # the shift turns with the crop
             dy, dx = -dx, dy
         crop = torch.rot90(crop, turns, (-2, -1))
-        if swap:
+        if swap:  # now of the first exposure against the second
             dy, dx = -dy, -dx
         inputs.append(crop[swap : swap + 1])
         partners.append(crop[1 - swap : 2 - swap])
-        weights.append(crop[2:])
+        weights.append(crop[2:])  # carried along as a third channel
         shifts.append((dy, dx))
     return Crops(
         torch.stack(inputs),

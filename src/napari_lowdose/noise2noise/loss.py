@@ -49,9 +49,10 @@ def pearson_loss(output: Tensor, partner: Tensor, weight: Tensor | None = None) 
     >>> round(float(pearson_loss(output, -output)), 4)
     2.0
     """
-    output, partner = output.float(), partner.float()
+    output, partner = output.float(), partner.float()  # 16 bits are too few for the sums
     if weight is None:
         weight = torch.ones_like(output)
+    # A batch may be held out completely
     share = weight / weight.sum().clamp_min(1)
     r = output - (share * output).sum()
     i = partner - (share * partner).sum()

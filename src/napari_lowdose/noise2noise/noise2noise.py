@@ -143,6 +143,7 @@ class Noise2Noise(Engine):
     outliers: Literal["remove", "keep"] = "remove"
 
     def __post_init__(self) -> None:
+        # The limits of the forms in napari do not apply to scripts, so all are checked here
         checked: dict[str, Any] = {
             "preset": one_of("preset", self.preset, ("auto", "fast", "paper")),
             "use": one_of("use", self.use, ("both", "first")),
@@ -170,7 +171,7 @@ class Noise2Noise(Engine):
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
         checked["start"] = _network(self.start)
         for name, value in checked.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, value)  # the dataclass is frozen
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
@@ -352,6 +353,7 @@ class Noise2Noise(Engine):
         optimiser = replace(optimiser, **{k: v for k, v in given.items() if v is not None})
         parameters = {each.name: getattr(self, each.name) for each in fields(self)}
         del parameters["start"]  # recorded separately
+        # The engine and `TrainingConfig` use the same names
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)

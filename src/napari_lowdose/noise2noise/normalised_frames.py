@@ -170,6 +170,7 @@ class NormalisedFrames:
         if model.levels:
             parts = [standardise(frame) for frame in valid.frames]
             first, second = parts[0], parts[-1]
+            # Each frame has its own mean and contrast; only the gain comes from the training
             if first.deviation:
                 level = nearest_level(model.levels, first.deviation)
                 offset, scale = first.mean, first.deviation

@@ -251,4 +251,5 @@ def fused(network: UNet) -> UNet:
 
 def numpy_weights(network: UNet) -> dict[str, NDArray[Any]]:
     """Return a copy of the weights as NumPy arrays."""
+    # On the CPU, numpy() alone would share memory with a network that training changes
     return {name: w.detach().cpu().numpy().copy() for name, w in network.state_dict().items()}

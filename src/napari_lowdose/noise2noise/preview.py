@@ -46,6 +46,7 @@ class Preview:
                 f"preview must be the index of a frame within {tuple(leading)}, not {index}."
             )
         self._frames = [np.asarray(first[index])]
+        # A shifted second output would have to be shifted back, so the preview does without it
         if config.use == "both" and not any(config.shift) and self._frames[0].size <= _LARGEST_PAIR:
             self._frames.append(np.asarray(second[index]))
         self.index = index

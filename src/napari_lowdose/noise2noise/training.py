@@ -388,7 +388,7 @@ class _Training:
             device=config.device,
             pixel_size=known.pixel_size,
             pixel_unit=known.pixel_unit,
-            state=copy.deepcopy(self.state),
+            state=copy.deepcopy(self.state),  # training changes it
         )
 
     def _value_range(self, evaluation: Evaluation) -> tuple[float, float]:

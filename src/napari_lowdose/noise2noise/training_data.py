@@ -123,6 +123,7 @@ def training_pairs(
         frame_by_frame = normalisation is None and differ_in_brightness(means, deviations)
     if frame_by_frame:
         level, levels, match = _normalise_each(pairs)
+        # Normalisation of the record and of the value range; the frames have their own
         brightest = float(np.median(means[level == level.max()]))
         offset, scale = normalisation or (brightest, levels[-1].contrast)
     else:
@@ -134,6 +135,7 @@ def training_pairs(
     seen = pairs.valid
     for each in range(int(level.max()) + 1):  # so that every channel has held-out tiles
         of_level = np.flatnonzero(level == each)
+        # Indexing copies, so not if there is only one level
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]
         found = held_out_tiles(alike[:, 0], alike[:, 1], side, share, seed)
         tiles += [(int(of_level[pair]), y, x) for pair, y, x in found]
@@ -221,6 +223,7 @@ def _normalise_all(
     means[:, 1] = (means[:, 1] - match.offset) / match.gain
     deviations[:, 1] /= match.gain
     if normalisation is None:
+        # Variance of all pixels: that within the frames plus that of their means
         variance = float((deviations**2).mean() + means.var(axis=0).mean())
         normalisation = float(means.mean()), math.sqrt(variance) or 1.0
     offset, scale = normalisation

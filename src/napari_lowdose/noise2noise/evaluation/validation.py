@@ -79,9 +79,11 @@ class Validation:
         self._levels = []
         for each in range(int(pairs.level.max()) + 1):
             of_level = pairs.level == each
+            # Indexing copies, so not if there is only one level
             exposures = pairs.exposures if of_level.all() else pairs.exposures[of_level]
             spectrum = scene_spectrum(exposures[:, 0], exposures[:, 1], pairs.side)
             self._levels.append((level == each, spectrum))
+        # Rounded up to a size that the network accepts
         multiple = size_multiple(config)
         wanted = pairs.side + 2 * _CONTEXT
         window = -(-wanted // multiple) * multiple
@@ -99,7 +101,7 @@ class Validation:
             )
             for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
         )
-        # Where the exposures are a fraction of a pixel apart, compare on the second one's grid
+        # With a subpixel shift, outputs and exposures are compared on the grid of the second
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
         loss = pearson_loss(torch.cat([r1, r2]), torch.cat([self._second, self._first]))
         tiles = [each[:, 0].numpy() for each in (r1, r2, self._first, self._second)]
@@ -132,7 +134,7 @@ class Validation:
         if not known:
             return None
         worst = min(known, key=lambda interval: interval.low)
-        # The shift smooths the noise of the first exposure; the gain refers to the original noise
+        # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
         more = 10 * math.log10(2 / (1 + self._noise_left())) if self._shifted else 0.0
         return worst.low + more, worst.high + more
 
