@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
-from napari_lowdose.noise2noise.training_step import duration_range, how_far
+from napari_lowdose.noise2noise.training_step import duration_range, training_length
 
 GAIN = (16.0, 20.0)  # dB: an error of about 0.018 of the noise
 MOST = 20_000
@@ -111,5 +111,5 @@ def test_duration_range(seconds: tuple[float, float], told: str) -> None:
 
 
 def test_length_of_training() -> None:
-    assert how_far(0.99, 400) == "400 steps"
-    assert how_far(1.0, 401) == "1 epoch"
+    assert training_length(0.99, 400) == "400 steps"
+    assert training_length(1.0, 401) == "1 epoch"

@@ -15,7 +15,7 @@ from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfi
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
-from napari_lowdose.noise2noise.training_step import TrainingStep, how_far
+from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
 from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
@@ -254,7 +254,7 @@ class Noise2Noise(Engine):
         """Summarise the length of the training and the gain; see `Engine.summary`."""
         if model is None:
             return []
-        words = [how_far(model.record["epochs"], model.record["n_steps"])]
+        words = [training_length(model.record["epochs"], model.record["n_steps"])]
         if gain := model.record.get("gain_db"):
             from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 

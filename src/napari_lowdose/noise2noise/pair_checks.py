@@ -13,7 +13,7 @@ from napari_lowdose.imaging.frames import check_image, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import same_scene
 from napari_lowdose.noise2noise.noise_checks import PairNote, check_noise
-from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
+from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, frame_list
 from napari_lowdose.noise2noise.valid_pixels import (
     SMALLEST,
     ValidPixels,
@@ -198,7 +198,7 @@ def _most_severe(
         return note
     if note.kind == "different" and len(frames) <= len(checked) / 2:
         note = replace(note, level="note")  # dark frames, which training excludes
-    return replace(note, message=f"{note.message[:-1]} (seen in {listed(frames, leading)}).")
+    return replace(note, message=f"{note.message[:-1]} (seen in {frame_list(frames, leading)}).")
 
 
 def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[PairNote]:

@@ -67,15 +67,15 @@ class TrainingStep(Step):
     @property
     def trained(self) -> str:
         """Length of the training so far, for display: "12 steps" or "3 epochs"."""
-        return how_far(self.epoch, self.n_steps)
+        return training_length(self.epoch, self.n_steps)
 
 
-def how_far(epochs: float, n_steps: int) -> str:
+def training_length(epochs: float, n_steps: int) -> str:
     """Format the length of a training: in steps below one epoch, else in epochs.
 
     Examples
     --------
-    >>> how_far(0.02, 12), how_far(0.5, 1), how_far(1.2, 600), how_far(90.1, 360)
+    >>> training_length(0.02, 12), training_length(0.5, 1), training_length(1.2, 600), training_length(90.1, 360)
     ('12 steps', '1 step', '1 epoch', '90 epochs')
     """
     number, unit = (n_steps, "step") if epochs < 1 else (round(epochs), "epoch")

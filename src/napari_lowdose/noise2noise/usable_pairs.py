@@ -26,7 +26,7 @@ from napari_lowdose.noise2noise.valid_pixels import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FrameChoice", "UsablePairs", "check_exposure", "listed", "usable_pairs"]
+__all__ = ["FrameChoice", "UsablePairs", "check_exposure", "frame_list", "usable_pairs"]
 
 _MAX_NAMED = 5  # of more frames, only the number is given
 _SAME = 1e-6  # maximum difference of two exposures that are the same, as a fraction of the variance
@@ -96,18 +96,18 @@ class FrameChoice:
     def __str__(self) -> str:
         """List the excluded frames with the reasons."""
         return ", ".join(
-            f"{listed(sorted(numbers), self.leading)} ({_REASONS[reason]})"
+            f"{frame_list(sorted(numbers), self.leading)} ({_REASONS[reason]})"
             for reason, numbers in self.left_out.items()
             if numbers
         )
 
 
-def listed(numbers: list[int], leading: tuple[int, ...]) -> str:
+def frame_list(numbers: list[int], leading: tuple[int, ...]) -> str:
     """Format frame numbers for messages; `numbers` count from 0, the text from 1.
 
     Examples
     --------
-    >>> listed([1, 4], (6,))
+    >>> frame_list([1, 4], (6,))
     'frames 2 and 5 of 6'
     """
     n = math.prod(leading)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from napari_lowdose.noise2noise import Noise2NoiseModel
-from napari_lowdose.noise2noise.training_step import how_far
+from napari_lowdose.noise2noise.training_step import training_length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ class TrainedNetwork:
         epochs = self.model.record.get("epochs")
         if epochs is None:
             return self.name
-        return f"{self.name}, {how_far(epochs, self.model.record.get('n_steps', 0))}"
+        return f"{self.name}, {training_length(epochs, self.model.record.get('n_steps', 0))}"
 
     @property
     def file_name(self) -> str:
