@@ -75,8 +75,10 @@ def training_length(epochs: float, n_steps: int) -> str:
 
     Examples
     --------
-    >>> training_length(0.02, 12), training_length(0.5, 1), training_length(1.2, 600), training_length(90.1, 360)
-    ('12 steps', '1 step', '1 epoch', '90 epochs')
+    >>> training_length(0.02, 12), training_length(0.5, 1)
+    ('12 steps', '1 step')
+    >>> training_length(1.2, 600), training_length(90.1, 360)
+    ('1 epoch', '90 epochs')
     """
     number, unit = (n_steps, "step") if epochs < 1 else (round(epochs), "epoch")
     return f"{number} {unit}{'s' * (number != 1)}"
