@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image, warn_of_pixels
+from napari_lowdose.imaging.frames import check_image, check_same_shape, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import match_gain, same_scene
 from napari_lowdose.noise2noise.sound_pixels import SMALLEST, SoundPixels, sound_pixels
 from napari_lowdose.noise2noise.standardised import standardised
 from napari_lowdose.noise2noise.usable_pairs import FrameChoice, check_exposure, listed
-from napari_lowdose.pairs.agreement import (
-    Agreement,
-    agreement,
-    aligned,
-    block_sums,
-    cells,
-    in_errors,
-)
-from napari_lowdose.pairs.dependent import made_of_the_other
+from napari_lowdose.pairs.agreement import Agreement, agreement, align, derived_exposure
+from napari_lowdose.pairs.block_statistics import block_means, block_sums, z_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,15 +120,10 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
         second = as_image(second, "the second exposure")
     except ValueError as error:
         return [PairNote("refuse", str(error)[0].upper() + str(error)[1:], "unusable")]
-    if first.shape != second.shape:
-        return [
-            PairNote(
-                "refuse",
-                f"The two exposures have different shapes, {first.shape} and {second.shape}: crop "
-                "them to the same field.",
-                "shape",
-            )
-        ]
+    try:
+        check_same_shape(first, second)
+    except ValueError as error:
+        return [PairNote("refuse", str(error)[0].upper() + str(error)[1:], "shape")]
     for name, exposure in (("first", first), ("second", second)):
         try:
             check_image(exposure)
@@ -243,12 +231,12 @@ def _check_frames(sound: SoundPixels, shift: tuple[float, float]) -> Iterator[Pa
     standard = [standardised(frame) for frame in sound.frames]
     one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)
-    if agreed.trouble is not None:
-        yield _of_trouble(agreed.trouble)
+    if agreed.error is not None:
+        yield _of_trouble(agreed.error)
         return
-    if agreed.found is None:
+    if agreed.shift is None:
         small = min(one.shape) < _SMALL
-        if not small or not same_scene(*aligned(one, two, shift)):
+        if not small or not same_scene(*align(one, two, shift)):
             why = "they show different scenes, or hardly any light"
             if small:
                 height, width = one.shape
@@ -260,16 +248,16 @@ def _check_frames(sound: SoundPixels, shift: tuple[float, float]) -> Iterator[Pa
             )
             return
         agreed = Agreement(shift)
-    assert agreed.found is not None
-    if agreed.off:
+    assert agreed.shift is not None
+    if agreed.misaligned:
         yield PairNote(
             "warn",
-            f"The second exposure is shifted against the first by {_directions(agreed.found)}: "
+            f"The second exposure is shifted against the first by {_directions(agreed.shift)}: "
             "register them first.",
             "shift",
-            agreed.found,
+            agreed.shift,
         )
-    one, two = aligned(one, two, agreed.found)
+    one, two = align(one, two, agreed.shift)
     if min(one.shape) >= SMALLEST // 2:
         yield from _check_noise(one, two, standard[1].deviation / standard[0].deviation)
 
@@ -325,7 +313,7 @@ def _check_noise(one: Frame, two: Frame, contrast: float) -> Iterator[PairNote]:
     power = float(np.square(difference, dtype=np.float64).mean())
     if power == 0:
         return
-    if made := made_of_the_other(one, two):
+    if made := derived_exposure(one, two):
         other = "first" if made == "second" else "second"
         yield PairNote(
             "refuse",
@@ -374,7 +362,7 @@ def _first_share(one: Frame, two: Frame) -> float:
 
 def _changed(difference: Frame) -> bool:
     """Tell whether the difference has structure, and not along the rows of a scan only."""
-    means = cells(difference, _CELL)
+    means = block_means(difference, _CELL)
     power = float((means**2).mean())
     along = [float((means[2:] * means[:-2]).mean()), float((means[:, 2:] * means[:, :-2]).mean())]
     return min(along) > max(_MOVED, _SURE / math.sqrt(means.size)) * power
@@ -452,7 +440,7 @@ def _check_common(one: Frame, two: Frame, noise: float) -> Iterator[PairNote]:
     # A cubic through lags of 1, 2 and 3 pixels and either side: cusp or not, the scene's own
     spike = covariance[0] - 3 * covariance[1] + 3 * covariance[2] - covariance[3]
     share = float(spike.sum()) / noise
-    if in_errors(spike) < _SURE or share < _COMMON_NOTE:
+    if z_score(spike) < _SURE or share < _COMMON_NOTE:
         return
     if share > _COMMON_WARN and spike.sum() > _COMMON_BESIDE_SCENE * covariance[0].sum():
         yield PairNote(
