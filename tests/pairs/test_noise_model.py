@@ -77,20 +77,20 @@ ONES = np.ones((8, 8))
 @pytest.mark.parametrize(
     ("truth", "options", "message"),
     [
-        (ONES - 2, {"photons": 5}, r"negative \(-1\)"),
+        (ONES - 2, {"photons": 5}, r"negative pixels \(minimum -1\)"),
         (ONES * np.nan, {"photons": 5}, "NaN"),
         (ONES * np.inf, {}, "infinite"),
         (ONES * 1j, {"photons": 5}, "complex"),
         (ONES[:0], {"photons": 5}, "empty"),
-        (ONES * 0, {"photons": 5}, "dark everywhere"),
+        (ONES * 0, {"photons": 5}, "zero everywhere"),
         (ONES, {"photons": 0}, "positive number, not 0"),
         (ONES, {"maximum": -3}, "positive number, not -3"),
         (ONES, {"photons": np.nan}, "positive number"),
-        (ONES, {"photons": 5, "maximum": 5}, "not by both"),
-        (ONES, {"gaussian_variance": 1, "read_noise": 1}, "not by both"),
-        (ONES, {"gaussian_variance": -1}, "zero or more, not -1"),
-        (ONES, {"read_noise": np.inf}, "zero or more"),
-        (ONES, {"ratio": 60}, "between 0 and 1, not at 60"),
+        (ONES, {"photons": 5, "maximum": 5}, "not both"),
+        (ONES, {"gaussian_variance": 1, "read_noise": 1}, "not both"),
+        (ONES, {"gaussian_variance": -1}, "at least 0, not -1"),
+        (ONES, {"read_noise": np.inf}, "at least 0"),
+        (ONES, {"ratio": 60}, "between 0 and 1, not 60"),
     ],
 )
 def test_error_messages(truth: np.ndarray, options: dict[str, float], message: str) -> None:
