@@ -20,9 +20,9 @@ from skimage.io import imread
 from skimage.registration import phase_cross_correlation
 
 from benchmarks.shared_data import ROOT, shared
-from napari_lowdose.pairs.cramer_rao import shift_bound
 from napari_lowdose.pairs.register import register_pair
 from napari_lowdose.pairs.split import split_frame
+from napari_lowdose.pairs.subpixel_shift import shift_bound
 
 if TYPE_CHECKING:
     from napari_lowdose.pairs.split_layout import SplitLayout
@@ -219,7 +219,7 @@ def layouts(number: int, photons: float) -> None:
                 layout = split_frame(frame)[2]
                 found = is_right(layout, truth)
             except ValueError as error:
-                found = [f"refused ({str(error).split('resemble')[-1][:30]})"]
+                found = [f"refused ({str(error).split(' have ')[-1][:30]})"]
             right += not found
             faults += [f"{case}: {', '.join(found)} (gap {truth['gap']})"] if found else []
             if not found:

@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.frames import ImageOrPair
+from napari_lowdose.imaging.frames import check_same_shape
 from napari_lowdose.io.arrays import as_image
 
 
@@ -46,12 +47,7 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
         raise ValueError(f"A pair is a tuple of two arrays; this tuple has {len(given)}.")
     names = ("the first exposure", "the second exposure")
     exposures = tuple(map(_exposure, given, names))
-    first, second = (tuple(exposure.shape) for exposure in exposures)
-    if first != second:
-        raise ValueError(
-            f"The two of a pair must have the same shape, and these are {first} and {second}: crop "
-            "them to the scene that both show (register_pair does)."
-        )
+    check_same_shape(*exposures)
     return ImageOrPair(exposures)
 
 

@@ -99,7 +99,7 @@ def test_second_exposure_is_converted_to_the_first(dtype: type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "says"), [((64, 64), (64, 60), "different shapes"), ((9, 9), (9, 9), "small")]
+    ("one", "two", "says"), [((64, 64), (64, 60), "same shape"), ((9, 9), (9, 9), "small")]
 )
 def test_errors(one: tuple[int, int], two: tuple[int, int], says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -140,7 +140,7 @@ SMALL = exposures((31, 80))
 @pytest.mark.parametrize(
     ("first", "second", "sentence"),
     [
-        (FIRST, SECOND[:-1], "different shapes"),
+        (FIRST, SECOND[:-1], "must have the same shape"),
         (FIRST, FIRST, "same data"),
         (FIRST, 3 * FIRST + 7, "same data"),
         (FIRST, np.full_like(SECOND, 2), "constant"),

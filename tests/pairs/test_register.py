@@ -1,4 +1,4 @@
-"""Two exposures in register: the right shift, an honest error, and no pixel touched."""
+"""Register pairs and stacks: shift, error, cropping, robustness and error messages."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from scipy.ndimage import fourier_shift, gaussian_filter
 
-from napari_lowdose.pairs.cramer_rao import shift_bound
 from napari_lowdose.pairs.register import register_pair
 from napari_lowdose.pairs.register_stack import register_stack
+from napari_lowdose.pairs.subpixel_shift import shift_bound
 from napari_lowdose.samples import nuclei_pair, stem_pair
 
 REPEATS = Path(__file__).parents[2].parent / "shared" / "data" / "repeats"
@@ -29,7 +29,7 @@ def lattice():
 
 
 def views(scene, shift, photons, seed=0, gain=1.0, offset=0.0):
-    """Two noisy views of a scene, the second moved by (dy, dx), and the first without noise."""
+    """Return two noisy views, the second shifted by (dy, dx), and the first without noise."""
     rng = np.random.default_rng(seed)
     periodic = np.pad(scene, ((0, len(scene)), (0, len(scene))), mode="symmetric")
     moved = np.fft.ifft2(fourier_shift(np.fft.fft2(periodic), shift)).real[: len(scene)]
@@ -40,7 +40,7 @@ def views(scene, shift, photons, seed=0, gain=1.0, offset=0.0):
 
 
 @pytest.mark.parametrize("kind", ["nuclei", "lattice"])
-def test_shift_to_a_twentieth_of_a_pixel_at_100_photons(kind, request):
+def test_shift_error_below_a_twentieth_of_a_pixel_at_100_photons(kind, request):
     scene = request.getfixturevalue(kind)
     errors, claimed = [], []
     for seed in range(8):
@@ -55,7 +55,7 @@ def test_shift_to_a_twentieth_of_a_pixel_at_100_photons(kind, request):
     assert 0.5 < np.sqrt(np.mean(np.square(np.divide(errors, claimed)))) < 2
 
 
-def test_few_photons_are_used_to_within_twice_the_bound(nuclei):
+def test_error_within_twice_the_cramer_rao_bound_at_5_photons(nuclei):
     relative = []
     for seed in range(8):
         shift = np.random.default_rng(seed).uniform(-3, 3, 2)
@@ -65,8 +65,8 @@ def test_few_photons_are_used_to_within_twice_the_bound(nuclei):
     assert np.sqrt(np.mean(np.square(relative))) < 2
 
 
-def test_the_bound_is_that_of_one_gaussian_spot():
-    # With noise v in each view: sum of (dS/dx)^2 is pi A^2 / 2, whatever the width of the spot.
+def test_cramer_rao_bound_of_a_gaussian_spot():
+    # The sum of (dS/dx)^2 is pi A^2 / 2 for any width of the spot; the noise variance is 3.
     y, x = np.mgrid[:96, :96] - 48
     spot = 10 * np.exp(-(x**2 + y**2) / (2 * 6.0**2))
     expected = np.sqrt(2 * 3.0 / (np.pi * 10**2 / 2))
@@ -74,7 +74,7 @@ def test_the_bound_is_that_of_one_gaussian_spot():
     assert shift_bound(spot, noise, noise) == pytest.approx((expected, expected), rel=0.02)
 
 
-def test_only_whole_pixels_are_cut_and_none_is_changed(nuclei):
+def test_crop_at_whole_pixels_changes_no_pixel(nuclei):
     first, second, _ = views(nuclei, (2.3, -3.4), 100)
     one, other, found = register_pair(first, second)
     assert found.integer_shift == (2, -3)
@@ -84,13 +84,13 @@ def test_only_whole_pixels_are_cut_and_none_is_changed(nuclei):
     np.testing.assert_allclose(np.add(found.integer_shift, found.fraction), found.shift)
 
 
-def test_the_other_way_round_the_shift_is_the_opposite(nuclei):
+def test_swapping_the_exposures_negates_the_shift(nuclei):
     first, second, _ = views(nuclei, (1.3, -4.2), 50)
     there, back = register_pair(first, second)[2], register_pair(second, first)[2]
     np.testing.assert_allclose(there.shift, np.negative(back.shift), atol=0.02)
 
 
-def test_frames_of_the_same_geometry_are_taken_together(nuclei):
+def test_more_frames_reduce_the_error(nuclei):
     pairs = [views(nuclei, (1.4, 0.7), 2, seed)[:2] for seed in range(6)]
     first, second = (np.stack(side) for side in zip(*pairs, strict=True))
     together, alone = register_pair(first, second)[2], register_pair(first[0], second[0])[2]
@@ -98,7 +98,7 @@ def test_frames_of_the_same_geometry_are_taken_together(nuclei):
     np.testing.assert_allclose(together.shift, (1.4, 0.7), atol=5 * max(together.shift_error))
 
 
-def test_a_lazy_movie_is_cut_without_being_read(nuclei):
+def test_cropping_a_lazy_movie_reads_nothing(nuclei):
     first, second, _ = views(nuclei, (1.2, 2.1), 50)
     found = register_pair(first, second)[2]
     read = []
@@ -114,13 +114,13 @@ def test_a_lazy_movie_is_cut_without_being_read(nuclei):
     assert one[0].compute().shape == (SIDE - 1, SIDE - 2)
 
 
-def test_a_cut_for_frames_of_another_size_is_refused(nuclei):
+def test_cut_rejects_frames_of_another_size(nuclei):
     found = register_pair(*views(nuclei, (1, 2), 50)[:2])[2]
-    with pytest.raises(ValueError, match="cannot be cut"):
+    with pytest.raises(ValueError, match="cannot be cropped"):
         found.cut(np.zeros((99, 99)), np.zeros((99, 99)))
 
 
-def test_nothing_in_common_is_refused():
+def test_exposures_with_nothing_in_common_are_rejected():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="nothing in common"):
         register_pair(rng.poisson(5, (96, 96)), rng.poisson(5, (96, 96)))
@@ -129,17 +129,17 @@ def test_nothing_in_common_is_refused():
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        (np.ones((40, 40)), np.ones((40, 41)), "differ in shape"),
+        (np.ones((40, 40)), np.ones((40, 41)), "must have the same shape"),
         (np.ones((20, 40)), np.ones((20, 40)), "too small"),
         (np.full((40, 40), np.nan), np.ones((40, 40)), "NaN"),
     ],
 )
-def test_what_cannot_be_registered_is_refused_in_words(first, second, message):
+def test_invalid_exposures_raise_clear_errors(first, second, message):
     with pytest.raises(ValueError, match=message):
         register_pair(first, second)
 
 
-def test_a_stack_serves_as_all_its_pairs(nuclei):
+def test_stack_yields_all_pairs(nuclei):
     drift = np.array([[0, 0], [1.3, -2.6], [3.2, -3.9], [2.6, -6.3]])
     frames = np.stack([views(nuclei, by, 50, seed)[1] for seed, by in enumerate(drift)])
     cut, stack = register_stack(frames)
@@ -147,15 +147,15 @@ def test_a_stack_serves_as_all_its_pairs(nuclei):
     assert cut.shape == (4, SIDE - 3, SIDE - 6)
     first, second, fractions = stack.as_pairs(frames, reach=None)
     assert len(first) == len(second) == len(fractions) == 6
-    # Each pair is what registering the two of it says.
+    # The remaining shifts agree with a registration of each pair.
     for one, other, fraction in zip(first, second, fractions, strict=True):
         np.testing.assert_allclose(register_pair(one, other)[2].shift, fraction, atol=0.15)
     lazy = stack.cut(da.from_array(frames, chunks=(1, -1, -1)))
     np.testing.assert_array_equal(lazy.compute(), cut)
 
 
-def test_smooth_light_alone_does_not_decide():
-    # An illumination that stands still, over a faint scene that moves.
+def test_fixed_illumination_does_not_determine_the_shift():
+    # Fixed illumination, and a faint scene that moves.
     rng = np.random.default_rng(3)
     spots = gaussian_filter(rng.normal(size=(200, 200)), 2)
     spots = 30 * spots / spots.std()
@@ -167,10 +167,10 @@ def test_smooth_light_alone_does_not_decide():
 
 
 @pytest.mark.skipif(not REPEATS.exists(), reason="shared images are missing")
-def test_a_drifting_stem_movie():
+def test_drifting_stem_movie():
     frames = tifffile.imread(REPEATS / "stem_abf_5x512x256.tif")[:, :256]
     cut, stack = register_stack(frames)
-    # No lattice vector (27 px and more) went in: the drift is at most 10 px, and mostly along x.
+    # The drift is at most 10 px and mostly along x. A wrong lattice vector would add 27 px or more.
     assert np.abs(stack.positions).max() < 11
     assert (np.diff(stack.positions[:, 1]) > 0.5).all()
     before = [np.corrcoef(frames[0].ravel(), frame.ravel())[0, 1] for frame in frames[1:]]
@@ -183,7 +183,7 @@ SHIFT = (3, -5)
 
 @pytest.fixture(scope="module")
 def drifted(nuclei):
-    """Two exposures at about 10 photons, the scene displaced by (3, -5), and a generator."""
+    """Return two exposures at about 10 photons, the scene shifted by (3, -5)."""
     return views(nuclei, SHIFT, 10, seed=3)[:2]
 
 
@@ -258,7 +258,7 @@ SENSOR = [
 
 
 @pytest.mark.parametrize("spoil", SENSOR)
-def test_what_is_fixed_to_the_sensor_does_not_decide(drifted, spoil):
+def test_sensor_patterns_do_not_affect_the_shift(drifted, spoil):
     first, second = (view.copy() for view in drifted)
     spoil(first, second, np.random.default_rng(1))
     found = register_pair(first, second)[2]
@@ -269,7 +269,7 @@ def test_what_is_fixed_to_the_sensor_does_not_decide(drifted, spoil):
 
 
 @pytest.mark.parametrize("spoil", [time_stamp, saturated])
-def test_what_stands_still_in_one_part_is_left_out_or_the_pair_refused(drifted, spoil):
+def test_local_fixed_pattern_is_excluded_or_rejected(drifted, spoil):
     first, second = (view.copy() for view in drifted)
     spoil(first, second, np.random.default_rng(1))
     try:
@@ -280,20 +280,20 @@ def test_what_stands_still_in_one_part_is_left_out_or_the_pair_refused(drifted, 
         np.testing.assert_allclose(found.shift, SHIFT, atol=1)
 
 
-def test_padding_is_left_out(drifted):
+def test_padding_is_excluded(drifted):
     padded = [np.pad(view, 40) for view in drifted]
     np.testing.assert_allclose(register_pair(*padded)[2].shift, SHIFT, atol=0.5)
 
 
-def test_a_shift_that_differs_between_the_halves_is_refused(nuclei):
+def test_different_shifts_of_the_halves_are_rejected(nuclei):
     first, second, _ = views(nuclei, (0, 0), 50)
     second[:, SIDE // 2 :] = np.roll(second, 6, axis=0)[:, SIDE // 2 :]
     with pytest.raises(ValueError, match="shift differs between parts of the image"):
         register_pair(first, second)
 
 
-def test_the_error_holds_what_the_parts_differ_by(nuclei):
-    # Stretched by 1.6 pixels from top to bottom: the shift is not one number.
+def test_error_includes_differences_between_parts(nuclei):
+    # Stretched by 1.6 pixels from top to bottom: there is no single shift.
     first, second, _ = views(nuclei, (0, 0), 100)
     rows = np.arange(SIDE)
     stretched = np.stack(
@@ -314,37 +314,39 @@ TURNED = {
 
 
 @pytest.mark.parametrize("words", TURNED)
-def test_a_turned_partner_is_named(drifted, words):
+def test_mirrored_or_rotated_exposure_is_identified(drifted, words):
     first, second = drifted
     with pytest.raises(ValueError, match=f"the second exposure looks {words}"):
         register_pair(first, TURNED[words](second))
 
 
-def test_a_transposed_partner_of_another_shape_is_named(drifted):
+def test_transposed_exposure_of_another_shape_is_identified(drifted):
     with pytest.raises(ValueError, match="looks transposed or rotated by 90 degrees"):
         register_pair(drifted[0][:100], drifted[1][:100].T)
 
 
 @pytest.mark.parametrize("kind", ["nuclei", "lattice"])
-def test_reversed_contrast_is_refused(kind, request):
+def test_reversed_contrast_is_rejected(kind, request):
     first, second, _ = views(request.getfixturevalue(kind), (1, 2), 20)
-    with pytest.raises(ValueError, match="contrast reversed"):
+    with pytest.raises(ValueError, match="reversed contrast"):
         register_pair(first, 100 - second)
 
 
 @pytest.mark.parametrize("made", [lambda a, b: (a + b) / 2, lambda a, b: a + b])
-def test_an_exposure_made_of_both_is_warned_of(nuclei, made):
+def test_derived_exposure_gives_a_warning(nuclei, made):
     first, second, _ = views(nuclei, (0, 0), 10)
-    with pytest.warns(UserWarning, match="the second exposure holds the noise of the other"):
+    with pytest.warns(UserWarning, match="the second exposure contains the noise of the other"):
         register_pair(first, made(first, second))
 
 
 @pytest.mark.parametrize("reach", [9, np.int64(9), 9.0, (9, 9), [9, 9.0], np.array([9, 9]), None])
-def test_the_largest_shift_of_any_type(drifted, reach):
+def test_max_shift_accepts_numbers_of_any_type(drifted, reach):
     assert register_pair(*drifted, max_shift=reach)[2].integer_shift == SHIFT
 
 
 @pytest.mark.parametrize("reach", [-1, 2.5, "9", True, (1, 2, 3), np.nan, {}])
-def test_a_largest_shift_that_is_none_is_refused(drifted, reach):
-    with pytest.raises(ValueError, match="max_shift is one whole number of pixels, or two"):
+def test_invalid_max_shift_is_rejected(drifted, reach):
+    with pytest.raises(
+        ValueError, match="max_shift must be None, one whole number of pixels, or two"
+    ):
         register_pair(*drifted, max_shift=reach)

@@ -1,4 +1,4 @@
-"""One camera frame into two views: the right place, the right shift, or a clear question."""
+"""Split camera frames: layout, shift, distortion and error messages."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def scene():
 
 
 def frame_of(scene, splitter, mirrored=None, above=False, seed=0):
-    """Return a camera frame; for `above`, the scene and the mirroring are turned with it."""
+    """Return a noisy camera frame; with `above`, everything is transposed."""
     truth = splitter.project(scene)
     y0, y1, x0, x1 = splitter.regions((128, 128))[1]
     view = truth[y0:y1, x0:x1]
@@ -37,7 +37,7 @@ def frame_of(scene, splitter, mirrored=None, above=False, seed=0):
 
 @pytest.mark.parametrize("mirrored", [None, "x", "y"])
 @pytest.mark.parametrize(("gap", "margin"), [(0, 0), (14, 9)])
-def test_the_layout_is_found_by_itself(scene, mirrored, gap, margin):
+def test_layout_is_found_automatically(scene, mirrored, gap, margin):
     splitter = Beamsplitter(shift=(3.3, -4.4), gap=gap, margin=margin)
     first, second, layout = split_frame(frame_of(scene, splitter, mirrored))
     assert (layout.axis, layout.mirrored, layout.gap) == ("side by side", mirrored, gap)
@@ -50,14 +50,14 @@ def test_the_layout_is_found_by_itself(scene, mirrored, gap, margin):
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.85
 
 
-def test_one_above_the_other(scene):
+def test_views_above_each_other(scene):
     splitter = Beamsplitter(shift=(3.3, -4.4), gap=14, margin=0)
     layout = split_frame(frame_of(scene, splitter, above=True))[2]
     assert (layout.axis, layout.mirrored, layout.gap) == ("above", None, 14)
     np.testing.assert_allclose(layout.shift, (-4.4, 3.3), atol=0.1)
 
 
-def test_the_pixels_are_the_cameras(scene):
+def test_pixels_are_unchanged(scene):
     frame = frame_of(scene, Beamsplitter(), mirrored="x")
     first, second, layout = split_frame(frame)
     (y0, y1, x0, x1), (v0, v1, u0, u1) = layout.regions
@@ -65,7 +65,7 @@ def test_the_pixels_are_the_cameras(scene):
     np.testing.assert_array_equal(second, frame[v0:v1, u0:u1][:, ::-1])
 
 
-def test_a_movie_is_measured_as_a_whole_and_cut_without_being_read(scene):
+def test_movie_is_measured_together_and_split_lazily(scene):
     faint = 0.04 * scene
     frames = np.stack([frame_of(faint, Beamsplitter(), seed=seed) for seed in range(8)])
     movie = da.from_array(frames, chunks=(1, -1, -1))
@@ -74,11 +74,11 @@ def test_a_movie_is_measured_as_a_whole_and_cut_without_being_read(scene):
     np.testing.assert_allclose(layout.shift, Beamsplitter().shift, atol=0.15)
     again, _ = layout.split(frames[5])
     np.testing.assert_array_equal(first[5].compute(), again)
-    with pytest.raises(ValueError, match="measure their layout anew"):
+    with pytest.raises(ValueError, match="measure their layout"):
         layout.split(frames[:, :-1])
 
 
-def test_a_zarr_movie_stays_lazy(scene):
+def test_zarr_movie_stays_lazy(scene):
     zarr = pytest.importorskip("zarr")
     frame = frame_of(scene, Beamsplitter())
     movie = zarr.array(np.stack([frame, frame]), chunks=(1, *frame.shape))
@@ -87,14 +87,14 @@ def test_a_zarr_movie_stays_lazy(scene):
     np.testing.assert_array_equal(first[1].compute(), layout.split(frame)[0])
 
 
-def test_the_layout_can_be_said(scene):
+def test_layout_given_by_the_user(scene):
     splitter = Beamsplitter(gap=14)
     frame = frame_of(scene, splitter)
     found = split_frame(frame)[2]
     (y0, y1, x0, x1), right = splitter.regions((128, 128))
     loose = ((y0, y1, x0 + 5, x1), right)  # as drawn by hand
-    told = split_frame(frame, loose, mirrored=False)[2]
-    np.testing.assert_allclose(told.shift, np.add(found.shift, (0, 5)), atol=0.05)
+    drawn = split_frame(frame, loose, mirrored=False)[2]
+    np.testing.assert_allclose(drawn.shift, np.add(found.shift, (0, 5)), atol=0.05)
     assert split_frame(frame, "side by side")[2] == found
     first, second, same = split_frame(frame, found)
     assert same is found and first.shape == second.shape
@@ -106,17 +106,17 @@ def test_the_layout_can_be_said(scene):
     ("layout", "message"),
     [
         ("beside", "side by side"),
-        (((0, 90, 0, 90), (0, 90, 300, 999)), "reaches out"),
+        (((0, 90, 0, 90), (0, 90, 300, 999)), "exceeds the frame"),
         (((0, 90, 0, 20), (0, 90, 100, 120)), "too small"),
         ((0, 90, 0, 20), "two rectangles"),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused_in_words(scene, layout, message):
+def test_invalid_layout_raises_clear_errors(scene, layout, message):
     with pytest.raises(ValueError, match=message):
         split_frame(frame_of(scene, Beamsplitter()), layout)
 
 
-def test_different_scenes_are_refused():
+def test_different_scenes_are_rejected():
     truth = nuclei_pair()[2].astype(float)
     one, other = truth[:128, :128], truth[-128:, -128:]
     rng = np.random.default_rng(0)
@@ -125,17 +125,17 @@ def test_different_scenes_are_refused():
         split_frame(frame)
 
 
-def test_rectangles_that_were_drawn_are_believed_a_little_more(scene):
+def test_drawn_rectangles_may_correlate_less(scene):
     frame = frame_of(scene, Beamsplitter())
     views = Beamsplitter().regions((128, 128))
     (y0, y1, x0, x1) = views[1]
     rng = np.random.default_rng(1)
     spots = np.zeros((128, 128))
     spots[rng.integers(4, 124, 25), rng.integers(4, 124, 25)] = 1
-    frame[y0:y1, x0:x1] += 150 * gaussian_filter(spots, 2) * 8 * np.pi  # what only one view shows
-    with pytest.raises(ValueError, match="resemble each other only"):
+    frame[y0:y1, x0:x1] += 150 * gaussian_filter(spots, 2) * 8 * np.pi  # only in one view
+    with pytest.raises(ValueError, match="noise-corrected correlation"):
         split_frame(frame)
-    with pytest.warns(UserWarning, match="resemble each other only"):
+    with pytest.warns(UserWarning, match="noise-corrected correlation"):
         layout = split_frame(frame, views)[2]
     np.testing.assert_allclose(layout.shift, Beamsplitter().shift, atol=0.3)
 
@@ -153,7 +153,7 @@ def bright_rows(frame):
 
 
 @pytest.mark.parametrize("spoil", [hot, bright_columns, bright_rows])
-def test_what_is_fixed_to_the_sensor_does_not_decide(scene, spoil):
+def test_sensor_patterns_do_not_affect_the_layout(scene, spoil):
     splitter = Beamsplitter(shift=(3.3, -4.4), gap=14, margin=9)
     frame = frame_of(scene, splitter)
     spoil(frame)
@@ -161,23 +161,23 @@ def test_what_is_fixed_to_the_sensor_does_not_decide(scene, spoil):
     np.testing.assert_allclose(layout.views, splitter.regions((128, 128)), atol=2)
     np.testing.assert_allclose(layout.shift, (3.3, -4.4), atol=0.2)
     (y0, y1, x0, x1), _ = layout.regions
-    np.testing.assert_array_equal(first, frame[y0:y1, x0:x1])  # as the camera gave it
+    np.testing.assert_array_equal(first, frame[y0:y1, x0:x1])  # not corrected
 
 
-def test_a_dark_frame_is_refused():
+def test_dark_frame_is_rejected():
     with pytest.raises(ValueError, match="two views of one scene"):
         split_frame(np.random.default_rng(0).normal(100, 2, (128, 256)))
 
 
-def test_a_turned_view_is_measured_and_warned_of(scene):
+def test_rotated_view_is_measured_and_gives_a_warning(scene):
     turn, size = np.radians(0.5), 1.004
-    # Counter-clockwise as displayed: what lies right of the middle moves up.
+    # Counter-clockwise as displayed: the part to the right of the centre moves up.
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / size
     middle = (np.array(scene.shape) - 1) / 2
     turned = affine_transform(scene, matrix, middle - matrix @ middle, order=3, mode="reflect")
     light = np.concatenate([part[EDGE:-EDGE, EDGE:-EDGE] for part in (scene, turned)], axis=1)
     frame = np.random.default_rng(0).poisson(10 * np.maximum(light, 0))
-    with pytest.warns(UserWarning, match=r"turned by 0\.[4-6]"):
+    with pytest.warns(UserWarning, match=r"rotated by 0\.[4-6]"):
         found = split_frame(frame)[2].distortion
     assert found.significant
     assert found.rotation == pytest.approx(0.5, abs=4 * found.rotation_error)
@@ -185,14 +185,14 @@ def test_a_turned_view_is_measured_and_warned_of(scene):
     assert found.magnification == pytest.approx(1.004, abs=4 * found.magnification_error)
 
 
-def test_a_layout_is_remembered_as_it_is(scene):
+def test_views_without_distortion(scene):
     layout = split_frame(frame_of(scene, Beamsplitter()))[2]
     assert isinstance(layout, SplitLayout)
     assert layout.distortion is not None and not layout.distortion.significant
 
 
 @pytest.mark.skipif(not (DATA / "dualview").exists(), reason="shared images are missing")
-def test_three_bands_of_unequal_content_end_in_a_question():
+def test_frame_with_three_views_asks_for_rectangles():
     frames = tifffile.imread(DATA / "dualview" / "smfret_3view_20x256x256.tif")[:6]
-    with pytest.raises(ValueError, match=r"which two rectangles"):
+    with pytest.raises(ValueError, match="give the two rectangles"):
         split_frame(frames)

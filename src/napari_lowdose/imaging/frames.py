@@ -55,6 +55,32 @@ def check_image(image: Any) -> None:
         )
 
 
+def check_same_shape(first: Any, second: Any) -> None:
+    """Check that the two exposures of a pair have the same shape.
+
+    Parameters
+    ----------
+    first, second : (..., Y, X) array
+
+    Raises
+    ------
+    ValueError
+        If they differ; the message says whether the second looks transposed.
+    """
+    one, other = tuple(first.shape), tuple(second.shape)
+    if one == other:
+        return
+    transposed = one[-2:] == other[-2:][::-1] != one[-2:][::-1]
+    raise ValueError(
+        f"the two exposures must have the same shape, not {one} and {other}: "
+        + (
+            "the second looks transposed or rotated by 90 degrees; turn it back."
+            if transposed
+            else "crop both to the same field, and give as many frames of each."
+        )
+    )
+
+
 def check_frame(frame: NDArray[Any], smallest: int) -> None:
     """Check the pixels of one frame.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.frames import check_same_shape
 from napari_lowdose.noise2noise.valid_pixels import standardise
 
 if TYPE_CHECKING:
@@ -132,11 +133,7 @@ def match_gain(first: Any, second: Any) -> GainMatch:
     >>> print(f"{match.gain:.1f}, {match.offset:.0f}")
     0.7, 100
     """
-    if first.shape != second.shape:
-        raise ValueError(
-            f"the two exposures have different shapes, {first.shape} and {second.shape}: "
-            "crop them to the same field."
-        )
+    check_same_shape(first, second)
     if first.ndim < 2 or min(first.shape[-2:]) < 2 * _RADII[-1] + 2:
         raise ValueError(f"exposures of shape {first.shape} are too small to match their gain.")
     leading = first.shape[:-2]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_lowdose.noise2noise.gain_matching import match_gain
-from napari_lowdose.pairs.agreement import block_sums, cells, in_errors
-from napari_lowdose.pairs.dependent import made_of_the_other
+from napari_lowdose.pairs.agreement import derived_exposure
+from napari_lowdose.pairs.block_statistics import block_means, block_sums, z_score
 from napari_lowdose.pairs.fixed_pattern import covariance_spike
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[
     power = float(np.square(difference, dtype=np.float64).mean())
     if power == 0:
         return
-    if made := made_of_the_other(first, second):
+    if made := derived_exposure(first, second):
         other = "first" if made == "second" else "second"
         yield PairNote(
             "refuse",
@@ -151,7 +151,7 @@ def _second_difference(frame: Frame) -> Frame:
 
 def _has_structure(difference: Frame) -> bool:
     """Return whether the difference has structure along both axes, unlike the rows of a scan."""
-    means = cells(difference, _CELL)
+    means = block_means(difference, _CELL)
     power = float((means**2).mean())
     # Two cells apart: correlated noise may extend into the next cell
     along = [float((means[2:] * means[:-2]).mean()), float((means[:, 2:] * means[:, :-2]).mean())]
@@ -217,13 +217,9 @@ def _lagged_product(frame: Frame, lag: int, axis: int) -> Frame:
 
 def _check_common(first: Frame, second: Frame, noise: float) -> Iterator[PairNote]:
     """Check whether the two exposures share noise, or a fixed pattern of the sensor."""
-
-    def blocks(product: NDArray[Any]) -> NDArray[np.float64]:
-        return block_sums(product, _BLOCKS) / product.size
-
-    spike, covariance = covariance_spike(first[None], second[None], blocks)
+    spike, covariance = covariance_spike(first[None], second[None], _BLOCKS)
     share = float(spike.sum()) / noise
-    if in_errors(spike) < _SIGNIFICANT or share < _COMMON_NOTE:
+    if z_score(spike) < _SIGNIFICANT or share < _COMMON_NOTE:
         return
     if share > _COMMON_WARN and spike.sum() > _COMMON_TO_SCENE * covariance.sum():
         yield PairNote(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image, warn_of_pixels
+from napari_lowdose.imaging.frames import check_image, check_same_shape, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import same_scene
 from napari_lowdose.noise2noise.noise_checks import PairNote, check_noise
@@ -20,7 +20,7 @@ from napari_lowdose.noise2noise.valid_pixels import (
     standardise,
     valid_pixels,
 )
-from napari_lowdose.pairs.agreement import Agreement, agreement, aligned
+from napari_lowdose.pairs.agreement import Agreement, agreement, align
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,15 +97,10 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
         second = as_image(second, "the second exposure")
     except ValueError as error:
         return [PairNote("refuse", _sentence(error), "unusable")]
-    if first.shape != second.shape:
-        return [
-            PairNote(
-                "refuse",
-                f"The two exposures have different shapes, {first.shape} and {second.shape}: crop "
-                "them to the same field.",
-                "shape",
-            )
-        ]
+    try:
+        check_same_shape(first, second)
+    except ValueError as error:
+        return [PairNote("refuse", _sentence(error), "shape")]
     for name, exposure in (("first", first), ("second", second)):
         try:
             check_image(exposure)
@@ -212,13 +207,13 @@ def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[Pa
     standard = [standardise(frame) for frame in valid.frames]
     one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)
-    if agreed.trouble is not None:
-        yield _registration_note(agreed.trouble)
+    if agreed.error is not None:
+        yield _registration_note(agreed.error)
         return
-    if agreed.found is None:
+    if agreed.shift is None:
         # In a small frame registration may fail although the scene is the same
         small = min(one.shape) < _SMALL
-        if not small or not same_scene(*aligned(one, two, shift)):
+        if not small or not same_scene(*align(one, two, shift)):
             why = "they show different scenes, or there is hardly any light"
             if small:
                 height, width = one.shape
@@ -233,16 +228,16 @@ def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[Pa
             )
             return
         agreed = Agreement(shift)
-    assert agreed.found is not None
-    if agreed.off:
+    assert agreed.shift is not None
+    if agreed.misaligned:
         yield PairNote(
             "warn",
-            f"The second exposure is shifted against the first by {_directions(agreed.found)}: "
+            f"The second exposure is shifted against the first by {_directions(agreed.shift)}: "
             "register them first.",
             "shift",
-            agreed.found,
+            agreed.shift,
         )
-    one, two = aligned(one, two, agreed.found)
+    one, two = align(one, two, agreed.shift)
     if min(one.shape) >= SMALLEST // 2:
         yield from check_noise(one, two, standard[1].deviation / standard[0].deviation)
 

@@ -1,4 +1,4 @@
-"""What is fixed to the sensor and not to the scene: the pixels' own offsets, rows and columns."""
+"""Find and remove patterns that are fixed to the sensor: offsets of pixels, rows and columns."""
 
 from __future__ import annotations
 
@@ -6,64 +6,61 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from napari_lowdose.pairs.block_statistics import block_sums, z_score
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
     Views = NDArray[np.float32]
 
-BLOCKS = 8  # along each side: their scatter is the error of what pixels share
-SURE = 5.0  # standard errors
-LINES_SHARE = 0.3  # of the structure, from which on lines are asked whether they are the scene's
-NEARLY = 0.85  # of the correlation: too little difference to tell which of two places is right
-STEEP = 0.1  # of the variance: what is left without slopes that are worth taking off
-CONSTANT = 0.05  # of the typical contrast along a row: a row that has less shows nothing
-MOST_CONSTANT = 0.5  # of all rows: else the scene is empty
+BLOCKS = 8  # along each axis: their scatter gives the error of the covariance
+SIGNIFICANT = 5.0  # standard errors
+LINES_SHARE = 0.3  # of the structure: fewer lines are ignored
+AMBIGUOUS = 0.85  # ratio of two correlations that are too similar to decide between them
+STEEP = 0.1  # of the variance: slopes are removed only if less than this remains
+CONSTANT = 0.05  # of the median contrast along a row: a row with less is constant
+MOST_CONSTANT = 0.5  # of all rows; if more are constant, the scene is empty there
 
 
 def share_pixels(first: Views, second: Views) -> bool:
-    """Return whether two views share a pattern of single pixels that does not move.
+    """Return whether two views share a fixed pattern of single pixels.
 
-    The covariance of the two in place, above what a cubic through that of 1, 2 and 3 pixels beside
-    says: a scene is smooth over a pixel.
+    A scene is smooth over a pixel.  Its covariance at zero lag is therefore close to a cubic
+    extrapolation from lags of 1, 2 and 3 pixels.  A pattern of single pixels adds a spike.
 
     Parameters
     ----------
     first, second : (T, Y, X) float32 array
-        As the sensor gave them.
+        Unregistered views.
 
     Returns
     -------
     bool
     """
     one, other = (view - view.mean((-2, -1), keepdims=True) for view in (first, second))
-    spike, _ = covariance_spike(one, other, _block_means)
-    error = spike.std(ddof=1) / np.sqrt(spike.size)
-    return bool(spike.mean() > SURE * error > 0)
+    spike, _ = covariance_spike(one, other, BLOCKS)
+    return z_score(spike) > SIGNIFICANT
 
 
-def covariance_spike(
-    first: Views, second: Views, blocks: Callable[[Array], Array]
-) -> tuple[Array, Array]:
+def covariance_spike(first: Views, second: Views, n_blocks: int) -> tuple[Array, Array]:
     """Measure the covariance of two views that only single pixels share.
 
     It is the covariance at lag 0 in excess of a cubic through the covariance at lags of 1, 2 and 3
-    pixels.  A scene is smooth over a pixel, so the excess is noise or a fixed pattern in both.
+    pixels. A scene is smooth over a pixel, so the excess is noise or a fixed pattern in both.
 
     Parameters
     ----------
     first, second : (T, Y, X) float32 array
         Views without their mean.
-    blocks : callable
-        Sums or averages a (Y, X) product of the views over blocks.  The scatter of the blocks is
-        the error of the result.
+    n_blocks : int
+        Number of blocks along each side. Their scatter is the error of the result.
 
     Returns
     -------
-    spike, covariance : arrays
-        The excess, and the covariance at lag 0, of each block.
+    spike, covariance : (n_blocks * n_blocks,) arrays
+        Contribution of each block to the excess, and to the covariance at lag 0. The sum over all
+        blocks is the covariance per pixel, summed over T.
     """
     height, width = first.shape[-2:]
     covariance = []
@@ -72,26 +69,21 @@ def covariance_spike(
         for a, b in ((first, second), (second, first)):
             across = np.einsum("tyx,tyx->yx", a[..., : width - lag], b[..., lag:])
             down = np.einsum("tyx,tyx->yx", a[:, : height - lag], b[:, lag:])
-            # The same pixels at every lag, so that their own variations cancel
+            # The same pixels at every lag, so that their own variations cancel.
             products += [across[:, : width - 3], down[: height - 3]]
-        covariance.append(np.mean([blocks(product) for product in products], axis=0))
-    # A cubic that is symmetric about 0 in |lag| fits a cusp as well as a smooth maximum
+        sums = [block_sums(product, n_blocks) / product.size for product in products]
+        covariance.append(np.mean(sums, axis=0))
+    # Third difference: zero for a cubic through the four lags.
     spike = covariance[0] - 3 * covariance[1] + 3 * covariance[2] - covariance[3]
     return spike, covariance[0]
 
 
-def _block_means(image: Array) -> Array:
-    """Return the means over blocks, one row of them."""
-    rows, columns = (np.linspace(0, side, BLOCKS + 1).astype(int) for side in image.shape)
-    sums = np.add.reduceat(np.add.reduceat(image, rows[:-1], 0), columns[:-1], 1, dtype=float)
-    return np.asarray(sums / np.outer(np.diff(rows), np.diff(columns))).ravel()
-
-
 def without_shared_pixels(first: Views, second: Views) -> tuple[Views, Views]:
-    """Return two views of which no pixel of the sensor is in both.
+    """Return two views that have no pixel of the sensor in common.
 
-    As on a chessboard: of the first the white pixels, of the second the black ones, and the other
-    way round as further frames.  What is left out is the mean of its four neighbours.
+    The pixels form a chessboard.  The first view keeps the white pixels and the second the black
+    ones; T further frames hold the opposite choice.  Each missing pixel is replaced by the mean of
+    its four neighbours.
 
     Parameters
     ----------
@@ -117,7 +109,7 @@ def _mean_of_neighbours(views: Views) -> Views:
 
 
 def without_lines(views: Views) -> Views:
-    """Take off what is the same all along a row or a column.
+    """Subtract the mean of every row and every column.
 
     Parameters
     ----------
@@ -126,14 +118,14 @@ def without_lines(views: Views) -> Views:
     Returns
     -------
     (..., Y, X) array
-        Without its mean.
+        Views with a mean of zero.
     """
     rows, columns = views.mean(-1, keepdims=True), views.mean(-2, keepdims=True)
     return np.asarray(views - rows - columns + views.mean((-2, -1), keepdims=True))
 
 
 def fixed_lines(first: Views, second: Views) -> bool:
-    """Return whether much of the structure is the same all along rows or columns, line by line.
+    """Return whether much of the structure consists of whole rows or columns.
 
     Parameters
     ----------
@@ -142,24 +134,25 @@ def fixed_lines(first: Views, second: Views) -> bool:
     Returns
     -------
     bool
-        It may be the sensor's, or the scene's: `lines_move` tells.
+        True for a pattern of the sensor and for a scene of stripes; see `lines_move`.
     """
-    return bool(any(_lines_matter(first, second)))
+    return bool(any(_strong_lines(first, second)))
 
 
-def _lines_matter(first: Views, second: Views) -> tuple[bool, bool]:
-    """Return whether rows, and columns, matter."""
-    matter = [False, False]
+def _strong_lines(first: Views, second: Views) -> tuple[bool, bool]:
+    """Return whether rows, and whether columns, are a large part of the structure."""
+    strong = [False, False]
     for view in (first.mean(0), second.mean(0)):
-        left = without_lines(view)
-        # What neighbours share is structure; what they do not is noise.
-        shared = [float((a * b).mean(dtype=float)) for a, b in _neighbours(left)]
+        remainder = without_lines(view)
+        # Neighbouring pixels have structure in common, but not their noise.
+        shared = [float((a * b).mean(dtype=float)) for a, b in _neighbours(remainder)]
         structure = max(min(shared), 0.0)
-        noise = float((left**2).mean(dtype=float)) - structure
+        noise = float((remainder**2).mean(dtype=float)) - structure
         for axis, profile in enumerate((view.mean(1), view.mean(0))):
+            # Averaging along a line reduces the noise, but some of it is left in the profile.
             lines = float(profile.var()) - noise / view.shape[1 - axis]
-            matter[axis] |= lines > LINES_SHARE * (lines + structure)
-    return matter[0], matter[1]
+            strong[axis] |= lines > LINES_SHARE * (lines + structure)
+    return strong[0], strong[1]
 
 
 def _neighbours(image: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -167,7 +160,7 @@ def _neighbours(image: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]
 
 
 def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool | None:
-    """Return whether rows and columns lie where the scene does, or where they were.
+    """Return whether rows and columns move with the scene or stay in place.
 
     Parameters
     ----------
@@ -178,12 +171,13 @@ def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool 
     Returns
     -------
     bool or None
-        None where the two cannot be told apart.
+        True if they move, False if any of them stays, None if it cannot be decided.
     """
     answers: list[bool | None] = []
-    for axis, matters in enumerate(_lines_matter(first, second)):
-        if matters:
+    for axis, strong in enumerate(_strong_lines(first, second)):
+        if strong:
             one, other = (view.mean((0, 2 - axis)) for view in (first, second))
+            # The differences suppress broad profiles, such as uneven illumination.
             for profiles in ((one, other), (np.diff(one), np.diff(other))):
                 answers.append(_follows(*profiles, shift[axis]))
     if False in answers:
@@ -192,21 +186,22 @@ def lines_move(first: Views, second: Views, shift: tuple[float, float]) -> bool 
 
 
 def _follows(first: Array, second: Array, shift: float) -> bool | None:
-    """Return whether two profiles agree better at a shift than in place."""
+    """Return whether two profiles correlate better at a shift than in place, None if unclear."""
     places = np.arange(len(first), dtype=float)
     inside = (places + shift >= 0) & (places + shift <= len(first) - 1)
     one = first[inside]
-    there, here = (
+    shifted, fixed = (
         float(np.corrcoef(one, other)[0, 1]) if one.std() * other.std() > 0 else 0.0
         for other in (np.interp(places[inside] + shift, places, second), second[inside])
     )
-    if max(there, here) * np.sqrt(len(one)) < SURE or min(there, here) > NEARLY * max(there, here):
+    best, worst = max(shifted, fixed), min(shifted, fixed)
+    if best * np.sqrt(len(one)) < SIGNIFICANT or worst > AMBIGUOUS * best:
         return None
-    return there > here
+    return shifted > fixed
 
 
 def without_slopes(views: Views) -> Views:
-    """Take off the slopes of very uneven light down and along the rows; the mean stays.
+    """Subtract strong linear slopes along y and x, which are uneven illumination.
 
     Parameters
     ----------
@@ -215,7 +210,8 @@ def without_slopes(views: Views) -> Views:
     Returns
     -------
     (T, Y, X) float32 array
-        The same where the slopes are less than all the rest: they may be the scene's.
+        Views with the same mean; unchanged unless the slopes dominate the variance, because weaker
+        ones may belong to the scene.
     """
     height, width = views.shape[-2:]
     level = views
@@ -227,20 +223,20 @@ def without_slopes(views: Views) -> Views:
 
 
 def without_constant_lines(views: Views, *, bright: bool = False) -> Views:
-    """Fill rows and columns that are constant, dead or saturated, from those beside them.
+    """Interpolate constant rows and columns, which are dead or saturated.
 
     Parameters
     ----------
     views : (T, Y, X) float32 array
     bright : bool
-        Only those that are brighter than the rest: a gap between two views is dark.
+        Only those that are brighter than the median. Use it for frames with a dark gap.
 
     Returns
     -------
     (T, Y, X) float32 array
-        The same where there are none, or so many that it must be the scene.
+        Unchanged if there are none, or so many that they must belong to the scene.
     """
-    for _ in (0, 1):
+    for _ in (0, 1):  # rows, then columns
         views = _without_constant_rows(views, bright).transpose(0, 2, 1)
     return views
 
@@ -253,24 +249,12 @@ def _without_constant_rows(views: Views, bright: bool) -> Views:
         constant &= levels > np.median(levels)
     if not 0 < constant.sum() < MOST_CONSTANT * len(constant):
         return views
-    alive, at = np.flatnonzero(~constant), np.flatnonzero(constant)
-    # Not from the very next ones: with those they would share noise.
-    place = np.searchsorted(alive, at)
-    before = alive[np.clip(place - 2, 0, len(alive) - 2)]
-    after = np.maximum(alive[np.clip(place + 1, 0, len(alive) - 1)], before + 1)
-    share = np.clip((at - before) / (after - before), 0, 1).astype(np.float32)[:, None]
+    intact, dead = np.flatnonzero(~constant), np.flatnonzero(constant)
+    # Not from the adjacent lines: with their noise, neighbouring lines would be correlated.
+    place = np.searchsorted(intact, dead)
+    before = intact[np.clip(place - 2, 0, len(intact) - 2)]
+    after = np.maximum(intact[np.clip(place + 1, 0, len(intact) - 1)], before + 1)
+    weight = np.clip((dead - before) / (after - before), 0, 1).astype(np.float32)[:, None]
     filled = views.copy()
-    filled[:, at] = (1 - share) * views[:, before] + share * views[:, after]
+    filled[:, dead] = (1 - weight) * views[:, before] + weight * views[:, after]
     return filled
-
-
-__all__ = [
-    "covariance_spike",
-    "fixed_lines",
-    "lines_move",
-    "share_pixels",
-    "without_constant_lines",
-    "without_lines",
-    "without_shared_pixels",
-    "without_slopes",
-]

@@ -33,63 +33,66 @@ def simulate_pair(
 
     .. math:: \hat I = P\left\{ p \frac{S}{\langle S \rangle} \right\} + \mathcal{N}
 
-    with the noise-free scene :math:`S`, a Poisson number :math:`P` of photons
-    (or electrons), and Gaussian noise :math:`\mathcal{N}` of variance
-    :math:`\mu^2` from the readout.
+    :math:`S` is the noise-free scene, :math:`P` a Poisson distributed number of
+    photons (or electrons), and :math:`\mathcal{N}` Gaussian readout noise of
+    variance :math:`\mu^2`.
 
     Parameters
     ----------
     truth : (..., Y, X) array
-        The scene without noise, in any unit, not negative.  A stack of frames
-        is exposed as one: dark frames stay dark.
+        Noise-free scene in any unit, not negative.  A stack of frames is
+        scaled as a whole, so that dark frames stay dark.
     photons : float, optional
-        :math:`p`: photons to expect per pixel, the mean over the scene.
+        :math:`p`, the expected photons per pixel, averaged over the scene.
     maximum : float, optional
-        Instead of `photons`: photons to expect in the brightest pixel.
-        With neither, `truth` is taken to be photons already.
+        Expected photons in the brightest pixel, instead of `photons`.
+        By default, `truth` is already in photons.
     gaussian_variance : float, optional
-        :math:`\mu^2`, photons squared.  None for no Gaussian noise.
+        :math:`\mu^2`, photons squared.  No Gaussian noise by default.
     read_noise : float, optional
-        Instead of `gaussian_variance`: the standard deviation, photons.
+        Standard deviation of the Gaussian noise, photons, instead of
+        `gaussian_variance`.
     ratio : float
-        Share of the light that the first exposure gets: 0.6 for a beamsplitter
-        of 60:40.  `photons` and `maximum` are those of an even split, so that
-        the ratio redistributes light and loses none.
-    offset : float, or one for each exposure
-        What the camera adds to every pixel.
+        Share of the light in the first exposure, between 0 and 1: 0.6 for a
+        60:40 beamsplitter.  `photons` and `maximum` apply to an even split: the
+        ratio redistributes the light.
+    offset : float or (float, float)
+        Constant that the camera adds to every pixel, photons; one for both
+        exposures, or one for each.
     seed : int
-        Of the noise: the same seed, the same pair.
+        Seed of the noise.  The same seed gives the same pair.
 
     Returns
     -------
     first, second : (..., Y, X) float32 arrays
-        Photons plus offset.  Gaussian noise makes some pixels negative: nothing is
-        cut off.
+        Photons plus offset.  Pixels that are negative due to Gaussian noise are
+        not clipped.
 
     Raises
     ------
     ValueError
-        If the truth is negative somewhere, dark everywhere or not finite, or a
-        parameter is out of its range.
+        If the truth has negative, NaN or infinite pixels, is empty or zero
+        everywhere, or a parameter is out of range.
 
     See Also
     --------
-    expected_photons : What the two would be without noise, to compare with.
+    expected_photons : The same scene without noise.
 
     Notes
     -----
-    The paper's text contradicts itself in three places.  Implemented is the
-    reading that is physics:
+    The paper contradicts itself in three places.  This function uses the
+    physically consistent reading:
 
-    - Its Eq. (1) adds the scene to the Poisson number, :math:`S + P\{...\}`:
-      a part of the light would have no noise.  Here the scene enters once.
+    - Eq. (1) of the paper adds the scene to the Poisson number,
+      :math:`S + P\{...\}`, so that part of the light would have no noise.
+      Here the scene enters once.
     - :math:`\mu^2` is a variance in the text and a standard deviation in
       Table 1.  Here it is a variance.
-    - :math:`p` is the mean in Eq. (1), but "100 photons/pixel" comes with
-      brightest pixels of :math:`\lambda = 3` in Table 1, which is
-      ``maximum=3`` here; 500 and 5000 go with 14 and 139.  :math:`\mu^2` is
-      0.1 of that maximum.  So its first case is
-      ``simulate_pair(truth, maximum=3, gaussian_variance=0.3)``.
+    - :math:`p` is the mean in Eq. (1).  In Table 1, however, "100
+      photons/pixel" corresponds to brightest pixels of :math:`\lambda = 3`,
+      here ``maximum=3``, and 500 and 5000 correspond to 14 and 139.
+      :math:`\mu^2` is 0.1 of that maximum.  The first case of the table is
+      therefore ``simulate_pair(truth, maximum=3, gaussian_variance=0.3)``.
 
     Examples
     --------
@@ -97,7 +100,7 @@ def simulate_pair(
     >>> first, second = simulate_pair(truth, photons=100, read_noise=2)
     >>> [round(float(first[:, column::2].mean())) for column in (0, 1)]
     [50, 150]
-    >>> difference = first - second  # each pixel has a variance of photons + 2²
+    >>> difference = first - second  # half its variance is photons + 2²
     >>> round(float(difference[:, ::2].var() / 2))
     54
 
@@ -108,7 +111,7 @@ def simulate_pair(
     (124, 116)
     """
     if not 0 < ratio < 1:
-        raise ValueError(f"The splitting ratio must lie between 0 and 1, not at {ratio}.")
+        raise ValueError(f"The splitting ratio must be between 0 and 1, not {ratio}.")
     deviation = _read_noise(gaussian_variance, read_noise)
     scene = _scaled(truth, photons, maximum)
     shares = (2 * ratio, 2 * (1 - ratio))
@@ -124,24 +127,24 @@ def simulate_pair(
 def expected_photons(
     truth: ArrayLike, *, photons: float | None = None, maximum: float | None = None
 ) -> NDArray[np.float32]:
-    """Scale a scene to the photons that `simulate_pair` expects from it: its noise-free image.
+    """Scale a scene to photons as `simulate_pair` does, without noise.
 
     Parameters
     ----------
     truth : (..., Y, X) array
-        The scene without noise, in any unit, not negative.
+        Noise-free scene in any unit, not negative.
     photons, maximum : float, optional
-        As in `simulate_pair`: mean of the scene, or its brightest pixel.
+        Mean, or brightest pixel, of the scaled scene; as in `simulate_pair`.
 
     Returns
     -------
     (..., Y, X) float32 array
-        Photons per pixel, of an exposure that gets half of the light.
+        Expected photons per pixel of one exposure, for an even split of the light.
 
     Raises
     ------
     ValueError
-        As `simulate_pair`.
+        As in `simulate_pair`.
 
     Examples
     --------
@@ -158,18 +161,18 @@ def exposure(
     read_noise: float = 0.0,
     offset: float = 0.0,
 ) -> NDArray[np.float32]:
-    """Draw one exposure of a scene whose photons are known.
+    """Simulate one exposure of a scene in photons.
 
     Parameters
     ----------
     photons : array
-        To expect in each pixel.
+        Expected photons in each pixel.
     rng : numpy.random.Generator
-        Source of chance.
+        Random number generator.
     read_noise : float
         Standard deviation of the Gaussian noise, photons.
     offset : float
-        What the camera adds to every pixel.
+        Constant that the camera adds to every pixel, photons.
 
     Returns
     -------
@@ -184,35 +187,35 @@ def exposure(
 
 
 def _read_noise(gaussian_variance: float | None, read_noise: float | None) -> float:
-    """Return the standard deviation of the Gaussian noise, whichever way it was given."""
+    """Return the standard deviation of the Gaussian noise, from either parameter."""
     if gaussian_variance is not None and read_noise is not None:
-        raise ValueError("Give the Gaussian noise by its variance or by read_noise, not by both.")
+        raise ValueError("Give either gaussian_variance or read_noise, not both.")
     given = gaussian_variance if gaussian_variance is not None else (read_noise or 0.0)
     if not (given >= 0 and math.isfinite(given)):
-        raise ValueError(f"The Gaussian noise must be zero or more, not {given}.")
+        raise ValueError(f"The Gaussian noise must be finite and at least 0, not {given}.")
     return math.sqrt(given) if gaussian_variance is not None else given
 
 
 def _scaled(
     truth: ArrayLike, photons: float | None, maximum: float | None
 ) -> NDArray[np.floating[Any]]:
-    """Check a scene and return it in photons."""
+    """Check a scene and scale it to photons."""
     scene = np.asarray(as_image(truth, "the truth"))
     if scene.dtype.kind not in "biuf":
-        raise ValueError(f"The truth has dtype {scene.dtype}, which is no intensity per pixel.")
+        raise ValueError(f"The truth has dtype {scene.dtype}, which is not an intensity per pixel.")
     if scene.size == 0:
         raise ValueError(f"The truth is empty: its shape is {scene.shape}.")
-    if scene.dtype != np.float32:
+    if scene.dtype != np.float32:  # float32 scenes stay small; integers would overflow
         scene = scene.astype(np.float64)
     if not np.isfinite(scene).all():
         raise ValueError("The truth has NaN or infinite pixels: fill them in first.")
     if scene.min() < 0:
         raise ValueError(
-            f"The truth is negative ({scene.min():.3g}) somewhere, and light cannot be: "
-            "subtract its minimum, or cut it off at zero."
+            f"The truth has negative pixels (minimum {scene.min():.3g}), but light is never "
+            "negative: subtract the minimum, or clip it at zero."
         )
     if photons is not None and maximum is not None:
-        raise ValueError("Give the light by photons (the mean) or by maximum, not by both.")
+        raise ValueError("Give either photons (the mean) or maximum, not both.")
     light = photons if photons is not None else maximum
     if light is None:
         return scene
@@ -220,5 +223,5 @@ def _scaled(
         raise ValueError(f"The photons per pixel must be a positive number, not {light}.")
     reference = float(scene.mean(dtype=np.float64) if photons is not None else scene.max())
     if reference == 0:
-        raise ValueError("The truth is dark everywhere: no number of photons can be spread on it.")
+        raise ValueError("The truth is zero everywhere and cannot be scaled to photons.")
     return scene * (light / reference)

@@ -1,4 +1,4 @@
-"""Two exposures in register: cut to what both show, no pixel interpolated."""
+"""Register two exposures: crop both to their common field, without interpolation."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.frames import frame_name
-from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.frames import check_image, check_same_shape
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.io.sliceable import sliceable
-from napari_lowdose.pairs.scene_shift import SMALLEST, common_field, scene_shift
+from napari_lowdose.pairs.scene_shift import check_size, common_field, scene_shift
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Shift = tuple[float, float]
 
-FRAMES = 64  # of a movie that are looked at
-PIXELS = 2**24  # of them together
+FRAMES = 64  # of a movie that are read at most
+PIXELS = 2**24  # that are read at most
 
 
 @dataclass(frozen=True)
 class Registration:
-    """How far the scene is displaced between two exposures, and how sure that is.
+    """Shift of the scene between two exposures.
 
-    ``shift = integer_shift + fraction``: what lies at (y, x) in the first lies at
+    ``shift = integer_shift + fraction``: the scene at (y, x) in the first exposure is at
     (y + dy, x + dx) in the second.
 
     Attributes
@@ -35,19 +35,19 @@ class Registration:
     shift : (float, float)
         (dy, dx), pixels.
     shift_error : (float, float)
-        One standard error of it, and by how much parts of the image differ in it.
+        Standard error of the shift, pixels. Includes the scatter between parts of the image.
     integer_shift : (int, int)
-        What `cut` takes away, by cutting at whole pixels.
+        Part of the shift that `cut` removes by cropping, pixels.
     fraction : (float, float)
-        What remains, at most half a pixel: for ``Noise2Noise(shift=registration.fraction)``.
+        Remaining shift, at most half a pixel: for ``Noise2Noise(shift=registration.fraction)``.
     correlation : float
-        Pearson's correlation of the two exposures in place, noise included.
+        Pearson correlation of the aligned exposures, noise included.
     noise_corrected_correlation : float
-        The same without the noise: 1 if both show the same scene.
+        Correlation of the scenes without the noise: 1 if both are the same.
     gain, offset : float
-        The second exposure is about ``gain * first + offset``, in place.
+        The aligned second exposure is about ``gain * first + offset``.
     shape : (int, int)
-        (Y, X) of the exposures before they are cut.
+        (Y, X) of the exposures before cropping, pixels.
     """
 
     shift: Shift
@@ -61,28 +61,30 @@ class Registration:
     shape: tuple[int, int]
 
     def cut(self, first: Any, second: Any) -> tuple[Any, Any]:
-        """Cut two movies, exposed like the two that were registered, to their common field.
+        """Crop two exposures or movies with the same shift to their common field.
 
         Parameters
         ----------
         first, second : (..., Y, X) arrays
-            What is lazy stays lazy.
+            Lazy arrays (dask, zarr) stay lazy.
 
         Returns
         -------
         first, second : (..., Y', X') arrays
+            No pixel is interpolated.
 
         Raises
         ------
         ValueError
-            If their frames are of another size.
+            If the size of the frames differs from that of the registered exposures.
         """
         first, second = as_image(first, "the first"), as_image(second, "the second")
         for movie in (first, second):
             if tuple(movie.shape[-2:]) != self.shape:
                 raise ValueError(
-                    f"frames of {movie.shape[-2]} x {movie.shape[-1]} pixels cannot be cut as "
-                    f"those of {self.shape[0]} x {self.shape[1]} were."
+                    f"frames of {movie.shape[-2]} x {movie.shape[-1]} pixels cannot be cropped "
+                    f"with a shift measured on {self.shape[0]} x {self.shape[1]} pixels: register "
+                    "them by themselves."
                 )
         one, other = common_field(self.shape, self.integer_shift)
         return sliceable(first)[(..., *one)], sliceable(second)[(..., *other)]
@@ -91,24 +93,24 @@ class Registration:
 def register_pair(
     first: Any, second: Any, *, max_shift: int | tuple[int, int] | None = None
 ) -> tuple[Any, Any, Registration]:
-    """Cut two exposures of one scene to the field that both show.
+    """Register two exposures of one scene and crop them to their common field.
 
-    The cut is at whole pixels: interpolating would blur the noise of one exposure, which falsifies
-    everything that is learnt from comparing it.  The fraction of a pixel that remains is known,
-    and `Noise2Noise` applies it to the network's output.
+    The exposures are cropped at whole pixels.  Interpolation would smooth the noise of one of them,
+    and bias every comparison of the two.  `Noise2Noise` applies the remaining subpixel shift to the
+    output of the network.
 
-    The shift is found in three steps: whole pixels by the correlation of all that both show;
-    a fraction of a pixel by the upsampled correlation (Guizar-Sicairos et al. 2008) of windowed,
-    mean-free views; and the rest by weighted least squares on the difference of the two.
+    The shift is measured in three steps: the integer shift from the cross-correlation, a subpixel
+    shift from the upsampled cross-correlation [1]_, and its refinement by weighted least squares.
+    Patterns that are fixed to the sensor are excluded.
 
     Parameters
     ----------
     first, second : (..., Y, X) arrays
-        Leading axes are frames of the same geometry, which are taken together: at most 64 of
-        them are looked at, and of what is lazy (dask, zarr) no others are read.
+        Leading axes are frames with the same shift, which is measured on up to 64 of them. Of lazy
+        arrays (dask, zarr), only these are read.
     max_shift : int or (int, int), optional
-        The largest shift (dy, dx) that is looked for, whole pixels; one number for both.  By
-        default all that leave a third of each side in common.
+        Largest shift (dy, dx) to search, whole pixels; one number for both axes.  By default, at
+        least a third of each side overlaps.
 
     Returns
     -------
@@ -119,18 +121,19 @@ def register_pair(
     Raises
     ------
     ValueError
-        If the two are of different shape, smaller than 24 pixels, or nothing is common to them
-        that chance would not make; if the second looks mirrored, rotated or reversed in contrast;
-        or if parts of the image are displaced by different shifts.
+        If the shapes differ, a side is shorter than 24 pixels, pixels are NaN or infinite,
+        `max_shift` is invalid, the exposures have nothing in common above the noise, the second is
+        mirrored, rotated or reversed in contrast, or the shift differs between parts of the image.
 
     Warns
     -----
     UserWarning
-        If one exposure holds the noise of the other, as the mean of both does.
+        If one exposure contains the noise of the other, such as the mean of both.
 
     References
     ----------
-    M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, Opt. Lett. 33, 156 (2008).
+    .. [1] M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, "Efficient subpixel image registration
+       algorithms", Opt. Lett. 33, 156 (2008).
 
     Examples
     --------
@@ -146,25 +149,11 @@ def register_pair(
     second = as_image(second, "the second exposure")
     check_image(first)
     check_image(second)
-    if tuple(first.shape) != tuple(second.shape):
-        turned = tuple(first.shape[-2:]) == tuple(second.shape[-2:])[::-1]
-        raise ValueError(
-            f"the two exposures differ in shape, {tuple(first.shape)} and {tuple(second.shape)}: "
-            + (
-                "the second looks transposed or rotated by 90 degrees; turn it back."
-                if turned
-                else "give two of the same scene, of the same size."
-            )
-        )
-    shape = (int(first.shape[-2]), int(first.shape[-1]))
-    if min(shape) < SMALLEST:
-        raise ValueError(
-            f"exposures of {shape[0]} x {shape[1]} pixels are too small to be registered: at "
-            f"least {SMALLEST} x {SMALLEST} are needed."
-        )
+    check_same_shape(first, second)
+    check_size(first.shape)
     reach = None if max_shift is None else _whole_pixels(max_shift)
-    one, other = some_frames(first, second)
-    registration = registered(one, other, reach)
+    one, other = read_some_frames(first, second)
+    registration = measure_registration(one, other, reach)
     _warn_if_dependent(*registration.cut(one, other))
     return (*registration.cut(first, second), registration)
 
@@ -174,42 +163,41 @@ def _whole_pixels(max_shift: Any) -> tuple[int, int]:
     try:
         given = np.asarray(max_shift)
         both = np.broadcast_to(given.astype(float), (2,))
-        good = given.dtype.kind in "iuf" and all(
+        valid = given.dtype.kind in "iuf" and all(
             0 <= each == np.rint(each) < 2**31 for each in both
         )
     except (TypeError, ValueError):
-        good = False
-    if not good:
+        valid = False
+    if not valid:
         raise ValueError(
-            "max_shift is one whole number of pixels, or two (dy, dx), of 0 or more, or None, not "
+            "max_shift must be None, one whole number of pixels, or two (dy, dx), at least 0, not "
             f"{max_shift!r}."
         )
     return int(both[0]), int(both[1])
 
 
 def _warn_if_dependent(first: NDArray[Any], second: NDArray[Any]) -> None:
-    from napari_lowdose.pairs.dependent import made_of_the_other
+    from napari_lowdose.pairs.agreement import derived_exposure
 
-    made = made_of_the_other(first[0], second[0])
-    if made is not None:
+    derived = derived_exposure(first[0], second[0])
+    if derived is not None:
         warnings.warn(
-            f"the {made} exposure holds the noise of the other, as the mean or sum of both does: "
-            "they are no pair to train on.",
+            f"the {derived} exposure contains the noise of the other, like the mean or sum of "
+            "both: do not train on this pair.",
             UserWarning,
             stacklevel=3,
         )
 
 
-def registered(
+def measure_registration(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None = None
 ) -> Registration:
-    """Return how far the scene is displaced.
+    """Measure the shift between two views in memory, as `scene_shift` does.
 
     Parameters
     ----------
-    first, second : (T, Y, X) array
-        In memory.
-    max_shift : (int, int), optional
+    first, second, max_shift
+        As in `scene_shift`.
 
     Returns
     -------
@@ -218,16 +206,16 @@ def registered(
     Raises
     ------
     NotRegisteredError
-        As `scene_shift` does.
+        As in `scene_shift`.
     """
     found = scene_shift(first, second, max_shift)
     shift, estimate = np.array(found.shift), found.estimate
-    whole = np.rint(shift).astype(int)
-    fraction = shift - whole
+    integer = np.rint(shift).astype(int)
+    fraction = shift - integer
     return Registration(
         shift=found.shift,
         shift_error=found.error,
-        integer_shift=(int(whole[0]), int(whole[1])),
+        integer_shift=(int(integer[0]), int(integer[1])),
         fraction=(float(fraction[0]), float(fraction[1])),
         correlation=estimate.peak.correlation,
         noise_corrected_correlation=estimate.peak.noise_corrected_correlation,
@@ -237,18 +225,18 @@ def registered(
     )
 
 
-def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
-    """Read the same evenly spaced frames of each movie: (..., Y, X) to (T, Y, X) float32 in memory.
+def read_some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
+    """Read the same evenly spaced frames of each movie into memory.
 
     Parameters
     ----------
     *movies : (..., Y, X) arrays
-        Of the same leading axes.
+        Movies of the same shape.
 
     Returns
     -------
     tuple of (T, Y, X) float32 array
-        At most 64 frames, and fewer if they are large.
+        At most 64 frames of each, fewer if they are large.
 
     Raises
     ------
@@ -263,6 +251,7 @@ def some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
     indices = [np.unravel_index(frame, leading) if leading else () for frame in chosen]
     read = []
     for movie in movies:
+        # One index at a time works for NumPy, dask and zarr arrays alike.
         frames = [np.asarray(movie[tuple(map(int, index))], np.float32) for index in indices]
         read.append(np.stack(frames))
         bad = ~np.isfinite(read[-1]).all(axis=(1, 2))

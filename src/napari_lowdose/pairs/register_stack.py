@@ -1,4 +1,4 @@
-"""Repeats of one scene in register, each with each: a stack of N serves as all its pairs."""
+"""Register a stack of repeated exposures, to use its frames as pairs."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import numpy as np
 from napari_lowdose.imaging.frames import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.io.sliceable import sliceable
-from napari_lowdose.pairs.register import registered, some_frames
-from napari_lowdose.pairs.scene_shift import SMALLEST, NotRegisteredError
+from napari_lowdose.pairs.register import measure_registration, read_some_frames
+from napari_lowdose.pairs.scene_shift import SMALLEST, NotRegisteredError, check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Positions = NDArray[np.float64]
 
-REACH = 4  # frames: each is compared with so many after it, which drift has not yet carried far
+REACH = 4  # frames before and after each frame that it is registered with: the drift is small
 
 
 @dataclass(frozen=True)
 class StackRegistration:
-    """Where the scene lies in each frame of a stack.
+    """Position of the scene in each frame of a stack.
 
     Attributes
     ----------
     positions : (N, 2) array
-        (dy, dx) of the scene in each frame relative to the first frame, pixels.
+        (dy, dx) of the scene relative to the first frame, pixels.
     errors : (N, 2) array
-        One standard error of them, relative to the first frame.
+        Standard errors of the positions, pixels. Those of the first frame are zero.
     integer_shifts : (N, 2) integer array
-        What `cut` cuts away.
+        Part of the shifts that `cut` removes by cropping, pixels.
     shape : (int, int)
-        (Y, X) of the frames before they are cut.
+        (Y, X) of the frames before cropping, pixels.
     """
 
     positions: Positions
@@ -43,27 +43,28 @@ class StackRegistration:
     shape: tuple[int, int]
 
     def cut(self, frames: Any) -> Any:
-        """Cut a stack of frames, at whole pixels, to the field that all of them show.
+        """Crop a stack, at whole pixels, to the field that is common to all frames.
 
         Parameters
         ----------
         frames : (N, Y, X) array
-            What is lazy stays lazy.
+            A lazy array (dask, zarr) stays lazy.
 
         Returns
         -------
         (N, Y', X') array
+            No pixel is interpolated.
 
         Raises
         ------
         ValueError
-            If it is no stack of as many frames of that size.
+            If the shape differs from that of the registered stack.
         """
         frames = as_image(frames, "the stack")
         if tuple(frames.shape) != (len(self.integer_shifts), *self.shape):
             raise ValueError(
-                f"a stack of shape {tuple(frames.shape)} cannot be cut as one of "
-                f"{(len(self.integer_shifts), *self.shape)} was."
+                f"a stack of shape {tuple(frames.shape)} cannot be cropped with the shifts of a "
+                f"stack of shape {(len(self.integer_shifts), *self.shape)}: register it by itself."
             )
         low, high = self.integer_shifts.min(0), self.integer_shifts.max(0)
         (height, width), frames = self.shape - (high - low), sliceable(frames)
@@ -78,39 +79,43 @@ class StackRegistration:
         return da.stack(cut)  # type: ignore[no-untyped-call]
 
     def pairs(self, reach: int | None = 1) -> list[tuple[int, int]]:
-        """Return which frames make a pair.
+        """Return the indices (i, j) of the frames that form pairs.
 
         Parameters
         ----------
-        reach : int, optional
-            How far apart the two of a pair may be: 1 for neighbours; None for all pairs.
+        reach : int or None
+            Largest distance between the frames of a pair: 1 for neighbours, None for all pairs.
+
+        Returns
+        -------
+        list of (int, int)
         """
         number = len(self.positions)
         furthest = number if reach is None else reach
         return [(i, j) for i in range(number) for j in range(i + 1, min(number, i + 1 + furthest))]
 
     def fraction(self, i: int, j: int) -> tuple[float, float]:
-        """Return the shift of frame j relative to frame i that is left after `cut`, pixels."""
-        left = self.positions - self.integer_shifts
-        dy, dx = left[j] - left[i]
+        """Return the shift of frame j relative to frame i that remains after `cut`, pixels."""
+        remaining = self.positions - self.integer_shifts
+        dy, dx = remaining[j] - remaining[i]
         return float(dy), float(dx)
 
     def as_pairs(self, frames: Any, reach: int | None = 1) -> tuple[Any, Any, Positions]:
-        """Return a stack as pairs to train on.
+        """Return the frames of a stack as training pairs.
 
         Parameters
         ----------
         frames : (N, Y, X) array
-            Not yet cut.
-        reach : int, optional
+            Stack before cropping.
+        reach : int or None
             As in `pairs`.
 
         Returns
         -------
         first, second : (P, Y', X') arrays
-            In register to a whole pixel.
+            Exposures of each pair, registered at whole pixels.
         fractions : (P, 2) array
-            (dy, dx) that are left between the two of each pair, less than a pixel.
+            Remaining shift (dy, dx) of each pair, less than a pixel.
         """
         one, other = (list(side) for side in zip(*self.pairs(reach), strict=True))
         cut = self.cut(frames)
@@ -119,27 +124,29 @@ class StackRegistration:
 
 
 def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
-    """Cut a stack of repeats, that drift, to the field that all of them show.
+    """Register a drifting stack of repeated exposures and crop it to the common field.
 
-    Each frame is registered with the four before and after it, and the positions are those that
-    fit all these shifts best: errors do not add up along the stack.
+    Each frame is registered with the four frames before and after it.  The positions are the
+    weighted least-squares fit to all these shifts, so that errors do not accumulate along the
+    stack.
 
     Parameters
     ----------
     frames : (N, Y, X) array
-        Two at least; read a few at a time.
+        At least two frames. A lazy array (dask, zarr) is read frame by frame.
 
     Returns
     -------
     frames : (N, Y', X') array
-        Cut at whole pixels: no pixel is interpolated.
+        The common field, cropped at whole pixels without interpolation.
     registration : StackRegistration
-        Positions, and ``registration.as_pairs(frames, reach)``.
+        Positions; ``registration.as_pairs(frames, reach)`` returns the frames as pairs.
 
     Raises
     ------
     ValueError
-        If it is no stack, or a frame has nothing in common with those around it.
+        If the array is not a stack, a side is shorter than 24 pixels, a frame has nothing in
+        common with its neighbours, or no field is common to all frames.
 
     Examples
     --------
@@ -157,47 +164,44 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
     check_image(frames)
     if frames.ndim != 3 or len(frames) < 2:
         raise ValueError(
-            f"a stack of repeats has the axes (N, Y, X) and two frames at least, this array has "
-            f"shape {tuple(frames.shape)}."
+            "a stack of repeated exposures needs axes (N, Y, X) and at least two frames, not shape "
+            f"{tuple(frames.shape)}."
         )
+    check_size(frames.shape)
     shape = (int(frames.shape[-2]), int(frames.shape[-1]))
-    if min(shape) < SMALLEST:
-        raise ValueError(
-            f"frames of {shape[0]} x {shape[1]} pixels are too small to be registered: at least "
-            f"{SMALLEST} x {SMALLEST} are needed."
-        )
     positions, errors = _positions(frames)
     integer_shifts = np.rint(positions).astype(np.int64)
     registration = StackRegistration(positions, errors, integer_shifts, shape)
     if (np.array(shape) - np.ptp(integer_shifts, axis=0)).min() < SMALLEST:
         raise ValueError(
-            "the frames drift so far that no field is common to all of them: give fewer frames."
+            "the drift is so large that no field is common to all frames: give fewer frames."
         )
     return registration.cut(frames), registration
 
 
 def _positions(frames: Any) -> tuple[Positions, Positions]:
-    """Return the positions that fit the shifts of all neighbours best, and their errors."""
+    """Fit the positions to the shifts between neighbouring frames; return them and their errors."""
     number = len(frames)
     rows, shifts, errors = [], [], []
     recent: dict[int, NDArray[np.float32]] = {}
     for later in range(number):
-        recent[later] = some_frames(frames[later])[0]
-        recent.pop(later - REACH - 1, None)
+        recent[later] = read_some_frames(frames[later])[0]
+        recent.pop(later - REACH - 1, None)  # keep only a few frames in memory
         for earlier in range(max(0, later - REACH), later):
             try:
-                found = registered(recent[earlier], recent[later])
+                found = measure_registration(recent[earlier], recent[later])
             except NotRegisteredError:
-                continue  # others may tell where this frame lies
+                continue  # other neighbours may still determine the position of this frame
             row = np.zeros(number)
             row[later], row[earlier] = 1, -1
             rows.append(row[1:])  # the first frame is the origin
             shifts.append(found.shift)
             errors.append(found.shift_error)
     design = np.array(rows).reshape(-1, number - 1)
+    # A lower rank means that the frames fall into groups without a known shift between them.
     if np.linalg.matrix_rank(design) < number - 1:
         raise ValueError(
-            "some frames show nothing in common with those around them: they cannot be registered; "
+            "some frames have nothing in common with their neighbours and cannot be registered: "
             "leave them out."
         )
     positions, sigma = np.zeros((number, 2)), np.zeros((number, 2))

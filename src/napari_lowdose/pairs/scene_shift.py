@@ -1,4 +1,4 @@
-"""The shift of a scene between two views: of the scene, and not of what is fixed to the sensor."""
+"""Shift of the scene between two views, unaffected by patterns that are fixed to the sensor."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.pairs.correlation_peak import CorrelationPeak
-    from napari_lowdose.pairs.repeatability import Repeat
-    from napari_lowdose.pairs.shift_fraction import ShiftEstimate
+    from napari_lowdose.pairs.shift_consistency import ShiftConsistency
+    from napari_lowdose.pairs.subpixel_shift import SubpixelShift
 
     _Pair = tuple[NDArray[Any], NDArray[Any]]
 
 Shift = tuple[float, float]
 
-SMALLEST = 24  # px: a smaller field says nothing about shifts
-LARGEST = 1024  # px a side, beyond which whole pixels are looked for in a binned view
-CERTAIN = 6.0  # standard errors of the common signal, or chance may have made the peak
-SETTLED = 0.6  # px: a shift further than this from what was cut away is cut again
-ALIKE = 0.9  # noise-corrected correlation; below it, test for a mirrored or inverted second view
-AGREED = 4.0  # standard errors up to which two halves agree
-DOUBTFUL = 0.3  # px: where the parts of an image differ by more, its halves are asked
-DOUBT_ERRORS = 4.0  # standard errors, likewise
-UNCHECKED = 3.0  # times the error of a field too small for its parts to be asked
-STILL = 1.0  # px: what is displaced by less may be fixed to the sensor
-WORST = 2.0  # px: a shift that is not known to this is none
+SMALLEST = 24  # px: least side of a field whose shift can be measured
+LARGEST = 1024  # px: longest side at which the integer shift is searched; larger views are binned
+CERTAIN = 6.0  # standard errors of the common signal: a lower peak may be chance
+LARGEST_REST = 0.6  # px: if more than this is left after cropping, the crop is repeated
+SAME_SCENE = 0.9  # noise-corrected correlation; if it is lower, other orientations are tried
+COMPATIBLE = 4.0  # standard errors: largest difference of shifts that agree
+DOUBTFUL = 0.3  # px: if the quarters scatter by more, the halves are measured
+DOUBTFUL_ERRORS = 4.0  # standard errors, likewise
+UNCHECKED_FACTOR = 3.0  # on the error, if the field is too small to compare its quarters
+STILL = 1.0  # px: a pattern with a smaller shift may be fixed to the sensor
+LARGEST_ERROR = 2.0  # px: a shift with a larger error is rejected
 TURNED = (
     "the second exposure looks {}: turn it back, or choose two exposures of the same orientation."
 )
-REVERSED = "the second exposure shows the scene with its contrast reversed: invert one of the two."
+REVERSED = "the second exposure shows the scene with reversed contrast: invert one of the two."
 NOTHING_IN_COMMON = (
-    "the two exposures show nothing in common above the noise: they cannot be registered; give "
-    "exposures of the same scene, or more frames of them."
+    "the two exposures have nothing in common above the noise and cannot be registered: choose "
+    "exposures of the same scene, or give more frames of them."
 )
 
 
 class NotRegisteredError(ValueError):
-    """Two exposures cannot be brought into register.
+    """Two exposures cannot be registered.
 
     Parameters
     ----------
     kind : {"different", "parts", "turned", "reversed"}
-        Nothing is common to them; their parts are displaced by different shifts; one is mirrored
-        or rotated, or its contrast reversed.
+        "different": they have nothing in common.  "parts": the shift differs between parts of the
+        image.  "turned": one is mirrored or rotated.  "reversed": the contrast of one is reversed.
     message : str
     """
 
@@ -57,56 +57,111 @@ class NotRegisteredError(ValueError):
 
 @dataclass(frozen=True)
 class SceneShift:
-    """How far the scene is displaced.
+    """Shift of the scene between two views.
 
     Attributes
     ----------
-    cut_away : (2,) integer array
-        (dy, dx) in whole pixels, at which both were cut to their common field.
-    estimate : ShiftEstimate
-        What is left there.
-    repeat : Repeat
-        Whether the quarters of the field agree.
+    cropped : (2,) integer array
+        Integer shift (dy, dx), pixels, at which both views were cropped to their common field.
+    estimate : SubpixelShift
+        Shift that remains after cropping.
+    consistency : ShiftConsistency
+        Agreement of the quarters of the field.
     """
 
-    cut_away: NDArray[Any]
-    estimate: ShiftEstimate
-    repeat: Repeat
+    cropped: NDArray[Any]
+    estimate: SubpixelShift
+    consistency: ShiftConsistency
 
     @property
     def shift(self) -> Shift:
         """(dy, dx), pixels."""
-        dy, dx = self.cut_away + np.array(self.estimate.shift)
+        dy, dx = self.cropped + np.array(self.estimate.shift)
         return float(dy), float(dx)
 
     @property
     def error(self) -> Shift:
-        """One standard error of it, and the scatter of the quarters."""
-        dy, dx = np.hypot(self.estimate.error, self.repeat.scatter)
-        unknown = 1.0 if self.repeat.asked else UNCHECKED
-        return float(unknown * dy), float(unknown * dx)
+        """Standard error of the shift, pixels; includes the scatter of the quarters."""
+        dy, dx = np.hypot(self.estimate.error, self.consistency.scatter)
+        factor = 1.0 if self.consistency.checked else UNCHECKED_FACTOR
+        return float(factor * dy), float(factor * dx)
 
     @property
     def doubtful(self) -> bool:
-        """Whether one part of the image may have decided alone."""
-        surely = DOUBT_ERRORS * min(max(self.estimate.error), self.repeat.error)
-        least = max(DOUBTFUL, surely)
-        return self.repeat.differs is not None or max(self.repeat.scatter) > least
+        """Whether a single part of the image may have determined the shift."""
+        significant = DOUBTFUL_ERRORS * min(max(self.estimate.error), self.consistency.error)
+        least = max(DOUBTFUL, significant)
+        return self.consistency.conflict is not None or max(self.consistency.scatter) > least
+
+
+def check_size(shape: tuple[int, ...]) -> None:
+    """Check that frames are large enough to be registered.
+
+    Parameters
+    ----------
+    shape : (..., Y, X)
+        Shape of an exposure or stack, pixels.
+
+    Raises
+    ------
+    ValueError
+        If a side is shorter than 24 pixels.
+    """
+    height, width = shape[-2:]
+    if min(height, width) < SMALLEST:
+        raise ValueError(
+            f"frames of {height} x {width} pixels are too small to be registered: at least "
+            f"{SMALLEST} x {SMALLEST} are needed."
+        )
+
+
+def common_field(
+    shape: tuple[int, int], shift: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the part of each of two exposures that shows the common field.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (Y, X) of both exposures.
+    shift : (int, int)
+        Integer shift (dy, dx) of the scene in the second exposure, pixels.
+
+    Returns
+    -------
+    first, second : (slice, slice)
+        Empty slices if nothing is common.
+
+    Examples
+    --------
+    >>> common_field((100, 100), (2, -3))
+    ((slice(0, 98, None), slice(3, 100, None)), (slice(2, 100, None), slice(0, 97, None)))
+    """
+    # A negative stop would count from the other end, hence the outer max().
+    one = [
+        slice(max(0, -by), max(0, side - max(0, by))) for side, by in zip(shape, shift, strict=True)
+    ]
+    other = [
+        slice(max(0, by), max(0, side + min(0, by))) for side, by in zip(shape, shift, strict=True)
+    ]
+    return (one[0], one[1]), (other[0], other[1])
 
 
 def scene_shift(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None = None
 ) -> SceneShift:
-    """Find how far a scene is displaced between two views.
+    """Measure the shift of the scene between two views.
 
-    Outliers, info bars, dead lines, and patterns of the sensor's pixels, rows and columns are
-    left out.  The shift must repeat on the quarters of the field.
+    Outliers, info bars, dead lines and the fixed patterns of pixels, rows and columns are excluded.
+    The shift must be reproduced in the quarters of the field.
 
     Parameters
     ----------
     first, second : (T, Y, X) array
-        In memory.
+        Frames with the same shift, in memory.
     max_shift : (int, int), optional
+        Largest shift (dy, dx) to search, pixels. By default, at least a third of each side
+        overlaps.
 
     Returns
     -------
@@ -115,7 +170,7 @@ def scene_shift(
     Raises
     ------
     NotRegisteredError
-        If nothing is common to both, parts of them are displaced by different shifts, or one is
+        If the two have nothing in common, the shift differs between parts of the image, or one is
         mirrored, rotated or reversed in contrast.
     """
     from napari_lowdose.pairs.fixed_pattern import (
@@ -124,60 +179,64 @@ def scene_shift(
         without_lines,
         without_shared_pixels,
     )
-    from napari_lowdose.pairs.orientation import contrast_reversed
+    from napari_lowdose.pairs.integer_shift import contrast_reversed
 
-    whole = views = _scene_only(first, second)
+    whole = views = _clean(first, second)
     if fixed_lines(*whole):
         views = without_lines(whole[0]), without_lines(whole[1])
-        if _lines_are_the_scenes(whole, views, max_shift):
+        if _lines_belong_to_scene(whole, views, max_shift):
             views = whole
     if share_pixels(*views):
         views = without_shared_pixels(*views)
     found = _estimate(*views, max_shift)
     if found is None or found.doubtful:
-        found = _of_one_half(*views, max_shift) or found
+        found = _estimate_from_halves(*views, max_shift) or found
+    # An inverted lattice correlates at a shift of about half a unit cell.
     displaced = found is not None and max(map(abs, found.shift)) > STILL
     if displaced and contrast_reversed(*whole):
         raise NotRegisteredError("reversed", REVERSED)
     if (
         found is None
-        or found.repeat.differs
-        or found.estimate.peak.noise_corrected_correlation < ALIKE
+        or found.consistency.conflict
+        or found.estimate.peak.noise_corrected_correlation < SAME_SCENE
     ):
-        _refuse_if_turned(*whole)
+        _raise_if_turned(*whole)
     if found is None:
-        # A scene of stripes has no shift along them, and agrees with itself inverted
-        if _place(views[0], -views[1], max_shift) is not None and contrast_reversed(*views):
+        # A scene of stripes has no shift along the stripes, and correlates with its own inverse.
+        # It is reversed only if the inverse has a peak of its own.
+        if _crop_and_peak(views[0], -views[1], max_shift) is not None and contrast_reversed(*views):
             raise NotRegisteredError("reversed", REVERSED)
         raise NotRegisteredError("different", NOTHING_IN_COMMON)
-    if found.repeat.differs:
-        raise _parts_differ(found.repeat.differs)
-    _refuse_if_moved_beneath(*views, found)
+    if found.consistency.conflict:
+        raise _conflict_error(found.consistency.conflict)
+    _raise_if_moved_beneath(*views, found)
     return found
 
 
-def _lines_are_the_scenes(whole: _Pair, without: _Pair, max_shift: tuple[int, int] | None) -> bool:
-    """Return whether rows and columns move with the scene, and so tell its shift too."""
+def _lines_belong_to_scene(whole: _Pair, without: _Pair, max_shift: tuple[int, int] | None) -> bool:
+    """Return whether rows and columns move with the scene, so that they help to find its shift."""
     from napari_lowdose.pairs.fixed_pattern import lines_move
 
-    found = _place(*without, max_shift)
+    found = _crop_and_peak(*without, max_shift)
     if found is None:
-        return True
+        return True  # the lines are all that there is
     move = lines_move(*whole, found.shift)
     if move is not None:
         return move
-    other = _place(*whole, max_shift)
-    return other is not None and max(other.error) < max(found.error) and _agree(found, other)
+    # The lines themselves do not show it: they are kept if the same shift becomes more precise.
+    other = _crop_and_peak(*whole, max_shift)
+    return other is not None and max(other.error) < max(found.error) and _compatible(found, other)
 
 
-def _agree(one: _Place | SceneShift, other: _Place | SceneShift) -> bool:
+def _compatible(one: _CroppedPeak | SceneShift, other: _CroppedPeak | SceneShift) -> bool:
+    """Return whether two shifts agree within their errors."""
     apart = np.abs(np.subtract(one.shift, other.shift))
-    return bool((apart <= AGREED * np.hypot(one.error, other.error)).all())
+    return bool((apart <= COMPATIBLE * np.hypot(one.error, other.error)).all())
 
 
-def _refuse_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: SceneShift) -> None:
-    """Refuse what stands still on the sensor, if a scene moves beneath it."""
-    from napari_lowdose.pairs.repeatability import moved_beneath
+def _raise_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: SceneShift) -> None:
+    """Raise an error if the shift is that of a fixed pattern, and a scene moves beneath it."""
+    from napari_lowdose.pairs.shift_consistency import moved_beneath
 
     if max(map(abs, found.shift)) > STILL:
         return
@@ -185,62 +244,63 @@ def _refuse_if_moved_beneath(first: NDArray[Any], second: NDArray[Any], found: S
     if moved is not None:
         raise NotRegisteredError(
             "parts",
-            f"what the two exposures share stands still, while a scene beneath it moved by about "
-            f"{abs(moved[0]):.0f} px down or up and {abs(moved[1]):.0f} px along the rows: "
-            "subtract the pattern of the sensor (a dark frame, or the mean of many) first.",
+            f"a pattern common to both exposures stands still, while a scene beneath it moved by "
+            f"about {abs(moved[0]):.0f} px along y and {abs(moved[1]):.0f} px along x: first "
+            "subtract the pattern of the sensor (a dark frame, or the mean of many frames).",
         )
 
 
-def _refuse_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
-    """Refuse a second exposure that agrees much better when it is turned back, or inverted."""
-    from napari_lowdose.pairs.orientation import looks
+def _raise_if_turned(first: NDArray[Any], second: NDArray[Any]) -> None:
+    """Raise an error if the second exposure agrees much better in another orientation."""
+    from napari_lowdose.pairs.integer_shift import orientation_difference
 
-    words = looks(first, second)
+    words = orientation_difference(first, second)
     if words == "reversed in contrast":
         raise NotRegisteredError("reversed", REVERSED)
     if words is not None:
         raise NotRegisteredError("turned", TURNED.format(words))
 
 
-def _of_one_half(
+def _estimate_from_halves(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
 ) -> SceneShift | None:
-    """Return the shift that two halves of the field agree on, if what misleads is in the others.
+    """Return the shift on which at least two halves of the field agree, without the others.
 
-    Raises an error if two halves know different shifts.
+    A misleading part, such as a time stamp, lies in some halves and leaves the others intact.
+    Raises `NotRegisteredError` if two halves have clearly different shifts.
     """
-    from napari_lowdose.pairs.repeatability import FAR, KNOWN
+    from napari_lowdose.pairs.shift_consistency import DIFFERENT, KNOWN
 
     middle, centre = (side // 2 for side in first.shape[-2:])
     halves = (np.s_[:, :middle], np.s_[:, middle:], np.s_[:, :, :centre], np.s_[:, :, centre:])
-    sure = []
+    estimates = []
     for half in halves:
         if min(first[half].shape[-2:]) < 2 * SMALLEST:
             return None
         found = _estimate(first[half], second[half], max_shift)
         if found is not None and not found.doubtful and max(found.estimate.error) < KNOWN:
-            sure.append(found)
-    if len(sure) < 2:
+            estimates.append(found)
+    if len(estimates) < 2:
         return None
-    best = min(sure, key=lambda found: float(np.hypot(*found.estimate.error)))
-    apart = [np.subtract(found.shift, best.shift) for found in sure]
-    furthest = max(apart, key=lambda each: float(np.abs(each).max()))
-    if np.abs(furthest).max() > FAR:
-        raise _parts_differ(furthest)
-    return best if all(_agree(found, best) for found in sure) else None
+    best = min(estimates, key=lambda found: float(np.hypot(*found.estimate.error)))
+    differences = [np.subtract(found.shift, best.shift) for found in estimates]
+    largest = max(differences, key=lambda each: float(np.abs(each).max()))
+    if np.abs(largest).max() > DIFFERENT:
+        raise _conflict_error(largest)
+    return best if all(_compatible(found, best) for found in estimates) else None
 
 
-def _parts_differ(by: Any) -> NotRegisteredError:
+def _conflict_error(difference: Any) -> NotRegisteredError:
     return NotRegisteredError(
         "parts",
-        f"the shift differs between parts of the image, by {abs(by[0]):.1f} px down and "
-        f"{abs(by[1]):.1f} px along the rows: something is fixed to the sensor, or the scene is "
-        "turned, stretched or moved in itself; crop both exposures to a part that moves as one.",
+        f"the shift differs between parts of the image, by {abs(difference[0]):.1f} px along y and "
+        f"{abs(difference[1]):.1f} px along x: a pattern is fixed to the sensor, or the scene is "
+        "rotated, stretched or deformed; crop both exposures to a part that moves as one.",
     )
 
 
-def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the part that holds image in both, without outliers and dead lines."""
+def _clean(first: NDArray[Any], second: NDArray[Any]) -> _Pair:
+    """Crop both to the area that holds image, and fill in outliers and dead lines."""
     from napari_lowdose.imaging.image_area import image_area
     from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
     from napari_lowdose.pairs.fixed_pattern import without_constant_lines, without_slopes
@@ -263,16 +323,16 @@ def _scene_only(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A shift in whole pixels, cut away, and the peak of the correlation there."""
+class _CroppedPeak:
+    """Peak of the correlation of two views that are cropped at an integer shift."""
 
-    cut_away: NDArray[Any]
+    cropped: NDArray[Any]
     peak: CorrelationPeak
     fields: _Pair
 
     @property
     def shift(self) -> Shift:
-        dy, dx = self.cut_away + np.array(self.peak.shift)
+        dy, dx = self.cropped + np.array(self.peak.shift)
         return float(dy), float(dx)
 
     @property
@@ -280,76 +340,55 @@ class _Place:
         return self.peak.error
 
 
-def _place(
+def _crop_and_peak(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
-) -> _Place | None:
-    """Find the shift to a fraction of a pixel, or none if nothing is common to both."""
+) -> _CroppedPeak | None:
+    """Crop two views to their common field and find the peak, None if it is not significant."""
     from napari_lowdose.pairs.correlation_peak import correlation_peak
 
     shape = (first.shape[-2], first.shape[-1])
-    whole = np.array(_coarse(first, second, max_shift))
+    integer = np.array(_integer_shift(first, second, max_shift))
+    # Binned views give the integer shift only to within a bin: the crop is corrected.
     for _ in range(4):
-        one, other = common_field(shape, (int(whole[0]), int(whole[1])))
+        one, other = common_field(shape, (int(integer[0]), int(integer[1])))
         fields = first[(..., *one)], second[(..., *other)]
         if min(fields[0].shape[-2:]) < SMALLEST:
             return None
         peak = correlation_peak(*fields)
-        if max(map(abs, peak.shift)) <= SETTLED:
+        if max(map(abs, peak.shift)) <= LARGEST_REST:
             break
-        whole = whole + np.rint(peak.shift).astype(int)
-    return _Place(whole, peak, fields) if peak.certainty > CERTAIN else None
+        integer = integer + np.rint(peak.shift).astype(int)
+    return _CroppedPeak(integer, peak, fields) if peak.certainty > CERTAIN else None
 
 
 def _estimate(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
 ) -> SceneShift | None:
-    """Find the shift as well as the noise allows, and whether the parts of the field agree."""
-    from napari_lowdose.pairs.repeatability import repeats
-    from napari_lowdose.pairs.shift_fraction import shift_fraction
+    """Estimate the shift and its consistency, None if it is not significant."""
+    from napari_lowdose.pairs.shift_consistency import shift_consistency
+    from napari_lowdose.pairs.subpixel_shift import subpixel_shift
 
-    place = _place(first, second, max_shift)
-    if place is None:
+    start = _crop_and_peak(first, second, max_shift)
+    if start is None:
         return None
-    found = shift_fraction(*place.fields, peak=place.peak)
-    if not found.peak.certainty > CERTAIN or not max(found.error) < WORST:
+    found = subpixel_shift(*start.fields, peak=start.peak)
+    if not found.peak.certainty > CERTAIN or not max(found.error) < LARGEST_ERROR:
         return None
-    return SceneShift(place.cut_away, found, repeats(*place.fields, found.shift))
+    return SceneShift(start.cropped, found, shift_consistency(*start.fields, found.shift))
 
 
-def _coarse(
+def _integer_shift(
     first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
 ) -> tuple[int, int]:
-    from napari_lowdose.pairs.integer_shift import binned, integer_shift
+    """Return the integer shift; large views are binned first, for speed and memory."""
+    from napari_lowdose.pairs.block_statistics import binned
+    from napari_lowdose.pairs.integer_shift import integer_shift
 
-    by = -(-max(first.shape[-2:]) // LARGEST)
-    if by == 1:
+    factor = -(-max(first.shape[-2:]) // LARGEST)
+    if factor == 1:
         return integer_shift(first, second, max_shift)
-    reach = None if max_shift is None else (-(-max_shift[0] // by), -(-max_shift[1] // by))
-    dy, dx = integer_shift(binned(first, by), binned(second, by), reach)
-    return by * dy, by * dx
-
-
-def common_field(
-    shape: tuple[int, int], whole: tuple[int, int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the part of each of two exposures that shows what the other shows too.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        (Y, X) of both.
-    integer_shift : (int, int)
-        (dy, dx), the shift of the scene in the second in whole pixels.
-
-    Returns
-    -------
-    first, second : (slice, slice)
-
-    Examples
-    --------
-    >>> common_field((100, 100), (2, -3))
-    ((slice(0, 98, None), slice(3, 100, None)), (slice(2, 100, None), slice(0, 97, None)))
-    """
-    one = [slice(max(0, -by), side - max(0, by)) for side, by in zip(shape, whole, strict=True)]
-    other = [slice(max(0, by), side + min(0, by)) for side, by in zip(shape, whole, strict=True)]
-    return (one[0], one[1]), (other[0], other[1])
+    reach = None
+    if max_shift is not None:
+        reach = (-(-max_shift[0] // factor), -(-max_shift[1] // factor))
+    dy, dx = integer_shift(binned(first, factor), binned(second, factor), reach)
+    return factor * dy, factor * dx
