@@ -32,7 +32,7 @@ class PairStep(Step):
     Attributes
     ----------
     disagreement : (Y, X) float32 array or None
-        :math:`|R(\hat I') - R(\hat I'')| / 2`, in the units of the input.  Where it is large, the
+        :math:`|R(\hat I') - R(\hat I'')| / 2`, in the units of the result.  Where it is large, the
         result is not reliable.
     """
 

@@ -313,7 +313,7 @@ class _Training:
         crops = draw_crops(
             self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng
         )
-        # Set at every step, because a continued training may have another peak rate
+        # Not by a scheduler, for the reasons given at `learning_rate`
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(optimiser.learning_rate, state.step)
         with in_low_precision(self.device):
