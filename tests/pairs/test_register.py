@@ -10,6 +10,7 @@ from scipy.ndimage import fourier_shift, gaussian_filter
 
 from napari_lowdose.pairs.register import register_pair
 from napari_lowdose.pairs.register_stack import register_stack
+from napari_lowdose.pairs.scene_shift import common_field
 from napari_lowdose.pairs.subpixel_shift import shift_bound
 from napari_lowdose.samples import nuclei_pair, stem_pair
 
@@ -137,6 +138,17 @@ def test_exposures_with_nothing_in_common_are_rejected():
 def test_invalid_exposures_raise_clear_errors(first, second, message):
     with pytest.raises(ValueError, match=message):
         register_pair(first, second)
+
+
+def test_stacks_of_different_length_do_not_look_transposed():
+    with pytest.raises(ValueError, match="crop both to the same field"):
+        register_pair(np.ones((3, 40, 40)), np.ones((4, 40, 40)))
+
+
+def test_common_field_is_empty_beyond_the_frame():
+    for shift in [(12, 0), (-12, 0)]:
+        for rows, columns in common_field((10, 10), shift):
+            assert np.ones((10, 10))[rows, columns].size == 0
 
 
 def test_stack_yields_all_pairs(nuclei):

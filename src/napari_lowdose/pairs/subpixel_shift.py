@@ -81,7 +81,7 @@ def subpixel_shift(
     """
     peak = peak or correlation_peak(first, second, start)
     few = slice(None, None, max(1, -(-first.size // MOST_PIXELS)))
-    views = _AlignedViews.of(first[few], second[few], peak.smoothing)
+    views = _ViewPair.of(first[few], second[few], peak.smoothing)
     taper = np.outer(*(window(side) for side in first.shape[-2:])).astype(np.float32)
     shift, gain, offset = np.array(peak.shift), peak.gain, np.zeros(1)
     error, centre = np.full(2, np.inf), np.array(first.shape[-2:]) / 2
@@ -103,8 +103,8 @@ def subpixel_shift(
 
 
 @dataclass(frozen=True)
-class _AlignedViews:
-    """Two views without their means, the second aligned to the first, and their spectra."""
+class _ViewPair:
+    """Two views, (T, Y, X) without their means, and their spectra."""
 
     first: Array
     second: Array
@@ -113,7 +113,7 @@ class _AlignedViews:
     smoothing: Array
 
     @classmethod
-    def of(cls, first: Views, second: Views, smoothing: Array) -> _AlignedViews:
+    def of(cls, first: Views, second: Views, smoothing: Array) -> _ViewPair:
         from scipy import fft
 
         means = float(first.mean(dtype=float)), float(second.mean(dtype=float))
@@ -121,8 +121,8 @@ class _AlignedViews:
         spectra = fft.rfft2(one), fft.rfft2(other)
         return cls(one, other, spectra, means, smoothing.astype(np.float32))
 
-    def aligned(self, shift: Array) -> _AlignedViews:
-        """Return a copy with the second view moved back by a shift."""
+    def aligned(self, shift: Array) -> _ViewPair:
+        """Return a copy with the second view aligned to the first."""
         down, along, _ = fourier_grid(self.first.shape[-2:])
         phases = np.exp(2j * np.pi * shift[0] * down) * np.exp(2j * np.pi * shift[1] * along)
         moved = self.spectra[1] * phases.astype(np.complex64)
@@ -157,9 +157,7 @@ class _AlignedViews:
         ]
 
 
-def _noise_weights(
-    aligned: _AlignedViews, level: Array, taper: Array
-) -> tuple[float, Array, Array]:
+def _noise_weights(aligned: _ViewPair, level: Array, taper: Array) -> tuple[float, Array, Array]:
     """Return gain, offset of each frame, and the inverse noise variance of each pixel."""
     first, moved = aligned.first, aligned.second
     weight = np.broadcast_to(taper, level.shape)
@@ -202,7 +200,7 @@ def _variance(level: Array, squares: Array, taper: Array) -> Array:
 
 
 def _step(
-    aligned: _AlignedViews, weight: Array, gain: float, offset: Array
+    aligned: _ViewPair, weight: Array, gain: float, offset: Array
 ) -> tuple[Array, Array, Array]:
     """Return the correction of the shift, its standard error, and the centre of the structure."""
     signal = aligned.smoothing > LEAST_SIGNAL
