@@ -51,7 +51,7 @@ class Result:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", nargs="?", type=Path, help="image file (default: the sample images)")
+    parser.add_argument("image", nargs="?", type=Path, help="image file (default: samples)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="training time")
     arguments = parser.parse_args()
     DEMO.mkdir(exist_ok=True)

@@ -10,8 +10,7 @@ import numpy as np
 
 from napari_lowdose.frames import frame_name
 from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.io.arrays import as_image, sliceable
 from napari_lowdose.pairs.scene_shift import SMALLEST, common_field, scene_shift
 
 if TYPE_CHECKING:

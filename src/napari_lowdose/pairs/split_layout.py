@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.io.arrays import as_image, sliceable
 
 if TYPE_CHECKING:
     from napari_lowdose.pairs.distortion import Distortion
