@@ -1,4 +1,4 @@
-"""Outliers are found, structure and noise are not; what replaces them; where the image lies."""
+"""Detection and replacement of outliers, and detection of the image area."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def some(share: float, seed: int = 1) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("mean", [1e-4, 1e-3, 0.01, 0.1, 1, 10, 1000, 1e5])
 def test_noise_has_no_outliers(mean: float) -> None:
-    """Above all, the single counts of a sparse exposure are none."""
+    """In particular, the single counts of a sparse exposure are not outliers."""
     flat = np.random.default_rng(0).poisson(mean, (512, 512))
     assert not find_outliers(flat).any()
     assert not find_outliers(0.37 * flat).any()
@@ -40,7 +40,7 @@ def test_atoms_and_gaussian_noise_have_no_outliers(mean: float) -> None:
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.0, 6.0])
 def test_single_bright_bead_is_not_an_outlier(fwhm: float) -> None:
-    """Wherever its middle lies between the pixels."""
+    """Independent of the subpixel position of its centre."""
     rng = np.random.default_rng(0)
     scene = np.full((256, 256), 5.0)
     for y, x in (rng.uniform(20, 236, 2) for _ in range(12)):
@@ -63,7 +63,7 @@ def test_areas_and_lines_are_not_outliers(value: int) -> None:
 @pytest.mark.parametrize("mean", [0.01, 1, 10, 1000])
 @pytest.mark.parametrize("share", [0, 1e-3, 5e-3])
 def test_hot_pixels_are_found(mean: float, share: float) -> None:
-    """However many there are: they do not hide each other."""
+    """Independent of their number, as they must not mask each other."""
     frame, hot = counted(mean), some(share)
     hot[100, 120] = True
     frame[hot] = 65535
@@ -146,7 +146,7 @@ def test_large_integers_are_replaced_exactly() -> None:
 
 
 def info_bar(height: int, background: int) -> NDArray[np.uint8]:
-    """Draw a bar with something like letters and a scale bar."""
+    """Return an info bar with patterns like letters and a scale bar."""
     bar = np.full((height, 256), background, np.uint8)
     letters = np.random.default_rng(0).random((height // 2, 120)) < 0.4
     bar[height // 4 : height // 4 + height // 2, 5:125][letters] = 255 - background
@@ -162,7 +162,7 @@ def test_info_bar_is_excluded(background: int, below: bool) -> None:
     frame = np.vstack([image, bar] if below else [bar, image])
     rows, columns = image_area(frame)
     assert np.array_equal(frame[rows, columns], image)
-    rows, columns = image_area(np.pad(frame, 3))  # and a border around it
+    rows, columns = image_area(np.pad(frame, 3))  # with a border around the frame
     assert np.array_equal(np.pad(frame, 3)[rows, columns], image)
 
 
@@ -174,7 +174,7 @@ def test_padding_is_excluded(value: int) -> None:
 
 @pytest.mark.parametrize("mean", [1e-3, 0.003, 0.01, 0.1, 10])
 def test_whole_scene_is_kept(mean: float) -> None:
-    """Rows that hold no count by chance too, and the vacuum around a particle."""
+    """Including rows without counts by chance, and the vacuum around a particle."""
     whole = (slice(0, 256), slice(0, 256))
     particle = gaussian_filter((np.hypot(Y - 120, X - 130) < 70).astype(float), 2) + 1e-4
     for seed in range(3):

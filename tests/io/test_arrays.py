@@ -1,4 +1,4 @@
-"""Arrays of other libraries, and what is no array."""
+"""Conversion of arrays of other libraries, and messages for anything that is not an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file is there as a whole or not at all."""
+"""Atomic writing: a file is complete or does not appear."""
 
 import os
 import stat
@@ -57,7 +57,7 @@ def test_very_long_name_can_be_written(tmp_path):
     assert path.exists()
 
 
-# ---------------------------------------------------------------- before anything is written
+# ---------------------------------------------------------------- check_writable
 
 
 def test_check_writable_leaves_nothing_behind(tmp_path):

@@ -1,4 +1,4 @@
-"""Metadata of an OME-TIFF never stop its pixels, nor choose the wrong ones."""
+"""Bad metadata of an OME-TIFF never prevent reading its pixels, nor select the wrong ones."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ BOMB = (
         xml(image(t="")),
         xml(image(t=10**9)),
         xml(image('<TiffData IFD="0" PlaneCount="99999999999"/>')),
-        xml(image("<TiffData/>", t=1)),  # two frames would be lost
+        xml(image("<TiffData/>", t=1)),  # would lose two frames
         xml(image('<TiffData IFD="1"/>')),
         xml(image(plane("other.tif", 0) + plane("another.tif", 1))),
     ],
@@ -110,7 +110,7 @@ def test_invalid_pixel_size_is_unknown(tmp_path, size, axis):
 
 
 def positions(folder, root=True):
-    """Write a set of two positions, each of which lists both."""
+    """Write a set of two files, one per position; each lists both positions."""
     listed = [
         image("".join(plane(f"a_{k}.ome.tif", t, t=t) for t in range(3)), f"p{k}", k)
         for k in range(2)

@@ -1,4 +1,4 @@
-"""Other formats come in through napari's reader plugins."""
+"""Reading of any image format, by its content or through napari reader plugins."""
 
 import importlib.util
 import os
@@ -19,19 +19,19 @@ from napari_lowdose.io.tiff import read_tiff, write_tiff
 FORMATS = Path(__file__).parents[3] / "shared" / "data" / "formats"
 rosettasciio = pytest.mark.skipif(
     not FORMATS.is_dir() or importlib.util.find_spec("napari_rosettasciio") is None,
-    reason="../shared/data or the plugin napari-rosettasciio is not there",
+    reason="../shared/data or the plugin napari-rosettasciio is missing",
 )
 COUNTS = np.arange(12 * 10, dtype=np.uint16).reshape(12, 10)
 
 
 @pytest.fixture
 def plugin(tmp_path):
-    """Return a function that installs a plugin whose reader gives what it is told to."""
+    """Return a function that installs a plugin whose reader returns the given layers."""
     path = tmp_path / "image.lowdosetest"
     path.write_bytes(b"x")
     with DynamicPlugin("lowdose-test-reader") as dynamic:
 
-        def gives(*layers):
+        def install(*layers):
             @dynamic.contribute.reader(filename_patterns=["*.lowdosetest"])
             def get_reader(path):
                 def read(path):
@@ -43,7 +43,7 @@ def plugin(tmp_path):
 
             return path
 
-        yield gives
+        yield install
 
 
 def test_image_with_units(plugin, tmp_path):
@@ -75,7 +75,7 @@ def test_labels_layer_is_read_as_image(plugin):
 
 
 @pytest.mark.parametrize(
-    ("layers", "says"),
+    ("layers", "message"),
     [
         ([(COUNTS.astype(np.complex64), {}, "image")], "complex"),
         ([(COUNTS, {"metadata": {"data": COUNTS * 1j}}, "image")] * 2, "complex"),
@@ -87,19 +87,21 @@ def test_labels_layer_is_read_as_image(plugin):
         ([RuntimeError("broken")], "could read this file"),
     ],
 )
-def test_anything_but_one_greyscale_image_is_refused(plugin, layers, says):
-    with pytest.raises(ValueError, match=says):
+def test_anything_but_one_greyscale_image_is_refused(plugin, layers, message):
+    with pytest.raises(ValueError, match=message):
         read_image(plugin(*layers))
 
 
 def test_message_without_plugin_agrees_with_documentation(tmp_path):
-    path = tmp_path / "image.nobodyreadsthis"
+    path = tmp_path / "image.unknownformat"
     path.write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"\.nobodyreadsthis files") as refused:
+    with pytest.raises(ValueError, match=r"\.unknownformat files") as refused:
         read_image(path)
-    told = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    documentation = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
     commands = [
-        line.partition("#")[0].strip() for line in told.splitlines() if line.startswith("pip ")
+        line.partition("#")[0].strip()
+        for line in documentation.splitlines()
+        if line.startswith("pip ")
     ]
     assert len(commands) == 2
     assert all(command in str(refused.value) for command in commands)
@@ -122,7 +124,7 @@ def test_tiff_does_not_load_npe2(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-# ------------------------------------------------------------- by content, not by name
+# ---------------------------------------------------------------- detection by content
 
 
 @pytest.mark.parametrize("name", ["scan.dat", "scan", "scan.TIF", "scan.btf", "Aufnahme 1 µm.tiff"])

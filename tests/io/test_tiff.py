@@ -1,4 +1,4 @@
-"""What a user put into a TIFF is still in the one that comes out."""
+"""Metadata of a TIFF are kept in the TIFF of the result."""
 
 import json
 import os
@@ -17,7 +17,7 @@ RECORD = {"engine": "Reucid", "parameters": {"seed": 0}, "note": "µ"}
 
 
 def through(path, *, record=RECORD, gain=2.0):
-    """Read, write as a result, and return input, output and the output's path."""
+    """Read a file, write it as a result, and return input, output and output path."""
     image = read_tiff(path)
     out = path.with_name("out.tif")
     write_tiff(out, np.asarray(image.pixels, np.float32) * gain, image, record=record)
@@ -59,7 +59,7 @@ def test_imagej_hyperstack(tmp_path):
     assert_alike(image, result)
     assert (image.axes, image.unit) == ("TZYX", "µm")
     assert image.pixel_size == pytest.approx((0.126953, 0.078125))
-    with tifffile.TiffFile(out) as file:  # as ImageJ will see it
+    with tifffile.TiffFile(out) as file:  # as ImageJ reads it
         assert file.is_imagej
         kept = file.imagej_metadata
         assert (kept["slices"], kept["frames"], kept["hyperstack"]) == (3, 2, True)
@@ -104,7 +104,7 @@ def test_imagej_above_four_gigabytes_with_a_lowered_limit(tmp_path, monkeypatch)
     image, result, out = through(path)
     assert_alike(image, result)
     with tifffile.TiffFile(out) as file:
-        assert len(file.pages) == 1  # ImageJ's own form for such files
+        assert len(file.pages) == 1  # as ImageJ itself writes such files
 
 
 # ----------------------------------------------------------------------------- OME
@@ -250,7 +250,7 @@ def test_nothing_is_added_without_a_record(tmp_path):
         assert "Info" not in file.imagej_metadata
 
 
-# -------------------------------------------------------------------- never a loss
+# ------------------------------------------------------------------ no data loss
 
 
 @pytest.fixture
@@ -371,14 +371,14 @@ def test_truncated_file_is_refused(tmp_path, options, share):
         image = read_tiff(path)
     except ValueError as error:
         assert "TIFF" in str(error)
-    else:  # only what follows the pixels was lost
+    else:  # only data after the pixels are missing
         np.testing.assert_array_equal(np.squeeze(image.pixels), noise)
 
 
 # ------------------------------------------------------------------------ real data
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is missing")
 @pytest.mark.parametrize(
     ("name", "axes", "size", "unit"),
     [

@@ -1,4 +1,4 @@
-"""A result has a form of TIFF that can hold it."""
+"""A result is written in a flavour of TIFF that can hold it."""
 
 import warnings
 

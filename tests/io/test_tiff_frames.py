@@ -1,4 +1,4 @@
-"""Pixels of a TIFF are read as they are, or the frame that cannot be read is named."""
+"""The pixels of a TIFF are read unchanged, or the frame that cannot be read is named."""
 
 import logging
 import random
@@ -71,7 +71,7 @@ def test_pixels_beyond_memory_are_refused_before_reading(tmp_path, monkeypatch):
         read_tiff(path)
 
 
-# ---------------------------------------------------------------- missing and cut off
+# ------------------------------------------------------------- missing and truncated
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +84,7 @@ def test_file_truncated_anywhere_is_refused_or_complete(tmp_path, kind):
             pixels = read_tiff(path).pixels
         except ValueError as error:
             assert "TIFF" in str(error) and "\n" not in str(error)
-        else:  # it was what follows the pixels that is lost
+        else:  # only data after the pixels are missing
             np.testing.assert_array_equal(pixels, NOISE)
 
 
@@ -131,7 +131,7 @@ def test_truncation_is_found_with_logging_disabled(tmp_path):
 
 
 def aborted(path, pages, sizes):
-    """Write `pages` frames with a description of more."""
+    """Write `pages` frames, and a description that lists more."""
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
         '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="20" SizeY="24" '
@@ -155,7 +155,7 @@ def test_incomplete_time_point_is_left_out(tmp_path):
     path = aborted(tmp_path / "in.ome.tif", 3, (2, 1, 2))
     with pytest.warns(UserWarning, match="lacks frame 4 of 4"):
         image = read_tiff(path)
-    assert image.axes == "CYX"  # both channels of the first
+    assert image.axes == "CYX"  # both channels of the first time point
     np.testing.assert_array_equal(image.pixels, NOISE[:2])
 
 

@@ -1,4 +1,4 @@
-"""Zarr folders as images: arrays and OME-Zarr groups, with their axes, pixel size and history."""
+"""Zarr arrays and OME-Zarr groups are read with their axes, pixel size and history."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def axis(name: str) -> dict[str, str]:
-    about = {"name": name, "type": AXES[name]}
-    return {**about, "unit": "micrometer"} if about["type"] == "space" else about
+    described = {"name": name, "type": AXES[name]}
+    return {**described, "unit": "micrometer"} if described["type"] == "space" else described
 
 
 def multiscale(axes: str, scale: list[float], levels: tuple[str, ...] = ("0", "1")) -> Any:
@@ -64,14 +64,14 @@ def multiscale(axes: str, scale: list[float], levels: tuple[str, ...] = ("0", "1
 def ome_zarr(
     path: Path, version: int, axes: str = "tyx", pixels: Any = MOVIE, **attributes: Any
 ) -> Path:
-    """Write a pyramid as other programs do: 0.4 in zarr v2, 0.5 in zarr v3."""
+    """Write a pyramid as other programs do: OME-Zarr 0.4 in zarr v2, 0.5 in zarr v3."""
     group = zarr.open_group(path, mode="w", zarr_format=version)  # type: ignore[arg-type]
     chunks = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
     group.create_array("0", data=pixels, chunks=chunks)
     group.create_array("1", data=pixels[..., ::2, ::2], chunks=chunks)
     images = [multiscale(axes, [1.0] * (pixels.ndim - 2) + [0.5, 0.25])]
-    about = {"multiscales": images, **attributes}
-    group.attrs.update(about if version == 2 else {"ome": {"version": "0.5", **about}})
+    attributes = {"multiscales": images, **attributes}
+    group.attrs.update(attributes if version == 2 else {"ome": {"version": "0.5", **attributes}})
     return path
 
 
@@ -100,7 +100,7 @@ def test_ome_zarr_on_the_command_line(run, path: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(result.pixels, 2 * MOVIE)
             assert (result.axes, result.pixel_size, result.unit) == ("TYX", (0.5, 0.25), "µm")
             assert result.history[-1]["source"] == source.name
-    # A name says nothing
+    # The name does not matter
     plain = path.rename(tmp_path / "image")
     assert run(plain, "-o", tmp_path / "named.tif").exit_code == 0
 
@@ -147,7 +147,7 @@ def test_groups_without_a_single_image_are_refused(run, path: Path, tmp_path: Pa
     labels = ome_zarr(tmp_path / "labels.zarr", 3, **{"image-label": {}})
     empty = tmp_path / "empty.zarr"
     zarr.open_group(empty, mode="w")
-    for source, says in (
+    for source, message in (
         (path, f"name one of them, {path / 'a' / 'raw'}, {path / 'b'}"),
         (several, f"group of several images: name one of them, {several / '0'}, {several / '1'}"),
         (plate, f"plate: name one of them, {plate / 'A' / '1' / '0'}"),
@@ -156,7 +156,7 @@ def test_groups_without_a_single_image_are_refused(run, path: Path, tmp_path: Pa
         (empty, "holds no image"),
     ):
         done = run(source, "-o", tmp_path / "out.tif")
-        assert done.exit_code == 2 and says in done.stderr and done.stderr.count("\n") == 1
+        assert done.exit_code == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert run(plate / "A" / "1" / "0", "-o", tmp_path / "out.tif").exit_code == 0
 
 
@@ -227,8 +227,8 @@ def test_invalid_attributes_do_not_prevent_reading(
     run, path: Path, tmp_path: Path, attributes: Any
 ) -> None:
     zarr.create_array(path, data=MOVIE)
-    about = json.loads((path / "zarr.json").read_text())
-    (path / "zarr.json").write_text(json.dumps({**about, "attributes": attributes}))
+    metadata = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps({**metadata, "attributes": attributes}))
     image = read_zarr(path)
     assert (image.axes, image.pixel_size, image.history) == ("TYX", None, ())
     write_tiff(tmp_path / "out.tif", image.pixels, image, record={"engine": "none"})
@@ -238,13 +238,15 @@ def test_invalid_attributes_do_not_prevent_reading(
 
 def test_results_of_version_0_1_can_be_read(path: Path) -> None:
     record = {"engine": "Reucid"}
-    about = {
+    attributes = {
         "axes": "TYX",
         "scale": [1.0, 0.5, 0.5],
         "units": ["pixel", "nm", "nm"],
         "napari-lowdose": {"work": "0123", "finished": True, "history": [record]},
     }
-    zarr.create_array(path, data=MOVIE.astype(np.float32), chunks=(1, 40, 36), attributes=about)
+    zarr.create_array(
+        path, data=MOVIE.astype(np.float32), chunks=(1, 40, 36), attributes=attributes
+    )
     image = read_zarr(path)
     assert (image.axes, image.pixel_size, image.unit) == ("TYX", (0.5, 0.5), "nm")
     assert image.history == (record,)
@@ -267,7 +269,7 @@ def test_damaged_chunk_is_named(run, path: Path, tmp_path: Path, damage: str, ve
     assert not (tmp_path / "out.tif").exists()
 
 
-@pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise
+@pytest.mark.filterwarnings("ignore:no eigenpatch")  # in pure noise
 def test_missing_chunk_behind_dask_raises_a_warning(path: Path) -> None:
     dask_array = pytest.importorskip("dask.array")
     zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20))  # type: ignore[arg-type]
@@ -278,10 +280,10 @@ def test_missing_chunk_behind_dask_raises_a_warning(path: Path) -> None:
         denoise(dask_array.from_zarr(path)[:2].astype(float) + 1, Reucid(patch_size=5))
     with pytest.warns(UserWarning) as caught:
         Stream(dask_array.from_zarr(path), Reucid(patch_size=5), path.parent / "out.zarr")
-    assert len(caught) == 1  # the graph is walked once
+    assert len(caught) == 1  # the graph is searched only once
 
 
-@pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise
+@pytest.mark.filterwarnings("ignore:no eigenpatch")  # in pure noise
 def test_missing_chunk_is_named_with_every_engine(path: Path) -> None:
     array = zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20))  # type: ignore[arg-type]
     (path / "c/1/0/1").unlink()
