@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image, sliceable
 from napari_lowdose.pairs.register import registered, some_frames
 from napari_lowdose.pairs.scene_shift import SMALLEST, NotRegisteredError
