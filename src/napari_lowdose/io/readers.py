@@ -131,7 +131,7 @@ def _from_layers(path: Path, found: list[Any]) -> ImageFile:
     if not layers:
         raise ValueError("There is no image in this file.")
     pixels, options = layers[0][0], dict(layers[0][1] if len(layers[0]) > 1 else {})
-    # Readers that cannot show complex pixels keep them in the metadata
+    # RosettaSciIO's reader returns two real layers for complex pixels; the metadata keep the pixels
     metadata = options.get("metadata")
     original = metadata.get("data") if isinstance(metadata, dict) else None
     if any(np.iscomplexobj(data) for data in (pixels, original) if data is not None):

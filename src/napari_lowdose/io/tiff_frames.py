@@ -53,6 +53,7 @@ def read_frames(path: Path, series: tifffile.TiffPageSeries) -> NDArray[Any]:
         raise ValueError(f"This TIFF is cut off: the file ends before the end of {frames}.")
     if missing:
         return _complete_part(series, sorted(missing), n_frames)
+    # An offset means that the pixels are uncompressed and contiguous: they can be mapped
     if series.dataoffset is not None and series.dtype is not None:
         dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
         return np.memmap(path, dtype, "r", offset=series.dataoffset, shape=tuple(series.shape))
@@ -170,11 +171,12 @@ def _incomplete(series: Any, n_frames: int) -> tuple[set[int], set[int]]:
     cut_off: set[int] = set()
     pages = list(series._pages)
     contiguous = series.dataoffset is not None
-    if contiguous and len(pages) < n_frames:  # one directory for all frames
+    if contiguous and len(pages) < n_frames:  # one page directory for all frames
         frame_bytes = math.prod(series.shape[-2:]) * series.dtype.itemsize
-        there = (series.parent.filehandle.size - series.dataoffset) // frame_bytes
-        cut_off.update(range(max(there, 0), n_frames))
+        n_present = (series.parent.filehandle.size - series.dataoffset) // frame_bytes
+        cut_off.update(range(max(n_present, 0), n_frames))
         return missing, cut_off
+    # A page usually holds one frame, but may hold several
     per_page = max(1, n_frames // max(1, round(math.prod(series.shape) / series.keyframe.size)))
     for number in range(0, n_frames, per_page):
         k = number // per_page
@@ -195,6 +197,7 @@ def _incomplete(series: Any, n_frames: int) -> tuple[set[int], set[int]]:
 
 def _complete_part(series: Any, missing: list[int], n_frames: int) -> NDArray[Any]:
     """Return the complete part of a stack whose last frames were never acquired."""
+    # Only whole steps of the first axis: half a time point has no place in an array
     steps = series.shape[0] if n_frames > 1 else 1
     complete = missing[0] * steps // n_frames
     at_the_end = missing == list(range(missing[0], n_frames))

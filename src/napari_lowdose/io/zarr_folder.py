@@ -258,7 +258,7 @@ def _open(path: Path) -> tuple[Any, dict[str, Any]]:
     import zarr
 
     if not is_zarr(path):
-        raise ValueError("This zarr array cannot be read (the folder contains none).")
+        raise ValueError("This folder contains no zarr array.")
     try:
         node = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
