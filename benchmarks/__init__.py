@@ -1,1 +1,1 @@
-"""Measurements that the documentation quotes; each script prints its table."""
+"""Scripts that measure the numbers in the documentation; each prints its table."""

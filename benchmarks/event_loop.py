@@ -1,4 +1,4 @@
-"""How late a timer of the user interface fires, and a pair of images to keep it busy with."""
+"""Delay of a timer in the event loop of the user interface, and a pair of images to load it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TICK = 0.005  # seconds
 
 
 class Stalls:
-    """When the timer fired, and how late."""
+    """Times and delays of the timer."""
 
     def __init__(self) -> None:
         self._times: list[float] = []

@@ -1,10 +1,11 @@
-"""The gain that a pair tells of itself: how often its interval holds the true one, of 100 pairs.
+"""Coverage of the gain interval: how often it contains the true gain, in 100 pairs.
 
-``python -m benchmarks.gain_interval``; scenes of ``../shared/data`` are left out where it is
-missing.  In place of a trained network stands a linear filter, so that hundreds of pairs are
-affordable and the truth is known: the Wiener filter of the noise-free scene, which lets at least a
-share `floor` of every frequency through (a network that denoises less well) and blurs by `blur`
-pixels (one that loses detail).  A tenth of the image is held out, in tiles.
+``python -m benchmarks.gain_interval``; scenes of ``../shared/data`` are skipped if the data are
+missing.  A linear filter takes the place of a trained network, so that hundreds of pairs are
+affordable and the true gain is known.  The filter is the Wiener filter of the noise-free scene,
+which passes at least a share `floor` of every frequency (like a network that removes less noise)
+and blurs by `blur` pixels (like a network that loses detail).  A tenth of the image is held out, in
+tiles.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ PADDING = 32  # pixels
 
 @dataclass(frozen=True)
 class Case:
-    """A scene, its light and a filter.
+    """A scene, its illumination and a filter.
 
-    `photons` is the mean per pixel; `read_noise` in photons: much of it is white noise.
+    `photons` is the mean per pixel, and `read_noise` the standard deviation in photons.  With much
+    read noise, the noise is white.
     """
 
     scene: Image
@@ -50,7 +52,7 @@ class Case:
     side: int = 32
 
     def transfer(self) -> NDArray[np.float64]:
-        """Return what the filter passes, at each frequency."""
+        """Return the transfer function of the filter."""
         scene = np.pad(self.photons * self.scene / self.scene.mean(), PADDING, mode="symmetric")
         power = np.abs(np.fft.fft2(scene - scene.mean())) ** 2
         power = gaussian_filter(power, 0.7, mode="wrap")
@@ -61,23 +63,23 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a pair tells, with and without its spectrum, and what is true, dB."""
+class Estimate:
+    """True gain of a pair, and its estimates with and without the spectrum of the scene, in dB."""
 
     true: float
-    told: GainInterval
+    estimate: GainInterval
     full_band: GainInterval
 
 
 def filtered(image: NDArray[np.float32], transfer: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Filter an image, mirrored at its border: one side of it is not the other's neighbour."""
+    """Filter an image; it is mirrored at its border, because a Fourier filter is periodic."""
     padded = np.pad(image, PADDING, mode="symmetric")
     inner = slice(PADDING, -PADDING)
     return np.fft.ifft2(np.fft.fft2(padded) * transfer).real[inner, inner]
 
 
-def one_pair(case: Case, transfer: NDArray[np.float64], seed: int, use: str) -> Told:
-    """Draw a pair, filter it, ask it for its gain, and compare with the truth."""
+def one_pair(case: Case, transfer: NDArray[np.float64], seed: int, use: str) -> Estimate:
+    """Simulate and filter a pair; return its true and estimated gain."""
     first, second = simulate_pair(
         case.scene,
         photons=case.photons,
@@ -98,45 +100,45 @@ def one_pair(case: Case, transfer: NDArray[np.float64], seed: int, use: str) -> 
         for image in (r1, r2, first, second)
     ]
     spectrum = scene_spectrum(first, second, case.side)
-    return Told(
+    return Estimate(
         float(true),
         gain_interval(*tiles, spectrum, use=use),
         gain_interval(*tiles, use=use),
     )
 
 
-def pairs(case: Case, n: int = PAIRS, use: str = "both") -> list[Told]:
-    """Ask `n` pairs."""
+def pairs(case: Case, n: int = PAIRS, use: str = "both") -> list[Estimate]:
+    """Return the estimates for `n` pairs."""
     transfer = case.transfer()
     return [one_pair(case, transfer, seed, use) for seed in range(n)]
 
 
 def errors(interval: GainInterval) -> tuple[float, float]:
-    """Return the interval of the error that is left, in variances of the noise."""
+    """Return the interval of the remaining error, in units of the noise variance."""
     return 10 ** (-interval.high / 10), 10 ** (-interval.low / 10)
 
 
-def inside(asked: list[Told], which: str = "told") -> int:
-    """Count the pairs whose interval holds the true gain."""
-    return sum(getattr(t, which).low <= t.true <= getattr(t, which).high for t in asked)
+def inside(estimates: list[Estimate], which: str = "estimate") -> int:
+    """Count the pairs whose interval contains the true gain."""
+    return sum(getattr(t, which).low <= t.true <= getattr(t, which).high for t in estimates)
 
 
-def half_width(asked: list[Told], which: str) -> float:
-    """Return the median distance from the middle to the upper end, in percent of the true error."""
-    ends = [(errors(getattr(t, which)), 10 ** (-t.true / 10)) for t in asked]
+def half_width(estimates: list[Estimate], which: str) -> float:
+    """Return the median half width of the interval, in percent of the true error."""
+    ends = [(errors(getattr(t, which)), 10 ** (-t.true / 10)) for t in estimates]
     return 100 * float(np.median([(high - low) / 2 / true for (low, high), true in ends]))
 
 
-def excess(asked: list[Told]) -> float:
-    """Return how many times wider than 2 x 1.96 standard deviations of the estimate's error."""
-    known = [t for t in asked if np.isfinite(t.told.high)]
-    middle = [sum(errors(t.told)) / 2 - 10 ** (-t.true / 10) for t in known]
-    width = np.median([np.subtract(*errors(t.told)[::-1]) for t in known])
+def excess(estimates: list[Estimate]) -> float:
+    """Return the width of the interval relative to 2 x 1.96 standard deviations of the estimate."""
+    known = [t for t in estimates if np.isfinite(t.estimate.high)]
+    middle = [sum(errors(t.estimate)) / 2 - 10 ** (-t.true / 10) for t in known]
+    width = np.median([np.subtract(*errors(t.estimate)[::-1]) for t in known])
     return float(width / (2 * 1.96 * np.sqrt(np.mean(np.square(middle)))))
 
 
 def cases() -> dict[str, tuple[Case, str]]:
-    """Return the table's lines: from 6 to 25 dB, white and Poisson noise."""
+    """Return the rows of the table: gains of 6 to 25 dB, with white and Poisson noise."""
     crystal = 5 * lattice(2.5, 16, (512, 512), turn=0) + 1
     turned = 5 * lattice(2, 12, (512, 512)) + 1
     blobs = 5 * scattered(4, (512, 512)) + 1
@@ -166,14 +168,14 @@ def cases() -> dict[str, tuple[Case, str]]:
 
 def main() -> None:
     """Print the table."""
-    print("| scene | true gain, dB | of 100 inside | e.g. | ± % | full band | width / ideal |")
+    print("| scene | true gain, dB | inside, of 100 | example | ± % | full band | width / ideal |")
     print("|---|---|---|---|---|---|---|")
     for name, (case, use) in cases().items():
-        asked = pairs(case, use=use)
+        estimates = pairs(case, use=use)
         print(
-            f"| {name} | {np.mean([t.true for t in asked]):.1f} | {inside(asked)} "
-            f"| {asked[0].told} | {half_width(asked, 'told'):.0f} "
-            f"| {half_width(asked, 'full_band'):.0f} | {excess(asked):.2f} |",
+            f"| {name} | {np.mean([t.true for t in estimates]):.1f} | {inside(estimates)} "
+            f"| {estimates[0].estimate} | {half_width(estimates, 'estimate'):.0f} "
+            f"| {half_width(estimates, 'full_band'):.0f} | {excess(estimates):.2f} |",
             flush=True,
         )
 

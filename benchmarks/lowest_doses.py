@@ -1,9 +1,10 @@
-"""The doses of the REUCID paper, 100 to 10,000 electrons per square angstrom.
+"""REUCID at the doses of its paper, 100 to 10,000 electrons per square angstrom.
 
-``python -m benchmarks.lowest_doses`` prints, for specimens of ``training/`` (Si [110] as in the
-paper's Fig. 5; the others were never trained on), the electrons to expect at the brightest pixel,
-the PSNR of input and result, and how far below the best choice in hindsight the classifier is.
-Poisson noise and Gaussian noise of 5 % of the maximum; three draws; `data_range` is the maximum.
+``python -m benchmarks.lowest_doses`` prints, for specimens of ``training/`` (Si [110] as in Fig. 5
+of the paper; the others are held out from the training), the expected number of electrons in the
+brightest pixel, the PSNR of input and result, and the difference to the best choice in hindsight.
+The noise is Poisson noise and Gaussian noise of 5 % of the maximum, in three draws; `data_range` is
+the maximum.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Does a vacancy stay a vacancy?  The share of a defect's contrast that Noise2Noise leaves.
+"""Contrast of defects after Noise2Noise, relative to the true contrast.
 
     python -m benchmarks.noise2noise_defects [--trainings 5] [--seconds 30]
 
-Per kind of defect of simulated WS2 and graphene: the contrast to the regular sites around, over
-that in the truth; 1 is right.  Mean of several trainings, each on a pair of its own (input 15.94
-dB), with its standard error.
+For each kind of defect in simulated WS2 and graphene, the contrast to the neighbouring regular
+sites is divided by the contrast in the truth; 1 is ideal.  The table lists the mean over several
+trainings, each on a different pair (input 15.94 dB), with its standard error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def main() -> None:
             places = sites(name, pair.truth.shape)
             for kind, found in places.items():
                 true = contrast(pair.truth, found)
-                # Regression through the origin over the defects of a kind: robust where one is weak
+                # Regression through the origin over the defects of a kind: a ratio per defect would
+                # be unstable for weak ones
                 shares[kind].append(float(contrast(clean, found) @ true / (true @ true)))
         for kind, values in shares.items():
             error = np.std(values, ddof=1) / np.sqrt(len(values))

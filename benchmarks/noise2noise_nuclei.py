@@ -1,11 +1,11 @@
-"""The pair paper's section 3.1, Table 1: nuclei at three photon levels.
+"""Section 3.1 and Table 1 of the pair paper: nuclei at three photon levels.
 
     python -m benchmarks.noise2noise_nuclei [--images 3] [--seconds 20] [--network-seconds 120]
 
-Once with the paper's noise (lambda_max 3, 14, 139; Gaussian variance 0.1 lambda_max), once scaled
-until the input has the PSNR of its table.  One pair an image, and one network trained on pairs of
-20 images and applied to 6 others, one exposure each as in the paper, and both.  PSNR in dB,
-data_range lambda_max.
+The noise is either that of the paper (lambda_max 3, 14, 139; Gaussian variance 0.1 lambda_max), or
+scaled such that the input has the PSNR of the paper's table.  A network is trained on one pair per
+image, or on pairs of 20 images and applied to 6 others.  It is applied to one exposure, as in the
+paper, and to both.  PSNR is in dB; data_range is lambda_max.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--network-seconds", type=float, default=120)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     print("| lambda_max | noise | trained on | input | one | both | gain, one | gain, both "
           "| best gain and offset, both | paper |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -36,17 +36,20 @@ def main() -> None:
             paper = f"{paper_output - paper_input:.1f}"
             pairs = [nuclei_pair(number, maximum, scaled) for number in TEST]
             own = []
-            for pair in pairs[: given.images]:
-                engine = Noise2Noise(preset="fast", time_budget=given.seconds)
+            for pair in pairs[: arguments.images]:
+                engine = Noise2Noise(preset="fast", time_budget=arguments.seconds)
                 model = engine.train(pair.first, pair.second)
                 own.append(scores(pair, model))
-            print(tell(row, "its own pair", own, paper), flush=True)
+            print(format_row(row, "its own pair", own, paper), flush=True)
             many = [nuclei_pair(number, maximum, scaled, seed=number) for number in range(20)]
             first = np.stack([pair.first for pair in many])
             second = np.stack([pair.second for pair in many])
-            engine = Noise2Noise(preset="fast", time_budget=given.network_seconds)
+            engine = Noise2Noise(preset="fast", time_budget=arguments.network_seconds)
             model = engine.train(first, second)
-            print(tell(row, "20 other pairs", [scores(p, model) for p in pairs], paper), flush=True)
+            print(
+                format_row(row, "20 other pairs", [scores(p, model) for p in pairs], paper),
+                flush=True,
+            )
 
 
 def scores(pair, model) -> tuple[float, ...]:
@@ -55,7 +58,7 @@ def scores(pair, model) -> tuple[float, ...]:
     return pair.psnr(pair.first), pair.psnr(one), pair.psnr(both), best_gain(pair, both)
 
 
-def tell(row: str, trained_on: str, found: list[tuple[float, ...]], paper: str) -> str:
+def format_row(row: str, trained_on: str, found: list[tuple[float, ...]], paper: str) -> str:
     noisy, one, both, fitted = np.mean(found, axis=0)
     return (
         f"{row} | {trained_on} ({len(found)} images) | {noisy:.2f} | {one:.2f} | {both:.2f} "

@@ -1,12 +1,12 @@
-"""Noise2Noise: PSNR against training time, side by side with its rivals.
+"""PSNR of Noise2Noise against training time, compared with other methods.
 
     python -m benchmarks.noise2noise_quality [--careamics PYTHON] [--tk-r-em PYTHON] [--bm3d]
 
-Pairs: simulated WS2 (the paper's STEM case, input 15.94 dB), the other specimens, and real sCMOS
-frames.  Seconds count from the call, importing torch included in the first.  Rivals that take
-one image are given the pair's mean as well.  `PYTHON`: of the rival's own environment, see
-benchmarks/rivals/.  PSNR in dB; data_range is the truth's maximum, of the sCMOS frames the
-reference's range.
+The pairs are simulated WS2 (the STEM case of the paper, input 15.94 dB), other specimens, and real
+sCMOS frames.  Seconds are counted from the call; the first call includes the import of torch.
+Methods that take a single image are also applied to the mean of the pair.  `PYTHON` is the
+interpreter in the environment of that method, see benchmarks/rivals/.  PSNR is in dB; data_range is
+the maximum of the truth, or the range of the reference for the sCMOS frames.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def ours(pair: NoisyPair, seconds: float, **parameters) -> None:
     took = time.perf_counter() - begun
     one = denoise(pair.first, model)
     true = pair.psnr(image) - pair.psnr(pair.first)
-    told = "-" if gain is None else f"{gain[0]:.1f} to {gain[1]:.1f}"
+    estimate = "-" if gain is None else f"{gain[0]:.1f} to {gain[1]:.1f}"
     print(
         f"| {pair.name} | this package | {took:.1f} ({n_steps} steps, preview {preview or 0:.1f}) "
-        f"| {pair.psnr(image):.2f} | {pair.psnr(one):.2f} | {true:.1f} (estimated {told}) |",
+        f"| {pair.psnr(image):.2f} | {pair.psnr(one):.2f} | {true:.1f} (estimated {estimate}) |",
         flush=True,
     )
 
@@ -56,10 +56,10 @@ def careamics(pair: NoisyPair, seconds: float, python: str) -> None:
         command = [python, script, *map(str, paths), "--seconds", str(seconds)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         both, one = np.load(paths[2])
-    told = done.stdout.strip().splitlines()[-1]
+    timing = done.stdout.strip().splitlines()[-1]
     fitted = [best_gain(pair, image) for image in (both, one)]
     print(
-        f"| {pair.name} | careamics | {seconds:.0f} ({told}) "
+        f"| {pair.name} | careamics | {seconds:.0f} ({timing}) "
         f"| {pair.psnr(both):.2f}; best gain {fitted[0]:.2f} "
         f"| {pair.psnr(one):.2f}; best gain {fitted[1]:.2f} | |",
         flush=True,
@@ -90,8 +90,8 @@ def main() -> None:
     parser.add_argument("--tk-r-em", metavar="PYTHON")
     parser.add_argument("--bm3d", action="store_true")
     parser.add_argument("--seconds", type=float, nargs="+", default=[10, 30, 60])
-    parser.add_argument("--others", action="store_true", help="the other specimens, 30 s each")
-    given = parser.parse_args()
+    parser.add_argument("--others", action="store_true", help="also other specimens, 30 s each")
+    arguments = parser.parse_args()
     print("| pair | method | seconds | both exposures | one exposure | gain over one exposure |")
     print("|---|---|---|---|---|---|")
     ws2, eb3, eb3_low = stem_pair("ws2_defects"), eb3_pair(), eb3_pair(low_pass=0.3)
@@ -99,19 +99,19 @@ def main() -> None:
         mean = (pair.first + pair.second) / 2
         print(f"| {pair.name} | none (mean of the pair) | 0 | {pair.psnr(mean):.2f} "
               f"| {pair.psnr(pair.first):.2f} | |")  # fmt: skip
-        for seconds in given.seconds if pair is ws2 else [30, 60]:
+        for seconds in arguments.seconds if pair is ws2 else [30, 60]:
             ours(pair, seconds)
     image = denoise((eb3.first, eb3.second), Noise2Noise(preset="fast", time_budget=30))
     print(f"| scmos_eb3 below 0.3 cycles/px | this package | 30 | {eb3_low.psnr(image):.2f} | | |")
     for pair in (ws2, eb3):
-        if given.careamics:
-            careamics(pair, 60, given.careamics)
-        if given.bm3d:
+        if arguments.careamics:
+            careamics(pair, 60, arguments.careamics)
+        if arguments.bm3d:
             bm3d(pair)
-    if given.tk_r_em:
+    if arguments.tk_r_em:
         for pair in (ws2, stem_pair("si_110")):
-            tk_r_em(pair, given.tk_r_em)
-    if given.others or given.tk_r_em:
+            tk_r_em(pair, arguments.tk_r_em)
+    if arguments.others or arguments.tk_r_em:
         for name in ("si_110", "sto_001", "graphene_defects", "au_decahedron"):
             ours(stem_pair(name), 30)
 

@@ -1,8 +1,8 @@
-"""How long the user interface is deaf while a network is trained, and how soon Stop stops.
+"""Responsiveness of the user interface during training, and the delay of Stop.
 
-Run on a screen, or under ``xvfb-run -a``: ``python -m benchmarks.noise2noise_responsiveness``.
-A timer that should fire every 5 ms measures how much later it does; what is in the time that
-the preview needs for taking in and painting is counted apart.
+Run on a screen or under ``xvfb-run -a``: ``python -m benchmarks.noise2noise_responsiveness``.
+The delay of a timer with an interval of 5 ms is measured.  Delays while the preview is received and
+painted are listed separately.
 """
 
 import sys
@@ -50,7 +50,7 @@ def measure(viewer, widget, side, seconds):
             shown.append(time.perf_counter())
     times, waits = stalls.stop()
     canvas._scene_canvas.events.draw.disconnect(painting)
-    # A stall in which the canvas was drawn is the preview's own
+    # Stalls in which the canvas was drawn belong to the preview
     own = np.zeros(len(times), bool)
     for at in painted:
         k = np.searchsorted(times, at)

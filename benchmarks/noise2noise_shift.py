@@ -1,11 +1,11 @@
-"""What is gained by putting the fraction of a pixel on the network's output, inside the loss?
+"""Benefit of applying a subpixel shift to the network's output, inside the loss.
 
     python -m benchmarks.noise2noise_shift [--epochs 100]
 
-Pairs whose second exposure is displaced by 0, 0.25 and 0.5 pixels along both axes: (a) the
-fraction inside the loss, (b) the second exposure interpolated (cubic spline) before training,
-(c) ignored.  PSNR in dB of the network applied to the first exposure alone, after the same
-number of epochs; data_range is the truth's maximum.
+The second exposure of each pair is displaced by 0, 0.25 and 0.5 pixels along both axes.  The shift
+is (a) applied inside the loss, (b) corrected before training by interpolation of the second
+exposure (cubic spline), or (c) ignored.  PSNR, in dB, is that of the network applied to the first
+exposure alone, after the same number of epochs; data_range is the maximum of the truth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long an epoch and applying a network take.
+"""Duration of an epoch, and of applying a network.
 
 python -m benchmarks.noise2noise_speed
 """
@@ -18,7 +18,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:512, :512]
     first, second = rng.poisson(50 + 20 * np.sin(x / 5) * np.sin(y / 4), (2, 512, 512))
-    print("| what | seconds |")
+    print("| operation | seconds |")
     print("|---|---|")
     models = {}
     for preset, epochs in (("fast", 40), ("paper", 3)):

@@ -1,4 +1,4 @@
-"""The noisy pairs that the Noise2Noise benchmarks measure on, and how they are scored."""
+"""The noisy pairs for the Noise2Noise benchmarks, and their scores."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from benchmarks.shared_data import shared
 from napari_lowdose import metrics, simulate_pair
 
-READOUT = 0.05  # Gaussian noise, share of the maximum
+READOUT = 0.05  # standard deviation of the Gaussian noise, relative to the maximum
 
 
 @dataclass(frozen=True)
 class NoisyPair:
-    """Two exposures, and `psnr(image)` in dB against what is known of the truth."""
+    """Two exposures, and `psnr(image)` in dB relative to the truth or the best reference."""
 
     name: str
     first: np.ndarray
@@ -25,10 +25,10 @@ class NoisyPair:
 
 
 def stem_pair(name: str, psnr_db: float = 15.94, seed: int = 0) -> NoisyPair:
-    """Poisson and Gaussian noise on a simulated specimen of maximum 1, at an input PSNR."""
+    """Return a simulated specimen with maximum 1 and Poisson and Gaussian noise."""
     truth = shared(f"sim_stem/{name}.tif").astype(np.float64)
     truth /= truth.max()
-    peak = truth.mean() / (10 ** (-psnr_db / 10) - READOUT**2)  # electrons where it is 1
+    peak = truth.mean() / (10 ** (-psnr_db / 10) - READOUT**2)  # electrons at the maximum
     rng = np.random.default_rng(seed)
     first, second = (
         (rng.poisson(truth * peak) / peak + READOUT * rng.standard_normal(truth.shape)).astype(
@@ -42,10 +42,10 @@ def stem_pair(name: str, psnr_db: float = 15.94, seed: int = 0) -> NoisyPair:
 def nuclei_pair(
     number: int, maximum: float, psnr_db: float | None = None, seed: int = 0
 ) -> NoisyPair:
-    """The paper's section 3.1 on one image of nuclei: `maximum` is its lambda_max.
+    """Return a pair of nuclei as in section 3.1 of the paper; `maximum` is its lambda_max.
 
-    The Gaussian variance is 0.1 x maximum; with `psnr_db` all of the noise is scaled until the
-    input has that PSNR, as the paper's input has.
+    The Gaussian variance is 0.1 x maximum.  With `psnr_db`, all noise is scaled such that the
+    input has that PSNR.
     """
     image = shared(f"nuclei/dsb_{number:02}.png").astype(np.float64)
     truth = image / image.max() * maximum
@@ -62,16 +62,18 @@ def nuclei_pair(
 
 
 def eb3_pair(low_pass: float | None = None) -> NoisyPair:
-    """Two of 20 real sCMOS frames, scored against the mean of the other 18.
+    """Return two of 20 real sCMOS frames, with the mean of the other 18 as reference.
 
-    The noise variance of that mean is taken off the squared error.  The sensor's fixed pattern
-    is common to all frames.  `low_pass`: only below so many cycles per pixel.
+    The noise variance of that mean is subtracted from the squared error.  The fixed pattern of the
+    sensor is in all frames.  With `low_pass`, only frequencies below that limit, in cycles per
+    pixel, are compared.
     """
     frames = shared("repeats/scmos_eb3_20x512x512.tif").astype(np.float64)
     keep = _disc(frames.shape[-2:], low_pass)
     reference = _filtered(frames[2:].mean(axis=0), keep)
     rest = np.mean([np.var(_filtered(frame, keep) - reference) for frame in frames[2:]])
-    noise = rest / 17  # the mean of 18: rest is 17/18 of a frame's variance
+    # Variance of the mean of 18 frames; rest is 17/18 of the variance of a frame
+    noise = rest / 17
     data_range = float(np.ptp(frames[2:].mean(axis=0)))
 
     def psnr(image: np.ndarray) -> float:
@@ -92,7 +94,7 @@ def against_truth(name: str, first: np.ndarray, second: np.ndarray, truth: np.nd
 
 
 def best_gain(pair: NoisyPair, image: np.ndarray) -> float:
-    """Return the PSNR after the gain and offset that are best in hindsight."""
+    """Return the PSNR after fitting gain and offset to the truth."""
     slope, intercept = np.polyfit(image.ravel().astype(float), pair.truth.ravel(), 1)
     return pair.psnr(slope * image + intercept)
 

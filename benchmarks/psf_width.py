@@ -1,7 +1,7 @@
-"""PSF width: what the estimate says of simulated PSFs, of shared images, and how long it takes.
+"""Accuracy of the PSF width on simulated scenes, its values on real images, and its run time.
 
-``python -m benchmarks.psf_width``; the images are read from ``../shared/data``, and without
-them that part is skipped.
+``python -m benchmarks.psf_width``; real images are read from ``../shared/data``, and skipped if the
+data are missing.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ ROW_LEVEL = 16  # dB, before the row noise
 
 
 def drawn(truth: Image, db: float, row: float = 0.0) -> list[Image]:
-    """Put noise on a scene, several times."""
+    """Add noise to a scene, several times."""
     truth = truth.astype(np.float32)
     return [noisy(truth, db, row, np.random.default_rng(draw)) for draw in range(DRAWS)]
 
 
 def spread(widths: list[int]) -> str:
-    """Write the smallest and the largest of some widths."""
+    """Format the smallest and the largest of some widths."""
     return f"{min(widths)}" if min(widths) == max(widths) else f"{min(widths)}..{max(widths)}"
 
 
 def row(name: str, image: Image, expected: str) -> str:
-    """One line of the table: clean, noisy, with row noise, with row noise and background."""
+    """Return a row of the table: clean, noisy, with row noise, with row noise and background."""
     cells = [str(psf_width(image))]
     cells += [spread([psf_width(seen) for seen in drawn(image, db)]) for db in LEVELS]
     scanned = drawn(image, ROW_LEVEL, ROW)
@@ -46,7 +46,7 @@ def row(name: str, image: Image, expected: str) -> str:
 
 
 def simulations() -> None:
-    """Print the widths of scenes whose PSF is known."""
+    """Print the widths for scenes with a known PSF."""
     print("| scene | expected | clean | 22 dB | 16 dB | 13 dB | 9 dB | rows | + background |")
     print("|---|---|---|---|---|---|---|---|---|")
     for sigma in (1.2, 1.6, 2, 3, 4, 5):
@@ -59,7 +59,7 @@ def simulations() -> None:
 
 
 def frames() -> Iterator[tuple[str, Image]]:
-    """Read every image of the shared data; of a stack, the first frame."""
+    """Read every image of the shared data; the first frame of a stack."""
     kinds = ("sim_stem", "real_stem", "repeats", "dualview", "fluor_noisy_avg", "nuclei")
     for kind in kinds:
         for path in sorted((ROOT / kind).glob("*.*")):
@@ -69,7 +69,7 @@ def frames() -> Iterator[tuple[str, Image]]:
 
 
 def shared_images() -> None:
-    """Print the widths of the shared images; of the simulated specimens, with noise too."""
+    """Print the widths for the shared images, and for simulated specimens with noise."""
     if not ROOT.is_dir():
         print(f"skipped: {ROOT} is missing")
         return
@@ -85,8 +85,8 @@ def shared_images() -> None:
 
 
 def timing() -> None:
-    """Print how long a frame takes, the best of three, and by how much peak memory grows."""
-    print("| pixels | seconds | peak memory beside the image, MiB |")
+    """Print the best time of three per frame, and the increase of peak memory."""
+    print("| pixels | seconds | peak memory without the image, MiB |")
     print("|---|---|---|")
     for size in (512, 1024, 2048, 4096):
         image = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)

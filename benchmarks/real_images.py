@@ -1,27 +1,28 @@
-"""What REUCID takes away from real images: rows of pictures to look at, and a table.
+"""Residuals of REUCID on real images: figures and a table.
 
-``python -m benchmarks.real_images`` writes, for every image of ``../shared/data/real_stem`` and
-the first frames of two movies, ``benchmarks/figures/<image>.png`` (not for the repository): the
-input, the result with "psf" patches, what that took away, the result that keeps scan noise, and
-the result with "auto" patches.  Long images are stacked top to bottom, others left to right.
+``python -m benchmarks.real_images`` writes ``benchmarks/figures/<image>.png`` (not for the
+repository) for every image of ``../shared/data/real_stem`` and the first frames of two movies.  A
+figure shows the input, the result with "psf" patches, its residual, the result that keeps scan
+noise, and the result with "auto" patches.  The panels of wide images are stacked vertically, those
+of others horizontally.
 
-The table has the standard deviation of the residual (input minus result) in the image's units,
-and two numbers that tell, without a truth, whether it is noise:
+The table lists the standard deviation of the residual (input minus result) in units of the image,
+and three numbers that show, without a truth, whether the residual is noise:
 
 rows
-    Scan noise taken away.  In white noise of variance s² the means of rows of n pixels have the
-    variance s² / n, with s² measured within the rows; this is the share of the variance of the
-    residual's row means beyond that, from 0 (white, give or take 0.1) to 1 (scan noise only).
-    With ``scan_noise="keep"`` it should be lower than with "remove".
+    Share of scan noise in the residual.  In white noise of variance s², the means of rows of n
+    pixels have the variance s² / n.  The number is the share of the variance of the row means that
+    exceeds this, from 0 (white, within 0.1) to 1 (scan noise only); s² is measured within rows.
+    It should be lower with ``scan_noise="keep"`` than with "remove".
 columns
-    The same of the column means, as a check: scan noise offsets rows alone, so a large share here
-    is structure or slow drift that was taken away, or noise that is not white.
+    The same for column means, as a check.  Scan noise only shifts rows, so a large value means that
+    structure or slow drift was removed, or that the noise is not white.
 structure
-    The largest normalised cross-correlation of the residual with the result, either sign, over
-    all shifts (periodic).  About 0: what was taken away looks nothing like what was left.  White
-    noise that knows nothing of the result reaches 0.01 at 512 x 512, some 5 / sqrt(pixels).  A
-    result that still has some noise correlates a little with the noise taken away (without a
-    shift, positive), so above that look at the picture of the residual.
+    The extreme of the normalised cross-correlation of residual and result, of either sign, over all
+    (periodic) shifts.  Near 0 the residual does not resemble the result.  Independent white noise
+    reaches 0.01 at 512 x 512 pixels, about 5 / sqrt(pixels).  If noise remains in the result, it
+    correlates slightly with the residual (positive, without a shift).  For larger values, look at
+    the figure of the residual.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ def images() -> dict[str, np.ndarray]:
 
 
 def beyond_white(residual: np.ndarray, axis: int = 1) -> float:
-    """Return the share of the variance of the means along `axis` that white noise lacks."""
+    """Return the share of the variance of the means along `axis` beyond that of white noise."""
     means = residual.mean(axis=axis, dtype=np.float64)
     white = residual.var(axis=axis, ddof=1, dtype=np.float64).mean() / residual.shape[axis]
     return max(0.0, float(1 - white / means.var(ddof=1)))
 
 
 def largest_correlation(residual: np.ndarray, clean: np.ndarray) -> float:
-    """Return the normalised cross-correlation of the shift where it is largest, with its sign."""
+    """Return the extreme of the normalised cross-correlation over all shifts, with its sign."""
     standard = [(image - image.mean()) / image.std() for image in (residual, clean)]
     first, second = (np.fft.rfft2(image) for image in standard)
     correlation = np.fft.irfft2(first * second.conj(), residual.shape) / residual.size
@@ -67,7 +68,7 @@ def largest_correlation(residual: np.ndarray, clean: np.ndarray) -> float:
 
 
 def draw(name: str, image: np.ndarray, clean: dict[str, np.ndarray]) -> None:
-    """Write the row of pictures, pixel by pixel; grey values of the input, the residual's own."""
+    """Write the figure; the residual has its own contrast, the other panels that of the input."""
     residual = image - clean["psf"]
     limits = np.percentile(image, (0.5, 99.5))
     spread = 3 * residual.std()

@@ -1,9 +1,9 @@
-"""How well are two views brought into register, and two views found on one sensor?
+"""Accuracy of the registration of two views, and of finding two views in one camera frame.
 
-``python -m benchmarks.registration [--draws 12] [--layouts 100]`` prints Markdown tables:
-the error of the shift against the Cramer-Rao bound, at four levels of light; 100 random layouts of
-a split frame; 100 frames whose halves show different scenes; and real frames.  A scene is moved by
-its Fourier transform before noise is added, so that every fraction of a pixel is exact.
+``python -m benchmarks.registration [--draws 12] [--layouts 100]`` prints Markdown tables: the error
+of the shift relative to the Cramer-Rao bound at four light levels, 100 random layouts of a split
+frame, 100 frames whose halves show different scenes, and real frames.  Scenes are shifted by their
+Fourier transform before noise is added, so that subpixel shifts are exact.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from napari_lowdose.pairs.subpixel_shift import shift_bound
 if TYPE_CHECKING:
     from napari_lowdose.pairs.split_layout import SplitLayout
 
-EDGE = 40  # px around a view, out of which a shift brings in what it needs
+EDGE = 40  # px of scene around a view, which a shift moves into it
 SIDE = 256  # px
 GAIN = 2 / 3  # 60:40
 OFFSET = 20.0
@@ -45,7 +45,7 @@ KINDS = {
 
 
 def scene(name: str) -> np.ndarray:
-    """Return a noise-free scene that can be moved: band-limited, even at its rim, mean 1."""
+    """Return a noise-free scene that can be shifted: band-limited, constant at the rim, mean 1."""
     path = ROOT / name
     image = (imread(path) if path.suffix == ".png" else shared(name)).astype(float)
     rim = np.outer(*(tukey(side, 48 / side) for side in image.shape))
@@ -54,13 +54,13 @@ def scene(name: str) -> np.ndarray:
 
 
 def moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return the image moved by (dy, dx), exactly; it goes round at the rim."""
+    """Return the image shifted exactly by (dy, dx) pixels, periodic at the rim."""
     return np.maximum(np.fft.ifft2(fourier_shift(np.fft.fft2(image), shift)).real, 0)
 
 
 @dataclass
 class Draw:
-    """Two noisy views of a scene, their shift and how well it can be known."""
+    """Two noisy views of a scene, their shift and its Cramer-Rao bound."""
 
     first: np.ndarray
     second: np.ndarray
@@ -69,7 +69,7 @@ class Draw:
 
 
 def draw(image: np.ndarray, photons: float, rng: np.random.Generator, reach: float = 12) -> Draw:
-    """Return two views of a random part of a scene, split 60:40, `photons` a pixel on average."""
+    """Return two views of a random part of a scene, split 60:40, with `photons` per pixel."""
     shift = rng.uniform(-reach - 0.5, reach + 0.5, 2)
     y, x = rng.integers(EDGE, np.array(image.shape) - SIDE - EDGE + 1)
     part = np.s_[y : y + SIDE, x : x + SIDE]
@@ -122,14 +122,14 @@ def accuracy(draws: int, levels: list[float]) -> None:
 
 
 def correlation_alone(case: Draw) -> np.ndarray:
-    """Return what scikit-image's upsampled cross-correlation says, on Hann-windowed views."""
+    """Return the shift by scikit-image's upsampled cross-correlation of Hann-windowed views."""
     window = np.outer(np.hanning(SIDE), np.hanning(SIDE))
     views = [(view - view.mean()) * window for view in (case.first, case.second)]
     return -phase_cross_correlation(*views, upsample_factor=100, normalization=None)[0]
 
 
 def structured(image: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Return the corner of a random part of an image that is not empty."""
+    """Return the corner of a random part of an image, but not of an empty part."""
     while True:
         y, x = rng.integers(EDGE, np.array(image.shape) - size - EDGE)
         part = image[y : y + size[0], x : x + size[1]]
@@ -140,7 +140,7 @@ def structured(image: np.ndarray, size: tuple[int, int], rng: np.random.Generato
 def random_frame(
     images: list[np.ndarray], photons: float, rng: np.random.Generator, *, same: bool = True
 ) -> tuple[np.ndarray, dict]:
-    """Return a camera frame with two views at random places, and where they are."""
+    """Return a camera frame with two views at random positions, and the positions."""
     one = int(rng.integers(len(images)))
     other = one if same else int((one + rng.integers(1, len(images))) % len(images))
     height, width = rng.integers(112, 209, 2)
@@ -153,7 +153,7 @@ def random_frame(
     for image, by in ((images[one], np.zeros(2)), (images[other], shift)):
         y, x = parts[0][1] if parts and same else structured(image, (height, width), rng)
         parts.append((moved(image, by)[y : y + height, x : x + width], (y, x)))
-    # A little light everywhere, as in any microscope: without, a dark scene has no visible rim.
+    # Some light everywhere, as in any microscope: otherwise a dark scene has no visible rim
     first, second = (0.9 * part + 0.1 * part.mean() for part, _ in parts)
     first, second = 2 * photons * share * first, 2 * photons * (1 - share) * second
     if mirrored:
@@ -176,13 +176,13 @@ def random_frame(
 
 
 def is_right(layout: SplitLayout, truth: dict) -> list[str]:
-    """Return what is wrong with a layout: nothing, or names of it."""
+    """Return the errors in a layout by name; empty if it is right."""
     wrong = []
     if layout.axis != truth["axis"]:
         return ["axis"]
     if layout.mirrored != truth["mirrored"]:
         return ["mirrored"]
-    # The true places of what each region shows: the same scene at both, to half a pixel.
+    # Both regions must show the same part of the scene, within half a pixel
     (y0, y1, x0, x1), (v0, v1, u0, u1) = truth["views"]
     corners = []
     for (a0, a1, b0, b1), (c0, c1, d0, d1), reverse in (
@@ -230,7 +230,7 @@ def layouts(number: int, photons: float) -> None:
 
 
 def layout_error(layout: SplitLayout, truth: dict) -> np.ndarray:
-    """Return the error of the shift modulo a pixel, which is what the fraction is."""
+    """Return the error of the shift modulo one pixel, the error of the subpixel part."""
     error = np.array(layout.fraction) - truth["shift"]
     return error - np.rint(error)
 
@@ -275,10 +275,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--levels", type=float, nargs="+", default=[100, 10, 3, 1])
     parser.add_argument("--layouts", type=int, default=100)
-    parser.add_argument("--photons", type=float, default=100, help="of the layouts")
+    parser.add_argument(
+        "--photons", type=float, default=100, help="photons per pixel in the layouts"
+    )
     parser.add_argument("--parts", nargs="+", default=["real", "layouts", "refusals", "accuracy"])
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")  # a view at the rim of the light may look distorted
+    warnings.simplefilter("ignore")  # a view at the edge of the illumination may look distorted
     if "real" in arguments.parts:
         real()
     if "layouts" in arguments.parts:

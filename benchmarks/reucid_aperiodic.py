@@ -1,8 +1,8 @@
-"""Is the choice of the patch size harmless where nothing repeats?
+"""Patch size "auto" on aperiodic scenes.
 
-``python -m benchmarks.reucid_aperiodic`` prints the PSNR with "psf", "wide" and "auto" patches
-on aperiodic scenes: confocal images against the mean of 50, nuclei with noise added, and the
-simulated gold particle.  The `data_range` is the range of the reference.
+``python -m benchmarks.reucid_aperiodic`` prints the PSNR with "psf", "wide" and "auto" patches for
+scenes without repetition: confocal images against the mean of 50, nuclei with simulated noise, and
+a simulated gold particle.  The `data_range` is the range of the reference.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
             f"{name:22s} {before:7.2f} {cells} {found['auto'][0]:7.2f}  {differences[-1]:+.2f}",
             flush=True,
         )
-    print(f"worst of 'auto' against 'psf': {min(differences):+.2f} dB")
+    print(f"worst difference of 'auto' to 'psf': {min(differences):+.2f} dB")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What an inexact SVD of a patch stack loses.
+"""Loss of quality through the approximate SVD of a patch stack.
 
-``python -m benchmarks.reucid_approximation`` prints, for one to twenty stacks, the PSNR with
-the SVD of every patch (``exact=True``) and of 16384 patches of each stack, the largest
-difference between the two as a share of the truth's range, and the seconds each takes.
-Same eigenpatches kept.
+``python -m benchmarks.reucid_approximation`` prints, for one to twenty stacks, the PSNR with the
+SVD of all patches (``exact=True``) and of 16384 patches per stack, the largest difference between
+the two results relative to the range of the truth, and the seconds of each.  The same eigenpatches
+are kept.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Does a defect survive?  The share of its contrast that is left after denoising.
+"""Contrast of defects after REUCID, relative to the true contrast.
 
-``python -m benchmarks.reucid_defects [--draws 20]`` prints, per kind of defect of the
-simulated monolayers and per input PSNR, the contrast of the defect against the regular
-sites around it, over the same in the truth: 1 is right, 0 means that the lattice was
-painted over it.  Mean over noise draws with its standard error.
+``python -m benchmarks.reucid_defects [--draws 20]`` prints, for each kind of defect in the
+simulated monolayers and for each input PSNR, the contrast of the defect to the neighbouring
+regular sites, divided by the contrast in the truth.  1 is ideal; 0 means that the defect was
+replaced by the regular lattice.  The values are means over noise draws with their standard errors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.reucid_quality import noisy
 from benchmarks.shared_data import ROOT, sim_stem
 from napari_lowdose import Reucid, denoise
 
-RADIUS = 2.5  # pixels: the disc over which a site's intensity is averaged
+RADIUS = 2.5  # pixels, of the disc over which the intensity of a site is averaged
 LATTICE = {"ws2_defects": 3.18 / 0.1, "graphene_defects": 2.46 / 0.125}  # pixels
 
 
@@ -36,7 +36,7 @@ def site(image: np.ndarray, row: float, column: float) -> float:
 
 
 def sites(name: str, shape: tuple[int, int]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Return, per kind of defect, its position and those of the regular sites around it."""
+    """Return the positions of the defects of each kind, and of the regular sites around them."""
     listed = json.loads((ROOT / f"sim_stem/{name}.json").read_text())["defects_label_row_col_px"]
     everywhere = np.array([[row, column] for _, row, column in listed])
     found = defaultdict(list)

@@ -1,9 +1,9 @@
-"""REUCID's image quality on simulated specimens with known truth.
+"""PSNR of REUCID on simulated specimens with known truth.
 
-``python -m benchmarks.reucid_quality [--draws N]`` prints, over ``../shared/data/sim_stem``
-with noise added (Poisson, plus Gaussian of 5 % of the maximum; 256 x 256 crops), the mean
-PSNR of the classifier's choice beside the best choice in hindsight, the plain rule, BM3D,
-and "auto" patches.  The `data_range` of every PSNR is the maximum of the truth.
+``python -m benchmarks.reucid_quality [--draws N]`` adds noise to ``../shared/data/sim_stem``
+(Poisson, and Gaussian of 5 % of the maximum; 256 x 256 crops).  It prints the mean PSNR of the
+classifier's choice, the best choice in hindsight, the plain rule, BM3D, and "auto" patches.  The
+`data_range` is the maximum of the truth.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from training.noise import GAUSSIAN, add_noise, scale_for_psnr, scan_noise
 
 LEVELS = (9, 13, 16, 22)  # dB of the input
 ROW_LEVELS = (13, 16)
-ROW = 0.08  # of the maximum
+ROW = 0.08  # standard deviation of the row noise, relative to the maximum
 CROP = 256
 
 
 def noisy(truth: np.ndarray, db: float, row: float, rng: np.random.Generator) -> np.ndarray:
-    """Add noise so that the input has `db`, and row noise on top."""
+    """Add noise such that the input has a PSNR of `db`, then add row noise."""
     level = scale_for_psnr(truth, db)
     image = add_noise(truth, rng, peak=level.peak, gaussian=level.gaussian)
     return image + truth.max() * scan_noise(truth.shape, rng, row=row)
 
 
 def best_bm3d(truth: np.ndarray, image: np.ndarray, psnr: Callable[[np.ndarray], float]) -> float:
-    """Return BM3D's PSNR with its best sigma, with and without variance stabilisation."""
+    """Return the best PSNR of BM3D over sigma, with and without variance stabilisation."""
     from bm3d import bm3d
 
     scale = truth.max()
     spread = float(np.std(image - truth))
     best = max(psnr(bm3d(image, spread * f)) for f in (0.7, 1.0, 1.4, 2.0))
-    # Generalised Anscombe transform, with the gain that the noise has against the mean.
+    # Generalised Anscombe transform, with the gain as the ratio of noise variance to mean
     gain = max((spread**2 - (GAUSSIAN * scale) ** 2) / truth.mean(), 1e-12)
     inside = image * gain + 0.375 * gain**2 + (GAUSSIAN * scale) ** 2
     root = 2 / gain * np.sqrt(np.maximum(inside, 0))
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def measure(truth: np.ndarray, image: np.ndarray, *, bm3d: bool) -> dict[str, float]:
-    """Return the PSNR, dB, of every way to denoise one image."""
+    """Return the PSNR, in dB, of every method for one image."""
 
     def psnr(test: np.ndarray) -> float:
         return metrics.psnr(truth, test, data_range=float(truth.max()))

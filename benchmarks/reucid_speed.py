@@ -1,8 +1,8 @@
-"""REUCID's time and memory.
+"""Run time and memory of REUCID.
 
-``python -m benchmarks.reucid_speed`` prints the seconds a frame takes on all cores (median
-of repeats, in this process) beside the plain transcription of the paper on one thread in
-the same run; ``--memory`` prints the growth of peak memory at 4096 x 4096 with a limit.
+``python -m benchmarks.reucid_speed`` prints the seconds per frame on all cores (median of several
+runs, in this process), and those of the plain transcription of the paper on one thread.
+``--memory`` prints the increase of peak memory at 4096 x 4096 pixels with a memory limit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from napari_lowdose import Reucid, denoise
 
 
 def scene(n: int, period: float = 14.0, sigma: float = 2.5) -> np.ndarray:
-    """Return a noisy lattice of n x n pixels, counts."""
+    """Return a noisy lattice of n x n pixels, in counts."""
     y, x = np.indices((n, n), dtype=np.float32)
     distance = ((y + period / 2) % period - period / 2) ** 2 + (x % period - period / 2) ** 2
     return np.random.default_rng(0).poisson(1 + 8 * np.exp(-distance / (2 * sigma**2))).astype("u2")
 
 
 def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the median time of some runs after one that does not count."""
+    """Return the median time of several runs, after a warm-up run."""
     work()
     times = []
     for _ in range(repeats):
@@ -40,7 +40,7 @@ def median_seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def one_thread_transcription(n: int, p: int) -> float:
-    """Time the transcription in a process of its own with one BLAS thread."""
+    """Time the transcription in a separate process with one BLAS thread."""
     code = (
         "import time, numpy as np; from benchmarks.reucid_speed import scene; "
         "from benchmarks.transcription import transcription; "
@@ -56,9 +56,9 @@ def one_thread_transcription(n: int, p: int) -> float:
 
 
 def memory(n: int, p: int, limit: int) -> None:
-    """Print how far the peak memory grows while one large frame is denoised."""
+    """Print the increase of peak memory while one large frame is denoised."""
     denoise(scene(128), Reucid(patch_size=p))
-    image = np.tile(scene(256), (n // 256, n // 256))  # no large array but this one before
+    image = np.tile(scene(256), (n // 256, n // 256))  # the only large array so far
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     denoise(image, Reucid(patch_size=p, memory_limit=limit))
@@ -78,7 +78,7 @@ def main() -> None:
     if arguments.memory:
         memory(4096, 23, 2**30)
         return
-    print(f"{os.cpu_count()} cores; seconds, median")
+    print(f"{os.cpu_count()} cores; median seconds")
     print("image        patch    stacks   REUCID  transcription  ratio")
     for n, p, stacks, repeats in (
         (256, 11, 1, 15),

@@ -1,4 +1,4 @@
-"""Scenes whose PSF is known, drawn from Gaussians."""
+"""Scenes with a known PSF, composed of Gaussians."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Image = NDArray[np.float64]
 
 
 def scattered(sigma: float, shape: tuple[int, int] = (256, 256), seed: int = 0) -> Image:
-    """Point sources at random positions, seen through a Gaussian PSF; 0 to 1."""
+    """Return point sources at random positions, blurred by a Gaussian PSF; 0 to 1."""
     rng = np.random.default_rng(seed)
     points = np.zeros(shape)
     number = int(0.02 * points.size / sigma**2)
@@ -22,7 +22,7 @@ def scattered(sigma: float, shape: tuple[int, int] = (256, 256), seed: int = 0) 
 def lattice(
     sigma: float, pitch: float, shape: tuple[int, int] = (256, 256), turn: float = 0.1
 ) -> Image:
-    """Square lattice of Gaussian spots, turned by `turn` radians; 0 to 1."""
+    """Return a square lattice of Gaussian spots, rotated by `turn` radians; 0 to 1."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     turned = np.cos(turn) * y - np.sin(turn) * x, np.sin(turn) * y + np.cos(turn) * x
     offsets = [(axis + pitch / 2) % pitch - pitch / 2 for axis in turned]
@@ -30,6 +30,6 @@ def lattice(
 
 
 def background(shape: tuple[int, int], seed: int) -> Image:
-    """Gradient with blobs as wide as a quarter of the image; 0 to 2."""
+    """Return a gradient with blobs as wide as a quarter of the image; 0 to 2."""
     blobs = gaussian_filter(np.random.default_rng(seed).normal(size=shape), shape[0] / 8)
     return (blobs - blobs.min()) / np.ptp(blobs) + np.linspace(0, 1, shape[1])

@@ -1,7 +1,8 @@
-"""Memory and speed of a stream of frames into zarr.
+"""Memory and speed of streaming frames to zarr.
 
-``python -m benchmarks.streaming [FRAMES]`` streams a movie of 512 x 512 pixels that is never in
-memory as a whole through a small network, and prints memory and frames per second as it goes on.
+``python -m benchmarks.streaming [FRAMES]`` denoises a movie of 512 x 512 pixels with a small
+network. The movie is never in memory as a whole.  The script prints memory and frames per second
+during the run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SIDE = 512
 
 
 class Movie:
-    """Exposures of one scene, drawn when they are read."""
+    """Exposures of one scene, simulated when they are read."""
 
     ndim = 3
     dtype = np.dtype(np.float32)

@@ -1,9 +1,9 @@
-"""What the survey-aligned metric of the REUCID paper selects.
+"""Selection by the survey-aligned metric of the REUCID paper.
 
-``python -m benchmarks.survey_ief`` prints, per simulated specimen and input PSNR, how many
-leading eigenpatches the highest IEF keeps (the lowest squared error, that is), and how many
-the survey-aligned IEF keeps as the paper prints it (IEF / c**alpha, c = 0.64) and read as a
-penalty on every further eigenpatch (IEF * c**alpha).
+``python -m benchmarks.survey_ief`` prints, for each simulated specimen and input PSNR, how many
+leading eigenpatches maximise the IEF (and thus minimise the squared error), and how many maximise
+the survey-aligned IEF: as printed in the paper (IEF / c**alpha, c = 0.64), and with the factor read
+as a penalty on every further eigenpatch (IEF * c**alpha).
 """
 
 from __future__ import annotations

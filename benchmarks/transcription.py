@@ -1,4 +1,4 @@
-"""The REUCID paper in plain words of NumPy, float64 and loops: what the engine is held against."""
+"""A literal transcription of the REUCID paper in NumPy, float64 and loops, to test the engine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from sklearn.utils.extmath import randomized_svd
 def transcription(
     image: np.ndarray, patch_size: int, kept: Sequence[int], stack_of: np.ndarray, rank: int = 25
 ) -> np.ndarray:
-    """Denoise `image` as the paper writes it, given the stack of each patch and the choice.
+    """Denoise an image as the paper describes, with given patch stacks and kept eigenpatches.
 
     Parameters
     ----------
     image : (m, n) array
+        Noisy image.
     patch_size : int
+        Side p of a patch, pixels.
     kept : sequence of int
         Indices of the eigenpatches that every stack keeps.
     stack_of : (m - p + 1, n - p + 1) int array
-        The patch stack of each patch; patches below 0 are in none and are left out.
+        Patch stack of each patch; patches with a negative number are left out.
     rank : int
-        Of the randomised SVD.
+        Rank of the randomised SVD.
     """
     p = patch_size
     offset = image.mean()

@@ -1,8 +1,7 @@
-"""How long the user interface is deaf during a run, and how soon Stop stops.
+"""Responsiveness of the user interface during a run, and the delay of Stop.
 
-Run on a screen, or under ``xvfb-run -a``: ``python -m benchmarks.widget_responsiveness``.
-A timer that should fire every 5 ms measures the longest stall of the event loop, painting
-included.
+Run on a screen or under ``xvfb-run -a``: ``python -m benchmarks.widget_responsiveness``.
+The longest stall of the event loop, including painting, is measured with a timer of 5 ms.
 """
 
 import time

@@ -1,10 +1,10 @@
-"""Denoise sample images, or your own, with both engines and look at the results.
+"""Denoise sample images with both engines, or your own image with REUCID.
 
 python examples/demo.py [IMAGE.tif] [--seconds 20]
 
-REUCID denoises one image by itself, Noise2Noise trains a network on a pair of exposures.  Writes
-the results and before/after pictures to demo/, prints short tables, and opens napari where there
-is a screen.  Of your own image there is one exposure: REUCID.
+REUCID denoises a single image.  Noise2Noise trains a network on a pair of exposures, so it runs on
+the sample pair only.  The script writes the results and before/after pictures to demo/, prints a
+short table for each, and opens napari if there is a screen.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from napari_lowdose.samples import stem_low_dose, stem_pair
 
 DEMO = Path("demo")
 TRUTH = "without noise"
-SECONDS = 20.0  # of training
+SECONDS = 20.0  # training time
 
 
 @dataclass
 class Result:
-    """Images by name: what went in, the result named after its engine, and perhaps the truth."""
+    """Images by name: the input, the result (named after its engine), and the truth if known."""
 
     engine: str
     layers: dict[str, np.ndarray]
@@ -51,17 +51,17 @@ class Result:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("image", nargs="?", type=Path, help="an image file; default: the samples")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long to train")
-    given = parser.parse_args()
+    parser.add_argument("image", nargs="?", type=Path, help="image file (default: samples)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="training time")
+    arguments = parser.parse_args()
     DEMO.mkdir(exist_ok=True)
     try:
-        if given.image:
-            results = [own_image(given.image)]
+        if arguments.image:
+            results = [own_image(arguments.image)]
         else:
-            results = [sample_image(), sample_pair(given.seconds)]
+            results = [sample_image(), sample_pair(arguments.seconds)]
     except (OSError, ValueError) as error:
-        sys.exit(f"{given.image or 'sample'}: {error}")
+        sys.exit(f"{arguments.image or 'sample'}: {error}")
     if has_screen():
         show(results)
 
@@ -72,7 +72,7 @@ def own_image(path: Path) -> Result:
     result = Result("REUCID", {"input": np.asarray(file.pixels), "REUCID": run.image}, seconds)
     target = DEMO / f"{path.stem}_reucid.tif"
     write_tiff(target, run.image, file, record=run.record(), overwrite=True)
-    tell(result, target)
+    report(result, target)
     return result
 
 
@@ -82,7 +82,7 @@ def sample_image() -> Result:
     result = Result("REUCID", {"input": noisy, "REUCID": run.image, TRUTH: truth}, seconds)
     target = DEMO / "stem_low_dose_reucid.tif"
     tifffile.imwrite(target, run.image)
-    tell(result, target)
+    report(result, target)
     return result
 
 
@@ -94,12 +94,12 @@ def sample_pair(training_seconds: float) -> Result:
     target = DEMO / "stem_pair_noise2noise.tif"
     tifffile.imwrite(target, run.image)
     run.model.save(DEMO / "stem_pair_network.safetensors")
-    tell(result, target)
+    report(result, target)
     return result
 
 
 def with_progress(run: Run) -> tuple[Run, float]:
-    """Go through a run to its end; return it and the seconds that it took."""
+    """Run to the end with a progress bar; return the run and its duration in seconds."""
     start = time.perf_counter()
     with tqdm(total=100, bar_format="{bar:20} {n:3.0f} % {desc}") as progress:
         for step in run:
@@ -108,7 +108,7 @@ def with_progress(run: Run) -> tuple[Run, float]:
     return run, time.perf_counter() - start
 
 
-def tell(result: Result, target: Path) -> None:
+def report(result: Result, target: Path) -> None:
     """Print a table and save a picture."""
     shape = " x ".join(map(str, result.noisy.shape))
     print(f"\n{result.engine}: {shape} pixels in {result.seconds:.2f} s")
@@ -121,22 +121,22 @@ def tell(result: Result, target: Path) -> None:
             ssim = metrics.ssim(truth, result.layers[name], data_range=data_range)
             print(f"{name:12}{psnr:7.2f} dB{ssim:8.3f}")
     else:
-        taken = np.std(result.noisy - result.clean)
-        print(f"noise taken away, standard deviation: {taken:.4g}")
+        removed = np.std(result.noisy - result.clean)
+        print(f"standard deviation of the removed noise: {removed:.4g}")
     picture = target.with_name(target.stem.rsplit("_", 1)[0] + "_before_after.png")
     before_after(result).save(picture)
     print(f"Result: {target}   Picture: {picture}\n")
 
 
 def before_after(result: Result) -> Image.Image:
-    """Return the first frames side by side: input, result, the truth, what was taken away."""
+    """Return the first frames side by side: input, result, truth and removed noise."""
     frames = {
         name: image[(0,) * (image.ndim - 2)]
         for name, image in result.layers.items()
         if name != "second"
     }
     noisy, clean = (image[(0,) * (image.ndim - 2)] for image in (result.noisy, result.clean))
-    frames["taken away"] = noisy - clean
+    frames["removed"] = noisy - clean
     low, high = np.percentile(clean, (0.1, 99.9))
     height, width = noisy.shape
     zoom = max(1, 512 // max(height, width))
@@ -145,8 +145,8 @@ def before_after(result: Result) -> Image.Image:
     picture = Image.new("L", size, 255)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(18)
     for number, (name, frame) in enumerate(frames.items()):
-        # The residual has the same contrast, about mid-grey
-        darkest = -(high - low) / 2 if name == "taken away" else low
+        # Same contrast for the removed noise, centred on mid-grey, so that it can be compared
+        darkest = -(high - low) / 2 if name == "removed" else low
         grey = np.clip((frame - darkest) / max(high - low, 1e-12), 0, 1) * 255
         left = number * (tile[0] + gap)
         panel = Image.fromarray(grey.astype(np.uint8)).resize(tile, Image.Resampling.NEAREST)
@@ -161,7 +161,7 @@ def has_screen() -> bool:
 
 
 def show(results: Iterable[Result]) -> None:
-    """Open napari with the images, a row for each engine, and the widgets."""
+    """Open napari with one row of images per engine, and the widgets."""
     import napari
 
     viewer = napari.Viewer(title="napari-lowdose demo")
@@ -171,9 +171,9 @@ def show(results: Iterable[Result]) -> None:
         gap = 1.05 * np.array(result.noisy.shape[-2:])
         leading = (0,) * (result.noisy.ndim - 2)
         for column, (name, image) in reversed(list(enumerate(result.layers.items()))):
-            place = (*leading, *(gap * (row, column)))
-            full = f"{result.engine}: {name}" if len(results) > 1 else name
-            viewer.add_image(image, name=full, contrast_limits=limits, translate=place)
+            position = (*leading, *(gap * (row, column)))
+            title = f"{result.engine}: {name}" if len(results) > 1 else name
+            viewer.add_image(image, name=title, contrast_limits=limits, translate=position)
     viewer.window.add_plugin_dock_widget("napari-lowdose", "REUCID")
     if len(results) > 1:
         viewer.window.add_plugin_dock_widget("napari-lowdose", "Noise2Noise pair", tabify=True)

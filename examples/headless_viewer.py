@@ -1,9 +1,9 @@
-"""What the widgets do, without a window: layers in and out of a viewer model.
+"""Denoise the layers of a napari viewer model without a window, as the widgets do with one.
 
-Run it with: python examples/headless_viewer.py [EPOCHS]
+Usage: python examples/headless_viewer.py [EPOCHS]
 
-`napari.components.ViewerModel` holds layers and needs neither Qt nor a screen; with a screen,
-`napari.Viewer(show=False)` is the same and can take screenshots.
+`napari.components.ViewerModel` holds layers and needs neither Qt nor a screen.  If there is a
+screen, `napari.Viewer(show=False)` works the same way and can also take screenshots.
 """
 
 import sys
@@ -25,7 +25,7 @@ runs = {
     "first NOISE2NOISE": Run((layer.data, partner.data), Noise2Noise(epochs=epochs)),
 }
 for name, run in runs.items():
-    for _ in run:
+    for _ in run:  # each step is a progress report; the result is run.image
         pass
     metadata = {"napari-lowdose": run.record()}
     viewer.add_image(run.image, name=name, scale=layer.scale, units=layer.units, metadata=metadata)

@@ -1,9 +1,10 @@
-"""Train on a few frames of a movie, then stream the whole of it, frame by frame, into zarr.
+"""Train on a few frames of a movie, then denoise all of it, frame by frame, into a zarr folder.
 
-Run it with: python examples/movie_script.py [EPOCHS]
+Usage: python examples/movie_script.py [EPOCHS]
 
-The movie may be larger than memory (zarr, dask).  Interrupted, the same script goes on after the
-frames that are finished.  With the client of a dask.distributed cluster open, it runs there.
+The movie may be larger than memory (zarr, dask).  If the script is interrupted, run it again: it
+continues after the last finished frame.  If the client of a dask.distributed cluster is open, the
+frames are denoised on the cluster.
 """
 
 import sys
@@ -13,7 +14,7 @@ import dask.array as da
 from napari_lowdose import Noise2Noise, Stream, denoise
 from napari_lowdose.samples import Beamsplitter, beamsplitter_movie
 
-# Two views of moving cells on one camera, cut apart at whole pixels
+# A camera records two views of moving cells side by side: cut them apart at integer pixels
 epochs = float(sys.argv[1]) if len(sys.argv) > 1 else 20
 splitter = Beamsplitter(shift=(0.0, 0.0))
 movie, _ = beamsplitter_movie(splitter=splitter)
@@ -22,14 +23,14 @@ first, second = (
     da.from_array(view, chunks=(1, -1, -1)) for view in (movie[:, a:b, c:d], movie[:, e:f, g:h])
 )
 
-# Every 12th pair is enough to learn from
+# Every 12th pair is enough for training
 model = Noise2Noise(epochs=epochs, every=12).train(first, second)
 
-# Lazy in, lazy out: a frame is denoised when it is looked at
+# A dask array in gives a lazy dask array out: a frame is denoised when it is computed
 clean = denoise((first, second), model)
 print(clean)
 
-# All frames, one after the other, to disk; napari opens the folder lazily
+# Write all frames to disk, one after the other; napari opens the folder lazily
 stream = Stream((first, second), model, "cells.zarr", attributes={"axes": "TYX"})
 for step in stream:
     if step.image is not None:

@@ -1,22 +1,22 @@
-"""REUCID in a script, from one line to a look at every step.
+"""REUCID in a script: in one line, step by step, and with chosen parameters.
 
-Run it with: python examples/reucid_script.py
+Usage: python examples/reucid_script.py
 """
 
 from napari_lowdose import Reucid, denoise, denoise_steps, metrics
 from napari_lowdose.samples import stem_low_dose
 
-noisy, truth = stem_low_dose()  # (Y, X) counts per pixel; any numpy, dask or zarr array will do
+noisy, truth = stem_low_dose()  # (Y, X), counts per pixel; NumPy, dask and zarr arrays all work
 
-# The whole job
+# In one line
 clean = denoise(noisy, Reucid())
 
-# Step by step: stop iterating whenever the image is good enough
+# Step by step: stop iterating once the image is good enough
 for step in denoise_steps(noisy, Reucid(n_stacks=5)):
     if step.image is not None:
         print(f"{step.fraction:.0%} {step.message}")
 
-# Your own choice: the first six eigenpatches of a patch of 11 x 11 pixels
+# With chosen parameters: patches of 11 x 11 pixels, and the first six eigenpatches
 six = denoise(noisy, Reucid(patch_size=11, keep=6))
 
 data_range = float(truth.max())

@@ -1,4 +1,4 @@
-"""Labelled eigenpatches of one specimen, over doses, noise kinds and patch sizes."""
+"""Labelled eigenpatches of one specimen, for a range of doses, noise kinds and patch sizes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from training.noise import GAUSSIAN, add_noise, scan_noise
 from training.specimens import specimen
 
 NOISE_KINDS = ("white", "row", "white", "row", "drift", "white", "row", "blurred")
-ORIENTED = ("row", "drift")  # noise along the scan: turned by 90 degrees it is another noise
-PEAKS = (1.5, 600)  # electrons at the maximum of the specimen, drawn logarithmically
+ORIENTED = ("row", "drift")  # noise along the scan direction: must not be rotated by 90 degrees
+PEAKS = (1.5, 600)  # expected electrons at the maximum of the specimen, log-uniform
 CROP = 256  # pixels
 COMPONENTS = {"psf": Reucid.n_components, "wide": WIDTHS * Reucid.n_components}
 
@@ -35,30 +35,34 @@ ScanNoise = Literal["remove", "keep", "either"]
 
 @dataclass(frozen=True)
 class Example:
-    """One decomposition of one noisy image, with the choice that was best in hindsight.
+    """The decomposition of a noisy image, with the best choice of eigenpatches in hindsight.
 
     Attributes
     ----------
     specimen : str
-    scan_noise : str
-        What the label is for: "remove" or "keep", or "either" where there is no scan noise.
+        A key of `training.specimens.SPECIMENS`.
+    scan_noise : {"remove", "keep", "either"}
+        Treatment of scan noise for which the label holds; "either" if there is none.
     noise : str
+        One of `NOISE_KINDS`.
     peak : float
         Expected electrons at the maximum of the specimen.
-    patch : str
-        "psf" or "wide".
+    patch : {"psf", "wide"}
+        Patch size.
     patches : (k, 25, 25) float16 array
+        Eigenpatches, prepared for the network.
     values : (k,) float32 array
         Normalised singular values.
     label : (k,) bool array
         The best choice in hindsight.
     weight : (k,) float32 array
-        What a wrong verdict costs: the relative change of the squared error.
+        Cost of a wrong decision: the relative change of the squared error.
     error : ErrorOfChoice
+        Mean squared error of any choice.
     peak_value : float
-        The maximum of the truth, for the PSNR.
+        Maximum of the truth, for the PSNR.
     plain : (k,) bool array
-        What the plain rule keeps.
+        The choice of the plain rule.
     """
 
     specimen: str
@@ -75,15 +79,15 @@ class Example:
     plain: np.ndarray
 
     def psnr(self, kept: np.ndarray) -> float:
-        """Return the PSNR of a choice, dB, `data_range` the maximum of the truth."""
+        """Return the PSNR of a choice, in dB; `data_range` is the maximum of the truth."""
         return float(10 * np.log10(self.peak_value**2 / self.error(kept)))
 
 
 def examples(name: str, *, draws: int, seed: int) -> Iterator[Example]:
     """Simulate noisy images of a specimen and label their eigenpatches.
 
-    Where there is scan noise, twice: with the truth without it (``scan_noise="remove"``)
-    and with it ("keep").
+    An image with scan noise gives two examples: for ``scan_noise="remove"`` the truth is free of
+    scan noise, for "keep" it includes the scan noise.
     """
     rng = np.random.default_rng([seed, *name.encode()])
     image = specimen(name).image

@@ -1,10 +1,11 @@
-"""Which eigenpatches were worth keeping, told from the known truth.
+"""Labels for eigenpatches from the known truth of a simulation.
 
-The paper asked 224 people; here the truth of a simulation answers, by what a choice does
-to the whole image.  With the reconstruction J = c + sum over kept k of C_k (C_k: what
-eigenpatch k alone puts on the canvas, over the terrain; c: the constant that was taken
-off), the squared error of every possible choice follows from the inner products
-b_k = <T - c, C_k> and Q_kl = <C_k, C_l>, so a search over choices costs no image.
+The paper asked 224 people which eigenpatches to keep.  Here the label is the choice that
+minimises the squared error of the whole image.  The reconstruction is J = c + sum of C_k over the
+kept eigenpatches k, where C_k is the projection of eigenpatch k alone, divided by the terrain, and
+c is the constant subtracted before.  The squared error of every choice follows from the inner
+products b_k = <T - c, C_k> and Q_kl = <C_k, C_l> with the truth T, so choices can be compared
+without reconstructing an image.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from napari_lowdose.reucid.terrain import patch_terrain
 
 @dataclass(frozen=True)
 class ErrorOfChoice:
-    """The mean squared error of every choice of eigenpatches, for one noisy image.
+    """Mean squared error of any choice of eigenpatches of one noisy image.
 
     Attributes
     ----------
     power : float
-        <T - c, T - c> over the number of pixels: the error of keeping nothing.
+        <T - c, T - c> divided by the number of pixels: the error if nothing is kept.
     b : (k,) array
-        <T - c, C_k> over the number of pixels.
+        <T - c, C_k> divided by the number of pixels.
     q : (k, k) array
-        <C_k, C_l> over the number of pixels.
+        <C_k, C_l> divided by the number of pixels.
     """
 
     power: float
@@ -40,17 +41,17 @@ class ErrorOfChoice:
     q: np.ndarray
 
     def __call__(self, kept: np.ndarray) -> float:
-        """Return the mean squared error with the eigenpatches in the boolean array `kept`."""
+        """Return the mean squared error of keeping the eigenpatches in the boolean array `kept`."""
         return self.power - 2 * self.b[kept].sum() + self.q[np.ix_(kept, kept)].sum()
 
     def after_toggling(self, kept: np.ndarray) -> np.ndarray:
-        """Return the mean squared error after toggling each eigenpatch by itself."""
-        sign = np.where(kept, -1.0, 1.0)  # toggling adds or takes off C_k
+        """Return the mean squared error after toggling each eigenpatch alone, shape (k,)."""
+        sign = np.where(kept, -1.0, 1.0)  # toggling adds or removes C_k
         return self(kept) + sign * 2 * (self.q[:, kept].sum(axis=1) - self.b) + np.diag(self.q)
 
 
 def contributions(noisy: np.ndarray, patches: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return c and C_k, what each eigenpatch alone puts on the canvas: (k, Y, X), input's units."""
+    """Return c and the contribution C_k of each eigenpatch, (k, Y, X), in units of the input."""
     offset, scale, image = standardise(noisy)
     p = patches.shape[-1]
     everywhere = np.ones([n - p + 1 for n in noisy.shape], bool)
@@ -61,7 +62,7 @@ def contributions(noisy: np.ndarray, patches: np.ndarray) -> tuple[float, np.nda
 
 
 def error_of_choice(truth: np.ndarray, offset: float, c: np.ndarray) -> ErrorOfChoice:
-    """Relate the contributions of the eigenpatches to the truth."""
+    """Return the error of any choice, from the contributions `c` (k, Y, X) and the truth (Y, X)."""
     c = c.reshape(len(c), -1)
     target = (truth - offset).ravel().astype(np.float32)
     n = target.size
@@ -71,7 +72,7 @@ def error_of_choice(truth: np.ndarray, offset: float, c: np.ndarray) -> ErrorOfC
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Singular values (k,), eigenpatches (k, p, p) and noise floor of all patches of an image."""
+    """Singular values (k,), eigenpatches (k, p, p) and noise floor of the patches of an image."""
 
     singular_values: np.ndarray
     eigenpatches: np.ndarray
@@ -79,7 +80,7 @@ class Decomposition:
 
 
 def decompose(noisy: np.ndarray, patch_size: int, n_components: int) -> Decomposition:
-    """Run the engine's own front end on all patches of `noisy`."""
+    """Decompose all patches of `noisy` as the engine does."""
     everywhere = np.ones([n - patch_size + 1 for n in noisy.shape], bool)
     image = standardise(noisy)[2]
     return Decomposition(
@@ -88,13 +89,13 @@ def decompose(noisy: np.ndarray, patch_size: int, n_components: int) -> Decompos
 
 
 def best_prefix(error: ErrorOfChoice) -> np.ndarray:
-    """Return the best choice of the form 'the first n', as a boolean array."""
+    """Return the best choice of the first n eigenpatches, as a boolean array."""
     choices = np.tri(len(error.b), dtype=bool)
     return choices[np.argmin([error(kept) for kept in choices])]
 
 
 def greedy(error: ErrorOfChoice, start: np.ndarray | None = None) -> np.ndarray:
-    """Toggle the eigenpatch that lowers the error most until none does (at least one is kept)."""
+    """Toggle eigenpatches, the best first, until the error stops decreasing; keep at least one."""
     kept = np.zeros(len(error.b), bool) if start is None else start.copy()
     if not kept.any():
         kept[error.after_toggling(kept).argmin()] = True
@@ -114,17 +115,17 @@ def best_in_hindsight(error: ErrorOfChoice) -> np.ndarray:
 
 
 def noise_floor(noisy: np.ndarray, patch_size: int) -> float:
-    """Return the median of all p*p squared singular values, per patch: most are noise."""
+    """Return the median of the p * p squared singular values per patch; most of them are noise."""
     gram = run_to_end(patch_gram(standardise(noisy)[2], patch_size))
     n_patches = np.prod([n - patch_size + 1 for n in noisy.shape])
     return float(np.median(np.linalg.eigvalsh(gram)) / n_patches)
 
 
 def plain_rule(noisy: np.ndarray, stack: Decomposition, floor: float) -> np.ndarray:
-    """Keep where the squared singular value is above twice the median of the noise floor.
+    """Keep eigenpatches whose squared singular value exceeds twice the noise floor.
 
-    White noise puts the same into every squared singular value, whatever the patch size:
-    its variance times the number of patches.
+    White noise adds the same amount to every squared singular value, independent of the patch
+    size: its variance times the number of patches.
     """
     p = stack.eigenpatches.shape[-1]
     n_patches = np.prod([n - p + 1 for n in noisy.shape])

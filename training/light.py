@@ -1,9 +1,8 @@
-"""Light-microscopy scenes of our own making: nuclei, filaments, puncta, cells.
+"""Synthetic light-microscopy scenes: nuclei, filaments, puncta and cells.
 
-They are drawn, not simulated: what a classifier of eigenpatches needs from them
-is texture, curved edges and points under a known PSF, on backgrounds that real
-microscopes give.  Every scene is a float32 image (Y, X) from 0 to 1, blurred by a
-Gaussian PSF whose standard deviation is given in pixels.
+The scenes are drawn, not simulated physically.  They give the classifier textures, curved edges
+and points under a known PSF, on backgrounds as in real microscopes.  Every scene is a float32
+image (Y, X) from 0 to 1, blurred by a Gaussian PSF whose standard deviation is given in pixels.
 
 Examples
 --------
@@ -33,18 +32,18 @@ def nuclei(
     psf_sigma: float = 2.0,
     background: float = 0.1,
 ) -> NDArray[np.float32]:
-    """Draw stained nuclei: wobbly ellipses, textured, some overlapping.
+    """Draw stained nuclei: irregular, textured ellipses, some of them overlapping.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of chance.
+        Random number generator.
     shape : (int, int)
-        Of the image, pixels.
+        Height and width of the image, pixels.
     psf_sigma : float
-        Standard deviation of the Gaussian PSF, pixels; nuclei grow with it.
+        Standard deviation of the Gaussian PSF, pixels; the size of the nuclei scales with it.
     background : float
-        Height of the uneven background, as a share of the maximum.
+        Height of the uneven background, relative to the maximum.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def nuclei(
         grains = 1 + 0.35 * _texture(rng, shape, psf_sigma)
         grains += 0.25 * _texture(rng, shape, radius / 4)
         image += inside * np.clip(grains, 0.2, None) * rng.uniform(0.4, 1.0)
-    return _finished(rng, image, psf_sigma, background)
+    return _finish(rng, image, psf_sigma, background)
 
 
 def filaments(
@@ -73,13 +72,13 @@ def filaments(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of chance.
+        Random number generator.
     shape : (int, int)
-        Of the image, pixels.
+        Height and width of the image, pixels.
     psf_sigma : float
         Standard deviation of the Gaussian PSF, pixels.
     background : float
-        Height of the uneven background, as a share of the maximum.
+        Height of the uneven background, relative to the maximum.
 
     Returns
     -------
@@ -101,7 +100,7 @@ def filaments(
             angle = np.arctan2(step[0], step[1]) + rng.choice([-1, 1]) * rng.uniform(0.3, 0.7)
             _draw(image, _walk(rng, path[turn], angle, len(path) // 2), strength)
     speckle = 1 + 0.3 * _texture(rng, shape, psf_sigma)  # uneven labelling along a filament
-    return _finished(rng, image * np.clip(speckle, 0.1, None), psf_sigma, background)
+    return _finish(rng, image * np.clip(speckle, 0.1, None), psf_sigma, background)
 
 
 def puncta(
@@ -116,13 +115,13 @@ def puncta(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of chance.
+        Random number generator.
     shape : (int, int)
-        Of the image, pixels.
+        Height and width of the image, pixels.
     psf_sigma : float
-        Standard deviation of the Gaussian PSF, pixels; the spots have it.
+        Standard deviation of the Gaussian PSF and thus of the spots, pixels.
     background : float
-        Height of the diffuse background, as a share of the maximum.
+        Height of the diffuse background, relative to the maximum.
 
     Returns
     -------
@@ -136,7 +135,7 @@ def puncta(
     clusters = np.vstack([h + rng.normal(0, 7 * psf_sigma, (14, 2)) for h in hearts])
     spots = np.vstack([singles, clusters])
     _deposit(image, spots, rng.lognormal(0, 0.45, len(spots)))
-    return _finished(rng, image, psf_sigma, background)
+    return _finish(rng, image, psf_sigma, background)
 
 
 def cells(
@@ -151,13 +150,13 @@ def cells(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of chance.
+        Random number generator.
     shape : (int, int)
-        Of the image, pixels.
+        Height and width of the image, pixels.
     psf_sigma : float
         Standard deviation of the Gaussian PSF, pixels.
     background : float
-        Height of the uneven background, as a share of the maximum.
+        Height of the uneven background, relative to the maximum.
 
     Returns
     -------
@@ -180,13 +179,13 @@ def cells(
             spot = centre + away * np.array([np.sin(angle), np.cos(angle)])
             _, rim = _blob(rng, shape, spot, rng.uniform(2, 4) * psf_sigma, edge=0.1, wobble=0.03)
             image += 0.5 * np.exp(-0.5 * (rim / 1.0) ** 2)
-    return _finished(rng, image, psf_sigma, background)
+    return _finish(rng, image, psf_sigma, background)
 
 
-def _finished(
+def _finish(
     rng: np.random.Generator, image: NDArray[np.float64], psf_sigma: float, background: float
 ) -> NDArray[np.float32]:
-    """Blur by the PSF, scale to a maximum of 1 and lay it on an uneven background."""
+    """Blur by the PSF, add an uneven background and scale to a maximum of 1."""
     image = gaussian_filter(image, psf_sigma, mode="reflect")
     image /= image.max()
     haze = _texture(rng, image.shape, min(image.shape) / 5)
@@ -198,7 +197,7 @@ def _finished(
 
 
 def _texture(rng: np.random.Generator, shape: Shape, grain: float) -> NDArray[np.float64]:
-    """Return Gaussian noise of unit variance, smooth over `grain` pixels."""
+    """Return Gaussian noise of unit variance, smoothed over `grain` pixels."""
     field = gaussian_filter(rng.normal(size=shape), grain, mode="wrap")
     return cast("NDArray[np.float64]", field / field.std())
 
@@ -225,7 +224,7 @@ def _blob(
     edge: float,
     wobble: float = 0.08,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a wobbly ellipse as a soft mask, and the distance from its rim in pixels."""
+    """Return an irregular ellipse as a soft mask, and the distance from its rim in pixels."""
     row, column = np.indices(shape)
     y, x = row - centre[0], column - centre[1]
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(0.85, 1.15)
@@ -261,7 +260,7 @@ def _draw(image: NDArray[np.float64], path: NDArray[np.float64], strength: float
 def _deposit(
     image: NDArray[np.float64], points: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> None:
-    """Add point sources (n, 2), shared bilinearly between pixels so that positions stay exact."""
+    """Add point sources (n, 2), distributed bilinearly so that their centres of mass are exact."""
     corner = np.floor(points).astype(int)
     part = points - corner
     for dy in (0, 1):

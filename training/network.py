@@ -1,4 +1,7 @@
-"""The classifier of Fig. 3 in PyTorch, to be trained; `napari_lowdose` runs it without."""
+"""The classifier of the REUCID paper (Fig. 3) in PyTorch, for training.
+
+`napari_lowdose` runs the trained network without PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from torch.nn import functional as F
 
 
 class UtilityNet(nn.Module):
-    """Two convolutions, channel means with the singular value, dense layers of 16."""
+    """Two convolutions, channel means joined with the singular value, and dense layers of 16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,5 +32,5 @@ class UtilityNet(nn.Module):
         return self.out(x)[:, 0]
 
     def either_sign(self, patches: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return the mean logit of both signs: the SVD leaves the sign free."""
+        """Return the mean logit for both signs, because the SVD does not determine the sign."""
         return (self(patches, values) + self(-patches, values)) / 2

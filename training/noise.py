@@ -1,11 +1,11 @@
-"""Noise as low-dose microscopes have it, put on a noise-free image.
+"""Simulation of the noise of low-dose microscopes.
 
-Four kinds, each by itself and together in `add_noise`: shot noise (Poisson, of
-the electrons or photons per pixel), white Gaussian noise of the readout, scan
-noise (an offset per row, and a 1/f drift that follows the scan) and detector
-noise that is blurred, so that neighbouring pixels share it.
+There are four kinds of noise, which `add_noise` combines: shot noise (Poisson statistics of the
+electrons or photons per pixel), white Gaussian readout noise, scan noise (an offset per row, and
+1/f drift along the scan), and blurred detector noise, which is correlated between neighbouring
+pixels.
 
-All standard deviations are shares of the truth's maximum, as in the REUCID paper
+All standard deviations are relative to the maximum of the truth, as in the REUCID paper
 ("Gaussian noise with a standard deviation of 5 % of the maximum beam current").
 
 References
@@ -26,19 +26,19 @@ from scipy.ndimage import gaussian_filter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GAUSSIAN = 0.05  # standard deviation of the readout noise, share of the maximum (the paper's)
+GAUSSIAN = 0.05  # standard deviation of the readout noise in the paper, relative to the maximum
 
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """How noisy: pass both to `add_noise`.
+    """Arguments of `add_noise` for a noise level.
 
     Attributes
     ----------
     peak : float
-        Electrons or photons to expect where the truth is brightest.
+        Expected electrons or photons in the brightest pixel.
     gaussian : float
-        Standard deviation of the white Gaussian noise, share of the maximum.
+        Standard deviation of the white Gaussian noise, relative to the maximum.
     """
 
     peak: float
@@ -46,7 +46,7 @@ class NoiseLevel:
 
 
 def peak_electrons(truth: NDArray[np.float32], *, dose: float, pixel_size: float) -> float:
-    """Return the electrons to expect in the brightest pixel.
+    """Return the expected number of electrons in the brightest pixel.
 
     Parameters
     ----------
@@ -76,27 +76,27 @@ def add_noise(
     blurred: float = 0.0,
     blur_sigma: float = 1.2,
 ) -> NDArray[np.float32]:
-    """Return a noisy recording of the truth, in the truth's units.
+    """Add noise to an image.
 
     Parameters
     ----------
     truth : (Y, X) float32 array
-        Noise-free and not negative.
+        Noise-free image, not negative.
     rng : numpy.random.Generator
-        Source of chance.
+        Random number generator.
     peak : float
-        Electrons or photons to expect where the truth is brightest
-        (`peak_electrons`, `scale_for_psnr`); infinity for no shot noise.
+        Expected electrons or photons in the brightest pixel (`peak_electrons`,
+        `scale_for_psnr`); infinity for no shot noise.
     gaussian, row, drift, blurred : float
-        Standard deviations of the white, row-wise, drifting and blurred noise,
-        as shares of the truth's maximum.
+        Standard deviations of the white, row, drift and blurred noise, relative to the maximum of
+        the truth.
     blur_sigma : float
-        Correlation of the blurred noise: the Gaussian it is blurred by, pixels.
+        Standard deviation of the Gaussian that blurs the blurred noise, pixels.
 
     Returns
     -------
     (Y, X) float32 array
-        Values may be negative: nothing is cut off.
+        In units of the truth.  Values may be negative; they are not clipped.
 
     Raises
     ------
@@ -124,10 +124,10 @@ def add_noise(
 def shot_noise(
     truth: NDArray[np.float32], rng: np.random.Generator, *, peak: float
 ) -> NDArray[np.float32]:
-    """Count electrons: a Poisson number with mean ``peak * truth / truth.max()``, scaled back."""
+    """Return Poisson counts with mean ``peak * truth / truth.max()``, scaled back to the truth."""
     top = float(truth.max())
     if not top > 0 or float(truth.min()) < 0:
-        raise ValueError("A noise-free image needs values of zero or more, and some above zero.")
+        raise ValueError("A noise-free image must not be negative, and not be zero everywhere.")
     if math.isinf(peak):
         return truth.astype(np.float32)
     scale = peak / top
@@ -137,12 +137,11 @@ def shot_noise(
 def scan_noise(
     shape: tuple[int, ...], rng: np.random.Generator, *, row: float = 0.0, drift: float = 0.0
 ) -> NDArray[np.float32]:
-    """Return what the scan adds, as shares of the maximum: (Y, X).
+    """Return scan noise (Y, X), relative to the maximum.
 
-    `row` is the standard deviation of an offset that each row has for itself;
-    `drift` that of 1/f noise in the order in which the beam visits the pixels,
-    row after row.  Add ``truth.max()`` times this to a truth to have the target
-    of a denoiser that is told to keep scan noise.
+    `row` is the standard deviation of an independent offset per row, `drift` that of 1/f noise
+    along the scan, row after row.  For a denoiser that keeps scan noise, the target is the truth
+    plus ``truth.max()`` times this noise.
     """
     noise = np.zeros(shape, np.float32)
     if row:
@@ -160,37 +159,36 @@ def scan_noise(
 def blurred_noise(
     shape: tuple[int, ...], rng: np.random.Generator, *, sd: float, blur_sigma: float
 ) -> NDArray[np.float32]:
-    """Return Gaussian noise blurred by a Gaussian, then scaled to the wanted standard deviation."""
+    """Return Gaussian noise blurred by a Gaussian, scaled to the standard deviation `sd`."""
     noise = gaussian_filter(rng.standard_normal(shape, np.float32), blur_sigma, mode="wrap")
-    # A blur by sigma leaves 1 / (2 sqrt(pi) sigma) of the standard deviation in two dimensions;
-    # measured rather than taken from there, since narrow kernels on a pixel grid differ.
+    # In theory the blur reduces the standard deviation to 1 / (2 sqrt(pi) sigma), but narrow
+    # kernels on a pixel grid differ from that, so it is measured.
     return cast("NDArray[np.float32]", np.float32(sd / noise.std()) * noise)
 
 
 def scale_for_psnr(
     truth: NDArray[np.float32], target_db: float, *, gaussian: float = GAUSSIAN
 ) -> NoiseLevel:
-    """Find the dose at which Poisson and Gaussian noise leave a wanted PSNR.
+    """Find the dose at which an image with Poisson and Gaussian noise has a given PSNR.
 
-    With `data_range` the truth's maximum (its minimum taken as 0), the mean
-    squared error to expect, in units of the maximum squared, is
-    ``mean / (max * peak) + gaussian**2``; this is solved for the peak.
+    The `data_range` of the PSNR is the maximum of the truth.  The expected mean squared error, in
+    units of the maximum squared, is ``mean / (max * peak) + gaussian**2``.  This is solved for the
+    peak.
 
     Parameters
     ----------
     truth : (Y, X) float32 array
-        Noise-free.
+        Noise-free image.
     target_db : float
         PSNR of the noisy image, dB.
     gaussian : float
-        Standard deviation of the Gaussian noise, share of the maximum.  Where
-        it makes more than half of the noise that the target allows (above 23 dB
-        for `GAUSSIAN`), it is reduced to half, and shot noise makes the other half.
+        Standard deviation of the Gaussian noise, relative to the maximum.  If it contributes more
+        than half of the allowed error (above 23 dB for `GAUSSIAN`), it is reduced to half, and
+        shot noise contributes the other half.
 
     Returns
     -------
     NoiseLevel
-        `peak` and `gaussian` for `add_noise`.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from training import structures
 from training.specimens import STEM, specimen
 
 NAME = "mos2_defects"
-FULL_SCALE = 60_000  # of 65,535: headroom tells a full pixel from a saturated one
+FULL_SCALE = 60_000  # below 65,535, so that the brightest pixel does not look saturated
 
 
 def ship(folder: Path = Path(napari_lowdose.samples.__file__).parent) -> None:
@@ -37,7 +37,7 @@ def ship(folder: Path = Path(napari_lowdose.samples.__file__).parent) -> None:
         column = (x - recipe.origin[0]) / made.pixel_size
         if 0 <= row <= made.image.shape[0] - 1 and 0 <= column <= made.image.shape[1] - 1:
             defects.append({"kind": kind, "row": round(row, 1), "col": round(column, 1)})
-    about = {
+    description = {
         "what": recipe.what,
         "beam_fraction_per_count": step,
         "pixel_size_angstrom": made.pixel_size,
@@ -48,7 +48,7 @@ def ship(folder: Path = Path(napari_lowdose.samples.__file__).parent) -> None:
         "made_by": "python -m training.ship (abTEM, ASE)",
         "defects": defects,
     }
-    (folder / f"{NAME}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{NAME}.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

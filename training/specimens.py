@@ -1,16 +1,15 @@
-"""The specimens that the classifier learns from: noise-free images with known truth.
+"""Specimens for the training of the classifier: noise-free images.
 
-STEM images are simulated with abTEM from the models in `training.structures`;
-light-microscopy scenes are drawn by `training.light`.  Nothing is downloaded.
+STEM images are simulated with abTEM from the models in `training.structures`.  Light-microscopy
+scenes are drawn by `training.light`.  Nothing is downloaded.
 
-``python -m training.specimens [names]`` computes what is missing in
-``training/cache`` (about ten minutes on one core for everything).
+``python -m training.specimens [names]`` simulates the specimens that are missing in
+``training/cache``, which takes about ten minutes on one core for all of them.
 
-A STEM specimen is a periodic cell: its scan is computed once, at the coarsest
-step that the probe allows, and read off on any pixel grid by band-limited
-interpolation.  The intensity is the fraction of the incident beam that reaches
-the annular detector, so that the electrons to expect in a pixel are
-``dose [e-/A^2] * pixel_size**2 [A^2] * image``.
+A STEM specimen is a periodic cell.  Its scan is computed once, with the coarsest step that the
+probe allows, and sampled on any pixel grid by band-limited interpolation.  The intensity is the
+fraction of the incident beam that reaches the annular detector.  The expected number of electrons
+in a pixel is therefore ``dose [e-/A^2] * pixel_size**2 [A^2] * image``.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Specimen:
     Attributes
     ----------
     name : str
-        Its key in `SPECIMENS`; training and test sets are split by it.
+        Key in `SPECIMENS`.
     image : (Y, X) float32 array
         STEM: fraction of the beam on the detector.  Light: 0 to 1.
     pixel_size : float
@@ -59,39 +58,42 @@ class Specimen:
 
 @dataclass(frozen=True, kw_only=True)
 class Stem:
-    """How one STEM specimen is simulated and scanned.
+    """Parameters of the simulation and scan of a STEM specimen.
 
     Attributes
     ----------
-    kind, what : str
-        The kind of specimen, and what it is in words.
+    kind : str
+        Kind of specimen, as in `Specimen`.
+    what : str
+        Description of the specimen.
     model : str
         Name of the function in `training.structures`.
-    energy, convergence : float
-        Of the beam, kV and mrad (semi-angle).
+    energy : float
+        Beam energy, keV.
+    convergence : float
+        Convergence semi-angle, mrad.
     detector : (float, float)
-        Inner and outer angle, mrad; the outer is cut to what the simulation's
-        sampling carries.
+        Inner and outer angle, mrad; the outer is limited by the sampling of the simulation.
     pixel_size : float
-        Of the image, angstrom.
+        Pixel size of the image, angstrom.
     shape : (int, int)
-        Of the image, pixels.
+        Height and width of the image, pixels.
     rotation : float
-        Of the scan against the cell, degrees.
+        Rotation of the scan relative to the cell, degrees.
     origin : (float, float)
-        Where in the cell the scan starts (x, y), angstrom.
+        Start (x, y) of the scan in the cell, angstrom.
     source_size : float
-        Standard deviation of the source's image on the specimen, angstrom.
+        Standard deviation of the source image on the specimen, angstrom.
     period : (float, float), optional
-        The part (x, y) of the cell that is computed; None for the whole.
+        Extent (x, y) of the cell to compute, angstrom; the whole cell by default.
     interpolation : (int, int), optional
-        PRISM interpolation; None for plain multislice, better for few positions.
+        PRISM interpolation; None for multislice, which is faster for few positions.
     phonons : int
-        Frozen phonon configurations.
+        Number of frozen phonon configurations.
     displacement : float
-        Their standard deviation per axis, angstrom.
+        Standard deviation of the atomic displacements per axis, angstrom.
     slice_thickness, sampling : float
-        Of the potential, angstrom.
+        Slice thickness and sampling of the potential, angstrom.
     """
 
     kind: Kind
@@ -113,7 +115,7 @@ class Stem:
     sampling: float = 0.085
 
     def scan(self) -> Scan:
-        """Simulate the scan of one period: minutes."""
+        """Simulate the scan of one period, which can take minutes."""
         import abtem
 
         from training import structures
@@ -124,7 +126,7 @@ class Stem:
             model = getattr(model, "atoms", model)
             extent = self.period or tuple(np.diag(model.cell)[:2])
             wavelength = abtem.core.energy.energy2wavelength(self.energy * 1e3)
-            # The finest detail of an incoherent image is lambda / (2 alpha): two points on it.
+            # The finest period in an incoherent image is lambda / (2 alpha): sample it twice
             step = 0.9 * wavelength / (4 * self.convergence * 1e-3)
             points = tuple(2 * int(np.ceil(length / step / 2)) for length in extent)
             carried = 1e3 * wavelength / (3 * self.sampling) * 0.96
@@ -158,7 +160,7 @@ class Stem:
         return Scan(values.astype(np.float32), (float(extent[0]), float(extent[1])))
 
     def image(self, scan: Scan) -> NDArray[np.float32]:
-        """Read the image off a scan, with the finite source."""
+        """Sample the image from a scan, with the finite source size."""
         return scan.read(
             self.pixel_size,
             self.shape,
@@ -210,7 +212,7 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """One light-microscopy scene: a function of `training.light`, drawn with a fixed seed."""
+    """A light-microscopy scene, drawn by a function of `training.light` with a fixed seed."""
 
     what: str
     draw: Callable[..., NDArray[np.float32]]
@@ -367,7 +369,7 @@ SPECIMENS: dict[str, Stem | Light] = {**STEM, **LIGHT}
 
 
 def specimen(name: str) -> Specimen:
-    """Return a specimen, computing what the cache lacks.
+    """Return a specimen, and simulate it if it is not in the cache.
 
     Parameters
     ----------
@@ -377,7 +379,6 @@ def specimen(name: str) -> Specimen:
     Returns
     -------
     Specimen
-        Noise-free.
 
     Raises
     ------
@@ -385,7 +386,7 @@ def specimen(name: str) -> Specimen:
         If there is no such specimen.
     """
     if name not in SPECIMENS:
-        raise ValueError(f"There is no specimen {name!r}; take one of {', '.join(SPECIMENS)}.")
+        raise ValueError(f"There is no specimen {name!r}; choose one of {', '.join(SPECIMENS)}.")
     recipe = SPECIMENS[name]
     if isinstance(recipe, Light):
         rng = np.random.default_rng(recipe.seed)
@@ -398,7 +399,7 @@ def specimen(name: str) -> Specimen:
 
 
 def scan(name: str) -> Scan:
-    """Return the simulated scan of a STEM specimen, from the cache if it is there."""
+    """Return the simulated scan of a STEM specimen, from the cache if possible."""
     path = CACHE / f"{name}.npz"
     if path.exists():
         with np.load(path) as kept:
@@ -407,19 +408,21 @@ def scan(name: str) -> Scan:
     CACHE.mkdir(exist_ok=True)
     partial = path.with_suffix(".part.npz")
     np.savez_compressed(partial, values=computed.values, extent=computed.extent)
-    partial.replace(path)  # whole or not at all, also with several processes
+    partial.replace(path)  # atomic, as several processes may use the cache
     return computed
 
 
 def cached_names() -> list[str]:
-    """Return the specimens that cost no simulation: those in the cache, and the light ones."""
+    """Return the specimens that need no simulation: those in the cache, and the light scenes."""
     return [name for name in SPECIMENS if name in LIGHT or (CACHE / f"{name}.npz").exists()]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Compute the named specimens, or all, and say what they cost."""
+    """Simulate the named specimens, or all, and print the CPU time."""
     parser = argparse.ArgumentParser(description="Simulate the specimens of the training set.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SPECIMENS)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(SPECIMENS)}"
+    )
     chosen = parser.parse_args(arguments)
     for name in chosen.names or SPECIMENS:
         start = time.process_time()

@@ -1,9 +1,9 @@
-"""Atomic models of the specimens: what is put under the simulated beam.
+"""Atomic models of the specimens for the STEM simulation.
 
-Every function returns an `ase.Atoms` in an orthogonal, periodic cell with the
-beam along z, lengths in angstrom.  `Marked` models come with a list of their
-point defects.  The models are plausible, not relaxed by first principles: the
-training needs pictures with the right kinds of features, not energies.
+Every function returns an `ase.Atoms` in an orthogonal, periodic cell with the beam along z; lengths
+are in angstrom.  `Marked` models include a list of their point defects.  The models are plausible,
+but not relaxed from first principles: the training needs images with realistic features, not
+energies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ase.spacegroup import crystal
 
 @dataclass
 class Marked:
-    """A model and its point defects, each (kind, x, y) in angstrom."""
+    """A model and its point defects, each (kind, x, y) with positions in angstrom."""
 
     atoms: Atoms
     defects: list[tuple[str, float, float]] = field(default_factory=list)
@@ -81,12 +81,12 @@ def gallium_nitride_1120() -> Atoms:
 def silicon_twins() -> Atoms:
     """Si along [110] with {111} twin boundaries and a stacking fault, 4.6 nm thick.
 
-    Double layers are stacked along y; each is shifted along x by a third of
-    the period, to one side in the matrix, to the other in the twin.
+    Double layers are stacked along y.  Each is shifted along x by a third of the period, in one
+    direction in the matrix and in the other in the twin.
     """
     a = 5.431
     d, period, spacing = a / np.sqrt(2), a * np.sqrt(6) / 2, a / np.sqrt(3)
-    shifts = [1, 1, -1, 1, 1, 1, -1, -1, -1, -1, -1, 1]  # one lone -1: a stacking fault
+    shifts = [1, 1, -1, 1, 1, 1, -1, -1, -1, -1, -1, 1]  # the single -1 is a stacking fault
     positions = []
     for layer, shift in enumerate(np.cumsum(shifts)):
         for half in range(2):
@@ -100,8 +100,8 @@ def silicon_twins() -> Atoms:
 def copper_sigma5() -> Atoms:
     """Cu along [001] with two symmetric sigma-5 (310) tilt boundaries, relaxed with EMT.
 
-    The grains are mirror images; atoms that the mirror brings too close
-    together are merged, then everything relaxes in effective medium theory.
+    The grains are mirror images.  Atoms that are too close together at the mirror plane are merged,
+    then the structure is relaxed with effective medium theory.
     """
     a = 3.61
     period = a * np.sqrt(10) / 2
@@ -123,7 +123,7 @@ def copper_sigma5() -> Atoms:
 
 
 def _merged(atoms: Atoms, closer_than: float) -> Atoms:
-    """Replace each pair of atoms closer than a distance by one in their middle."""
+    """Replace each pair of atoms that are closer than a distance by one atom halfway between."""
     while True:
         vectors, lengths = get_distances(atoms.positions, cell=atoms.cell, pbc=True)
         np.fill_diagonal(lengths, np.inf)
@@ -138,8 +138,8 @@ def _merged(atoms: Atoms, closer_than: float) -> Atoms:
 def aluminium_copper_zones(seed: int = 5) -> Atoms:
     """Al along [001], 2.4 nm thick, with single-plane Cu platelets (Guinier-Preston zones).
 
-    One platelet stands on (100), one on (010); neighbouring planes lean
-    towards them.  A few solute atoms are left in the matrix.
+    One platelet is on (100), one on (010), and neighbouring planes relax towards them.  A few
+    solute atoms remain in the matrix.
     """
     rng = np.random.default_rng(seed)
     a, n = 4.05, 10
@@ -187,7 +187,7 @@ def graphene_with_defects(seed: int = 21) -> Marked:
 
 
 def _rotate_bond(atoms: Atoms) -> list[tuple[str, float, float]]:
-    """Turn one C-C bond by 90 degrees (Stone-Wales) and let its neighbours give way."""
+    """Rotate one C-C bond by 90 degrees (Stone-Wales defect) and relax its neighbours."""
     centre = np.array([atoms.cell[0, 0] * 0.68, atoms.cell[1, 1] * 0.3])
     i = int(np.argmin(np.hypot(*(atoms.positions[:, :2] - centre).T)))
     distances = atoms.get_distances(i, range(len(atoms)), mic=True)
@@ -200,7 +200,7 @@ def _rotate_bond(atoms: Atoms) -> list[tuple[str, float, float]]:
     near = np.flatnonzero(np.hypot(*(atoms.positions[:, :2] - middle[:2]).T) < 9)
     points = atoms.positions[near].copy()
     free = np.hypot(*(atoms.positions[near] - middle)[:, :2].T) < 7
-    for _ in range(300):  # a spring network is enough for the picture
+    for _ in range(300):  # a network of springs is accurate enough for an image
         vectors = points[None] - points[:, None]
         lengths = np.linalg.norm(vectors, axis=-1) + np.eye(len(points))
         bonded, second = (lengths > 1.01) & (lengths < 1.8), (lengths > 1.8) & (lengths < 2.9)
@@ -263,9 +263,8 @@ def _dichalcogenide(
 def molybdenum_diselenide_twins(seed: int = 10) -> Marked:
     """2H-MoSe2 with two mirror twin boundaries (four-fold rings), Se vacancies and W on Mo.
 
-    Both boundaries run along the zigzag direction x: one has a chalcogen row
-    on the mirror, the other a metal row, each with its gap widened so that
-    neighbours keep a bond length.
+    Both boundaries run along the zigzag direction x.  One has a chalcogen row on the mirror plane,
+    the other a metal row.  The gap at each boundary is widened to keep the bond length.
     """
     rng = np.random.default_rng(seed)
     a, rows, columns, widening = 3.29, 7, 12, 0.45
@@ -345,7 +344,7 @@ def amorphous_carbon(box: float, thickness: float, seed: int) -> Atoms:
 
 
 def _in_box(atoms: Atoms, box: float) -> Atoms:
-    """Give the model a cell with 2 angstrom of free space above and below, wrapped in x and y."""
+    """Add a cell with 2 angstrom of vacuum above and below, and wrap the atoms in x and y."""
     atoms.positions[:, :2] %= box
     atoms.positions[:, 2] += 2 - atoms.positions[:, 2].min()
     atoms.cell = (box, box, atoms.positions[:, 2].max() + 2)
@@ -354,7 +353,7 @@ def _in_box(atoms: Atoms, box: float) -> Atoms:
 
 
 def orthogonal(primitive: Atoms, columns: int, rows: int) -> Atoms:
-    """Repeat a hexagonal layer in its rectangular cell, 3 angstrom free above and below."""
+    """Repeat a hexagonal layer in its rectangular cell, with 3 angstrom of vacuum on each side."""
     wide = primitive.copy()
     wide.pbc = True
     a = wide.cell[0, 0]

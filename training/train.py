@@ -1,8 +1,8 @@
-"""Train the classifier and write the weights that the package ships, from nothing.
+"""Train the classifier from scratch and write the weights of the package.
 
-``python -m training.train`` simulates what is missing in ``training/cache``, labels the
-eigenpatches, trains one network for each way to treat scan noise, prints the report on
-specimens that training never saw, and writes ``classifier.safetensors``.
+``python -m training.train`` simulates the specimens that are missing in ``training/cache``, labels
+their eigenpatches, trains one network for each treatment of scan noise, prints an evaluation on
+held-out specimens, and writes ``classifier.safetensors``.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from training.specimens import SPECIMENS, specimen
 
 WEIGHTS = Path(napari_lowdose.reucid.__file__).with_name("classifier.safetensors")
 
-# One of each kind: the split is by specimen, as patches of one image are alike.
+# One specimen of each kind.  The split is by specimen, because patches of one image are similar.
 HELD_OUT = ("mos2_defects", "lao_sto", "atoms_on_carbon", "light_filaments_blurred")
 
-# Not given in the paper.
+# The paper does not give these values.
 EPOCHS = 40
 BATCH = 16  # images, each with all its eigenpatches
 LEARNING_RATE = 6e-3
 WEIGHT_DECAY = 1e-4
-FULL_COST = 0.2  # a relative rise of the squared error from which on a mistake counts fully
-LEAST_COST = 0.02
-LABEL_SHARE = 0.3  # of the labels' cross-entropy beside the regret
+FULL_COST = 0.2  # relative increase of the squared error at which a mistake has its full weight
+MIN_COST = 0.02
+LABEL_SHARE = 0.3  # weight of the cross-entropy of the labels, relative to the regret
 
 
 def _label(name: str, draws: int, seed: int) -> list[Example]:
@@ -58,7 +58,7 @@ def make_examples(names: Sequence[str], *, draws: int, seed: int) -> list[Exampl
 class Batches:
     """Examples as tensors, padded to the same number of eigenpatches k.
 
-    ``power``, ``b`` and ``q`` make the squared error of a choice, over that of the best
+    ``power``, ``b`` and ``q`` give the squared error of a choice, relative to that of the best
     choice in hindsight; see `training.labels`.
     """
 
@@ -91,7 +91,7 @@ class Batches:
             made.patches[i, :m] = torch.from_numpy(e.patches)
             made.values[i, :m] = torch.from_numpy(e.values)
             made.labels[i, :m] = torch.from_numpy(e.label.astype(np.float32))
-            made.cost[i, :m] = torch.from_numpy(np.minimum(e.weight / FULL_COST, 1) + LEAST_COST)
+            made.cost[i, :m] = torch.from_numpy(np.minimum(e.weight / FULL_COST, 1) + MIN_COST)
             made.present[i, :m] = True
             made.oriented[i] = e.noise in ORIENTED
             made.power[i] = e.error.power / best
@@ -101,11 +101,11 @@ class Batches:
 
 
 def fit(train: Sequence[Example], epochs: int, seed: int) -> UtilityNet:
-    """Train the network; same seed, same weights on the same number of threads.
+    """Train the network; the weights depend only on the seed and the number of threads.
 
-    The loss is the regret, the logarithm of the squared error that the utilities would make
-    as coefficients, over that of the best choice.  What minimises it is the share of each
-    eigenpatch's contribution that is signal: above one half, keeping it pays.
+    The loss is the regret: the logarithm of the squared error with the utilities as coefficients,
+    relative to that of the best choice.  Its minimum is the share of signal in the contribution of
+    each eigenpatch.  If that share is above one half, keeping the eigenpatch reduces the error.
     """
     torch.manual_seed(seed)
     data = Batches.of(train)
@@ -139,7 +139,7 @@ def fit(train: Sequence[Example], epochs: int, seed: int) -> UtilityNet:
 
 
 def augment(patches: torch.Tensor, oriented: torch.Tensor) -> torch.Tensor:
-    """Rotate, mirror and negate at random; `oriented` patches are not turned by 90 degrees."""
+    """Mirror, negate and transpose at random; `oriented` patches are not transposed."""
     if torch.rand(()) < 0.5:
         patches = patches.flip(1)
     if torch.rand(()) < 0.5:
@@ -151,35 +151,35 @@ def augment(patches: torch.Tensor, oriented: torch.Tensor) -> torch.Tensor:
 
 
 def relative_to_the_largest(example: Example) -> Example:
-    """Normalise the singular values as the paper does, instead of to the noise floor."""
+    """Normalise the singular values by the largest, as in the paper, not by the noise floor."""
     return replace(example, values=np.exp(example.values - example.values.max()))
 
 
 def fit_for(scan_noise: str, *, train: Sequence[Example], epochs: int, seed: int) -> UtilityNet:
-    """Train the network for one way to treat scan noise, on one thread."""
+    """Train the network for one treatment of scan noise, on one thread."""
     torch.set_num_threads(1)
     return fit([e for e in train if e.scan_noise in (scan_noise, "either")], epochs, seed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=32, help="noisy images of each specimen")
+    parser.add_argument("--draws", type=int, default=32, help="noisy images per specimen")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument(
         "--paper-normalisation",
         action="store_true",
-        help="singular values relative to the largest, for comparison: report, write nothing",
+        help="normalise singular values by the largest, for comparison; only report",
     )
     parser.add_argument(
-        "--report", action="store_true", help="train nothing: report on the weights that are there"
+        "--report", action="store_true", help="evaluate the existing weights without training"
     )
     arguments = parser.parse_args()
     modes = get_args(ScanNoise)
 
     for name in SPECIMENS:
-        specimen(name)  # simulates what the cache lacks
+        specimen(name)  # simulates the specimen if it is not in the cache
     test = make_examples(HELD_OUT, draws=arguments.draws, seed=arguments.seed + 1)
     if arguments.report:
         report_all({scan_noise: read(scan_noise, arguments.out) for scan_noise in modes}, test)
@@ -198,14 +198,14 @@ def main() -> None:
 
 
 def report_all(nets: Mapping[str, UtilityNet], test: Sequence[Example]) -> None:
-    """Print how good each network is on specimens that training never saw."""
+    """Print the evaluation of each network on held-out specimens."""
     for scan_noise, net in nets.items():
-        print(f"\nscan noise: {scan_noise}; specimens that training never saw", flush=True)
+        print(f"\nscan noise: {scan_noise}; held-out specimens", flush=True)
         report(net, [e for e in test if e.scan_noise in (scan_noise, "either")])
 
 
 def read(scan_noise: str, path: Path) -> UtilityNet:
-    """Read the network for one way to treat scan noise from a safetensors file."""
+    """Read the network for one treatment of scan noise from a safetensors file."""
     prefix = f"{scan_noise}."
     tensors = {
         k.removeprefix(prefix): v for k, v in load_file(path).items() if k.startswith(prefix)

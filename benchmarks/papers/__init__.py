@@ -1,1 +1,1 @@
-"""The experiments of the two papers, a figure or table a script; see docs/experiments.md."""
+"""The experiments of the two papers, one script per figure or table; see docs/experiments.md."""

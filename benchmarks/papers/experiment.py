@@ -1,4 +1,4 @@
-"""What the experiments share: their arguments, a training with its curve, pictures."""
+"""Shared parts of the experiments: command-line arguments, training with loss curve, figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def arguments(doc: str, epochs: float | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    parser.add_argument("--figure", type=Path, metavar="DIR", help="draw the figure there")
+    parser.add_argument(
+        "--figure", type=Path, metavar="DIR", help="write the figure to this folder"
+    )
     if epochs is not None:
         parser.add_argument("--epochs", type=float, default=epochs)
     return parser
@@ -37,17 +39,17 @@ def header(*cells: str) -> None:
 
 @dataclass
 class Training:
-    """A trained network, its loss curve, and the networks on the way to it."""
+    """A trained network, its loss curve, and earlier states of the network."""
 
     model: Noise2NoiseModel
     epochs: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     held_out: list[tuple[float, float]] = field(default_factory=list)  # epoch, loss
-    on_the_way: dict[float, Noise2NoiseModel] = field(default_factory=dict)
+    earlier: dict[float, Noise2NoiseModel] = field(default_factory=dict)
 
 
 def train(engine: Noise2Noise, first, second, stops: Iterable[float] = ()) -> Training:
-    """Train to the end; keep the network that Stop would leave at each of the epochs `stops`."""
+    """Train to the end; keep the network that Stop would return at each of the epochs `stops`."""
     found = Training(model=None)
     waiting = sorted(stops)
     for step in engine.training_steps(first, second):
@@ -58,12 +60,12 @@ def train(engine: Noise2Noise, first, second, stops: Iterable[float] = ()) -> Tr
             found.held_out.append((step.epoch, step.validation_loss))
         found.model = step.model or found.model
         while waiting and found.model is not None and (step.epoch >= waiting[0] or step.last):
-            found.on_the_way[waiting.pop(0)] = found.model
+            found.earlier[waiting.pop(0)] = found.model
     return found
 
 
 def quietly() -> None:
-    """Do without the remarks on the pair: these pairs are simulated, or told about in the docs."""
+    """Suppress warnings about the pairs, which are simulated or described in the documentation."""
     warnings.filterwarnings("ignore", category=UserWarning, module="napari_lowdose")
 
 
@@ -75,23 +77,30 @@ def panel(axes: Axes, image: np.ndarray, title: str, limits: tuple[float, float]
 
 
 def spectrum(image: np.ndarray) -> np.ndarray:
-    """Return the Fourier transform of a windowed, mean-free image, zero frequency in the middle."""
+    """Return the Fourier transform of a windowed, mean-free image, zero frequency at the centre."""
     window = np.outer(*(np.hanning(side) for side in image.shape))
     return np.fft.fftshift(np.fft.fft2((image - image.mean()) * window))
 
 
 def lattice_spots(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the lattice spots in the spectrum of a scanned crystal, without knowing the lattice.
+    """Find the lattice spots in the spectrum of a scanned crystal with an unknown lattice.
 
-    Returns which bins are one, and the mean power around each.  Rows that are offset or shifted
-    by scan noise draw every spot out along its column: a spot has 12 times the mean power around
-    it, that in its own column included, and lies beside the streak in the middle.
+    A spot has 12 times the local mean power, and lies outside the streak at the centre.  Scan noise
+    shifts rows and so smears every spot along its column; the local mean therefore includes the
+    column of the spot.
+
+    Returns
+    -------
+    spots : bool array
+        True at the spots.
+    local_mean : array
+        Mean power around each bin.
     """
     from scipy.ndimage import maximum_filter, median_filter
 
     power = np.abs(spectrum(image)) ** 2
     medians = [median_filter(power, size=size, mode="wrap") for size in ((21, 21), (31, 3))]
-    around = np.maximum(*medians) / np.log(2)  # of an exponential distribution
+    around = np.maximum(*medians) / np.log(2)  # mean of an exponential distribution
     spot = (power > 12 * around) & (power == maximum_filter(power, size=7))
     middle = image.shape[1] // 2
     spot[:, middle - 3 : middle + 4] = False

@@ -2,24 +2,28 @@
 
     python -m benchmarks.papers.fig10 [--epochs 200] [--figure DIR]
 
-Two networks learn from different scans: A from 0 and 1, B from 3 and 4, registered, with the
-fraction of a pixel inside the loss.  Two pictures of the specimen are compared, registered:
+Two networks are trained on different scans: A on 0 and 1, B on 3 and 4.  The scans are registered,
+and the subpixel shift is applied inside the loss.  Two registered images of the specimen are
+compared:
 
 before
     Scan 2 with scan 3, as recorded.
 after
-    A's output for scan 2 with B's output for scan 3.  No scan and no network is common to the
-    two; the method is, so detail that both networks leave out alike is not missed.
+    The output of A for scan 2 with the output of B for scan 3.  The two have no scan and no network
+    in common, but the same method: detail that both networks lose is not noticed.
 against the raw
-    A's output for scan 2 with scan 3 as recorded: what the output shows is in the specimen.
+    The output of A for scan 2 with scan 3 as recorded, to show that detail in the output is in the
+    specimen.
 
-Resolution without a truth, two ways.  `spots in both`: lattice spots (power above 12 times the
-mean around) that both pictures have at the same place and in the same phase (within 60°), and the
-finest of them.  `FRC`: from the ring that correlates best outwards, where the Fourier ring
-correlation first falls below 1/7 (within it, the rings of a crystal are empty).
+The resolution is measured without a truth in two ways.  `spots in both` counts lattice spots (power
+above 12 times the local mean) that both images have at the same place and with the same phase
+(within 60°), and gives the finest of them.  `FRC` is the frequency at which the Fourier ring
+correlation first drops below 1/7, outwards from the ring with the highest correlation (the rings of
+a crystal inside it are empty).
 
-The lattice appears again at a vertical frequency of 1.9 / Å: the rows of these scans are displaced
-periodically.  That is the scan's, not the specimen's, and so spots beyond 1.4 / Å are not counted.
+The lattice reappears at a vertical frequency of 1.9 / Å, because the rows of these scans are
+displaced periodically.  This is an effect of the scan, not of the specimen, so spots beyond 1.4 / Å
+are not counted.
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ def network(scans: np.ndarray, one: int, other: int, epochs: float):
 
 
 def aligned(images: dict[str, np.ndarray], registration) -> dict[str, tuple]:
-    """Cut to the common field; the fraction by the Fourier shift theorem, for the FRC alone."""
+    """Crop to the common field; for the FRC, apply the subpixel shift in Fourier space."""
     found = {}
     for name, (one, other) in images.items():
         first, second = registration.cut(one, other)
@@ -65,7 +69,7 @@ def aligned(images: dict[str, np.ndarray], registration) -> dict[str, tuple]:
 
 
 def common_spots(one: np.ndarray, other: np.ndarray) -> tuple[int, float]:
-    """Return how many spots both have, give or take a bin, and the length of the finest, Å."""
+    """Return the number of common spots, within one bin, and the spacing of the finest, Å."""
     spot = lattice_spots(one)[0] & maximum_filter(lattice_spots(other)[0], size=3)
     axes = (np.fft.fftshift(np.fft.fftfreq(side, PIXEL)) for side in one.shape)
     frequency = np.hypot(*np.meshgrid(*axes, indexing="ij"))
@@ -75,7 +79,7 @@ def common_spots(one: np.ndarray, other: np.ndarray) -> tuple[int, float]:
 
 
 def resolution(curve: metrics.FourierRingCorrelation) -> float:
-    """Return where the correlation first falls below 1/7 beyond its best ring, Å."""
+    """Return the resolution in Å: the correlation drops below 1/7, outwards from its maximum."""
     best = int(curve.correlation.argmax())
     below = np.flatnonzero(curve.correlation[best:] < 1 / 7)
     return PIXEL / float(curve.frequencies[best + below[0]])

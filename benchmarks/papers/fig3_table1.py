@@ -2,11 +2,12 @@
 
     python -m benchmarks.papers.fig3_table1 [--epochs 3] [--pairs 12] [--figure DIR]
 
-One network for each level, trained on pairs of other images as in the paper (it had 200), applied
-to images that it never saw.  lambda_max 3, 14, 139 with Gaussian noise of variance 0.1 lambda_max;
-and a second time all noise scaled until the input has the PSNR of the paper's table, which its
-text does not give (see `simulate_pair`).  PSNR in dB, data_range lambda_max, mean over the test
-images.  `grey levels`: of the noiseless image as 8-bit camera counts, Fig. 2.
+One network per level is trained on pairs of other images, as in the paper (which had 200 pairs),
+and applied to test images.  lambda_max is 3, 14 and 139, with Gaussian noise of variance 0.1
+lambda_max.  In a second run the noise is scaled such that the input has the PSNR of the paper's
+table, which the noise in its text does not give (see `simulate_pair`).  PSNR is in dB, with
+data_range lambda_max, averaged over the test images.  `grey levels` are those of the noise-free
+image as 8-bit camera counts, Fig. 2.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from benchmarks.papers.experiment import (
 )
 from napari_lowdose import Noise2Noise, denoise
 
-PHOTONS = {3: 100, 14: 500, 139: 5000}  # what the paper calls lambda_max 3, 14, 139
+PHOTONS = {3: 100, 14: 500, 139: 5000}  # photons for lambda_max 3, 14, 139 of the paper
 
 
 def main() -> None:
     parser = arguments(__doc__, epochs=3)
-    parser.add_argument("--pairs", type=int, default=12, help="to train on")
+    parser.add_argument("--pairs", type=int, default=12, help="number of training pairs")
     given = parser.parse_args()
     quietly()
     header("photons", "grey levels", "noise", "input, paper", "input", "output, paper",
@@ -82,8 +83,8 @@ def draw(
     axes[1, 1].plot(*zip(*training.held_out, strict=True), label="held out")
     axes[1, 1].set(xlabel="epoch", title="1 - Pearson correlation", yscale="log")
     for pair, label in ((seen, "training image"), (unseen, "test image")):
-        found = [pair.psnr(denoise(pair.first, model)) for model in training.on_the_way.values()]
-        axes[1, 2].plot(list(training.on_the_way), found, "o-", ms=3, label=label)
+        found = [pair.psnr(denoise(pair.first, model)) for model in training.earlier.values()]
+        axes[1, 2].plot(list(training.earlier), found, "o-", ms=3, label=label)
     axes[1, 2].set(xlabel="epoch", title="PSNR of one exposure, dB")
     for each in axes[1]:
         each.legend(fontsize=7)

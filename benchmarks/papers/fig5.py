@@ -2,19 +2,20 @@
 
     python -m benchmarks.papers.fig5 [--epochs 300] [--figure DIR]
 
-Input PSNR 15.94 dB as in the paper; data_range is the truth's maximum.  Resolution, three ways:
+The input PSNR is 15.94 dB as in the paper; data_range is the maximum of the truth.  The resolution
+is measured in three ways:
 
 seen
-    From the middle outwards, shell of lattice spots by shell, until none of a shell is seen: one
-    whose power, in the Fourier transform of the Hann-windowed image, is more than 12 times the
-    mean power around it (which noise alone exceeds in 6 of a million) and at least 1e-8 of the
-    strongest.
+    The last shell of lattice spots, from the centre outwards, in which a spot is visible.  A spot
+    is visible if its power in the Fourier transform of the Hann-windowed image is more than 12
+    times the local mean (which noise alone exceeds in 6 of a million cases) and at least 1e-8 of
+    the strongest.
 right
-    The finest lattice spot up to which all spots are on average within half of the true ones,
-    in amplitude and phase: per shell of equal spacing, |F - F_true| < 0.5 |F_true| (RMS).
+    The finest lattice spot up to which all spots are within half of the true ones on average, in
+    amplitude and phase: |F - F_true| < 0.5 |F_true| (RMS) for every shell of equal spacing.
 FRC
-    Where the Fourier ring correlation with the truth falls below 0.5.  Between the spots of a
-    crystal there is little to correlate; the defects are there.
+    The frequency at which the Fourier ring correlation with the truth drops below 0.5.  Between the
+    spots of a crystal only the defects correlate.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ from napari_lowdose import Noise2Noise, denoise, metrics
 
 PIXEL = 0.1  # angstrom
 LATTICE = 3.18  # angstrom, WS2
-BEYOND = 12.0  # times the mean power around, to be seen
+BEYOND = 12.0  # times the local mean power, for a visible spot
 SHELL = 0.04  # 1/angstrom: spots of equal spacing
 
 
 def reciprocal_basis(truth: np.ndarray) -> np.ndarray:
-    """Return two lattice vectors of the spectrum of the truth, bins: [[dy, dx], [dy, dx]]."""
+    """Return two lattice vectors of the spectrum of the truth, in bins: [[dy, dx], [dy, dx]]."""
     power = np.abs(spectrum(truth)) ** 2
     y, x = (np.arange(side) - side // 2 for side in truth.shape)
     radius = np.hypot(y[:, None], x)
@@ -53,7 +54,7 @@ def reciprocal_basis(truth: np.ndarray) -> np.ndarray:
     one = np.array([y[at[0]], x[at[1]]], float)
     turn = np.array([[0.5, np.sqrt(0.75)], [-np.sqrt(0.75), 0.5]])
     basis = np.stack([one, turn @ one])
-    for reach in (1, 2, 4):  # fit the vectors to spots further and further out
+    for reach in (1, 2, 4):  # refine the vectors with spots at increasing distances
         indices = [(h, k) for h in range(-reach, reach + 1) for k in range(-reach, reach + 1)]
         indices = np.array([index for index in indices if index != (0, 0)])
         found = np.array([_centroid(power, place) for place in indices @ basis])
@@ -70,7 +71,7 @@ def _centroid(power: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def spots(shape: tuple[int, int], basis: np.ndarray) -> np.ndarray:
-    """Return where lattice spots lie, bins from the middle, one of each opposite two."""
+    """Return the positions of lattice spots, in bins from the centre, one per opposite pair."""
     reach = np.arange(-30, 31)
     places = np.array([(h, k) for h in reach for k in reach]) @ basis
     inside = np.abs(places).max(axis=1) < min(shape) / 2 - 12
@@ -79,7 +80,7 @@ def spots(shape: tuple[int, int], basis: np.ndarray) -> np.ndarray:
 
 
 def shells(places: np.ndarray, side: int) -> list[tuple[float, np.ndarray]]:
-    """Return, from the middle outwards, the frequency (1/angstrom) and spots of each shell."""
+    """Return frequency (1/angstrom) and spots of each shell, from the centre outwards."""
     frequency = np.hypot(*places.T) / (side * PIXEL)
     shell = np.rint(frequency / SHELL).astype(int)
     members = [np.flatnonzero(shell == number) for number in np.unique(shell)]
@@ -94,7 +95,7 @@ def resolution_seen(image: np.ndarray, places: np.ndarray) -> float:
     at = np.rint(places).astype(int) + middle
     squares = [power[row - 9 : row + 10, column - 9 : column + 10] for row, column in at]
     top = np.array([square[8:11, 8:11].max() for square in squares])
-    # The mean of an exponential distribution, from its median: other spots do not matter
+    # Mean of an exponential distribution from its median, so that other spots have no influence
     mean = np.array([np.median(square[around]) for square in squares]) / np.log(2)
     seen = (top > BEYOND * mean) & (top > 1e-8 * top.max())
     finest = np.nan
@@ -135,10 +136,10 @@ def main() -> None:
     images = {"truth": pair.truth, "input": pair.first, "output, one": one, "output, both": both}
     for name, image in images.items():
         known = name == "truth"
-        told = paper.get(name, ("-", "-"))
+        printed = paper.get(name, ("-", "-"))
         frc = metrics.frc(image, pair.truth, pixel_size=PIXEL, threshold=0.5).resolution
         row(
-            name, told[0], "-" if known else f"{pair.psnr(image):.2f}", told[1],
+            name, printed[0], "-" if known else f"{pair.psnr(image):.2f}", printed[1],
             f"{resolution_seen(image, places) / 10:.3f}",
             "-" if known else f"{resolution_right(image, pair.truth, places) / 10:.3f}",
             "-" if known else f"{frc / 10:.3f}",

@@ -2,10 +2,10 @@
 
     python -m benchmarks.papers.fig7_table2 [--epochs 200] [--figure DIR]
 
-The target is simulated (usaf.py), one pair at each level.  Gaussian noise is added to the shot
-noise until the bare glass has the RSD, Eq. (10), of the paper's input.  `resolved`: the finest
-element whose bars can be told apart along single lines of pixels by Rayleigh's criterion, with
-all coarser ones resolved as well; line pairs per mm.
+The target is simulated (usaf.py), with one pair per level.  Gaussian noise is added to the shot
+noise until the bare glass has the RSD, Eq. (10), of the paper's input.  `resolved` is the finest
+element whose bars are resolved by Rayleigh's criterion along single lines of pixels, with all
+coarser ones resolved as well, in line pairs per mm.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def resolved(image: np.ndarray) -> str:
         if not element.resolved(image):
             break
         finest = element
-    return "none" if finest is None else told(finest)
+    return "none" if finest is None else label(finest)
 
 
-def told(element: Element) -> str:
+def label(element: Element) -> str:
     return f"{element.group}-{element.number} ({element.frequency:.0f}/mm)"
 
 
@@ -83,7 +83,7 @@ def draw(shown: list, directory) -> None:
         for image, style, label in ((first, "0.7", "noisy"), (one, "tab:blue", "output"),
                                     (truth, "k", "truth")):  # fmt: skip
             axis[3].plot(image[at, columns], style, lw=0.9, label=label)
-        axis[3].set_title(f"across {told(line)}", fontsize=9)
+        axis[3].set_title(f"across {label(line)}", fontsize=9)
         axis[3].legend(fontsize=7)
     save(figure, directory, "fig7")
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.papers.fig8 [--epochs 200] [--frames 48] [--figure DIR]
 
-The package's own beamsplitter movie (drawn, 24 frames/s), split by `split_frame`, the fraction of
-a pixel inside the loss.  Every frame is then denoised by itself.  PSNR against
-the first view without noise, data_range its maximum less the camera's offset.  `change kept`: the
-regression of the change from one frame to the next on the true one; 1 is right, less is blurred
-by motion.  For comparison the mean of 5 frames about each.
+The beamsplitter movie of the package (drawn, 24 frames/s) is split by `split_frame`; the subpixel
+shift is applied inside the loss.  Then every frame is denoised independently.  The PSNR is measured
+against the noise-free first view; data_range is its maximum without the camera offset.  `change
+kept` is the regression of the change between frames on the true change: 1 is ideal, less means
+motion blur.  The mean of 5 frames is listed for comparison.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from benchmarks.papers.experiment import (
 )
 from napari_lowdose import Noise2Noise, denoise, metrics, samples, split_frame
 
-EVERY = 12  # frames: the paper's half a second
-PHOTONS = (12, 500)  # the sample's own, and the paper's darker; --photons 5000 is its other
+EVERY = 12  # frames, half a second as in the paper
+PHOTONS = (12, 500)  # of the sample, and the lower level of the paper; --photons 5000 is the higher
 
 
 def change_kept(movie: np.ndarray, truth: np.ndarray) -> float:

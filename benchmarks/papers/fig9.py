@@ -1,11 +1,11 @@
-"""Fig. 9 of the pair paper: how much noise is left in an empty region of a fluorescence image.
+"""Fig. 9 of the pair paper: noise that remains in an empty region of a fluorescence image.
 
     python -m benchmarks.papers.fig9 [--epochs 150] [--figure DIR]
 
-The package's own nuclei, brightest at 200 grey levels of 8 bit, 4 grey levels a photon, and read
-noise until the empty region has the standard deviation of the paper's input, 14.4.  The region is
-the 48 x 48 pixels that are darkest and smoothest in the noise-free image; what is left of its own
-slope there is in the column `truth`.
+The image shows nuclei from the samples of the package, with a maximum of 200 grey levels (8 bit), 4
+grey levels per photon, and read noise such that the empty region has the standard deviation of the
+paper's input, 14.4.  The region is the darkest and smoothest square of 48 x 48 pixels in the
+noise-free image.  The remaining slope of the truth in the region is listed in the row `truth`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from napari_lowdose import Noise2Noise, denoise, metrics, samples, simulate_pair
 
 PAPER = (14.4, 0.4)
 BRIGHTEST = 200.0  # grey levels
-GREY = 4.0  # grey levels a photon
-SIDE = 48  # pixels, of the region
+GREY = 4.0  # grey levels per photon
+SIDE = 48  # side of the region, pixels
 
 
 def main() -> None:
@@ -44,11 +44,11 @@ def main() -> None:
     model = train(Noise2Noise(preset="fast", epochs=given.epochs), first, second).model
     one, both = denoise(first, model), denoise((first, second), model)
     header("image", "standard deviation, paper", "ours", "mean", "PSNR dB")
-    told = {"input": PAPER[0], "output, one": PAPER[1]}
+    printed = {"input": PAPER[0], "output, one": PAPER[1]}
     images = {"input": first, "output, one": one, "output, both": both, "truth": truth}
     for name, image in images.items():
         psnr = metrics.psnr(truth, image, data_range=BRIGHTEST)
-        row(name, told.get(name, "-"), f"{image[region].std(ddof=1):.2f}",
+        row(name, printed.get(name, "-"), f"{image[region].std(ddof=1):.2f}",
             f"{image[region].mean():.1f}", "-" if name == "truth" else f"{psnr:.2f}")  # fmt: skip
     if given.figure:
         draw(images, region, given.figure)

@@ -1,11 +1,11 @@
-"""The pair paper's own caveat: do very low signals come out too low?
+"""Bias at very low signals, a caveat of the pair paper.
 
     python -m benchmarks.papers.low_signal [--epochs 200] [--image 22] [--figure DIR]
 
-One pair of nuclei at the paper's 100 photons (lambda_max 3, Gaussian variance 0.3).  Per bin of
-the true signal: the mean of the output of one exposure, less the mean of the truth there, in
-photons, with the same as a share of the truth; against how long was trained.  What the input has
-there is chance: it is right on average.
+One pair of nuclei at the paper's 100 photons (lambda_max 3, Gaussian variance 0.3) is used.  For
+each bin of the true signal, the table lists the mean output for one exposure minus the mean of the
+truth, in photons and relative to the truth, for several training times.  The deviation of the
+input is due to chance: its expectation is zero.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ def main() -> None:
         Noise2Noise(preset="fast", epochs=given.epochs, use="first"), pair.first, pair.second, stops
     )
     images = {"input": pair.first} | {
-        f"{epoch:g} epochs": denoise(pair.first, model)
-        for epoch, model in training.on_the_way.items()
+        f"{epoch:g} epochs": denoise(pair.first, model) for epoch, model in training.earlier.items()
     }
     bins = [
         (low, high)

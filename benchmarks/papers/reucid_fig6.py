@@ -1,12 +1,13 @@
-"""Fig. 6 of the REUCID paper: residuals of REUCID beside those of BM3D.
+"""Fig. 6 of the REUCID paper: residuals of REUCID and BM3D.
 
     python -m benchmarks.papers.reucid_fig6 [--no-bm3d] [--figure DIR]
 
-On simulated specimens at an input of 13 dB (the paper's benchmark image is one of Lobato et al.'s,
-not published with it).  The residual is the noisy image less the result.  `structure`: the part of
-the true image that it holds, the regression of the residual on the mean-free truth less that of
-the noise itself; 0 is right, 0.1 means that a tenth of the contrast was taken away.  `like noise`:
-the correlation of residual and true noise; 1 is right.  PSNR: data_range is the truth's maximum.
+Simulated specimens at an input of 13 dB are used (the benchmark image of the paper is one of
+Lobato et al. and not published with it).  The residual is the noisy image minus the result.
+`structure` is the share of the true image in the residual: the regression of the residual on the
+mean-free truth, minus that of the noise.  0 is ideal; 0.1 means that a tenth of the contrast was
+removed.  `like noise` is the correlation of the residual with the true noise; 1 is ideal.  The
+data_range of the PSNR is the maximum of the truth.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Fig. 7 of the REUCID paper: a real micrograph, the residual, and a line across the peaks.
+"""Fig. 7 of the REUCID paper: a real micrograph, the residual, and a profile across the peaks.
 
     python -m benchmarks.papers.reucid_fig7 [--figure DIR]
 
-The paper's micrograph (copper on black phosphorus) is not published with it: here MoS2 with
-selenium, SrTiO3 and ABF scans of an oxide.  Gaussian smoothing is given the width with which its
-residual is as large as REUCID's, so that both take equally much away.  `peaks`: the contrast of
-the lattice that is left: of the lattice spots of the noisy image's Fourier transform (power above
-12 times the mean around), the outer half, their amplitude over that in the noisy image, the noise
-taken off; 1 is right, less is blurred.
+The micrograph of the paper (copper on black phosphorus) is not published with it.  MoS2 with
+selenium, SrTiO3 and ABF scans of an oxide are used instead.  The width of the Gaussian filter is
+chosen such that its residual is as large as REUCID's, so that both remove the same amount.
+`peaks` is the remaining contrast of the lattice: the amplitude of the outer half of the lattice
+spots (power above 12 times the local mean in the Fourier transform of the noisy image) relative to
+the noisy image, after subtraction of the noise.  1 is ideal, less means blur.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IMAGES = (
 
 
 def outer_spots(image: np.ndarray):
-    """Return which bins are the outer half of the lattice spots, and the noise's power there."""
+    """Return the outer half of the lattice spots as a boolean array, and the power of the noise."""
     spot, around = lattice_spots(image)
     axes = (np.fft.fftshift(np.fft.fftfreq(side)) for side in image.shape)
     radius = np.hypot(*np.meshgrid(*axes, indexing="ij"))
@@ -46,7 +46,7 @@ def outer_spots(image: np.ndarray):
 
 def main() -> None:
     given = arguments(__doc__).parse_args()
-    header("image", "taken away (sd of the residual / of the image)", "sigma of Gaussian px",
+    header("image", "removed (sd of the residual / of the image)", "sigma of Gaussian px",
            "outer spots", "peaks, REUCID", "peaks, Gaussian")  # fmt: skip
     shown = []
     for name in IMAGES:

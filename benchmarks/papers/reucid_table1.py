@@ -2,12 +2,12 @@
 
     python -m benchmarks.papers.reucid_table1 [--draws 5] [--figure DIR]
 
-Poisson noise of the electrons and Gaussian noise of 5 % of the maximum, 256 x 256 pixels of
-simulated Si [110].  The paper does not say how large its pixels are, and so how many electrons a
-pixel gets: once as simulated, 0.12 Å, and once four pixels in one, 0.24 Å, which is 4 times the
-electrons.  `patch_size="psf"` is the paper's method, "auto" the default here.  data_range is the
-truth's maximum; SSIM and IEF likewise.  `flat`: the PSNR of an image that is the truth's mean
-everywhere, below which nothing was told about the specimen.
+Simulated Si [110] of 256 x 256 pixels with Poisson noise of the electrons and Gaussian noise of 5 %
+of the maximum.  The paper gives no pixel size, and so no number of electrons per pixel.  Therefore
+two pixel sizes are used: 0.12 Å, as simulated, and 0.24 Å, with four pixels in one and 4 times the
+electrons.  `patch_size="psf"` is the method of the paper, "auto" the default here.  The data_range
+of PSNR, SSIM and IEF is the maximum of the truth.  `flat` is the PSNR of a constant image with the
+mean of the truth; a lower PSNR shows nothing of the specimen.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from benchmarks.papers.experiment import arguments, header, panel, row, save, su
 from benchmarks.shared_data import shared
 from napari_lowdose import Reucid, denoise, metrics
 
-PAPER = {100: 23.23, 500: None, 1000: None, 10_000: 26.09}  # dB, all that its text has
-MORE = (100_000, 1_000_000)  # e/Å²: where our simulation comes to the paper's decibels
+PAPER = {100: 23.23, 500: None, 1000: None, 10_000: 26.09}  # dB, the values in its text
+MORE = (100_000, 1_000_000)  # e/Å²: doses at which this simulation reaches the PSNR of the paper
 PIXEL = 0.12  # Å
 READOUT = 0.05
 
 
 def specimen(pixel: float) -> np.ndarray:
-    """Return the share of the beam that reaches the detector."""
+    """Return the fraction of the beam that reaches the detector."""
     image = shared("sim_stem/si_110.tif").astype(np.float64)
     by = round(pixel / PIXEL)
     blocks = image.reshape(512 // by, by, 512 // by, by).mean(axis=(1, 3))
@@ -33,7 +33,7 @@ def specimen(pixel: float) -> np.ndarray:
 
 
 def recorded(share: np.ndarray, dose: float, pixel: float, seed: int):
-    """Return noisy image and truth, electrons per pixel."""
+    """Return the noisy image and the truth, in electrons per pixel."""
     truth = share * dose * pixel**2
     rng = np.random.default_rng(seed)
     readout = READOUT * truth.max() * rng.standard_normal(truth.shape)

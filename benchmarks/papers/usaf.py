@@ -1,4 +1,4 @@
-"""A USAF 1951 target in transmitted light, as the pair paper's microscope would show it."""
+"""A USAF 1951 target in transmitted light, as seen by the microscope of the pair paper."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 SIDE = 384  # pixels
 PIXEL = 0.274  # µm: 2.74 µm behind a 10x objective (section 4.1)
 CUTOFF = 2 * 0.25 / 0.55  # 1/µm: NA 0.25, 550 nm, incoherent light
-CHROME = 0.05  # transmission of the bars, glass 1
-FINE = 8  # the target is drawn so many times finer
-DIP = 0.265  # Rayleigh: two points are resolved where the dip between them is this deep
+CHROME = 0.05  # transmission of the bars; that of glass is 1
+FINE = 8  # oversampling of the drawing
+DIP = 0.265  # Rayleigh's criterion: relative depth of the dip between two resolved points
 
 
 @dataclass(frozen=True)
 class Element:
-    """Three upright and three level bars; `x` and `y` of the left upper corner, `width` in µm."""
+    """Three vertical and three horizontal bars; `x` and `y` are the upper left corner, pixels."""
 
     group: int
     number: int
@@ -30,21 +30,21 @@ class Element:
 
     @property
     def width(self) -> float:
-        """Of a bar, pixels."""
+        """Width of a bar, pixels."""
         return 1000 / (2 * self.frequency) / PIXEL
 
     def bars(self) -> list[tuple[float, float, float, float]]:
-        """Return y0, y1, x0, x1 of six bars: three upright, three level."""
+        """Return y0, y1, x0, x1 of three vertical and three horizontal bars."""
         w, y, x = self.width, self.y, self.x
         upright = [(y, y + 5 * w, x + 2 * n * w, x + (2 * n + 1) * w) for n in range(3)]
         x += 7 * w
         return upright + [(y + 2 * n * w, y + (2 * n + 1) * w, x, x + 5 * w) for n in range(3)]
 
     def resolved(self, image: np.ndarray) -> bool:
-        """Tell whether the bars can be told apart along single lines, as in Fig. 7(a3).
+        """Return whether the bars are resolved along single lines of pixels, as in Fig. 7(a3).
 
-        Along nine of ten single lines of pixels across the bars, the glass of both gaps must
-        be brighter than each bar beside it by the dip of Rayleigh's criterion.
+        In nine of ten lines across the bars, the dip between both gaps and their adjacent bars must
+        reach Rayleigh's criterion.
         """
         w = self.width
         found = []
@@ -70,7 +70,7 @@ class Element:
 
 
 def elements() -> list[Element]:
-    """Return groups 7 (without its two largest elements), 8 and 9, a column each."""
+    """Return groups 7 (without its two largest elements), 8 and 9, one column per group."""
     found, left = [], 10.0
     for group, numbers in ((7, range(3, 7)), (8, range(1, 7)), (9, range(1, 7))):
         top = 10.0

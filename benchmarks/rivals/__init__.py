@@ -1,1 +1,1 @@
-"""Other denoisers, to measure beside ours; the first two run in environments of their own."""
+"""Other denoisers, for comparison; CAREamics and tk_r_em run in environments of their own."""

@@ -1,11 +1,11 @@
-"""Rival: BM3D with the sigma that is best in hindsight, which no user could know.
+"""BM3D with the best sigma in hindsight, which is unknown in practice.
 
     python -m benchmarks.rivals.bm3d_best IMAGE.npy TRUTH.npy OUT.npy [--gain G --gaussian S]
 
-`data_range` of the PSNR is the maximum of the truth.  With `--gain` and `--gaussian` it also
-tries BM3D on the variance-stabilised image (generalised Anscombe transform with its exact
-unbiased inverse, closed form) and keeps what is better.  bm3d is in the dependency group
-`benchmarks`, for non-commercial use.
+The `data_range` of the PSNR is the maximum of the truth.  With `--gain` and `--gaussian`, BM3D is
+also applied to the variance-stabilised image (generalised Anscombe transform with its exact
+unbiased inverse in closed form), and the better result is kept.  bm3d is in the dependency group
+`benchmarks`; its licence allows non-commercial use only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Image = NDArray[np.floating]
 class BestBm3d:
     image: Image
     score: float
-    sigma: float  # in the image's units, or of the stabilised image, whose noise is 1
+    sigma: float  # in units of the image, or of the stabilised image, whose noise is 1
     stabilised: bool
 
 
@@ -37,19 +37,19 @@ def best_bm3d(
     gain: float | None = None,
     gaussian: float = 0.0,
 ) -> BestBm3d:
-    """Return BM3D's best result over a grid of sigmas.
+    """Return the best result of BM3D over a grid of sigmas.
 
     Parameters
     ----------
     image : (Y, X) array
-        What to denoise.
+        Noisy image.
     score : callable
-        Takes a result, returns a number that is larger for a better one, for example the PSNR.
+        Function of a result that returns a number, larger for a better result, such as the PSNR.
     gain : float, optional
-        Variance of the shot noise over the signal that it comes with, in the image's units.
-        If given, the variance-stabilised image is tried, too.
+        Ratio of the variance of the shot noise to the signal, in units of the image.  If given,
+        the variance-stabilised image is tried, too.
     gaussian : float, optional
-        Standard deviation of the signal-independent noise, in the image's units.
+        Standard deviation of the signal-independent noise, in units of the image.
     """
     from skimage.restoration import estimate_sigma
 
@@ -74,10 +74,10 @@ def over_sigmas(
     *,
     stabilised: bool = False,
 ) -> BestBm3d:
-    """Try sigmas a factor of 1.4 apart, on until the best is none of the ends, then half-way."""
+    """Try sigmas in steps of a factor of 1.4 until the best is bracketed, then half steps."""
     from bm3d import bm3d
 
-    tried: dict[float, BestBm3d] = {}  # by octaves above `noise`
+    tried: dict[float, BestBm3d] = {}  # key: octaves above `noise`
 
     def best_after(*octaves: float) -> float:
         for octave in octaves:
@@ -93,14 +93,14 @@ def over_sigmas(
 
 
 def anscombe(image: Image, gain: float, gaussian: float) -> Image:
-    """Make the variance of ``gain * signal + gaussian**2`` one everywhere."""
+    """Transform noise of variance ``gain * signal + gaussian**2`` to a variance of one."""
     inside = gain * image + 0.375 * gain**2 + gaussian**2
     return 2 / gain * np.sqrt(np.maximum(inside, 0))
 
 
 def inverse_anscombe(stabilised: Image, gain: float, gaussian: float) -> Image:
-    """Return the signal whose stabilised mean it is (Makitalo & Foi 2013, closed form)."""
-    # Below the mean of no counts at all the closed form turns up again.
+    """Return the exact unbiased inverse of `anscombe` (Makitalo & Foi 2013, closed form)."""
+    # The closed form increases again below the mean for zero counts
     d = np.maximum(stabilised, 2 * np.sqrt(0.375 + (gaussian / gain) ** 2))
     root = np.sqrt(1.5)
     counts = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 1 / 8

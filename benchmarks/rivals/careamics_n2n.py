@@ -1,27 +1,27 @@
-"""Rival: Noise2Noise of CAREamics 0.3.5 with its defaults, for a given number of seconds.
+"""Noise2Noise of CAREamics 0.3.5 with its defaults, for a given number of seconds.
 
     careamics_n2n.py FIRST SECOND OUT.npy --seconds 60
 
-trains on the pair (.npy or .tif, one image each), 64 px patches in batches of 8, and writes
+trains on the pair (.npy or .tif, one image each) with 64 px patches in batches of 8, and writes
 OUT.npy, shape (2, Y, X): the mean of the network applied to both exposures, then the network
-applied to the first alone.  CAREamics normalises by each exposure's mean and standard deviation
-and gives the result in the units of the second, so match the exposures in gain and offset first.
+applied to the first alone.  CAREamics normalises each exposure by its mean and standard deviation
+and returns the result in units of the second, so match gain and offset of the exposures first.
 
-Its defaults are the loss (mean absolute error), the U-Net (2 levels, 32 channels), Adam, the
-schedule of its learning rate, flips and rotations, 8 patches held out, one worker less than there
-are cores.  Only the number of epochs is not: 30 of them would end before the time does.  The
+Defaults of CAREamics are the loss (mean absolute error), the U-Net (2 levels, 32 channels), Adam,
+the schedule of the learning rate, flips and rotations, 8 held-out patches, and one worker less than
+there are cores.  Only the number of epochs is not, as the default of 30 would end too early.  The
 network of the last step is used, as CAREamics does for Noise2Noise.
 
-Time is counted from the call of `train`; imports and the making of the network are not counted,
-the start of its workers and its validations are.
+Time is counted from the call of `train`.  It includes the start of the workers and the validation,
+but not imports and the creation of the network.
 
-The mean absolute error leads to a median rather than a mean, which low-dose noise sets apart: give
-the PSNR after the best gain and offset as well.
+The mean absolute error estimates the median, which differs from the mean for low-dose noise:
+therefore report the PSNR after the best gain and offset, too.
 
-It has an environment of its own, with a CPU build of torch (see CONTRIBUTING.md) and two threads
-where there are two cores.  CAREamics asks for torchvision <= 0.26, and that for torch 2.11, but
-Noise2Noise uses nothing of torchvision: it is put in without dependencies, CAREamics likewise, and
-what CAREamics asks for beside it is listed by hand:
+The script needs an environment of its own, with a CPU build of torch (see CONTRIBUTING.md); it was
+used with two threads on two cores.  CAREamics requires torchvision <= 0.26, which requires torch
+2.11, but Noise2Noise does not use torchvision.  Both are therefore installed without dependencies,
+and the other requirements of CAREamics are listed explicitly:
 
     python3.11 -m venv rivals_careamics
     rivals_careamics/bin/pip install torch==2.13.0
@@ -45,8 +45,8 @@ from typing import Any
 import numpy as np
 import torch
 
-# PyPI's torchvision is built for CUDA; beside a CPU build of torch its import fails on operators
-# that it cannot load.  CAREamics calls none of them: declared is enough.
+# PyPI's torchvision is built for CUDA.  With a CPU build of torch its import fails, because it
+# cannot load these operators.  CAREamics does not call them, so it is enough to declare them.
 if torch.version.cuda is None:
     for operator in ("nms", "qnms"):
         schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -58,7 +58,7 @@ from lightning.pytorch import Callback, Trainer
 
 
 class TimeBudget(Callback):
-    """Ends the training after the step in which the time runs out."""
+    """End the training after the step in which the time runs out."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -68,7 +68,7 @@ class TimeBudget(Callback):
         self.end = time.perf_counter()
         if self.end - self.start >= self.seconds:
             trainer.should_stop = True
-            trainer.limit_val_batches = 0  # as CAREamist.stop_training: no validation any more
+            trainer.limit_val_batches = 0  # no further validation, as in CAREamist.stop_training
 
 
 def read(path: Path) -> np.ndarray:
@@ -82,7 +82,7 @@ def read(path: Path) -> np.ndarray:
 def train_and_apply(
     first: np.ndarray, second: np.ndarray, seconds: float, *, swap: bool, seed: int
 ) -> tuple[np.ndarray, float, int]:
-    """Return the results (2, Y, X), the seconds of training and the number of steps."""
+    """Return the results (2, Y, X), the training time in seconds and the number of steps."""
     config = create_advanced_n2n_config(
         experiment_name="n2n",
         data_type="array",

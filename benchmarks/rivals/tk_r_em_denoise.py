@@ -1,16 +1,17 @@
-"""Rival: tk_r_em 1.0.4, networks trained on simulated micrographs, given a single image.
+"""tk_r_em 1.0.4, networks trained on simulated micrographs, applied to a single image.
 
     tk_r_em_denoise.py IMAGE.npy OUT.npy [--network sfr_lrstem]
 
-denoises one image (Y, X), whole, and writes it in the units it came in (the networks normalise
-by themselves: a factor of 10,000 on the input changes nothing).  For atomic columns in STEM the
-network is `sfr_hrstem`, the default; `sfr_lrstem` is for low resolution; `sfr_hrtem`,
-`sfr_lrtem`, `sfr_hrsem` and `sfr_lrsem` are for TEM and SEM.
+denoises one image (Y, X) as a whole and writes it in the units of the input.  (The networks
+normalise the input: a factor of 10,000 changes nothing.)  The default network, `sfr_hrstem`, is
+for atomic columns in STEM; `sfr_lrstem` is for low resolution; `sfr_hrtem`, `sfr_lrtem`,
+`sfr_hrsem` and `sfr_lrsem` are for TEM and SEM.
 
-The seconds are those of the first call of `predict`, in which TensorFlow builds its graph, and of
-a second one; reading the network is told apart.
+The script prints the seconds of the first call of `predict`, in which TensorFlow builds its graph,
+and of a second one.  The time to read the network is listed separately.
 
-tk_r_em (GPL-3.0) has its weights in the package; it wants a TensorFlow that still reads them:
+The package tk_r_em (GPL-3.0) includes the weights, which only older versions of TensorFlow can
+read:
 
     python3.11 -m venv rivals_tk_r_em
     rivals_tk_r_em/bin/pip install "tensorflow-cpu==2.12.*" tk_r_em==1.0.4

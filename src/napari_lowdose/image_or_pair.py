@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.frames import ImageOrPair
-from napari_lowdose.imaging.frames import check_same_shape
+from napari_lowdose.imaging.image_checks import check_same_shape
 from napari_lowdose.io.arrays import as_image
 
 
@@ -56,10 +56,10 @@ def _exposure(given: Any, name: str) -> Any:
     image = as_image(given, name)
     if hasattr(image, "store_path"):
         from napari_lowdose.io.zarr_folder import check_order
-        from napari_lowdose.io.zarr_frames import checked
+        from napari_lowdose.io.zarr_frames import as_zarr_frames
 
         check_order(image)
-        return checked(image)
+        return as_zarr_frames(image)
     if hasattr(image, "dask"):
         from napari_lowdose.io.input_files import missing_chunks
 

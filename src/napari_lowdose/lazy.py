@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.engine import run_to_end
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.io.arrays import sliceable
 from napari_lowdose.run import denoise_frame
 
 if TYPE_CHECKING:

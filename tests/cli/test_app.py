@@ -169,7 +169,7 @@ def test_a_bad_file_does_not_stop_the_others(run, tmp_path):
     assert [line.split(": ")[:2] for line in lines] == [
         ["napari-lowdose", str(inputs / name)] for name in ("b.tif", "c.tiff", "d.tif")
     ]
-    assert lines[0].endswith("not a TIFF file, whatever its name (it begins with b'nons').")
+    assert lines[0].endswith("not a TIFF file: its first bytes are b'nons'.")
     assert "colour" in lines[1]
     assert lines[2].endswith("This image is too wide.")
     assert len(done.stdout.splitlines()) == 2

@@ -1,4 +1,4 @@
-"""Outliers are found, structure and noise are not; what replaces them; where the image lies."""
+"""Detection and replacement of outliers, and detection of the image area."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def some(share: float, seed: int = 1) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("mean", [1e-4, 1e-3, 0.01, 0.1, 1, 10, 1000, 1e5])
 def test_noise_has_no_outliers(mean: float) -> None:
-    """Above all, the single counts of a sparse exposure are none."""
+    """In particular, the single counts of a sparse exposure are not outliers."""
     flat = np.random.default_rng(0).poisson(mean, (512, 512))
     assert not find_outliers(flat).any()
     assert not find_outliers(0.37 * flat).any()
@@ -39,8 +39,8 @@ def test_atoms_and_gaussian_noise_have_no_outliers(mean: float) -> None:
 
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.0, 6.0])
-def test_a_single_bright_bead_is_no_outlier(fwhm: float) -> None:
-    """Wherever its middle lies between the pixels."""
+def test_single_bright_bead_is_not_an_outlier(fwhm: float) -> None:
+    """Independent of the subpixel position of its centre."""
     rng = np.random.default_rng(0)
     scene = np.full((256, 256), 5.0)
     for y, x in (rng.uniform(20, 236, 2) for _ in range(12)):
@@ -49,7 +49,7 @@ def test_a_single_bright_bead_is_no_outlier(fwhm: float) -> None:
 
 
 @pytest.mark.parametrize("value", [4000, 65535])
-def test_areas_and_lines_are_no_outliers(value: int) -> None:
+def test_areas_and_lines_are_not_outliers(value: int) -> None:
     frame = counted(10)
     frame[np.hypot(Y - 60, X - 60) < 30] = value
     frame[np.hypot(Y - 150, X - 60) < 2.5] = value
@@ -63,7 +63,7 @@ def test_areas_and_lines_are_no_outliers(value: int) -> None:
 @pytest.mark.parametrize("mean", [0.01, 1, 10, 1000])
 @pytest.mark.parametrize("share", [0, 1e-3, 5e-3])
 def test_hot_pixels_are_found(mean: float, share: float) -> None:
-    """However many there are: they do not hide each other."""
+    """Independent of their number, as they must not mask each other."""
     frame, hot = counted(mean), some(share)
     hot[100, 120] = True
     frame[hot] = 65535
@@ -93,7 +93,7 @@ def test_dead_pixels_are_found() -> None:
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 255), (255, 100), (60, 0)])
-def test_outliers_at_the_rim_are_found(corner: tuple[int, int]) -> None:
+def test_outliers_at_the_edge_are_found(corner: tuple[int, int]) -> None:
     frame = counted(10)
     frame[corner] = 65535
     assert np.argwhere(find_outliers(frame)).tolist() == [list(corner)]
@@ -109,14 +109,14 @@ def test_neighbouring_hot_pixels_and_tracks_are_found() -> None:
 
 
 @pytest.mark.parametrize("factor", [1e-20, 1e-9, 1e18])
-def test_units_do_not_matter(factor: float) -> None:
+def test_result_does_not_depend_on_units(factor: float) -> None:
     frame = counted(10).astype(float)
     frame[100, 120] = 4095
     for image in (frame * factor, 1e3 * factor - frame * factor):
         assert np.argwhere(find_outliers(image)).tolist() == [[100, 120]]
 
 
-def test_an_offset_beyond_float_does_not_matter() -> None:
+def test_result_does_not_depend_on_large_offsets() -> None:
     frame = counted(10).astype(np.int64)
     frame[100, 120] = 4095
     for offset in (2**60, -(2**60)):
@@ -125,7 +125,7 @@ def test_an_offset_beyond_float_does_not_matter() -> None:
         assert np.ptp(difference) == np.ptp(frame)
 
 
-def test_outliers_are_replaced_by_their_neighbours() -> None:
+def test_outliers_are_replaced_by_the_median_of_neighbours() -> None:
     frame = counted(1000, 1 + 0.3 * np.sin(X / 5))
     hot = some(2e-3)
     hot[40:42, 50:53] = True
@@ -146,7 +146,7 @@ def test_large_integers_are_replaced_exactly() -> None:
 
 
 def info_bar(height: int, background: int) -> NDArray[np.uint8]:
-    """Draw a bar with something like letters and a scale bar."""
+    """Return an info bar with patterns like letters and a scale bar."""
     bar = np.full((height, 256), background, np.uint8)
     letters = np.random.default_rng(0).random((height // 2, 120)) < 0.4
     bar[height // 4 : height // 4 + height // 2, 5:125][letters] = 255 - background
@@ -156,25 +156,25 @@ def info_bar(height: int, background: int) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("background", [0, 255])
 @pytest.mark.parametrize("below", [True, False])
-def test_an_info_bar_is_no_image(background: int, below: bool) -> None:
+def test_info_bar_is_excluded(background: int, below: bool) -> None:
     scene = 120 + 40 * np.sin(Y[:220] / 20) + np.random.default_rng(0).normal(0, 15, (220, 256))
     image, bar = scene.clip(0, 255).astype(np.uint8), info_bar(36, background)
     frame = np.vstack([image, bar] if below else [bar, image])
     rows, columns = image_area(frame)
     assert np.array_equal(frame[rows, columns], image)
-    rows, columns = image_area(np.pad(frame, 3))  # and a border around it
+    rows, columns = image_area(np.pad(frame, 3))  # with a border around the frame
     assert np.array_equal(np.pad(frame, 3)[rows, columns], image)
 
 
 @pytest.mark.parametrize("value", [0, 7, 60000])
-def test_padding_is_no_image(value: int) -> None:
+def test_padding_is_excluded(value: int) -> None:
     frame = np.pad(counted(10), ((40, 0), (12, 3)), constant_values=value)
     assert image_area(frame) == (slice(40, 296), slice(12, 268))
 
 
 @pytest.mark.parametrize("mean", [1e-3, 0.003, 0.01, 0.1, 10])
-def test_all_of_a_scene_is_image(mean: float) -> None:
-    """Rows that hold no count by chance too, and the vacuum around a particle."""
+def test_whole_scene_is_kept(mean: float) -> None:
+    """Including rows without counts by chance, and the vacuum around a particle."""
     whole = (slice(0, 256), slice(0, 256))
     particle = gaussian_filter((np.hypot(Y - 120, X - 130) < 70).astype(float), 2) + 1e-4
     for seed in range(3):
@@ -182,5 +182,5 @@ def test_all_of_a_scene_is_image(mean: float) -> None:
         assert image_area(counted(mean, particle, seed)) == whole
 
 
-def test_a_frame_without_scene_is_left_whole() -> None:
+def test_frame_without_scene_is_kept_whole() -> None:
     assert image_area(np.zeros((64, 64))) == (slice(0, 64), slice(0, 64))

@@ -1,4 +1,4 @@
-"""Arrays of other libraries, and what is no array."""
+"""Conversion of arrays of other libraries, and messages for anything that is not an image."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def without_masked_pixels(pixels: np.ndarray) -> Any:
         without_masked_pixels,
     ],
 )
-def test_arrays_in_memory_become_plain_numpy(wrap: Any) -> None:
+def test_arrays_in_memory_become_numpy(wrap: Any) -> None:
     image = as_image(wrap(PIXELS))
     assert type(image) is np.ndarray
     np.testing.assert_array_equal(image, PIXELS)
@@ -81,7 +81,7 @@ def test_lazy_arrays_stay_lazy() -> None:
     assert as_image(on_disk) is on_disk
 
 
-def test_an_array_is_not_copied() -> None:
+def test_numpy_array_is_not_copied() -> None:
     assert np.shares_memory(as_image(PIXELS[::-1]), PIXELS)
 
 
@@ -108,19 +108,19 @@ def zarr_group() -> Any:
         (Reucid(), "the image comes first, then the engine"),
         (iter([PIXELS]), "np.stack(list(frames))"),
         ({"image": PIXELS}, "give one of its arrays"),
-        ([[1, 2], [3]], "all its rows and frames need the same length"),
+        ([[1, 2], [3]], "all rows and frames need the same length"),
         (np.ma.masked_less(PIXELS, 3), "has masked pixels"),
         (masked_dask(), "has masked pixels"),
         (zarr_group(), "is a zarr group: give one of its arrays"),
     ],
 )
-def test_what_is_no_image_gets_one_sentence(given: Any, sentence: str) -> None:
+def test_invalid_input_raises_one_sentence(given: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         as_image(given, "the first exposure")
     assert str(caught.value).startswith("the first exposure ")
     assert "\n" not in str(caught.value)
 
 
-def test_a_pair_is_no_image_of_an_engine() -> None:
+def test_engine_as_image_is_refused() -> None:
     with pytest.raises(ValueError, match="is an engine, Noise2Noise"):
         as_image(Noise2Noise())

@@ -1,4 +1,4 @@
-"""A file is there as a whole or not at all."""
+"""Atomic writing: a file is complete or does not appear."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from napari_lowdose.io import atomic
 from napari_lowdose.io.atomic import atomic_write, check_writable
 
 
-def test_the_file_appears_only_when_it_is_complete(tmp_path):
+def test_file_appears_only_when_complete(tmp_path):
     path = tmp_path / "out.bin"
     with atomic_write(path) as file:
         file.write(b"half")
@@ -20,7 +20,7 @@ def test_the_file_appears_only_when_it_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize("reason", [OSError(28, "No space left"), KeyboardInterrupt, ValueError])
-def test_nothing_is_left_behind_whatever_ends_it(tmp_path, reason):
+def test_failure_leaves_nothing_behind(tmp_path, reason):
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     with pytest.raises(BaseException), atomic_write(path) as file:  # noqa: B017
@@ -30,7 +30,7 @@ def test_nothing_is_left_behind_whatever_ends_it(tmp_path, reason):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_disk_that_fills_up_at_the_last_moment(tmp_path, monkeypatch):
+def test_disk_full_on_fsync_keeps_old_file(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
@@ -41,7 +41,7 @@ def test_a_disk_that_fills_up_at_the_last_moment(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are not like this on Windows")
-def test_permissions_are_those_of_any_new_file(tmp_path):
+def test_permissions_are_the_default(tmp_path):
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
     with atomic_write(tmp_path / "out") as file:
@@ -50,23 +50,23 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     assert modes[0] == modes[1]
 
 
-def test_a_very_long_name(tmp_path):
+def test_very_long_name_can_be_written(tmp_path):
     path = tmp_path / ("n" * 250 + ".tif")
     with atomic_write(path) as file:
         file.write(b"x")
     assert path.exists()
 
 
-# ---------------------------------------------------------------- before anything is written
+# ---------------------------------------------------------------- check_writable
 
 
-def test_a_file_that_can_be_written_leaves_nothing_behind(tmp_path):
+def test_check_writable_leaves_nothing_behind(tmp_path):
     check_writable(tmp_path / "out.tif", 1000)
     check_writable(tmp_path / "not" / "there" / "out.tif", 1000)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_into(tmp_path, monkeypatch):
+def test_folder_without_write_permission_is_refused(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "the temporary file")
 
@@ -76,18 +76,18 @@ def test_a_folder_that_cannot_be_written_into(tmp_path, monkeypatch):
     assert str(tmp_path) in str(error.value)
 
 
-def test_a_file_in_the_place_of_the_folder(tmp_path):
+def test_file_in_place_of_folder_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"precious")
     with pytest.raises(OSError, match="Cannot write into"):
         check_writable(tmp_path / "file" / "out.tif")
     assert (tmp_path / "file").read_bytes() == b"precious"
 
 
-def test_too_long_a_name(tmp_path):
+def test_too_long_name_is_refused(tmp_path):
     with pytest.raises(OSError, match="too long"):
         check_writable(tmp_path / ("n" * 300))
 
 
-def test_too_little_space_is_told_with_sizes(tmp_path):
+def test_too_little_space_is_refused_with_sizes(tmp_path):
     with pytest.raises(OSError, match=r"needs 1024\.0 TiB, and [\d.]+ [KMGT]iB are free"):
         check_writable(tmp_path / "out.tif", 2**50)

@@ -1,10 +1,10 @@
-"""Metadata of an OME-TIFF never stop its pixels, nor choose the wrong ones."""
+"""Bad metadata of an OME-TIFF never prevent reading its pixels, nor select the wrong ones."""
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_lowdose.io.ome_xml import UnusableError, of_this_file, parse
+from napari_lowdose.io.ome_xml import UnusableError, limit_to_file, parse
 from napari_lowdose.io.tiff import read_tiff, write_tiff
 
 NOISE = np.random.default_rng(0).poisson(50, (3, 24, 20)).astype(np.uint16)
@@ -40,7 +40,7 @@ def ome_tiff(path, description, pixels=NOISE):
 
 
 @pytest.mark.parametrize("name", ["R&D", "R&D &amp; more &mu;", "a\x01b"])
-def test_what_can_be_mended_is(tmp_path, name):
+def test_repairable_xml_is_used(tmp_path, name):
     path = ome_tiff(tmp_path / "in.ome.tif", xml(image(name=name)))
     found = read_tiff(path)
     assert (found.flavour, found.axes) == ("ome", "TYX")
@@ -70,14 +70,14 @@ BOMB = (
         xml(image(t="")),
         xml(image(t=10**9)),
         xml(image('<TiffData IFD="0" PlaneCount="99999999999"/>')),
-        xml(image("<TiffData/>", t=1)),  # two frames would be lost
+        xml(image("<TiffData/>", t=1)),  # would lose two frames
         xml(image('<TiffData IFD="1"/>')),
         xml(image(plane("other.tif", 0) + plane("another.tif", 1))),
     ],
     ids=["quote", "unclosed", "bomb", "entity", "deep", "text", "negative", "empty", "huge",
          "planes", "fewer", "one", "others"],
 )  # fmt: skip
-def test_what_cannot_be_used_is_ignored_with_a_warning(tmp_path, text):
+def test_unusable_xml_is_ignored_with_a_warning(tmp_path, text):
     path = ome_tiff(tmp_path / "in.ome.tif", text)
     with pytest.warns(UserWarning, match="metadata of this TIFF are ignored"):
         found = read_tiff(path)
@@ -87,14 +87,14 @@ def test_what_cannot_be_used_is_ignored_with_a_warning(tmp_path, text):
     np.testing.assert_array_equal(read_tiff(tmp_path / "out.tif").pixels, NOISE)
 
 
-def test_an_entity_bomb_is_never_expanded():
+def test_entity_bomb_is_not_expanded():
     with pytest.raises(UnusableError, match="entities"):
         parse(BOMB + "<OME>&a9;</OME>")
 
 
 @pytest.mark.parametrize("size", ["0,325", "", "-1.6E9", "0", "NaN", "INF", "1 µm"])
 @pytest.mark.parametrize("axis", "XY")
-def test_a_size_that_is_none_is_unknown(tmp_path, size, axis):
+def test_invalid_pixel_size_is_unknown(tmp_path, size, axis):
     other = "Y" if axis == "X" else "X"
     sizes = f'PhysicalSize{axis}="{size}" PhysicalSize{other}="0.1"'
     path = ome_tiff(tmp_path / "in.ome.tif", xml(image(pixels=sizes)))
@@ -110,7 +110,7 @@ def test_a_size_that_is_none_is_unknown(tmp_path, size, axis):
 
 
 def positions(folder, root=True):
-    """Write a set of two positions, each of which lists both."""
+    """Write a set of two files, one per position; each lists both positions."""
     listed = [
         image("".join(plane(f"a_{k}.ome.tif", t, t=t) for t in range(3)), f"p{k}", k)
         for k in range(2)
@@ -122,28 +122,28 @@ def positions(folder, root=True):
 
 
 @pytest.mark.parametrize("root", [True, False])
-def test_of_several_positions_each_file_has_its_own(tmp_path, root):
+def test_each_position_is_read_from_its_own_file(tmp_path, root):
     for k, path in enumerate(positions(tmp_path, root)):
         found = read_tiff(path)
         np.testing.assert_array_equal(found.pixels, NOISE + k)
         assert (found.axes, found.options["metadata"]["Name"]) == ("TYX", f"p{k}")
 
 
-def test_a_renamed_position_and_one_without_the_others(tmp_path):
+def test_renamed_position_without_the_other_files(tmp_path):
     first, second = positions(tmp_path)
     first.unlink()
     second.rename(tmp_path / "renamed.tif")
     np.testing.assert_array_equal(read_tiff(tmp_path / "renamed.tif").pixels, NOISE + 1)
 
 
-def test_a_renamed_file_that_only_names_itself(tmp_path):
+def test_renamed_single_file(tmp_path):
     planes = "".join(plane("as it was.ome.tif", t, t=t) for t in range(3))
     found = read_tiff(ome_tiff(tmp_path / "new.ome.tif", xml(image(planes))))
     assert (found.flavour, found.axes) == ("ome", "TYX")
     np.testing.assert_array_equal(found.pixels, NOISE)
 
 
-def test_a_file_for_each_channel_is_that_channel(tmp_path):
+def test_each_channel_is_read_from_its_own_file(tmp_path):
     planes = "".join(plane(f"c{c}.ome.tif", t, t=t, c=c) for c in range(2) for t in range(3))
     channels = '<Channel ID="Channel:0:0" Name="red"/><Channel ID="Channel:0:1" Name="green"/>'
     for c in range(2):
@@ -155,14 +155,14 @@ def test_a_file_for_each_channel_is_that_channel(tmp_path):
         assert found.options["metadata"]["Channel"] == {"Name": [name]}
 
 
-def test_two_images_in_one_file_are_still_refused(tmp_path):
+def test_two_images_in_one_file_are_refused(tmp_path):
     text = xml(image('<TiffData IFD="0"/>', t=1), image('<TiffData IFD="1"/>', number=1, t=1))
     path = ome_tiff(tmp_path / "in.ome.tif", text, NOISE[:2])
     with pytest.raises(ValueError, match="2 separate images"):
         read_tiff(path)
 
 
-def test_planes_of_this_file_that_make_no_stack():
+def test_planes_that_do_not_form_a_stack_are_refused():
     planes = plane("a.tif", 0, t=0, c=0) + plane("a.tif", 1, t=1, c=1) + plane("b.tif", 0, t=0, c=1)
     with pytest.raises(UnusableError, match="part of a stack"):
-        of_this_file(xml(image(planes, c=2, t=2)), "a.tif")
+        limit_to_file(xml(image(planes, c=2, t=2)), "a.tif")

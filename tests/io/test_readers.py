@@ -1,4 +1,4 @@
-"""Other formats come in through napari's reader plugins."""
+"""Reading of any image format, by its content or through napari reader plugins."""
 
 import importlib.util
 import os
@@ -19,19 +19,19 @@ from napari_lowdose.io.tiff import read_tiff, write_tiff
 FORMATS = Path(__file__).parents[3] / "shared" / "data" / "formats"
 rosettasciio = pytest.mark.skipif(
     not FORMATS.is_dir() or importlib.util.find_spec("napari_rosettasciio") is None,
-    reason="../shared/data or the plugin napari-rosettasciio is not there",
+    reason="../shared/data or the plugin napari-rosettasciio is missing",
 )
 COUNTS = np.arange(12 * 10, dtype=np.uint16).reshape(12, 10)
 
 
 @pytest.fixture
 def plugin(tmp_path):
-    """Return a function that installs a plugin whose reader gives what it is told to."""
+    """Return a function that installs a plugin whose reader returns the given layers."""
     path = tmp_path / "image.lowdosetest"
     path.write_bytes(b"x")
     with DynamicPlugin("lowdose-test-reader") as dynamic:
 
-        def gives(*layers):
+        def install(*layers):
             @dynamic.contribute.reader(filename_patterns=["*.lowdosetest"])
             def get_reader(path):
                 def read(path):
@@ -43,10 +43,10 @@ def plugin(tmp_path):
 
             return path
 
-        yield gives
+        yield install
 
 
-def test_an_image_with_units(plugin, tmp_path):
+def test_image_with_units(plugin, tmp_path):
     path = plugin((COUNTS, {"scale": (0.5, 0.25), "units": ("nm", "nm")}, "image"))
     image = read_image(path)
     assert (image.axes, image.pixel_size, image.unit) == ("YX", (0.5, 0.25), "nm")
@@ -57,7 +57,7 @@ def test_an_image_with_units(plugin, tmp_path):
     np.testing.assert_array_equal(result.pixels, COUNTS)
 
 
-def test_units_where_rosettasciio_leaves_them(plugin):
+def test_units_in_rosettasciio_metadata(plugin):
     axes = [{"units": "s"}, {"units": "µm"}, {"units": "µm"}]
     options = {"scale": (1, 0.06, 0.06), "metadata": {"axes": axes}}
     image = read_image(plugin((np.stack([COUNTS] * 3), options, "image")))
@@ -65,17 +65,17 @@ def test_units_where_rosettasciio_leaves_them(plugin):
 
 
 @pytest.mark.parametrize("options", [{}, {"scale": (2, 2)}, {"scale": (2, 2), "units": "pixel"}])
-def test_a_scale_without_a_unit_is_no_pixel_size(plugin, options):
+def test_scale_without_unit_is_not_a_pixel_size(plugin, options):
     image = read_image(plugin((COUNTS, options, "image")))
     assert image.pixel_size is image.unit is None
 
 
-def test_counts_that_the_reader_takes_for_labels(plugin):
+def test_labels_layer_is_read_as_image(plugin):
     assert read_image(plugin((COUNTS, {}, "labels"))).pixels.shape == (12, 10)
 
 
 @pytest.mark.parametrize(
-    ("layers", "says"),
+    ("layers", "message"),
     [
         ([(COUNTS.astype(np.complex64), {}, "image")], "complex"),
         ([(COUNTS, {"metadata": {"data": COUNTS * 1j}}, "image")] * 2, "complex"),
@@ -87,30 +87,32 @@ def test_counts_that_the_reader_takes_for_labels(plugin):
         ([RuntimeError("broken")], "could read this file"),
     ],
 )
-def test_what_is_not_one_greyscale_image_is_refused(plugin, layers, says):
-    with pytest.raises(ValueError, match=says):
+def test_anything_but_one_greyscale_image_is_refused(plugin, layers, message):
+    with pytest.raises(ValueError, match=message):
         read_image(plugin(*layers))
 
 
-def test_without_a_plugin_the_message_tells_what_the_documentation_tells(tmp_path):
-    path = tmp_path / "image.nobodyreadsthis"
+def test_message_without_plugin_agrees_with_documentation(tmp_path):
+    path = tmp_path / "image.unknownformat"
     path.write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"\.nobodyreadsthis files") as refused:
+    with pytest.raises(ValueError, match=r"\.unknownformat files") as refused:
         read_image(path)
-    told = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    documentation = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
     commands = [
-        line.partition("#")[0].strip() for line in told.splitlines() if line.startswith("pip ")
+        line.partition("#")[0].strip()
+        for line in documentation.splitlines()
+        if line.startswith("pip ")
     ]
     assert len(commands) == 2
     assert all(command in str(refused.value) for command in commands)
 
 
-def test_a_missing_file_is_missing_whatever_its_format(tmp_path):
+def test_missing_file_of_any_format(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "image.dm3")
 
 
-def test_tiffs_need_no_plugin_machinery(tmp_path):
+def test_tiff_does_not_load_npe2(tmp_path):
     path = tmp_path / "image.TIFF"
     tifffile.imwrite(path, COUNTS)
     code = (
@@ -122,19 +124,19 @@ def test_tiffs_need_no_plugin_machinery(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-# ------------------------------------------------------------- by content, not by name
+# ---------------------------------------------------------------- detection by content
 
 
 @pytest.mark.parametrize("name", ["scan.dat", "scan", "scan.TIF", "scan.btf", "Aufnahme 1 µm.tiff"])
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_a_tiff_of_any_name(tmp_path, name, bigtiff):
+def test_tiff_under_any_name(tmp_path, name, bigtiff):
     tifffile.imwrite(tmp_path / name, COUNTS, bigtiff=bigtiff)
     np.testing.assert_array_equal(read_image(tmp_path / name).pixels, COUNTS)
 
 
 @pytest.mark.parametrize("name", ["image.png", "image.tif", "image"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_png_of_any_name(tmp_path, name, dtype):
+def test_png_under_any_name(tmp_path, name, dtype):
     Image.fromarray(COUNTS.astype(dtype)).save(tmp_path / name, format="PNG")
     image = read_image(tmp_path / name)
     np.testing.assert_array_equal(image.pixels, COUNTS.astype(dtype))
@@ -142,7 +144,7 @@ def test_a_png_of_any_name(tmp_path, name, dtype):
     np.testing.assert_array_equal(read_tiff(tmp_path / "out.tif").pixels, COUNTS.astype(dtype))
 
 
-def test_a_png_with_a_grey_palette_and_one_in_colour(tmp_path):
+def test_png_palettes_grey_and_colour(tmp_path):
     picture = Image.fromarray(COUNTS.astype(np.uint8), mode="P")
     picture.putpalette(np.repeat(np.arange(256)[::-1], 3).astype(np.uint8).tobytes())
     picture.save(tmp_path / "grey.png")
@@ -155,7 +157,7 @@ def test_a_png_with_a_grey_palette_and_one_in_colour(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"Time\tIntensity\n", b"\x89PNG\r\n\x1a\nbroken", b"II*\0"]
 )
-def test_what_is_called_tif_and_is_none_gets_a_sentence(tmp_path, content):
+def test_invalid_file_named_tif_raises_one_sentence(tmp_path, content):
     path = tmp_path / "notes.tif"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"not a TIFF|cannot be read|damaged"):
@@ -163,7 +165,7 @@ def test_what_is_called_tif_and_is_none_gets_a_sentence(tmp_path, content):
 
 
 @pytest.mark.parametrize("suffix", [".dm3", ".dm4", ".emd", ".ser", ".mrc", ".png", ".gif", ""])
-def test_noise_of_any_name_gets_a_sentence(tmp_path, suffix):
+def test_random_bytes_raise_one_sentence(tmp_path, suffix):
     path = tmp_path / f"noise{suffix}"
     path.write_bytes(np.random.default_rng(0).bytes(3000))
     with pytest.raises(ValueError) as refused:
@@ -172,14 +174,14 @@ def test_noise_of_any_name_gets_a_sentence(tmp_path, suffix):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on Windows")
-def test_a_named_pipe_does_not_hang(tmp_path):
+def test_named_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.tif")
     with pytest.raises(ValueError, match="not a regular file"):
         read_image(tmp_path / "pipe.tif")
     assert images_in(tmp_path) == []
 
 
-def test_folders(tmp_path):
+def test_folder_needs_zarr_and_images_in_lists_images(tmp_path):
     with pytest.raises(ValueError, match="folder without an image"):
         read_image(tmp_path)
     zarr.create_array(tmp_path / "a.zarr", data=COUNTS)
@@ -193,7 +195,7 @@ def test_folders(tmp_path):
     assert [path.name for path in images_in(tmp_path)] == ["a.zarr", "b", "c.tif", "d.dat"]
 
 
-def test_a_pattern_that_matches_nothing(tmp_path):
+def test_pattern_without_match(tmp_path):
     with pytest.raises(FileNotFoundError, match="No file matches"):
         read_image(tmp_path / "*.tif")
 
@@ -211,7 +213,7 @@ def test_a_pattern_that_matches_nothing(tmp_path):
         {"scale": (1, 1), "metadata": 5},
     ],
 )
-def test_options_of_a_wrong_form_are_no_pixel_size(plugin, options):
+def test_invalid_scale_is_not_a_pixel_size(plugin, options):
     image = read_image(plugin((COUNTS.tolist(), options, "image")))
     assert image.pixel_size is image.unit is None
     np.testing.assert_array_equal(image.pixels, COUNTS)
@@ -238,6 +240,6 @@ def test_microscope_formats(tmp_path, name, shape, size, unit):
 
 
 @rosettasciio
-def test_a_complex_dm4_is_refused():
+def test_complex_dm4_is_refused():
     with pytest.raises(ValueError, match="complex numbers"):
         read_image(FORMATS / "tiny.dm4")

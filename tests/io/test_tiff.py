@@ -1,4 +1,4 @@
-"""What a user put into a TIFF is still in the one that comes out."""
+"""Metadata of a TIFF are kept in the TIFF of the result."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_lowdose.io import tiff_form
+from napari_lowdose.io import tiff_flavours
 from napari_lowdose.io.tiff import read_tiff, write_tiff
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -17,7 +17,7 @@ RECORD = {"engine": "Reucid", "parameters": {"seed": 0}, "note": "µ"}
 
 
 def through(path, *, record=RECORD, gain=2.0):
-    """Read, write as a result, and return input, output and the output's path."""
+    """Read a file, write it as a result, and return input, output and output path."""
     image = read_tiff(path)
     out = path.with_name("out.tif")
     write_tiff(out, np.asarray(image.pixels, np.float32) * gain, image, record=record)
@@ -59,7 +59,7 @@ def test_imagej_hyperstack(tmp_path):
     assert_alike(image, result)
     assert (image.axes, image.unit) == ("TZYX", "µm")
     assert image.pixel_size == pytest.approx((0.126953, 0.078125))
-    with tifffile.TiffFile(out) as file:  # as ImageJ will see it
+    with tifffile.TiffFile(out) as file:  # as ImageJ reads it
         assert file.is_imagej
         kept = file.imagej_metadata
         assert (kept["slices"], kept["frames"], kept["hyperstack"]) == (3, 2, True)
@@ -97,14 +97,14 @@ def test_imagej_lookup_table_and_big_endian(tmp_path):
     assert_alike(image, result)
 
 
-def test_imagej_beyond_four_gigabytes_in_small(tmp_path, monkeypatch):
+def test_imagej_above_four_gigabytes_with_a_lowered_limit(tmp_path, monkeypatch):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TZYX"})
-    monkeypatch.setattr(tiff_form, "IMAGEJ_LIMIT", 1000)
+    monkeypatch.setattr(tiff_flavours, "IMAGEJ_LIMIT", 1000)
     image, result, out = through(path)
     assert_alike(image, result)
     with tifffile.TiffFile(out) as file:
-        assert len(file.pages) == 1  # ImageJ's own form for such files
+        assert len(file.pages) == 1  # as ImageJ itself writes such files
 
 
 # ----------------------------------------------------------------------------- OME
@@ -154,7 +154,7 @@ def test_ome_without_a_pixel_size_and_with_a_pyramid(tmp_path):
     assert image.pixel_size is None
 
 
-def test_ome_axes_that_ome_has_no_name_for(tmp_path):
+def test_axes_without_a_name_in_ome(tmp_path):
     path = tmp_path / "in.ome.tif"
     tifffile.imwrite(path, STACK, ome=True, metadata={"axes": "TQYX"})
     image, result, _ = through(path)
@@ -199,7 +199,7 @@ def test_plain_stack(tmp_path, metadata, compression):
 
 
 @pytest.mark.parametrize("last", [3, 4])
-def test_a_narrow_grey_image_is_not_written_as_colours(tmp_path, last):
+def test_narrow_grey_image_is_not_written_as_rgb(tmp_path, last):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, np.ones((3, 24, last), np.uint8), photometric="minisblack")
     assert_alike(*through(path)[:2])
@@ -218,7 +218,7 @@ def test_inverted_display_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [{"imagej": True}, {"ome": True}, {}])
-def test_what_was_done_is_kept_time_after_time(tmp_path, kind):
+def test_records_accumulate(tmp_path, kind):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, STACK[0, 0], **kind)
     image = read_tiff(path)
@@ -230,7 +230,7 @@ def test_what_was_done_is_kept_time_after_time(tmp_path, kind):
     assert read_tiff(tmp_path / "b.tif").history == (first, second)
 
 
-def test_other_lines_in_imagejs_info_stay(tmp_path):
+def test_other_lines_in_imagej_info_are_kept(tmp_path):
     path = tmp_path / "in.tif"
     info = "a: 1\nnapari-lowdose: not ours\nb: 2"
     tifffile.imwrite(path, STACK[0, 0], imagej=True, metadata={"Info": info})
@@ -241,7 +241,7 @@ def test_other_lines_in_imagejs_info_stay(tmp_path):
     assert result.history == (RECORD,)
 
 
-def test_without_a_record_nothing_is_added(tmp_path):
+def test_nothing_is_added_without_a_record(tmp_path):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, STACK[0, 0], imagej=True)
     _, result, out = through(path, record=None)
@@ -250,7 +250,7 @@ def test_without_a_record_nothing_is_added(tmp_path):
         assert "Info" not in file.imagej_metadata
 
 
-# -------------------------------------------------------------------- never a loss
+# ------------------------------------------------------------------ no data loss
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def image(tmp_path):
     return read_tiff(path)
 
 
-def test_an_existing_file_stays_unless_told(tmp_path, image):
+def test_existing_file_is_replaced_only_with_overwrite(tmp_path, image):
     out = tmp_path / "out.tif"
     out.write_bytes(b"precious")
     with pytest.raises(FileExistsError, match="exists already"):
@@ -282,7 +282,7 @@ def test_the_input_is_never_replaced(tmp_path, image, link):
     assert image.source.read_bytes() == before
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path, image, monkeypatch):
+def test_full_disk_leaves_nothing_behind(tmp_path, image, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -292,14 +292,14 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, image, monkeypatch):
     assert list(tmp_path.iterdir()) == [image.source]
 
 
-def test_a_result_of_another_shape_or_a_folder_is_refused(tmp_path, image):
+def test_wrong_shape_and_folder_are_refused(tmp_path, image):
     with pytest.raises(ValueError, match=r"\(2, 3, 24\)"):
         write_tiff(tmp_path / "out.tif", np.zeros((2, 3, 24)), image)
     with pytest.raises(ValueError, match="is a folder"):
         write_tiff(tmp_path, image.pixels, image, overwrite=True)
 
 
-def test_large_uncompressed_stacks_are_not_read_into_memory(image):
+def test_uncompressed_stacks_are_memory_mapped(image):
     assert isinstance(image.pixels, np.memmap)
     assert not image.pixels.flags.writeable
 
@@ -361,7 +361,7 @@ def test_missing_and_folder(tmp_path):
         {"ome": True},
     ],
 )
-def test_a_file_that_was_cut_off_is_not_taken_for_a_shorter_one(tmp_path, options, share):
+def test_truncated_file_is_refused(tmp_path, options, share):
     path = tmp_path / "in.tif"
     noise = np.random.default_rng(0).integers(0, 999, (6, 48, 40)).astype(np.uint16)
     tifffile.imwrite(path, noise, photometric="minisblack", **options)
@@ -371,14 +371,14 @@ def test_a_file_that_was_cut_off_is_not_taken_for_a_shorter_one(tmp_path, option
         image = read_tiff(path)
     except ValueError as error:
         assert "TIFF" in str(error)
-    else:  # only what follows the pixels was lost
+    else:  # only data after the pixels are missing
         np.testing.assert_array_equal(np.squeeze(image.pixels), noise)
 
 
 # ------------------------------------------------------------------------ real data
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is missing")
 @pytest.mark.parametrize(
     ("name", "axes", "size", "unit"),
     [

@@ -1,4 +1,4 @@
-"""Pixels of a TIFF are read as they are, or the frame that cannot be read is named."""
+"""The pixels of a TIFF are read unchanged, or the frame that cannot be read is named."""
 
 import logging
 import random
@@ -43,7 +43,7 @@ def test_jpeg(tmp_path):
     assert np.abs(read_tiff(path).pixels - smooth.astype(float)).max() < 10
 
 
-def test_a_missing_codec_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_codec_message_names_the_package(tmp_path, monkeypatch):
     def decode(_):
         raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
 
@@ -53,7 +53,7 @@ def test_a_missing_codec_says_what_to_install(tmp_path, monkeypatch):
         read_tiff(path)
 
 
-def test_a_frame_that_cannot_be_decoded_is_named(tmp_path):
+def test_undecodable_frame_is_named(tmp_path):
     path = tiff(tmp_path / "in.tif", compression="zlib", metadata=None)
     with tifffile.TiffFile(path) as file:
         start = file.pages[2].dataoffsets[0]
@@ -64,18 +64,18 @@ def test_a_frame_that_cannot_be_decoded_is_named(tmp_path):
         read_tiff(path)
 
 
-def test_more_than_the_memory_is_refused_before_it_is_filled(tmp_path, monkeypatch):
+def test_pixels_beyond_memory_are_refused_before_reading(tmp_path, monkeypatch):
     path = tiff(tmp_path / "in.tif", compression="zlib")
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("", (), {"available": 100}))
     with pytest.raises(ValueError, match="memory"):
         read_tiff(path)
 
 
-# ---------------------------------------------------------------- missing and cut off
+# ------------------------------------------------------------- missing and truncated
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_cut_off_anywhere_is_refused_or_complete(tmp_path, kind):
+def test_file_truncated_anywhere_is_refused_or_complete(tmp_path, kind):
     path = tiff(tmp_path / "in.tif", **KINDS[kind])
     content = path.read_bytes()
     for length in range(1, len(content), 101):
@@ -84,12 +84,12 @@ def test_a_file_cut_off_anywhere_is_refused_or_complete(tmp_path, kind):
             pixels = read_tiff(path).pixels
         except ValueError as error:
             assert "TIFF" in str(error) and "\n" not in str(error)
-        else:  # it was what follows the pixels that is lost
+        else:  # only data after the pixels are missing
             np.testing.assert_array_equal(pixels, NOISE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bytes_raise_nothing_but_a_sentence(tmp_path, kind):
+def test_flipped_bytes_raise_only_one_sentence(tmp_path, kind):
     content = tiff(tmp_path / "in.tif", **KINDS[kind]).read_bytes()
     flips = random.Random(0)
     path = tmp_path / "flipped.tif"
@@ -107,7 +107,7 @@ def test_flipped_bytes_raise_nothing_but_a_sentence(tmp_path, kind):
 
 
 @pytest.mark.parametrize("options", [{"imagej": True}, {"metadata": {"axes": "TYX"}}])
-def test_frames_beyond_the_end_of_a_stack_with_one_page_are_named(tmp_path, options):
+def test_missing_frames_of_a_single_page_stack_are_named(tmp_path, options):
     path = tiff(tmp_path / "in.tif", truncate=True, **options)  # as ImageJ writes large stacks
     with tifffile.TiffFile(path) as file:
         start = file.pages.first.dataoffsets[0]
@@ -117,7 +117,7 @@ def test_frames_beyond_the_end_of_a_stack_with_one_page_are_named(tmp_path, opti
         read_tiff(path)
 
 
-def test_a_cut_off_file_is_found_though_nothing_is_logged(tmp_path):
+def test_truncation_is_found_with_logging_disabled(tmp_path):
     path = tiff(tmp_path / "in.tif", metadata=None)
     with tifffile.TiffFile(path) as file:
         last = file.pages[3].offset
@@ -131,7 +131,7 @@ def test_a_cut_off_file_is_found_though_nothing_is_logged(tmp_path):
 
 
 def aborted(path, pages, sizes):
-    """Write `pages` frames with a description of more."""
+    """Write `pages` frames, and a description that lists more."""
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
         '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="20" SizeY="24" '
@@ -141,7 +141,7 @@ def aborted(path, pages, sizes):
     return tiff(path, NOISE[:pages], description=xml.encode(), metadata=None)
 
 
-def test_of_an_aborted_acquisition_the_frames_that_are_there_are_read(tmp_path):
+def test_complete_frames_of_an_aborted_acquisition_are_read(tmp_path):
     path = aborted(tmp_path / "in.ome.tif", 4, (1, 1, 10))
     with pytest.warns(UserWarning, match="lacks frames 5 to 10 of 10"):
         image = read_tiff(path)
@@ -151,15 +151,15 @@ def test_of_an_aborted_acquisition_the_frames_that_are_there_are_read(tmp_path):
     np.testing.assert_array_equal(read_tiff(tmp_path / "out.tif").pixels, NOISE)
 
 
-def test_an_incomplete_time_point_is_left_out(tmp_path):
+def test_incomplete_time_point_is_left_out(tmp_path):
     path = aborted(tmp_path / "in.ome.tif", 3, (2, 1, 2))
     with pytest.warns(UserWarning, match="lacks frame 4 of 4"):
         image = read_tiff(path)
-    assert image.axes == "CYX"  # both channels of the first
+    assert image.axes == "CYX"  # both channels of the first time point
     np.testing.assert_array_equal(image.pixels, NOISE[:2])
 
 
-def test_a_gap_within_a_stack_is_refused(tmp_path):
+def test_gap_within_a_stack_is_refused(tmp_path):
     tiff(tmp_path / "in.tif", metadata=None)
     with tifffile.TiffFile(tmp_path / "in.tif", mode="r+b") as file:
         file.pages[1].tags["StripByteCounts"].overwrite(0)
@@ -167,7 +167,7 @@ def test_a_gap_within_a_stack_is_refused(tmp_path):
         read_tiff(tmp_path / "in.tif")
 
 
-def test_pages_in_a_circle_end(tmp_path):
+def test_circular_pages_are_refused(tmp_path):
     path = tiff(tmp_path / "in.tif", metadata=None)
     with tifffile.TiffFile(path) as file:
         offsets = [page.offset for page in file.pages]
@@ -184,14 +184,14 @@ def test_pages_in_a_circle_end(tmp_path):
 
 
 @pytest.mark.parametrize("palette", [GREY, GREY // 257, GREY // 257 * 256])
-def test_a_grey_palette_is_grey(tmp_path, palette):
+def test_grey_palette_is_read_as_grey(tmp_path, palette):
     pixels = NOISE[0].astype(np.uint8)
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, pixels, photometric="palette", colormap=palette.astype(np.uint16))
     np.testing.assert_array_equal(read_tiff(path).pixels, pixels)
 
 
-def test_a_reversed_grey_palette_is_read_as_it_is_seen(tmp_path):
+def test_reversed_grey_palette_is_applied(tmp_path):
     pixels = NOISE[0].astype(np.uint8)
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, pixels, photometric="palette", colormap=GREY[:, ::-1])
@@ -200,7 +200,7 @@ def test_a_reversed_grey_palette_is_read_as_it_is_seen(tmp_path):
     np.testing.assert_array_equal(image.pixels, 255 - pixels)
 
 
-def test_a_palette_with_one_colour_in_it_is_refused(tmp_path):
+def test_palette_with_one_colour_is_refused(tmp_path):
     palette = GREY.copy()
     palette[0, 200] = 0
     path = tmp_path / "in.tif"

@@ -1,4 +1,4 @@
-"""Zarr folders as images: arrays and OME-Zarr groups, with their axes, pixel size and history."""
+"""Zarr arrays and OME-Zarr groups are read with their axes, pixel size and history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_lowdose.cli import app as cli
 from napari_lowdose.io.input_files import missing_chunks
 from napari_lowdose.io.tiff import read_tiff, write_tiff
 from napari_lowdose.io.zarr_folder import attributes_like, read_zarr
-from napari_lowdose.io.zarr_frames import checked
+from napari_lowdose.io.zarr_frames import as_zarr_frames
 from tests.cli.test_app import Doubler
 from tests.streaming.test_stream import Counting
 
@@ -39,8 +39,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def axis(name: str) -> dict[str, str]:
-    about = {"name": name, "type": AXES[name]}
-    return {**about, "unit": "micrometer"} if about["type"] == "space" else about
+    described = {"name": name, "type": AXES[name]}
+    return {**described, "unit": "micrometer"} if described["type"] == "space" else described
 
 
 def multiscale(axes: str, scale: list[float], levels: tuple[str, ...] = ("0", "1")) -> Any:
@@ -64,14 +64,14 @@ def multiscale(axes: str, scale: list[float], levels: tuple[str, ...] = ("0", "1
 def ome_zarr(
     path: Path, version: int, axes: str = "tyx", pixels: Any = MOVIE, **attributes: Any
 ) -> Path:
-    """Write a pyramid as other programs do: 0.4 in zarr v2, 0.5 in zarr v3."""
+    """Write a pyramid as other programs do: OME-Zarr 0.4 in zarr v2, 0.5 in zarr v3."""
     group = zarr.open_group(path, mode="w", zarr_format=version)  # type: ignore[arg-type]
     chunks = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
     group.create_array("0", data=pixels, chunks=chunks)
     group.create_array("1", data=pixels[..., ::2, ::2], chunks=chunks)
     images = [multiscale(axes, [1.0] * (pixels.ndim - 2) + [0.5, 0.25])]
-    about = {"multiscales": images, **attributes}
-    group.attrs.update(about if version == 2 else {"ome": {"version": "0.5", **about}})
+    attributes = {"multiscales": images, **attributes}
+    group.attrs.update(attributes if version == 2 else {"ome": {"version": "0.5", **attributes}})
     return path
 
 
@@ -79,7 +79,7 @@ def ome_zarr(
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_an_ome_zarr_image_is_read_at_full_resolution(path: Path, version: int) -> None:
+def test_ome_zarr_is_read_at_full_resolution(path: Path, version: int) -> None:
     ome_zarr(path, version)
     for place in (path, path / "0"):
         image = read_zarr(place)
@@ -90,7 +90,7 @@ def test_an_ome_zarr_image_is_read_at_full_resolution(path: Path, version: int) 
     assert level.pixel_size == (1.0, 0.5)
 
 
-def test_ome_zarr_in_and_out_on_the_command_line(run, path: Path, tmp_path: Path) -> None:
+def test_ome_zarr_on_the_command_line(run, path: Path, tmp_path: Path) -> None:
     ome_zarr(path, 3)
     for source in (path, path / "0"):
         for out in ("out.tif", "out.zarr"):
@@ -100,12 +100,12 @@ def test_ome_zarr_in_and_out_on_the_command_line(run, path: Path, tmp_path: Path
             np.testing.assert_array_equal(result.pixels, 2 * MOVIE)
             assert (result.axes, result.pixel_size, result.unit) == ("TYX", (0.5, 0.25), "µm")
             assert result.history[-1]["source"] == source.name
-    # A name says nothing
+    # The name does not matter
     plain = path.rename(tmp_path / "image")
     assert run(plain, "-o", tmp_path / "named.tif").exit_code == 0
 
 
-def test_the_order_of_axes_of_ome_zarr_and_of_imagej(run, path: Path, tmp_path: Path) -> None:
+def test_order_of_axes_in_ome_zarr_and_imagej(run, path: Path, tmp_path: Path) -> None:
     pixels = np.arange(2 * 3 * 4 * 40 * 36, dtype=np.float32).reshape(2, 3, 4, 40, 36)
     ome_zarr(path, 3, "tczyx", pixels)
     assert run(path, "-o", tmp_path / "out.tif").exit_code == 0
@@ -121,7 +121,7 @@ def test_the_order_of_axes_of_ome_zarr_and_of_imagej(run, path: Path, tmp_path: 
     np.testing.assert_array_equal(result.pixels, 2 * pixels.swapaxes(1, 2))
 
 
-def test_the_scale_of_all_axes_is_kept(path: Path) -> None:
+def test_scale_of_all_axes_is_kept(path: Path) -> None:
     clean = path.with_name("clean.zarr")
     denoise_to_zarr(MOVIE, Counting(), clean, axes="ZYX", scale=(3, 2, 1), units=("um", "um", "um"))
     image = read_zarr(clean)
@@ -131,7 +131,7 @@ def test_the_scale_of_all_axes_is_kept(path: Path) -> None:
     assert (image.axes, image.scale) == ("ZYX", (3, 2, 1)) and len(image.history) == 1
 
 
-def test_a_group_that_is_no_image_is_told_from_one(run, path: Path, tmp_path: Path) -> None:
+def test_groups_without_a_single_image_are_refused(run, path: Path, tmp_path: Path) -> None:
     arrays = zarr.open_group(path, mode="w")
     arrays.create_array("a/raw", data=MOVIE)
     arrays.create_array("b", data=MOVIE)
@@ -147,7 +147,7 @@ def test_a_group_that_is_no_image_is_told_from_one(run, path: Path, tmp_path: Pa
     labels = ome_zarr(tmp_path / "labels.zarr", 3, **{"image-label": {}})
     empty = tmp_path / "empty.zarr"
     zarr.open_group(empty, mode="w")
-    for source, says in (
+    for source, message in (
         (path, f"name one of them, {path / 'a' / 'raw'}, {path / 'b'}"),
         (several, f"group of several images: name one of them, {several / '0'}, {several / '1'}"),
         (plate, f"plate: name one of them, {plate / 'A' / '1' / '0'}"),
@@ -156,7 +156,7 @@ def test_a_group_that_is_no_image_is_told_from_one(run, path: Path, tmp_path: Pa
         (empty, "holds no image"),
     ):
         done = run(source, "-o", tmp_path / "out.tif")
-        assert done.exit_code == 2 and says in done.stderr and done.stderr.count("\n") == 1
+        assert done.exit_code == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert run(plate / "A" / "1" / "0", "-o", tmp_path / "out.tif").exit_code == 0
 
 
@@ -171,7 +171,7 @@ def test_a_group_that_is_no_image_is_told_from_one(run, path: Path, tmp_path: Pa
         [7, {"datasets": [3, {"path": "0"}]}],
     ],
 )
-def test_metadata_of_wrong_types_never_stop_the_pixels(path: Path, images: Any) -> None:
+def test_invalid_metadata_do_not_prevent_reading(path: Path, images: Any) -> None:
     ome_zarr(path, 3)
     zarr.open_group(path).attrs["ome"] = {"version": "0.5", "multiscales": images}
     image = read_zarr(path)
@@ -179,7 +179,7 @@ def test_metadata_of_wrong_types_never_stop_the_pixels(path: Path, images: Any) 
     assert (image.axes, image.pixel_size) == ("TYX", None)
 
 
-def test_a_level_that_is_missing_is_said_to_be(run, path: Path, tmp_path: Path) -> None:
+def test_missing_level_is_named(run, path: Path, tmp_path: Path) -> None:
     ome_zarr(path, 3)
     zarr.open_group(path).attrs["ome"] = {"multiscales": [{"datasets": [{"path": "7"}]}]}
     done = run(path, "-o", tmp_path / "out.tif")
@@ -190,7 +190,7 @@ def test_a_level_that_is_missing_is_said_to_be(run, path: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("places", ["dimension_names", "axes", "xarray", "ome"])
-def test_rows_and_columns_are_brought_last(run, path: Path, tmp_path: Path, places: str) -> None:
+def test_rows_and_columns_are_moved_last(run, path: Path, tmp_path: Path, places: str) -> None:
     last = MOVIE.transpose(1, 2, 0)
     if places == "ome":
         ome_zarr(path, 3, "yxt", last)
@@ -223,12 +223,12 @@ def test_rows_and_columns_are_brought_last(run, path: Path, tmp_path: Path, plac
         {"multiscales": 3, "ome": 4},
     ],
 )
-def test_attributes_of_wrong_types_never_stop_the_pixels(
+def test_invalid_attributes_do_not_prevent_reading(
     run, path: Path, tmp_path: Path, attributes: Any
 ) -> None:
     zarr.create_array(path, data=MOVIE)
-    about = json.loads((path / "zarr.json").read_text())
-    (path / "zarr.json").write_text(json.dumps({**about, "attributes": attributes}))
+    metadata = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps({**metadata, "attributes": attributes}))
     image = read_zarr(path)
     assert (image.axes, image.pixel_size, image.history) == ("TYX", None, ())
     write_tiff(tmp_path / "out.tif", image.pixels, image, record={"engine": "none"})
@@ -236,15 +236,17 @@ def test_attributes_of_wrong_types_never_stop_the_pixels(
     assert done.exit_code == 0, done.output
 
 
-def test_results_of_version_0_1_are_images(path: Path) -> None:
+def test_results_of_version_0_1_can_be_read(path: Path) -> None:
     record = {"engine": "Reucid"}
-    about = {
+    attributes = {
         "axes": "TYX",
         "scale": [1.0, 0.5, 0.5],
         "units": ["pixel", "nm", "nm"],
         "napari-lowdose": {"work": "0123", "finished": True, "history": [record]},
     }
-    zarr.create_array(path, data=MOVIE.astype(np.float32), chunks=(1, 40, 36), attributes=about)
+    zarr.create_array(
+        path, data=MOVIE.astype(np.float32), chunks=(1, 40, 36), attributes=attributes
+    )
     image = read_zarr(path)
     assert (image.axes, image.pixel_size, image.unit) == ("TYX", (0.5, 0.5), "nm")
     assert image.history == (record,)
@@ -252,9 +254,7 @@ def test_results_of_version_0_1_are_images(path: Path) -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("damage", ["garbage", "truncated", "empty", "missing"])
-def test_a_damaged_chunk_is_named(
-    run, path: Path, tmp_path: Path, damage: str, version: int
-) -> None:
+def test_damaged_chunk_is_named(run, path: Path, tmp_path: Path, damage: str, version: int) -> None:
     zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20), zarr_format=version)  # type: ignore[arg-type]
     chunk = path / ("1.0.1" if version == 2 else "c/1/0/1")
     whole = chunk.read_bytes()
@@ -269,8 +269,8 @@ def test_a_damaged_chunk_is_named(
     assert not (tmp_path / "out.tif").exists()
 
 
-@pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise
-def test_a_missing_chunk_behind_dask_is_said(path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:no eigenpatch")  # in pure noise
+def test_missing_chunk_behind_dask_raises_a_warning(path: Path) -> None:
     dask_array = pytest.importorskip("dask.array")
     zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20))  # type: ignore[arg-type]
     whole = dask_array.from_zarr(path)[:2].astype(float) + 1
@@ -280,11 +280,11 @@ def test_a_missing_chunk_behind_dask_is_said(path: Path) -> None:
         denoise(dask_array.from_zarr(path)[:2].astype(float) + 1, Reucid(patch_size=5))
     with pytest.warns(UserWarning) as caught:
         Stream(dask_array.from_zarr(path), Reucid(patch_size=5), path.parent / "out.zarr")
-    assert len(caught) == 1  # the graph is walked once
+    assert len(caught) == 1  # the graph is searched only once
 
 
-@pytest.mark.filterwarnings("ignore:no eigenpatch")  # of noise
-def test_a_missing_chunk_is_named_by_every_engine(path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:no eigenpatch")  # in pure noise
+def test_missing_chunk_is_named_with_every_engine(path: Path) -> None:
     array = zarr.create_array(path, data=MOVIE, chunks=(1, 40, 20))  # type: ignore[arg-type]
     (path / "c/1/0/1").unlink()
     with pytest.raises(ValueError, match="frame 2 of 3: the chunk c/1/0/1"):
@@ -295,23 +295,23 @@ def test_a_missing_chunk_is_named_by_every_engine(path: Path) -> None:
     "index",
     [(), 1, -1, (2,), (..., slice(3, 9)), (1, ..., 3), (slice(None, None, 2), 0), (0, 1, 2)],
 )
-def test_a_checked_array_is_cut_like_any_other(path: Path, index: Any) -> None:
+def test_zarr_frames_index_like_numpy(path: Path, index: Any) -> None:
     options = {"chunks": (1, 8, 9), "shards": (2, 16, 18)}
-    array = checked(zarr.create_array(path, data=MOVIE, **options))  # type: ignore[arg-type]
+    array = as_zarr_frames(zarr.create_array(path, data=MOVIE, **options))  # type: ignore[arg-type]
     np.testing.assert_array_equal(array[index], MOVIE[index])
     np.testing.assert_array_equal(np.asarray(array), MOVIE)
     with pytest.raises(IndexError):
         array[3]
 
 
-def test_frames_that_share_a_chunk_are_named_together(path: Path) -> None:
+def test_frames_in_one_chunk_are_named_together(path: Path) -> None:
     zarr.create_array(path, data=MOVIE, chunks=(2, 40, 36))
     (path / "c/0/0/0").write_bytes(b"")
     with pytest.raises(ValueError, match=r"^frames 1 to 2 of 3: the zarr array is damaged"):
         np.asarray(read_zarr(path).pixels)
 
 
-def test_an_unfinished_result_is_no_image(run, path: Path, tmp_path: Path) -> None:
+def test_unfinished_result_is_refused(run, path: Path, tmp_path: Path) -> None:
     from napari_lowdose import Stream
     from tests.streaming.test_stream import stopped_after
 
@@ -321,7 +321,7 @@ def test_an_unfinished_result_is_no_image(run, path: Path, tmp_path: Path) -> No
         assert done.exit_code == 2 and "not finished" in done.stderr
 
 
-def test_the_command_line_never_replaces_what_it_reads(run, tmp_path: Path) -> None:
+def test_command_line_never_replaces_its_input(run, tmp_path: Path) -> None:
     group = ome_zarr(tmp_path / "in.zarr", 3)
     zarr.create_array(tmp_path / "array.zarr", data=MOVIE)
     for source, target in (
@@ -338,7 +338,7 @@ def test_the_command_line_never_replaces_what_it_reads(run, tmp_path: Path) -> N
     np.testing.assert_array_equal(read_zarr(group).pixels, MOVIE)
 
 
-def test_ctrl_c_leaves_the_old_result_and_says_where_the_new_one_is(
+def test_ctrl_c_keeps_the_old_result_and_names_the_new_one(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zarr.create_array(tmp_path / "in.zarr", data=MOVIE)

@@ -35,12 +35,12 @@ def test_interval_contains_the_true_gain_and_is_narrow(name: str) -> None:
     assert least < np.mean([told.true for told in asked]) < most  # the case is what it says
     assert inside(asked) >= 90
     assert excess(asked) < 1.4
-    assert all(told.told.low < told.told.high for told in asked)
+    assert all(told.estimate.low < told.estimate.high for told in asked)
 
 
 def test_spectrum_narrows_the_interval() -> None:
     asked = pairs(Case(CRYSTAL, 3, floor=0.1, side=16), 30)
-    gained = [one.told.low - one.full_band.low for one in asked]
+    gained = [one.estimate.low - one.full_band.low for one in asked]
     assert np.median(gained) > 1.5
 
 

@@ -20,8 +20,8 @@ from dask.delayed import delayed
 
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, Stream, denoise, denoise_to_zarr
 from napari_lowdose.engine import Engine
-from napari_lowdose.io.input_files import in_each_other
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.io.arrays import sliceable
+from napari_lowdose.io.input_files import files_overlap
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
 from napari_lowdose.streaming.frame_hashes import FrameHashes
@@ -116,7 +116,7 @@ def test_arrays_of_other_places_are_no_danger(tmp_path: Path, path: Path) -> Non
     zarr.create_array(path, data=MOVIE)
     other = zarr.create_array(tmp_path / "in.zarr", data=MOVIE)
     for given in (MOVIE, da.from_array(MOVIE), other, da.from_zarr(other)):
-        assert not in_each_other(given, path)
+        assert not files_overlap(given, path)
 
 
 # ------------------------------------------------------- an earlier result stays, until the end

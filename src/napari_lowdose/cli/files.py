@@ -225,7 +225,7 @@ class _Job:
     def denoise(self) -> str:
         """Denoise with a progress bar and return the line to print."""
         from napari_lowdose.io.readers import read_image
-        from napari_lowdose.io.tiff_form import tiff_form
+        from napari_lowdose.io.tiff_flavours import output_format
         from napari_lowdose.io.zarr_folder import add_to_record
 
         self.check_outputs()
@@ -233,7 +233,7 @@ class _Job:
         with warnings_in_lines(self.name) as found_in_files:
             images = [read_image(source) for source in self.sources]
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
-        if not self.streamed and (note := tiff_form(self.target, images[0]).note):
+        if not self.streamed and (note := output_format(self.target, images[0]).note):
             say(f"{self.name}: warning: {note}")
         with warnings_in_lines(self.name) as about_pixel_size:
             self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
@@ -358,11 +358,11 @@ def _prepare_folders(jobs: list[_Job]) -> None:
 def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     from napari_lowdose.denoise import Run
     from napari_lowdose.frames import ImageOrPair
-    from napari_lowdose.io.zarr_folder import attributes_like, in_order
+    from napari_lowdose.io.zarr_folder import attributes_like, in_ome_zarr_order
     from napari_lowdose.streaming import Stream
 
     if job.streamed:
-        images = [in_order(image) for image in images]
+        images = [in_ome_zarr_order(image) for image in images]
     given = ImageOrPair(tuple(image.pixels for image in images)).given
     if not job.streamed:
         return Run(given, job.engine)

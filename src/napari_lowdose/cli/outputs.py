@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_lowdose.io.readers import SUFFIXES, images_in
-from napari_lowdose.io.tiff_form import TIFF_SUFFIXES
+from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
 from napari_lowdose.io.zarr_folder import is_zarr
 
 if TYPE_CHECKING:

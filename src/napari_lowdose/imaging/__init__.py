@@ -1,1 +1,1 @@
-"""Image frames: checks, outliers and the area that holds image."""
+"""Frames of images: checks, outliers and the image area."""

@@ -1,4 +1,4 @@
-"""Pixels about the median of their frame, as float32: a large offset costs no digits."""
+"""Conversion of a frame to float32 about its median, so that a large offset costs no precision."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLE = 2**15  # pixels that the median is taken of
+SAMPLE_SIZE = 2**15  # pixels from which the median is taken
 
 
 def centred(frame: NDArray[Any]) -> tuple[int | float, NDArray[np.float32]]:
-    """Take off the median, exactly, before going to float32.
+    """Subtract the median exactly, then convert to float32.
 
     Parameters
     ----------
     frame : (Y, X) array
-        Any integer or floating dtype, finite, differences within the range of float32.
+        Any integer or floating dtype; finite, with differences in the range of float32.
 
     Returns
     -------
     offset : int or float
-        The median of the frame, or of a sample of it.
+        Median of the frame, or of a sample of its pixels.
     difference : (Y, X) float32 array
         ``frame - offset``.
 
@@ -34,14 +34,15 @@ def centred(frame: NDArray[Any]) -> tuple[int | float, NDArray[np.float32]]:
     (1152921504606846977, array([[-1.,  0.,  1.]], dtype=float32))
     """
     sample = frame.ravel()
-    if sample.size > SAMPLE:
-        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE)]
+    if sample.size > SAMPLE_SIZE:
+        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE_SIZE)]
     median = np.partition(sample, sample.size // 2)[sample.size // 2]
     if frame.dtype.kind in "iu" and frame.dtype.itemsize == 8:
-        # Modulo 2**64, where differences are right although the numbers themselves may overflow.
+        # float64 has 53 bits.  Differences modulo 2**64 are exact, even if the numbers overflow.
         difference = (frame.view(np.uint64) - median.astype(np.uint64)).view(np.int64)
         return int(median), difference.astype(np.float32)
     image = np.empty(frame.shape, np.float32)
+    # Subtract in float64 or better, without a float64 copy of the frame
     wide = np.result_type(frame.dtype, np.float64)
     np.subtract(frame, median, out=image, dtype=wide, casting="same_kind")
     return median.item(), image

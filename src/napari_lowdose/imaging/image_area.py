@@ -1,4 +1,4 @@
-"""The part of a frame that holds image: no info bar, no dead border, no padding."""
+"""Detection of info bars, dead borders and padding, to find the image area of a frame."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BY_CHANCE = 1e-9  # probability that a sparse scene leaves all lines of a border empty
-BESIDE = 32  # rows beside a border
-NEXT = 4  # rows next to it
-DARK_SCENE = 0.5  # of their pixels are as dark as the border: no border, but a scene that fades
-FLAT = 0.9  # of the neighbours in a row of an info bar without letters are equal at least
-NO_LETTERS = 0.35  # of its rows have none, at least
-BETWEEN_LETTERS = 0.2  # of a row of letters is bare, at least
-OF_IMAGE = 0.6  # of the neighbours in a row of the image are equal at most: there is noise
-SHORTEST_BAR = 8  # rows
-LARGEST_BAR = 0.4  # of the frame
-SMALLEST = 8  # rows and columns that are left
+# A border of constant rows must be very improbable in a scene as sparse as the rows beside it
+CHANCE_LIMIT = 1e-9
+BORDER_NEIGHBOURS = 32  # rows beside a border
+# If more than this share of the adjacent pixels is as dark as the border, the scene fades to black
+DARK_SHARE = 0.5
+ADJACENT_ROWS = 4
+# An info bar has flat rows without letters (minimum share of equal neighbours in a row, minimum
+# share of such rows) and rows of letters (minimum share of background in a row).
+FLAT_SHARE = 0.9
+FLAT_ROWS_SHARE = 0.35
+BACKGROUND_SHARE = 0.2
+NOISY_SHARE = 0.6  # maximum share of equal neighbours in a row of the image, which has noise
+MIN_BAR_HEIGHT = 8  # rows
+MAX_BAR_SHARE = 0.4  # of the height of the frame
+MIN_SIZE = 8  # rows and columns of the image area
 
 
 def image_area(frame: NDArray[Any]) -> tuple[slice, slice]:
-    """Find the rows and columns of a frame that hold image.
+    """Find the rows and columns of a frame that contain image.
+
+    Excluded are borders of constant rows or columns (dead pixels, padding), and the info bar of a
+    scanning electron microscope at the top or bottom, which is flat except for text and a scale
+    bar.
 
     Parameters
     ----------
@@ -33,9 +41,7 @@ def image_area(frame: NDArray[Any]) -> tuple[slice, slice]:
     Returns
     -------
     rows, columns : slice
-        Without a border of constant lines (dead pixels, padding) and without the info bar of a
-        scanning electron microscope below or above, which is flat but for text and scale bar.
-        The whole frame where there is neither.
+        The full frame if there is no border and no bar.
 
     Examples
     --------
@@ -46,29 +52,30 @@ def image_area(frame: NDArray[Any]) -> tuple[slice, slice]:
     >>> image_area(frame)
     (slice(0, 48, None), slice(0, 64, None))
     """
-    whole = slice(0, frame.shape[0]), slice(0, frame.shape[1])
-    if min(frame.shape) < SMALLEST:
-        return whole
-    rows, columns = whole
-    # Within a border there may be an info bar, and beside it a border again.
+    full = slice(0, frame.shape[0]), slice(0, frame.shape[1])
+    if min(frame.shape) < MIN_SIZE:
+        return full
+    rows, columns = full
+    # A border may enclose an info bar, and the image beside the bar may have a border again
     for _ in range(2):
-        rows = _without(rows, *_bars(frame[rows, columns]))
-        rows = _without(rows, *_borders(frame[rows, columns]))
-        columns = _without(columns, *_borders(frame[rows, columns].T))
-    if min(rows.stop - rows.start, columns.stop - columns.start) < SMALLEST:
-        return whole
+        rows = _trim(rows, *_bars(frame[rows, columns]))
+        rows = _trim(rows, *_borders(frame[rows, columns]))
+        columns = _trim(columns, *_borders(frame[rows, columns].T))
+    if min(rows.stop - rows.start, columns.stop - columns.start) < MIN_SIZE:
+        return full
     return rows, columns
 
 
-def _without(lines: slice, first: int, last: int) -> slice:
+def _trim(lines: slice, first: int, last: int) -> slice:
     return slice(lines.start + first, lines.stop - last)
 
 
 def _borders(frame: NDArray[Any]) -> tuple[int, int]:
-    """Return how many of the first and of the last rows are a border."""
+    """Return the heights of the borders at the top and at the bottom."""
+    # Compare three pixels of each row first: most rows differ there
     constant = (frame[:, 0] == frame[:, -1]) & (frame[:, 0] == frame[:, frame.shape[1] // 2])
-    at = np.flatnonzero(constant)
-    constant[at] = (frame[at] == frame[at, :1]).all(axis=1)
+    candidates = np.flatnonzero(constant)
+    constant[candidates] = (frame[candidates] == frame[candidates, :1]).all(axis=1)
     if constant.all():
         return 0, 0
     return (
@@ -78,36 +85,37 @@ def _borders(frame: NDArray[Any]) -> tuple[int, int]:
 
 
 def _border(frame: NDArray[Any], height: int) -> int:
-    """Return `height`, of constant rows, or 0 where they are a part of the scene that is dark."""
+    """Return `height`, a number of constant rows, or 0 if they are a dark part of the scene."""
     if not height:
         return 0
-    as_dark = frame[height : height + BESIDE] == frame[height - 1, 0]
-    by_chance = as_dark.mean() ** (height * frame.shape[1])
-    return height if by_chance < BY_CHANCE and as_dark[:NEXT].mean() < DARK_SCENE else 0
+    is_dark = frame[height : height + BORDER_NEIGHBOURS] == frame[height - 1, 0]
+    by_chance = is_dark.mean() ** (height * frame.shape[1])
+    return height if by_chance < CHANCE_LIMIT and is_dark[:ADJACENT_ROWS].mean() < DARK_SHARE else 0
 
 
 def _bars(frame: NDArray[Any]) -> tuple[int, int]:
-    """Return the height of the info bars at the top and at the bottom."""
+    """Return the heights of the info bars at the top and at the bottom."""
     equal = (frame[:, 1:] == frame[:, :-1]).mean(axis=1)
     return _bar(frame, equal), _bar(frame[::-1], equal[::-1])
 
 
 def _bar(frame: NDArray[Any], equal: NDArray[np.float64]) -> int:
-    """Return the height of the bar that a frame begins with: flat rows, and letters between."""
-    most = int(LARGEST_BAR * len(frame))
-    flat = equal > FLAT
-    if np.count_nonzero(flat[:most]) < NO_LETTERS * SHORTEST_BAR:
+    """Return the height of an info bar at the start of a frame: flat rows and rows of letters."""
+    max_height = int(MAX_BAR_SHARE * len(frame))
+    flat = equal > FLAT_SHARE
+    if np.count_nonzero(flat[:max_height]) < FLAT_ROWS_SHARE * MIN_BAR_HEIGHT:
         return 0
-    values, counts = np.unique(frame[:most][flat[:most]], return_counts=True)
-    bare = (frame == values[counts.argmax()]).mean(axis=1)
-    in_bar = max(BETWEEN_LETTERS, 2 * np.median(bare[most:]))
-    bar = flat | (bare > in_bar)
+    values, counts = np.unique(frame[:max_height][flat[:max_height]], return_counts=True)
+    background = (frame == values[counts.argmax()]).mean(axis=1)
+    # Rows of letters have more background than the image, which may have such pixels too
+    bar_limit = max(BACKGROUND_SHARE, 2 * np.median(background[max_height:]))
+    bar = flat | (background > bar_limit)
     height = int(bar.argmin())
-    beside = slice(height, height + SHORTEST_BAR)
+    beside = slice(height, height + MIN_BAR_HEIGHT)
     is_bar = (
-        SHORTEST_BAR <= height <= most
-        and flat[:height].mean() > NO_LETTERS
-        and np.median(equal[beside]) < OF_IMAGE
-        and bare[beside].mean() < DARK_SCENE * in_bar
+        MIN_BAR_HEIGHT <= height <= max_height
+        and flat[:height].mean() > FLAT_ROWS_SHARE
+        and np.median(equal[beside]) < NOISY_SHARE
+        and background[beside].mean() < DARK_SHARE * bar_limit
     )
     return height if is_bar else 0

@@ -1,8 +1,8 @@
-"""Isolated outliers: cosmic rays, hot pixels and dead pixels.
+"""Detection and replacement of isolated outliers: cosmic rays, hot pixels and dead pixels.
 
-An outlier stands out from its neighbours by more than the noise there, and is sharper than
-anything that the optics can show: the pixels around it have no part in it.  Both are measured by
-order statistics, so that outliers do not raise the bar for each other.
+An outlier differs from its neighbours by more than the local noise.  It is also sharper than the
+optics allow: none of its excess appears in the pixels around it.  Both are measured with order
+statistics, so that outliers do not mask each other.
 """
 
 from __future__ import annotations
@@ -19,39 +19,51 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image = NDArray[np.floating[Any]]
-    Limits = tuple[NDArray[np.float64], NDArray[np.float64]]  # at some levels of brightness
+    Limits = tuple[NDArray[np.float64], NDArray[np.float64]]  # levels of brightness, limits there
 
-SAMPLE = 2**14  # pixels that the noise is measured on
-LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)  # quantiles of the level: noise rises with it
-USUAL, TAIL = 0.9, 0.99  # quantiles of the sharpness: outliers are fewer than 1 %
-TIMES = 2.5  # the tail, and TIMES_BEYOND times what it is beyond the usual: both are 8 standard
-TIMES_BEYOND = 4.2  # deviations of Gaussian noise; the second is more where the tail is heavy
-QUANTA = 3  # of counted pixels that are added, as the noise of few counts is skew
-LEAST_QUANTA = 6
-SHARE_OF_NEIGHBOURS = 0.15  # of an outlier's excess, at most: a PSF of 2 px gives them a third
-LARGEST = 6  # pixels of a cosmic ray's track
-MOST = 2e-3  # of the pixels: more of them are events that are counted, and not outliers
-EVENTS = 8.0  # times the typical event, from which on it is no event
-BAND = 64  # rows at a time, which stay in the processor's cache
-NEXT = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+SAMPLE_SIZE = 2**14  # pixels from which the noise is measured
+# The noise is measured in classes of brightness, because it usually increases with brightness
+LEVEL_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+# The limits follow from two quantiles of the sharpness.  Outliers are fewer than 1 % of the pixels,
+# so they do not change the quantiles.
+TYPICAL_QUANTILE, TAIL_QUANTILE = 0.9, 0.99
+# limit = max(TAIL_FACTOR * tail, tail + SPREAD_FACTOR * (tail - typical)).  For Gaussian noise both
+# terms are 8 standard deviations; the second is larger if the distribution has a heavy tail.
+TAIL_FACTOR = 2.5
+SPREAD_FACTOR = 4.2
+# Noise of few counts is skewed: add 3 quanta (the smallest step of counted pixels), at least 6
+EXTRA_QUANTA = 3
+MIN_QUANTA = 6
+# Maximum share of an outlier's excess in its neighbours.  A PSF with a FWHM of 2 px gives them a
+# third of it.
+MAX_NEIGHBOUR_SHARE = 0.15
+MAX_PIXELS = 6  # pixels in the track of a cosmic ray
+# If more pixels than this share stand out, they are counted events; then only pixels of 8 times the
+# typical event are outliers.
+MAX_SHARE = 2e-3
+EVENT_FACTOR = 8.0
+BAND_HEIGHT = 64  # rows processed at a time, so that they stay in the processor's cache
+NEAREST = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 RING_1 = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 RING_2 = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if max(abs(y), abs(x)) == 2]
 
 
 def find_outliers(frame: NDArray[Any]) -> NDArray[np.bool_]:
-    """Find isolated pixels that neither scene nor noise explains.
+    """Find isolated pixels that neither the scene nor the noise explains.
+
+    Outliers are up to six touching pixels, and fewer than one in a hundred pixels.  Spots with a
+    FWHM of 2 pixels or more, saturated areas, lines, and the single counts of a sparse exposure
+    are not outliers.
 
     Parameters
     ----------
     frame : (Y, X) array
-        Any integer or floating dtype, finite.
+        Any integer or floating dtype; finite.
 
     Returns
     -------
     (Y, X) bool array
-        True at cosmic rays, hot pixels and dead pixels: up to six that touch, and fewer than one in
-        a hundred pixels.  Spots as wide as a PSF of 2 pixels or more, saturated areas, lines, and
-        the single counts of a sparse exposure are none.
+        True at cosmic rays, hot pixels and dead pixels.
 
     Examples
     --------
@@ -65,20 +77,20 @@ def find_outliers(frame: NDArray[Any]) -> NDArray[np.bool_]:
         return np.zeros(frame.shape, bool)
     padded = np.pad(centred(frame)[1], 2, mode="reflect")
     rng = np.random.default_rng(0)
-    n = min(SAMPLE, frame.size)
+    n = min(SAMPLE_SIZE, frame.size)
     sample = rng.integers(0, frame.shape[0], n), rng.integers(0, frame.shape[1], n)
-    near = np.sort(_around(padded, *sample, NEXT), axis=0)
-    level = (near[1] + near[2]) / 2
-    edges = [round(q * n) for q in LEVELS]
+    neighbours = np.sort(_around(padded, *sample, NEAREST), axis=0)
+    level = (neighbours[1] + neighbours[2]) / 2
+    edges = [round(q * n) for q in LEVEL_QUANTILES]
     order = np.argpartition(level, edges[1:-1])
     parts = [order[a:b] for a, b in pairwise(edges)]
     middle = padded[sample[0] + 2, sample[1] + 2]
-    hot = _limits(middle - near[1], level, parts)
-    dead = _limits(near[2] - middle, -level, parts[::-1])
+    hot = _limits(middle - neighbours[1], level, parts)
+    dead = _limits(neighbours[2] - middle, -level, parts[::-1])
 
     bands = [
-        _standing_out(padded[first : first + BAND + 4], first, hot, dead)
-        for first in range(0, frame.shape[0], BAND)
+        _candidates(padded[first : first + BAND_HEIGHT + 4], first, hot, dead)
+        for first in range(0, frame.shape[0], BAND_HEIGHT)
     ]
     found = np.zeros(frame.shape, bool)
     for sign, limits, of_bands in (
@@ -92,14 +104,16 @@ def find_outliers(frame: NDArray[Any]) -> NDArray[np.bool_]:
     return found
 
 
-def _standing_out(padded: Image, first: int, hot: Limits, dead: Limits) -> list[NDArray[np.intp]]:
-    """Return where pixels of a band are brighter, or darker, than those next to them.
+def _candidates(padded: Image, first: int, hot: Limits, dead: Limits) -> list[NDArray[np.intp]]:
+    """Return the pixels of a band that are much brighter, or darker, than their four neighbours.
 
-    Of the four the two in the middle count: one or two may be outliers too.
+    A bright pixel is compared with the second darkest of its neighbours, a dark pixel with the
+    second brightest, because two of the neighbours may be outliers, too.
     """
     middle = padded[2:-2, 2:-2]
     up, down = padded[1:-3, 2:-2], padded[3:-1, 2:-2]
     left, right = padded[2:-2, 1:-3], padded[2:-2, 3:-1]
+    # The two middle values of four, by comparison only: much faster than sorting
     one = np.maximum(np.minimum(up, down), np.minimum(left, right))
     other = np.minimum(np.maximum(up, down), np.maximum(left, right))
     pixels = []
@@ -107,9 +121,9 @@ def _standing_out(padded: Image, first: int, hot: Limits, dead: Limits) -> list[
         (1, np.minimum(one, other), hot),
         (-1, np.maximum(one, other), dead),
     ):
-        sharp = middle - beside if sign == 1 else beside - middle
-        at = np.flatnonzero(sharp > limits[1][0])
-        at = at[sharp.ravel()[at] > _limit(sign * beside.ravel()[at], *limits)]
+        sharpness = middle - beside if sign == 1 else beside - middle
+        at = np.flatnonzero(sharpness > limits[1][0])
+        at = at[sharpness.ravel()[at] > _limit(sign * beside.ravel()[at], *limits)]
         y, x = np.divmod(at, middle.shape[1])
         pixels.append(np.stack([y + first, x]))
     return pixels
@@ -122,15 +136,16 @@ def _isolated(
     sign: int,
     limits: Limits,
 ) -> NDArray[np.bool_]:
-    """Choose among pixels that stand out those that are alone, or a few together."""
+    """Select the isolated pixels, and small groups of pixels, among the candidates."""
     background = np.median(_around(padded, y, x, RING_2), axis=0) * sign
     excess = padded[y + 2, x + 2] * sign - background
     around = _around(padded, y, x, RING_1) * sign - background
-    shared = np.sort(around, axis=0)[:-2].mean(axis=0)  # but for two, which may be outliers too
+    # Without the two brightest neighbours, which may be outliers, too
+    shared = np.sort(around, axis=0)[:-2].mean(axis=0)
     isolated: NDArray[np.bool_] = excess > _limit(background, *limits)
-    isolated &= shared < SHARE_OF_NEIGHBOURS * excess
+    isolated &= shared < MAX_NEIGHBOUR_SHARE * excess
 
-    # All that touch are outliers, or none is.
+    # Touching candidates are outliers together or not at all: label connected groups
     number = np.full([n - 4 for n in padded.shape], -1, np.int32)
     number[y, x] = np.arange(y.size)
     touching = _around(np.pad(number, 2, mode="reflect"), y, x, RING_1)
@@ -139,40 +154,42 @@ def _isolated(
     edges = (np.ones(pixel.size), (pixel, touching[neighbour, pixel]))
     pairs = scipy.sparse.coo_array(edges, (y.size, y.size))
     _, part = scipy.sparse.csgraph.connected_components(pairs, directed=False)
-    isolated &= (np.bincount(part) <= LARGEST)[part] & ~np.isin(part, part[~isolated])
+    isolated &= (np.bincount(part) <= MAX_PIXELS)[part] & ~np.isin(part, part[~isolated])
 
-    if np.count_nonzero(isolated) > MOST * number.size or limits[1][0] == 0:
+    if np.count_nonzero(isolated) > MAX_SHARE * number.size or limits[1][0] == 0:
         event = np.median(excess[isolated] if isolated.any() else excess)
         limit = _limit(background, *limits)
-        isolated &= excess > EVENTS * np.minimum(event, np.where(limit > 0, limit, np.inf))
+        isolated &= excess > EVENT_FACTOR * np.minimum(event, np.where(limit > 0, limit, np.inf))
     return isolated
 
 
 def _around(
     padded: NDArray[Any], y: NDArray[np.intp], x: NDArray[np.intp], ring: list[tuple[int, int]]
 ) -> NDArray[Any]:
-    """Return the neighbours of some pixels, (neighbours, pixels)."""
+    """Return the neighbours of some pixels, shape (neighbours, pixels)."""
     return np.stack([padded[y + 2 + dy, x + 2 + dx] for dy, dx in ring])
 
 
-def _limits(sharp: Image, level: Image, parts: list[NDArray[np.intp]]) -> Limits:
-    """Return how sharp chance and structure make a pixel, at some levels of brightness."""
-    positive = sharp[sharp > 0]
+def _limits(sharpness: Image, level: Image, parts: list[NDArray[np.intp]]) -> Limits:
+    """Return the maximum sharpness that noise and structure explain, per level of brightness."""
+    positive = sharpness[sharpness > 0]
     quantum = float(positive.min()) if positive.size else 0.0
     levels = np.array([np.median(level[part]) for part in parts], np.float64)
-    ranks = [[int(q * (len(part) - 1)) for q in (USUAL, TAIL)] for part in parts]
-    usual, tail = np.transpose(
-        [np.partition(sharp[part], rank)[rank] for part, rank in zip(parts, ranks, strict=True)]
+    ranks = [
+        [int(q * (len(part) - 1)) for q in (TYPICAL_QUANTILE, TAIL_QUANTILE)] for part in parts
+    ]
+    typical, tail = np.transpose(
+        [np.partition(sharpness[part], rank)[rank] for part, rank in zip(parts, ranks, strict=True)]
     )
-    limits = np.maximum(TIMES * tail, tail + TIMES_BEYOND * (tail - usual))
+    limits = np.maximum(TAIL_FACTOR * tail, tail + SPREAD_FACTOR * (tail - typical))
     limits = np.maximum.accumulate(np.maximum(limits, limits.max() / 8))
-    return levels, np.maximum(limits + QUANTA * quantum, LEAST_QUANTA * quantum)
+    return levels, np.maximum(limits + EXTRA_QUANTA * quantum, MIN_QUANTA * quantum)
 
 
 def _limit(
     level: Image, levels: NDArray[np.float64], limits: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Interpolate the limits; beyond the brightest level they rise with the level."""
+    """Interpolate the limits; above the brightest level they increase with the level."""
     above = np.maximum(level - levels[-1], 0)
     rise = 1 + above / max(levels[-1] - levels[0] + limits[-1], np.finfo(np.float32).tiny)
     limit: NDArray[np.float64] = np.interp(level, levels, limits) * rise
@@ -182,16 +199,20 @@ def _limit(
 def replace_outliers(frame: NDArray[Any], outliers: NDArray[np.bool_]) -> NDArray[Any]:
     """Replace outliers by the median of their neighbours.
 
+    The neighbourhood of 3 x 3 pixels is enlarged until at least three pixels in it are not
+    outliers.
+
     Parameters
     ----------
     frame : (Y, X) array
+        Any integer or floating dtype.
     outliers : (Y, X) bool array
         From `find_outliers`.
 
     Returns
     -------
     (Y, X) array
-        Of the same dtype; the frame itself where there are no outliers.
+        Same dtype as `frame`; `frame` itself if there are no outliers.
 
     Examples
     --------
@@ -215,7 +236,7 @@ def replace_outliers(frame: NDArray[Any], outliers: NDArray[np.bool_]) -> NDArra
         rows, columns = rows.clip(0, frame.shape[0] - 1), columns.clip(0, frame.shape[1] - 1)
         good = inside & ~outliers[rows, columns]
         values = frame[rows, columns]
-        order = np.lexsort((values, ~good), axis=1)  # the good ones first, each by its value
+        order = np.lexsort((values, ~good), axis=1)  # good neighbours first, in order of value
         values = np.take_along_axis(values, order, axis=1)
         n_good = good.sum(axis=1)
         enough = n_good >= min(3, frame.size - np.count_nonzero(outliers))
@@ -223,6 +244,7 @@ def replace_outliers(frame: NDArray[Any], outliers: NDArray[np.bool_]) -> NDArra
             np.take_along_axis(values, middle[:, None], axis=1)[:, 0]
             for middle in (np.maximum(n_good - 1, 0) // 2, n_good // 2)
         )
+        # Not (low + high) / 2: the sum of large integers overflows
         half = (high - low) // 2 if frame.dtype.kind in "iu" else (high - low) / 2
         result[y[enough], x[enough]] = (low + half)[enough]
         y, x, radius = y[~enough], x[~enough], 2 * radius

@@ -1,1 +1,1 @@
-"""Image files: TIFF, OME-Zarr and the formats of napari readers, in and out."""
+"""Reading and writing image files: TIFF, OME-Zarr and the formats of napari readers."""

@@ -1,4 +1,4 @@
-"""Arrays of other libraries as images: NumPy where they are in memory, lazy where they are not."""
+"""Conversion of array-likes to images: NumPy if they are in memory, lazy if they are not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def as_image(given: Any, name: str = "the image") -> Any:
-    """Return pixels as a NumPy array, or as the lazy array that they are.
+    """Convert an array-like to a NumPy array; return a lazy array unchanged.
 
     Parameters
     ----------
@@ -18,18 +18,18 @@ def as_image(given: Any, name: str = "the image") -> Any:
         NumPy, dask, zarr, h5py, PyTorch (on any device), CuPy, JAX, xarray, pandas, pint, a sparse
         matrix, a PIL image, or nested lists of numbers.
     name : str
-        Used in error messages.
+        Name of the argument in error messages.
 
     Returns
     -------
     array
-        Chunked arrays (dask, zarr, h5py) are returned as they are, and nothing of them is read.
-        Everything else becomes a plain `numpy.ndarray`, without a copy where possible.
+        Same shape and dtype.  Chunked arrays (dask, zarr, h5py) are returned unchanged and are not
+        read.  Everything else becomes a `numpy.ndarray`, without a copy if possible.
 
     Raises
     ------
     ValueError
-        If `given` holds no pixels, or some of them are masked.
+        If `given` is not an array of pixels, or has masked pixels.
 
     Examples
     --------
@@ -47,9 +47,9 @@ def as_image(given: Any, name: str = "the image") -> Any:
     given = _without_wrapper(given)
     if _is_masked(given):
         raise ValueError(f"{name} has masked pixels: fill them in or crop them away first.")
-    if hasattr(given, "chunks") and hasattr(given, "dtype"):
+    if hasattr(given, "chunks") and hasattr(given, "dtype"):  # dask, zarr, h5py
         return given
-    if hasattr(given, "shape") and not hasattr(given, "__array__"):
+    if hasattr(given, "shape") and not hasattr(given, "__array__"):  # other lazy arrays
         return given
     try:
         return np.asarray(given)
@@ -57,13 +57,45 @@ def as_image(given: Any, name: str = "the image") -> Any:
         if isinstance(error, MemoryError):
             raise
         raise ValueError(
-            f"{name} cannot be made an array of pixels ({_first_line(error)}): all its rows and "
-            "frames need the same length."
+            f"{name} cannot be converted to an array ({_first_line(error)}): all rows and frames "
+            "need the same length."
         ) from error
 
 
+def sliceable(movie: Any) -> Any:
+    """Return a movie that is read only when a slice of it is computed.
+
+    Parameters
+    ----------
+    movie : (..., Y, X) array
+        Any array that `as_image` returns.
+
+    Returns
+    -------
+    (..., Y, X) array
+        NumPy and dask arrays are returned unchanged; zarr, h5py and similar arrays, which would
+        read any slice at once, become dask arrays.
+
+    Examples
+    --------
+    >>> frames = np.zeros((3, 4, 4))
+    >>> sliceable(frames) is frames
+    True
+    """
+    if isinstance(movie, np.ndarray) or hasattr(movie, "__dask_graph__"):
+        return movie
+    import dask.array as da
+
+    from napari_lowdose.io.zarr_frames import ZarrFrames, as_zarr_frames
+
+    movie = as_zarr_frames(movie)
+    if isinstance(movie, ZarrFrames):
+        return movie.lazy()
+    return da.asarray(movie)  # type: ignore[no-untyped-call]
+
+
 def _no_pixels(given: Any) -> str | None:
-    """Return why `given` is no image, as the rest of a sentence; None if it may be one."""
+    """Return why `given` is not an image, as the predicate of a message; None if it may be one."""
     if given is None:
         return "is None: give an array of pixels."
     if isinstance(given, type):
@@ -75,9 +107,9 @@ def _no_pixels(given: Any) -> str | None:
     if callable(getattr(given, "frame_steps", None)):
         return f"is an engine, {type(given).__name__}: the image comes first, then the engine."
     if isinstance(given, Iterator):
-        return "is an iterator: make an array of its frames first, np.stack(list(frames))."
+        return "is an iterator: stack its frames first, np.stack(list(frames))."
     if isinstance(given, (Mapping, set)) or hasattr(given, "data_vars"):
-        return f"is a {type(given).__name__} of several things: give one of its arrays."
+        return f"is a {type(given).__name__} of several items: give one of its arrays."
     module = type(given).__module__.partition(".")[0]
     if module == "zarr" and not hasattr(given, "shape"):
         return "is a zarr group: give one of its arrays, for example group['0']."
@@ -89,9 +121,12 @@ def _no_pixels(given: Any) -> str | None:
 
 
 def _without_wrapper(given: Any) -> Any:
-    """Return what NumPy can read, of a type that it cannot, or not safely."""
+    """Return the array inside a type that NumPy cannot convert, or not without loss.
+
+    The libraries are recognised by name, so that none of them has to be imported.
+    """
     module = type(given).__module__.partition(".")[0]
-    if module == "torch":
+    if module == "torch":  # NumPy has no bfloat16
         tensor = given.detach().cpu()
         return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
     if module == "cupy":
@@ -108,7 +143,7 @@ def _without_wrapper(given: Any) -> Any:
 
 
 def _is_masked(given: Any) -> bool:
-    """Whether pixels are masked; of a dask array, whether they may be."""
+    """Return whether pixels are masked; for a dask array, whether they can be."""
     if np.ma.isMaskedArray(given):
         return bool(np.ma.is_masked(given))
     return np.ma.isMaskedArray(getattr(given, "_meta", None))

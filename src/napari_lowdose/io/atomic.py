@@ -1,4 +1,4 @@
-"""Atomic file writing, and the check that a file can be written, before the work."""
+"""Atomic file writing, and checking in advance that a file can be written."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write a file under a temporary name and give it its own when all is on the disk.
+    """Open a file for writing that replaces `path` only once it is complete.
+
+    The data go to a temporary file in the same folder, which is renamed when the block ends.  If
+    the block raises, the temporary file is removed and `path` is left unchanged.
 
     Parameters
     ----------
     path : path
-        Replaced if it exists; until the block is left without an error it keeps
-        what it held.
+        Output path; an existing file is replaced.
 
     Yields
     ------
     binary file
-        In the same folder, so that the renaming cannot fail half way.  Whatever
-        ends the block early, it is removed and `path` left alone.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
 
     Examples
     --------
@@ -40,33 +45,34 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ('all of it', 1)
     """
     path = Path(path)
+    # In the same folder, because renaming is atomic only within a file system
     temporary = _temporary(path.parent)
     try:
         with open(temporary, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # also on Ctrl-C
         temporary.unlink(missing_ok=True)
         raise
 
 
 def check_writable(path: str | os.PathLike[str], n_bytes: int = 0) -> None:
-    """Check that a file, or a folder, can be written; nothing is left behind.
+    """Check that a file or folder can be written, without leaving anything behind.
 
     Parameters
     ----------
     path : path
-        It need not exist, nor its folder.
+        Output path.  Neither it nor its folder need to exist.
     n_bytes : int
-        Its size.
+        Expected size, bytes.
 
     Raises
     ------
     OSError
-        If its folder cannot be made or written to, the name is too long, or the disk has too
-        little space.
+        If the folder cannot be created or is not writable, the name is too long, or there is not
+        enough disk space.
 
     Examples
     --------
@@ -74,7 +80,7 @@ def check_writable(path: str | os.PathLike[str], n_bytes: int = 0) -> None:
     >>> check_writable(pathlib.Path(tempfile.mkdtemp(), "not", "there", "yet", "clean.tif"))
     """
     path = Path(path)
-    exists = path.exists()  # too long a name is an error here
+    exists = path.exists()  # raises if the name is too long
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -90,15 +96,15 @@ def check_writable(path: str | os.PathLike[str], n_bytes: int = 0) -> None:
     except OSError as error:
         reason = f"Cannot write into {folder}: {error.strerror}"
         raise OSError(error.errno, reason) from error
-    # What is replaced stays until the new one is there
+    # A file that will be replaced frees no space: it is kept until the new one is complete
     free = shutil.disk_usage(path if exists else folder).free
     if n_bytes > free:
-        needs = f"The result needs {_size(n_bytes)}, and {_size(free)} are free in {folder}"
-        raise OSError(errno.ENOSPC, needs)
+        reason = f"The result needs {_size(n_bytes)}, and {_size(free)} are free in {folder}"
+        raise OSError(errno.ENOSPC, reason)
 
 
 def _temporary(folder: Path) -> Path:
-    # Not tempfile's: its files are readable by their owner only.
+    # Not from tempfile, whose files are readable by their owner only
     return folder / f".napari-lowdose-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 

@@ -1,6 +1,6 @@
-"""OME-XML of a TIFF: parsed safely, mended, and limited to the file that it was found in.
+"""Parsing OME-XML of a TIFF safely, repairing it, and limiting it to the planes in one file.
 
-Metadata must never stop pixels from being read, nor lead to the wrong ones.
+Bad metadata must never prevent reading the pixels, and never select the wrong ones.
 """
 
 from __future__ import annotations
@@ -13,32 +13,35 @@ from xml.etree import ElementTree
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-MOST_PLANES = 2**22  # of one image: what declares more is damaged
-_LEADING = "TZC"
+_MAX_PLANES = 2**22  # planes per image; metadata that declare more are damaged
+_LEADING_AXES = "TZC"
 _SIZE = re.compile(r"\d{1,9}")
 
 
 class UnusableError(ValueError):
-    """OME-XML that cannot be used; the message says why."""
+    """OME-XML that cannot be used; the message gives the reason."""
 
 
 def parse(text: str) -> ElementTree.Element:
-    """Parse OME-XML, with stray ampersands and control characters mended.
+    """Parse OME-XML after repairing stray ampersands and control characters.
 
     Parameters
     ----------
     text : str
+        OME-XML.
 
     Returns
     -------
     xml.etree.ElementTree.Element
+        The root element.
 
     Raises
     ------
     UnusableError
-        If it is not XML, or declares entities: those of an entity bomb fill the memory.
+        If the text is not XML or declares entities.  Nested entities can expand until the memory
+        is full (an entity bomb), and OME-XML needs none.
 
     Examples
     --------
@@ -47,7 +50,7 @@ def parse(text: str) -> ElementTree.Element:
     """
     if re.search(r"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise UnusableError("it declares entities")
-    for attempt in (text, _mended(text)):
+    for attempt in (text, _repair(text)):
         try:
             return ElementTree.fromstring(attempt)
         except (ElementTree.ParseError, ValueError) as error:
@@ -55,18 +58,18 @@ def parse(text: str) -> ElementTree.Element:
     raise UnusableError(f"it is not well-formed: {reason}")
 
 
-def of_this_file(text: str, name: str) -> str:
-    """Return OME-XML that describes no planes but those in one file of a set.
+def limit_to_file(text: str, name: str) -> str:
+    """Limit OME-XML to the planes in one file of a set.
 
-    In a multi-position acquisition, or where every channel has its own file, each file lists
-    all of them.
+    If each position or channel of an acquisition has its own file, every file lists the planes of
+    all files.
 
     Parameters
     ----------
     text : str
         OME-XML.
     name : str
-        Name of the file it was found in.
+        Name of the file that contains the OME-XML.
 
     Returns
     -------
@@ -76,45 +79,56 @@ def of_this_file(text: str, name: str) -> str:
     Raises
     ------
     UnusableError
-        If it cannot be parsed, its sizes are wrong, or it does not describe this file.
+        If the OME-XML cannot be parsed, has invalid sizes, or does not describe this file.
     """
     try:
         root = parse(text)
-        _limit_to(root, name)
+        _limit_images(root, name)
         return ElementTree.tostring(root, encoding="unicode")
     except RecursionError:
         raise UnusableError("it is nested too deeply") from None
 
 
-def _limit_to(root: ElementTree.Element, name: str) -> None:
+def _limit_images(root: ElementTree.Element, name: str) -> None:
     images = root.findall("{*}Image")
     planes = {image: image.findall("{*}Pixels/{*}TiffData") for image in images}
-    names_it = _recogniser(root, [data for each in planes.values() for data in each], name)
+    every = [data for each in planes.values() for data in each]
+    is_in_file = _planes_of_file(root, every, name)
     found = False
     for image in images:
-        ours = [data for data in planes[image] if names_it(data)]
+        kept = [data for data in planes[image] if is_in_file(data)]
         pixels = image.find("{*}Pixels")
-        if pixels is None or (planes[image] and not ours):
+        if pixels is None or (planes[image] and not kept):
             root.remove(image)
             continue
         found = True
         sizes = _sizes(pixels)
-        _check_planes(ours, math.prod(sizes.values()))
-        if len(ours) < len(planes[image]):
-            _limit(pixels, sizes, ours)
-        for data in ours:  # under whatever name the file goes now
+        _check_planes(kept, math.prod(sizes.values()))
+        if len(kept) < len(planes[image]):
+            _limit_pixels(pixels, sizes, kept)
+        # tifffile would look for the file under its original name, which may have changed
+        for data in kept:
             for uuid in data.findall("{*}UUID"):
                 data.remove(uuid)
     if images and not found:
         raise UnusableError("it describes other files")
 
 
-def length(text: str | None) -> float | None:
-    """Return a length that is written in metadata; None unless it is finite and above zero.
+def positive_length(text: str | None) -> float | None:
+    """Convert a length in metadata to a number.
+
+    Parameters
+    ----------
+    text : str or None
+
+    Returns
+    -------
+    float or None
+        None unless the length is a number, finite and positive.
 
     Examples
     --------
-    >>> length("0.325"), length("0,325"), length("-1.6E9")
+    >>> positive_length("0.325"), positive_length("0,325"), positive_length("-1.6E9")
     (0.325, None, None)
     """
     try:
@@ -124,39 +138,37 @@ def length(text: str | None) -> float | None:
     return value if math.isfinite(value) and value > 0 else None
 
 
-def _mended(text: str) -> str:
+def _repair(text: str) -> str:
+    """Remove characters that XML forbids, and escape ampersands that start no entity."""
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "", text)
     return re.sub(r"&(?!(?:#\d+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)", "&amp;", text)
 
 
-def _recogniser(
+def _planes_of_file(
     root: ElementTree.Element, every: list[ElementTree.Element], name: str
-) -> _Recogniser:
-    """Return what tells the planes of this file from those of others."""
+) -> Callable[[ElementTree.Element], bool]:
+    """Return a function that tells whether a TiffData element describes planes of this file."""
     listed = [uuid for data in every if (uuid := data.find("{*}UUID")) is not None]
-    files: dict[str, set[str]] = {}  # of each identifier
+    names_by_uuid: dict[str, set[str]] = {}
     for uuid in listed:
-        files.setdefault((uuid.text or "").strip(), set()).add(_file_name(uuid))
+        names_by_uuid.setdefault((uuid.text or "").strip(), set()).add(_file_name(uuid))
     own = (root.get("UUID") or "").strip()
-    if len(files.get(own, ())) == 1:  # also after the file was renamed
-        return _Recogniser(own, None)
-    names = set().union(*files.values())
-    if len(names) <= 1 or name.lower() in names:
-        return _Recogniser(None, name.lower() if len(names) > 1 else None)
-    raise UnusableError("it describes other files")
+    # The identifier comes first, because it survives renaming; it must belong to one file only.
+    by_uuid = len(names_by_uuid.get(own, ())) == 1
+    names = set().union(*names_by_uuid.values())
+    only_file = len(names) <= 1  # then it is this file, which may have been renamed
+    if not by_uuid and not only_file and name.lower() not in names:
+        raise UnusableError("it describes other files")
 
-
-class _Recogniser:
-    def __init__(self, identifier: str | None, name: str | None) -> None:
-        self._identifier, self._name = identifier, name
-
-    def __call__(self, data: ElementTree.Element) -> bool:
+    def is_in_file(data: ElementTree.Element) -> bool:
         uuid = data.find("{*}UUID")
         if uuid is None:
             return True
-        if self._identifier is not None:
-            return (uuid.text or "").strip() == self._identifier
-        return self._name is None or _file_name(uuid) == self._name
+        if by_uuid:
+            return (uuid.text or "").strip() == own
+        return only_file or _file_name(uuid) == name.lower()
+
+    return is_in_file
 
 
 def _file_name(uuid: ElementTree.Element) -> str:
@@ -164,55 +176,57 @@ def _file_name(uuid: ElementTree.Element) -> str:
 
 
 def _sizes(pixels: ElementTree.Element) -> dict[str, int]:
-    """Return the sizes of T, Z and C in the order of the planes, slowest first."""
+    """Return the sizes of T, Z and C in the order of the planes, slowest axis first."""
     order = pixels.get("DimensionOrder") or "XYCZT"
     if sorted(order) != sorted("XYCZT") or order[:2] != "XY":
         raise UnusableError(f"its dimension order is {order!r:.20}")
     pixels.set("DimensionOrder", order)
     for axis in "XY":
-        _whole(pixels, f"Size{axis}", 1)
-    sizes = {axis: _whole(pixels, f"Size{axis}", 1) for axis in reversed(order[2:])}
-    if math.prod(sizes.values()) > MOST_PLANES:
+        _integer(pixels, f"Size{axis}", 1)
+    sizes = {axis: _integer(pixels, f"Size{axis}", 1) for axis in reversed(order[2:])}
+    if math.prod(sizes.values()) > _MAX_PLANES:
         raise UnusableError("its sizes are impossible")
     return sizes
 
 
-def _check_planes(ours: Iterable[ElementTree.Element], n_planes: int) -> None:
-    for data in ours:
-        for attribute in ("IFD", "PlaneCount", "NumPlanes", *(f"First{a}" for a in _LEADING)):
-            if attribute in data.attrib and _whole(data, attribute, 0) > MOST_PLANES:
+def _check_planes(kept: Iterable[ElementTree.Element], n_planes: int) -> None:
+    """Raise if indices or counts are impossible; tifffile does not check them."""
+    for data in kept:
+        for attribute in ("IFD", "PlaneCount", "NumPlanes", *(f"First{a}" for a in _LEADING_AXES)):
+            if attribute in data.attrib and _integer(data, attribute, 0) > _MAX_PLANES:
                 raise UnusableError(f"its {attribute} is impossible")
         count = data.get("PlaneCount", data.get("NumPlanes"))
         if count is not None and int(count) > n_planes:
             raise UnusableError("it lists more planes than there can be")
 
 
-def _whole(element: ElementTree.Element, attribute: str, least: int) -> int:
+def _integer(element: ElementTree.Element, attribute: str, minimum: int) -> int:
     text = (element.get(attribute) or "").strip()
-    if not _SIZE.fullmatch(text) or int(text) < least:
+    if not _SIZE.fullmatch(text) or int(text) < minimum:
         raise UnusableError(f"its {attribute} is {text!r:.20}")
     return int(text)
 
 
-def _limit(
-    pixels: ElementTree.Element, sizes: dict[str, int], ours: list[ElementTree.Element]
+def _limit_pixels(
+    pixels: ElementTree.Element, sizes: dict[str, int], kept_planes: list[ElementTree.Element]
 ) -> None:
-    """Make an image that is spread over several files the part of it in this one."""
+    """Reduce an image that is spread over several files to the part in this file."""
     shape = tuple(sizes.values())
-    where: dict[int, int] = {}  # position in the image: page of the file
-    for data in ours:
+    pages: dict[int, int] = {}  # plane of the image -> page of the file
+    for data in kept_planes:
         first = [int(data.get(f"First{axis}", 0)) for axis in sizes]
-        if any(at >= size for at, size in zip(first, shape, strict=True)):
-            raise UnusableError("it lists planes that there cannot be")
+        if any(index >= size for index, size in zip(first, shape, strict=True)):
+            raise UnusableError("it lists planes outside the image")
         start = int(np.ravel_multi_index(first, shape))
         count = int(data.get("PlaneCount", data.get("NumPlanes", 1)))
         page = int(data.get("IFD", 0))
-        where |= {start + k: page + k for k in range(count)}
-    if not where or max(where) >= math.prod(shape):
-        raise UnusableError("it lists planes that there cannot be")
-    along = np.unravel_index(sorted(where), shape)
+        pages |= {start + k: page + k for k in range(count)}
+    if not pages or max(pages) >= math.prod(shape):
+        raise UnusableError("it lists planes outside the image")
+    along = np.unravel_index(sorted(pages), shape)
     kept = {axis: np.unique(index) for axis, index in zip(sizes, along, strict=True)}
-    if math.prod(map(len, kept.values())) != len(where):
+    # The planes must fill a box of T, Z and C, or they are not an array
+    if math.prod(map(len, kept.values())) != len(pages):
         raise UnusableError("the planes in this file are only part of a stack")
     for axis, indices in kept.items():
         pixels.set(f"Size{axis}", str(len(indices)))
@@ -223,9 +237,9 @@ def _limit(
     for data in pixels.findall("{*}TiffData"):
         pixels.remove(data)
     namespace = pixels.tag.removesuffix("Pixels")
-    for position, page in sorted(where.items()):
-        index = np.unravel_index(position, shape)
+    for plane, page in sorted(pages.items()):
+        index = np.unravel_index(plane, shape)
         data = ElementTree.SubElement(pixels, f"{namespace}TiffData")
         data.attrib = {"IFD": str(page), "PlaneCount": "1"}
-        for axis, at in zip(sizes, index, strict=True):
-            data.set(f"First{axis}", str(int(np.searchsorted(kept[axis], at))))
+        for axis, position in zip(sizes, index, strict=True):
+            data.set(f"First{axis}", str(int(np.searchsorted(kept[axis], position))))

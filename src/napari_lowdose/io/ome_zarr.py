@@ -1,4 +1,8 @@
-"""The metadata of OME-Zarr: axes, pixel size and units, as other programs write and expect them."""
+"""OME-Zarr metadata: axes, pixel size and units.
+
+Version 0.5 is written; 0.4 and 0.5 are read, and the axes of 0.3.  Reading is tolerant, because
+invalid metadata must not prevent reading the pixels.  A validating library would reject such files.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 VERSION = "0.5"
-LEVEL = "0"  # the array of full resolution, in what we write
-_MOST_AXES = 5
+LEVEL = "0"  # path of the full-resolution array in the groups that are written
+_MAX_AXES = 5
 _DEFAULT_AXES = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TCZYX"}
 _LETTERS = {
     "T": ("t", "time", "frame", "frames"),
@@ -21,7 +25,8 @@ _LETTERS = {
     "X": ("x", "column", "columns", "col", "width"),
 }
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
-# The name of a unit in OME-Zarr, the symbol for it in TIFF, and what else it is called
+# Name in OME-Zarr, symbol in TIFF, and other spellings.  µ exists twice in Unicode, as the micro
+# sign (U+00B5) and as the Greek letter (U+03BC).
 _UNITS = (
     ("angstrom", "Å", ("Å", "A", "Ang", "angstroms", "ångström")),
     ("picometer", "pm", ("picometre", "picometers")),
@@ -37,23 +42,23 @@ _UNITS = (
     ("minute", "min", ("minutes",)),
     ("hour", "h", ("hours",)),
 )
-_NAMES = {word: name for name, symbol, others in _UNITS for word in (name, symbol, *others)}
+_UNIT_NAMES = {word: name for name, symbol, others in _UNITS for word in (name, symbol, *others)}
 _SYMBOLS = {name: symbol for name, symbol, _ in _UNITS}
-_TIMES = ("microsecond", "millisecond", "second", "minute", "hour")
+_TIME_UNITS = ("microsecond", "millisecond", "second", "minute", "hour")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """What is known of the axes of an array.
+    """Axes of an array, with scale and units if known.
 
     Attributes
     ----------
     letters : str
-        One for each axis: "TYX".
+        One letter per axis: "TYX".
     scale : tuple of float, optional
-        Of each axis.
+        Pixel size along each axis, in `units`.
     units : tuple of str, optional
-        Of each axis, as symbols: "nm", "pixel" where there is none.
+        Unit of each axis, as a symbol: "nm", or "pixel" for none.
     """
 
     letters: str
@@ -62,17 +67,28 @@ class Axes:
 
 
 def default_axes(ndim: int) -> str:
-    """Return the axes of an array that does not say; empty for more than five."""
+    """Return the default axes of an array without axis names; empty for more than five.
+
+    Examples
+    --------
+    >>> default_axes(3), default_axes(6)
+    ('TYX', '')
+    """
     return _DEFAULT_AXES.get(ndim, "")
 
 
 def letters(names: Iterable[Any]) -> str | None:
-    """Return a letter for each name of an axis; None if any is unknown, or two are the same.
+    """Convert axis names to letters.
 
     Parameters
     ----------
     names : iterable of str
-        As napari, xarray and OME-Zarr have them.
+        Axis names of napari, xarray or OME-Zarr.
+
+    Returns
+    -------
+    str or None
+        One of T, C, Z, Y and X per axis; None if a name is unknown or a letter occurs twice.
 
     Examples
     --------
@@ -87,18 +103,18 @@ def letters(names: Iterable[Any]) -> str | None:
 
 
 def unit_name(unit: Any) -> str | None:
-    """Return what OME-Zarr calls a unit; None if it knows none such.
+    """Convert a unit to its name in OME-Zarr; None if OME-Zarr does not have it.
 
     Examples
     --------
     >>> unit_name("nm"), unit_name("Å"), unit_name("pixel")
     ('nanometer', 'angstrom', None)
     """
-    return _NAMES.get(str(unit).strip())
+    return _UNIT_NAMES.get(str(unit).strip())
 
 
 def unit_symbol(unit: Any) -> str:
-    """Return the symbol of a unit, "pixel" for none; what is unknown stays as it is.
+    """Convert a unit to its symbol: "pixel" for none; an unknown unit stays as it is.
 
     Examples
     --------
@@ -106,34 +122,37 @@ def unit_symbol(unit: Any) -> str:
     ('µm', 'pixel')
     """
     text = str(unit).strip() if unit is not None else ""
-    return _SYMBOLS.get(_NAMES.get(text, ""), text or "pixel")
+    return _SYMBOLS.get(_UNIT_NAMES.get(text, ""), text or "pixel")
 
 
 def metadata(
     ndim: int, axes: str | None, scale: Sequence[float] | None, units: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Return the attributes of a group that make it an OME-Zarr image of one resolution.
+    """Return the group attributes of an OME-Zarr 0.5 image with a single resolution.
 
     Parameters
     ----------
     ndim : int
+        Number of axes of the image.
     axes : str, optional
-        A letter for each axis.
-    scale, units : sequence, optional
-        Of each axis.
+        One letter per axis.
+    scale : sequence of float, optional
+        Pixel size along each axis, in `units`.
+    units : sequence of str, optional
+        Unit of each axis; units that OME-Zarr does not have are left out.
 
     Returns
     -------
     dict
-        ``{"ome": ...}``; empty for more axes than OME-Zarr has.
+        ``{"ome": ...}``; empty if `ndim` is not between 2 and 5, the limits of OME-Zarr.
 
     Examples
     --------
-    >>> about = metadata(2, "YX", (0.5, 0.5), ("nm", "nm"))["ome"]
-    >>> about["multiscales"][0]["axes"][0]
+    >>> ome = metadata(2, "YX", (0.5, 0.5), ("nm", "nm"))["ome"]
+    >>> ome["multiscales"][0]["axes"][0]
     {'name': 'y', 'type': 'space', 'unit': 'nanometer'}
     """
-    if not 2 <= ndim <= _MOST_AXES:
+    if not 2 <= ndim <= _MAX_AXES:
         return {}
     described = []
     for k, letter in enumerate(axes or default_axes(ndim)):
@@ -142,7 +161,8 @@ def metadata(
         if kind is not None:
             axis["type"] = kind
         unit = unit_name(units[k]) if units is not None else None
-        if unit is not None and kind == ("time" if unit in _TIMES else "space"):
+        # OME-Zarr allows units of length on space axes only, and units of time on the time axis
+        if unit is not None and kind == ("time" if unit in _TIME_UNITS else "space"):
             axis["unit"] = unit
         described.append(axis)
     factors = [1.0] * ndim if scale is None else [float(factor) for factor in scale]
@@ -155,35 +175,45 @@ def metadata(
 
 
 def axis_names(attributes: Mapping[str, Any]) -> list[str] | None:
-    """Return the names of the axes in what `metadata` has made."""
+    """Return the axis names in the attributes that `metadata` returned; None if they are empty."""
     found = multiscales(attributes)
     return [axis["name"] for axis in found[0]["axes"]] if found else None
 
 
 def order_of_axes(axes: str) -> tuple[int, ...]:
-    """Return the axes, as indices, in the order that OME-Zarr asks for: time, channel, space.
+    """Return the permutation of axes into the order required by OME-Zarr: time, channel, space.
+
+    Parameters
+    ----------
+    axes : str
+        One letter per axis.
+
+    Returns
+    -------
+    tuple of int
+        Indices into `axes`.
 
     Examples
     --------
     >>> order_of_axes("TZCYX")
     (0, 2, 1, 3, 4)
     """
-    ranks = {"T": 0, "Z": 2, "Y": 3, "X": 4}  # any other is a channel, or the like
+    ranks = {"T": 0, "Z": 2, "Y": 3, "X": 4}  # OME-Zarr puts custom axes in the place of C
     return tuple(sorted(range(len(axes)), key=lambda k: ranks.get(axes[k], 1)))
 
 
 def multiscales(attributes: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the images that a group describes; None if it describes none.
+    """Return the valid entries of "multiscales" in the attributes of a group.
 
     Parameters
     ----------
     attributes : mapping
-        Of the group: OME-Zarr 0.5 (under "ome") or 0.4.
+        Attributes of OME-Zarr 0.5 (under the key "ome") or 0.4.
 
     Returns
     -------
     list of dict or None
-        Those that name at least one array.
+        Entries that list at least one array; None if "multiscales" is missing.
     """
     ome = attributes.get("ome")
     found = (ome if isinstance(ome, dict) else attributes).get("multiscales")
@@ -193,7 +223,7 @@ def multiscales(attributes: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def dataset_paths(multiscale: Mapping[str, Any]) -> list[str]:
-    """Return the paths of the arrays of an image, full resolution first."""
+    """Return the array paths in an entry of "multiscales", full resolution first."""
     found = multiscale.get("datasets")
     levels = found if isinstance(found, list) else []
     paths = [level.get("path") for level in levels if isinstance(level, dict)]
@@ -201,25 +231,33 @@ def dataset_paths(multiscale: Mapping[str, Any]) -> list[str]:
 
 
 def axes_of_level(multiscale: Mapping[str, Any], path: str, ndim: int) -> Axes | None:
-    """Return what an image says of the axes of one of its arrays; None if it does not fit.
+    """Return the axes of one resolution level of an image.
 
     Parameters
     ----------
     multiscale : mapping
+        Entry of "multiscales".
     path : str
-        Of the array in the group.
+        Path of the array in the group; listed in `multiscale`.
     ndim : int
-        Of the array.
+        Number of axes of the array.
+
+    Returns
+    -------
+    Axes or None
+        None if the axes are missing, unknown, or do not match `ndim`.
     """
     given = multiscale.get("axes")
     if not isinstance(given, list) or len(given) != ndim:
         return None
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]  # 0.3: names
+    # OME-Zarr 0.3 has plain names
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in given]
     found = letters(axis.get("name") for axis in axes)
     if found is None:
         return None
     level = next(d for d in multiscale["datasets"] if isinstance(d, dict) and d.get("path") == path)
-    places = (level, multiscale)  # one after the other
+    # The scale of the level is applied first, then the one that all levels share
+    places = (level, multiscale)
     scales = [_scale_in(each.get("coordinateTransformations"), ndim) for each in places]
     known = [scale for scale in scales if scale is not None]
     scale = tuple(math.prod(factors) for factors in zip(*known, strict=True)) if known else None
@@ -228,7 +266,7 @@ def axes_of_level(multiscale: Mapping[str, Any], path: str, ndim: int) -> Axes |
 
 
 def numbers(values: Any, n: int) -> tuple[float, ...] | None:
-    """Return `n` finite numbers that are not zero; None if these are no such."""
+    """Return `values` as floats; None unless they are `n` finite numbers other than zero."""
     if not isinstance(values, (list, tuple)) or len(values) != n:
         return None
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):

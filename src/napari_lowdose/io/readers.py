@@ -1,4 +1,4 @@
-"""Image files of every format: by their content, or through napari readers that are installed."""
+"""Reading images of any format: TIFF, zarr, PNG, and the formats of installed napari plugins."""
 
 from __future__ import annotations
 
@@ -8,68 +8,83 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.io.ome_xml import length
-from napari_lowdose.io.tiff import TIFF_MAGIC, ImageFile, read_tiff
-from napari_lowdose.io.tiff_form import TIFF_SUFFIXES
+from napari_lowdose.io.ome_xml import positive_length
+from napari_lowdose.io.tiff import TIFF_MAGIC, ImageFile, first_bytes, read_tiff
+from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
+from napari_lowdose.io.tiff_frames import one_line
 from napari_lowdose.io.zarr_folder import is_zarr, read_zarr
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-#: Endings of the files that are looked for in a folder, besides TIFFs of any name.
+#: Suffixes of the image files in a folder; TIFFs are found under any name.
 SUFFIXES = (*TIFF_SUFFIXES, ".dm3", ".dm4", ".emd", ".ser", ".mrc")
 _TIFF_AXES = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TZCYX"}
-_PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
-_GREY_MODES = ("1", "L", "I", "F")  # of Pillow, besides those of 16 bits
+_PICTURE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # PNG, JPEG, GIF
+_GREY_MODES = ("1", "L", "I", "F")  # Pillow modes, besides those of 16 bits
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageFile:
-    """Read a TIFF, a zarr folder, a PNG, or anything that an installed napari plugin reads.
+    """Read a TIFF, a zarr folder, a PNG, or any format that an installed napari plugin reads.
 
-    The content decides whether a file is a TIFF or PNG, not its name.  napari itself is not
-    loaded; the plugins are asked through npe2.
+    TIFF and PNG files are recognised by their content, not their name.  napari itself is not
+    imported; its plugins are called through npe2.
 
     Parameters
     ----------
     path : path
+        File, or folder of a zarr array or OME-Zarr image.
 
     Returns
     -------
     ImageFile
-        Of other formats one that is written as an ImageJ TIFF.
+        With pixels (..., Y, X) of any real dtype.  Results of formats other than TIFF and zarr
+        are written as ImageJ TIFFs.
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     OSError
         If the file cannot be opened.
     ValueError
-        If nothing can read it, or it holds no single greyscale image.
+        If no reader can read the file, or it does not hold exactly one greyscale image.
     """
     path = Path(path)
     if not path.exists() and any(character in path.name for character in "*?["):
         raise FileNotFoundError("No file matches this pattern.")
     if is_zarr(path) or path.suffix == ".zarr":
         return read_zarr(path)
-    mode = path.stat().st_mode  # missing or forbidden: the system says so
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(path.stat().st_mode):
         raise ValueError("This is a folder without an image in zarr format; name a file.")
-    start = _first_bytes(path)
-    if start.startswith(TIFF_MAGIC) or path.suffix.lower() in TIFF_SUFFIXES:
-        picture = start.startswith(_PICTURE_MAGIC)
-        return _read_picture(path) if picture else read_tiff(path)
+    start = first_bytes(path)
     if start.startswith(_PICTURE_MAGIC):
         return _read_picture(path)
+    # A damaged file with a TIFF name gets the message of the TIFF reader
+    if start.startswith(TIFF_MAGIC) or path.suffix.lower() in TIFF_SUFFIXES:
+        return read_tiff(path)
     try:
-        return _from_layers(path, _ask_plugins(path))
+        return _from_layers(path, _read_with_plugins(path))
     except (ValueError, OSError, MemoryError):
         raise
-    except Exception as error:  # a plugin may return anything
-        raise ValueError(f"The image in this file cannot be used ({_line(error)}).") from error
+    except Exception as error:  # plugins may return data of any type
+        raise ValueError(f"The image in this file cannot be used ({one_line(error)}).") from error
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the images directly in a folder, in alphabetical order, without hidden ones."""
+    """Return the images in a folder, in alphabetical order.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+        TIFFs of any name, files with one of `SUFFIXES`, and zarr folders.  Hidden files and
+        subfolders are skipped.
+    """
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p))
 
 
@@ -79,16 +94,9 @@ def _is_image(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return path.is_file()
     try:
-        return path.is_file() and _first_bytes(path).startswith(TIFF_MAGIC)
+        return path.is_file() and first_bytes(path).startswith(TIFF_MAGIC)
     except OSError:
         return False
-
-
-def _first_bytes(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe would hang
-        raise ValueError("This is not a regular file.")
-    with open(path, "rb") as file:
-        return file.read(4)
 
 
 def _read_picture(path: Path) -> ImageFile:
@@ -101,10 +109,10 @@ def _read_picture(path: Path) -> ImageFile:
             palette = picture.getpalette() if mode == "P" else None
     except MemoryError:
         raise
-    except Exception as error:  # Pillow raises many things on a damaged file
+    except Exception as error:  # Pillow raises various exceptions on a damaged file
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ValueError(f"This picture cannot be read ({_line(error)}).") from error
+        raise ValueError(f"This picture cannot be read ({one_line(error)}).") from error
     if n_frames > 1:
         raise ValueError(f"There are {n_frames} images in this file; save one as TIFF.")
     if palette is not None:
@@ -117,11 +125,13 @@ def _read_picture(path: Path) -> ImageFile:
 
 
 def _from_layers(path: Path, found: list[Any]) -> ImageFile:
-    """Return the only image among the layers that a plugin found."""
+    """Return the only image among the layer data that a plugin returned."""
+    # Low-dose counts have few distinct values, so some readers return them as labels
     layers = [layer for layer in found if _kind(layer) in ("image", "labels")]
     if not layers:
         raise ValueError("There is no image in this file.")
     pixels, options = layers[0][0], dict(layers[0][1] if len(layers[0]) > 1 else {})
+    # RosettaSciIO's reader returns two real layers for complex pixels; the metadata keep the pixels
     metadata = options.get("metadata")
     original = metadata.get("data") if isinstance(metadata, dict) else None
     if any(np.iscomplexobj(data) for data in (pixels, original) if data is not None):
@@ -141,7 +151,7 @@ def _from_layers(path: Path, found: list[Any]) -> ImageFile:
     return _as_image_file(path, pixels, _pixel_size(options))
 
 
-def _ask_plugins(path: Path) -> list[Any]:
+def _read_with_plugins(path: Path) -> list[Any]:
     try:
         from npe2 import PluginManager, read
     except ImportError:
@@ -152,44 +162,39 @@ def _ask_plugins(path: Path) -> list[Any]:
         raise ValueError(_no_reader(path))
     try:
         return list(read([str(path)], stack=False))
-    except Exception as error:  # a plugin may raise anything
+    except Exception as error:  # plugins raise exceptions of any type
         raise ValueError(
-            f"No installed napari plugin could read this file ({_line(error)})."
+            f"No installed napari plugin could read this file ({one_line(error)})."
         ) from error
 
 
 def _no_reader(path: Path) -> str:
-    kind = f"{path.suffix} files" if path.suffix else "files without an ending"
+    kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
     return (
         f"No installed napari plugin reads {kind}; for microscope formats (DM3, DM4, EMD, SER,"
         ' MRC): pip install "rosettasciio[hdf5]" and pip install --no-deps napari-rosettasciio.'
     )
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _kind(layer: Any) -> str:
-    # Counts of a low dose have few distinct values, which some readers take for labels.
     return str(layer[2]) if len(layer) > 2 else "image"
 
 
 def _pixel_size(options: Mapping[str, Any]) -> tuple[tuple[float, float], str] | None:
-    """Return the pixel size and its unit; None where either is not known."""
+    """Return the pixel size (height, width) and its unit; None unless both are known."""
     try:
-        height, width = (length(str(abs(float(size)))) for size in options["scale"][-2:])
+        height, width = (positive_length(str(abs(float(size)))) for size in options["scale"][-2:])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     units = options.get("units")
-    if units is None:  # RosettaSciIO's reader leaves them where the file's axes are described
+    if units is None:  # RosettaSciIO's reader leaves them in the description of the axes
         metadata = options.get("metadata")
         axes = metadata.get("axes") if isinstance(metadata, dict) else None
         described = axes if isinstance(axes, (list, tuple)) else ()
         units = [axis.get("units") for axis in described if isinstance(axis, dict)]
     unit = units if isinstance(units, str) else next(reversed(list(units or ())), None)
-    known = unit is not None and str(unit) not in ("", "pixel", "px", "<undefined>")
-    if height is None or width is None or not known:
+    has_unit = unit is not None and str(unit) not in ("", "pixel", "px", "<undefined>")
+    if height is None or width is None or not has_unit:
         return None
     return (height, width), str(unit)
 
@@ -202,7 +207,7 @@ def _as_image_file(
     if calibration is not None:
         (height, width), unit = calibration
         options["resolution"] = (1 / width, 1 / height)
-        options["resolutionunit"] = 1  # the unit is in ImageJ's description
+        options["resolutionunit"] = 1  # none, as ImageJ keeps the unit in its description
         options["metadata"]["unit"] = unit
     return ImageFile(
         pixels=pixels,

@@ -1,6 +1,6 @@
-"""TIFF files in and out, with their axes, pixel size and what was done to them.
+"""Reading and writing TIFF files, with axes, pixel size and processing records.
 
-ImageJ, OME and plain TIFF are each written back as what they were, if that can hold the result.
+A result is written in the flavour of its input (ImageJ, OME or plain), if that can hold it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import tifffile
 
 from napari_lowdose.io import ome_xml
 from napari_lowdose.io.atomic import atomic_write
-from napari_lowdose.io.tiff_description import Flavour, describe
-from napari_lowdose.io.tiff_form import tiff_form
+from napari_lowdose.io.tiff_flavours import Flavour, output_format, read_metadata
 from napari_lowdose.io.tiff_frames import frame_list, grey_levels, read_frames
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: First bytes of TIFF and BigTIFF, in either byte order.
+#: First bytes of TIFF and BigTIFF files, in either byte order.
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_MOST_TAGS = 4096  # of a page
-_NO_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
+_MAX_TAGS = 4096  # tags per page; more than that means that the page is damaged
+_IGNORE_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
 _COLOUR = (
     "This is a colour (RGB or indexed) image;"
     " split it into channels and save the one to be denoised as greyscale."
@@ -42,25 +41,26 @@ _COLOUR = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageFile:
-    """An image as it was found in a file, with what is needed to write one like it.
+    """An image read from a file, with the metadata needed to write a result like it.
 
     Attributes
     ----------
     pixels : (..., Y, X) array
-        Uncompressed files are mapped into memory, not read: do not write to it.
+        Any real dtype.  Uncompressed TIFFs are memory-mapped: do not write to the array.
     axes : str
-        One letter for each axis, tifffile's: "YX", "TYX", "TZCYX".
+        One letter per axis, as in tifffile: "YX", "TYX", "TZCYX".
     pixel_size : (float, float) or None
-        Height and width of a pixel in `unit`; None when the file does not say.
+        Height and width of a pixel in `unit`; None if the file does not give them.
     unit : str or None
+        Unit of `pixel_size`, as a symbol: "nm".
     flavour : {"imagej", "ome", "plain"}
-        Which kind of TIFF to write back.
+        Flavour of TIFF in which a result is written.
     source : Path
-        Where it came from; never written to.
+        Path of the file; it is never written to.
     options : mapping
-        Arguments of tifffile's `write` that keep what the file said besides.
+        Arguments of `tifffile.TiffWriter.write` that keep all other metadata.
     history : tuple of dict
-        Records of what was done to it before, oldest first.
+        Records of earlier processing, oldest first.
     """
 
     pixels: Any
@@ -83,13 +83,19 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     Returns
     -------
     ImageFile
+        With the pixels as they are stored: any real dtype, (..., Y, X).
 
     Raises
     ------
     OSError
         If the file cannot be opened.
     ValueError
-        If it is not a TIFF, is damaged, has colours or holds several images.
+        If the file is not a TIFF, is damaged, is a colour image or holds several images.
+
+    Warns
+    -----
+    UserWarning
+        If the metadata are ignored, or frames at the end are missing.
 
     Examples
     --------
@@ -104,7 +110,7 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     ('TYX', (0.25, 0.25), 'nm', 'imagej')
     """
     path = Path(path)
-    _refuse_other_content(path)
+    _check_magic(path)
     notes: list[str] = []
     for options in _interpretations(path, notes):
         with _damage():
@@ -128,30 +134,30 @@ def write_tiff(
     record: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a result as float32, with the axes and pixel size of the file it came from.
+    """Write a result as float32, with the axes and pixel size of its input.
 
-    The file appears under its name when it is complete; after any failure there
-    is nothing new in the folder.
+    Writing is atomic: the file appears under its name once it is complete, and a failure leaves
+    nothing behind.
 
     Parameters
     ----------
     path : path
-        A name that ends in ``.ome.tif`` makes it an OME-TIFF, whatever the input is.
+        Output path.  A name that ends in ``.ome.tif`` selects OME-TIFF for any input.
     pixels : (..., Y, X) array
-        Of the same shape as ``like.pixels``.
+        The result, same shape as ``like.pixels``.
     like : ImageFile
         The input.
     record : mapping, optional
-        What was done, JSON-ready: ``Run.record()``.  Kept in the file after the
-        records it has already.
+        JSON-serialisable processing record, from ``Run.record()``.  It is added to the records
+        in ``like.history``.
     overwrite : bool
-        Whether an existing file may be replaced; the input itself never is.
+        Replace an existing file.  The input itself is never replaced.
 
     Raises
     ------
     ValueError
-        If `path` is the input, the shapes differ, or `path` is named ``.ome.tif`` and OME has
-        no place for the axes.
+        If `path` is the input, the shapes differ, or `path` ends in ``.ome.tif`` but OME-TIFF
+        cannot hold the axes.
     FileExistsError
         If `path` exists and `overwrite` is False.
     OSError
@@ -171,27 +177,31 @@ def write_tiff(
     check_target(path, like.source, overwrite=overwrite)
     if pixels.shape != like.pixels.shape:
         raise ValueError(f"The result is {pixels.shape}, the input {like.pixels.shape}.")
-    form = tiff_form(path, like, [*like.history, *([dict(record)] if record else [])])
+    history = [*like.history, *([dict(record)] if record else [])]
+    output = output_format(path, like, history)
     with (
         atomic_write(path) as file,
-        tifffile.TiffWriter(file, **form.writer) as writer,
+        tifffile.TiffWriter(file, **output.writer) as writer,
     ):
-        writer.write(np.asarray(pixels, dtype=np.float32), **form.options)
+        writer.write(np.asarray(pixels, dtype=np.float32), **output.options)
 
 
 def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
-    """Raise what `write_tiff` would raise about the name, before any work is done.
+    """Check an output path as `write_tiff` does, before any work is done.
 
     Parameters
     ----------
-    path, source : Path
-        What will be written and what was read.
+    path : Path
+        Output path.
+    source : Path
+        Path of the input.
     overwrite : bool
+        Allow `path` to exist.
 
     Raises
     ------
     ValueError
-        If they are the same file.
+        If `path` is the input or a folder.
     FileExistsError
         If `path` exists and `overwrite` is False.
     """
@@ -204,21 +214,44 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
             raise FileExistsError(f"{path} exists already; choose another output or overwrite it.")
 
 
-def _refuse_other_content(path: Path) -> None:
-    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would hang
+def first_bytes(path: Path) -> bytes:
+    """Return the first four bytes of a file, which identify its format.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bytes
+        Fewer than four if the file is shorter.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened, or `path` is a folder.
+    ValueError
+        If `path` is a pipe, a socket or a device.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading from a pipe would block
         raise ValueError("This is not a regular file.")
     with open(path, "rb") as file:
-        start = file.read(4)
+        return file.read(4)
+
+
+def _check_magic(path: Path) -> None:
+    start = first_bytes(path)
     if not start:
         raise ValueError("This file is empty, not a TIFF.")
     if start not in TIFF_MAGIC:
-        raise ValueError(f"This is not a TIFF file, whatever its name (it begins with {start!r}).")
+        raise ValueError(f"This is not a TIFF file: its first bytes are {start!r}.")
 
 
 def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield arguments of TiffFile: with the file's own description, as a last resort without.
+    """Yield arguments of TiffFile: first to use the file's description, then to ignore it.
 
-    Adds to `notes` what is wrong with the description.
+    Problems with the description are appended to `notes`.
     """
     with _damage(), tifffile.TiffFile(path) as file:
         page = file.pages.first
@@ -229,46 +262,47 @@ def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
         yield {}
     else:
         try:
-            yield {"omexml": ome_xml.of_this_file(text, path.name)}
+            yield {"omexml": ome_xml.limit_to_file(text, path.name)}
         except ome_xml.UnusableError as error:
             notes.append(f"the OME-XML is unusable, {error}")
-    yield _NO_DESCRIPTION
+    yield _IGNORE_DESCRIPTION
 
 
 def _refuse_broken_chain(file: tifffile.TiffFile) -> None:
-    """Refuse a file where a page points to the next one, which is not there.
+    """Refuse a file in which a page points to a next page that does not exist.
 
-    tifffile reads the pages before it, as if they were all.
+    tifffile would read the pages before it, as if the file were complete.
     """
-    if file.is_ndpi:  # its offsets have more bits than those of a TIFF
+    if file.is_ndpi:  # NDPI offsets have more bits than TIFF offsets
         return
-    handle, form = file.filehandle, file.tiff
+    handle, layout = file.filehandle, file.tiff
     with _damage():
-        follows = file.pages.first.offset
-    offsets: set[int] = set()
-    while follows:
-        if follows in offsets:
+        offset = file.pages.first.offset
+    visited: set[int] = set()
+    while offset:
+        if offset in visited:
             raise ValueError("This TIFF is damaged: its frames point to each other in a circle.")
-        offsets.add(follows)
+        visited.add(offset)
         found = b""
-        if follows < handle.size:
-            handle.seek(follows)
-            found = handle.read(form.tagnosize)
-        if len(found) == form.tagnosize:
-            (n_tags,) = struct.unpack(form.tagnoformat, found)
-            if n_tags > _MOST_TAGS:
-                raise ValueError(f"This TIFF is damaged: frame {len(offsets)} cannot be found.")
-            handle.seek(follows + form.tagnosize + n_tags * form.tagsize)
-            found = handle.read(form.offsetsize)
-        if len(found) < form.offsetsize:
+        if offset < handle.size:
+            handle.seek(offset)
+            found = handle.read(layout.tagnosize)
+        if len(found) == layout.tagnosize:
+            (n_tags,) = struct.unpack(layout.tagnoformat, found)
+            if n_tags > _MAX_TAGS:
+                raise ValueError(f"This TIFF is damaged: frame {len(visited)} cannot be found.")
+            # The offset of the next page follows the tags
+            handle.seek(offset + layout.tagnosize + n_tags * layout.tagsize)
+            found = handle.read(layout.offsetsize)
+        if len(found) < layout.offsetsize:
             raise ValueError(
-                f"This TIFF is cut off: the frames from frame {len(offsets)} on are missing."
+                f"This TIFF is cut off: the frames from frame {len(visited)} on are missing."
             )
-        (follows,) = struct.unpack(form.offsetformat, found)
+        (offset,) = struct.unpack(layout.offsetformat, found)
 
 
 def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | None:
-    """Return the image; None, and a note, if the description of it is wrong."""
+    """Return the image; if its description is wrong, add a note and return None."""
     try:
         series = file.series
         complete = _describes_all(series, file, path)
@@ -283,6 +317,7 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
             f"This TIFF holds {len(series)} separate images;"
             " save the one to be denoised as a file of its own."
         )
+    # tifffile has silently ignored ImageJ's description
     if file.is_imagej and series[0].kind != "imagej":
         _refuse_cut_off_imagej(file)
         notes.append("ImageJ's description does not fit the frames in the file")
@@ -295,7 +330,8 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
     if series[0].keyframe.dtype is None:
         raise ValueError("This TIFF is damaged: its pixels have an unknown format.")
     pixels = read_frames(path, series[0])
-    if len(pixels) < series[0].shape[0] and len(pixels) == 1:  # an acquisition was aborted
+    # One frame is left of an aborted acquisition: it is an image, not a stack
+    if len(pixels) < series[0].shape[0] and len(pixels) == 1:
         pixels, axes = pixels[0], axes[1:]
     if is_palette:
         levels = grey_levels(page, pixels)
@@ -303,14 +339,15 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
             raise ValueError(_COLOUR)
         pixels = levels
     with _damage():
-        flavour, described = describe(file, axes)
+        flavour, fields = read_metadata(file, axes)
     if pixels.ndim and pixels.shape[0] < series[0].shape[0]:
-        described["options"]["metadata"].pop("Labels", None)
-    return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **described)
+        # ImageJ has a label per frame, and the number of frames has changed
+        fields["options"]["metadata"].pop("Labels", None)
+    return ImageFile(pixels=pixels, axes=axes, flavour=flavour, source=path, **fields)
 
 
 def _refuse_cut_off_imagej(file: tifffile.TiffFile) -> None:
-    """Refuse a cut off stack with one page for all frames; tifffile reads the first of them."""
+    """Refuse a truncated stack with one page for all frames; tifffile would read one frame."""
     page: Any = file.pages.first
     n_frames = (file.imagej_metadata or {}).get("images", 1)
     if not isinstance(n_frames, int) or len(file.pages) > 1 or not page.is_final:
@@ -322,7 +359,7 @@ def _refuse_cut_off_imagej(file: tifffile.TiffFile) -> None:
 
 
 def _refuse_pages_without_pixels(file: tifffile.TiffFile) -> None:
-    """Refuse a file with a page that tifffile leaves out, because its tags are lost."""
+    """Refuse a file with a page that has lost its tags; tifffile would skip the page."""
     n_pages = len(file.pages)
     for number, page in enumerate(file.pages):
         if not page.dataoffsets or not page.shape:
@@ -334,31 +371,32 @@ def _refuse_pages_without_pixels(file: tifffile.TiffFile) -> None:
 def _describes_all(
     series: list[tifffile.TiffPageSeries], file: tifffile.TiffFile, path: Path
 ) -> bool:
-    """Whether no frame in the file goes unmentioned by its description.
+    """Return whether the description covers every frame in the file.
 
-    Additional pages of another kind (a thumbnail, a pyramid) do not count.
+    Additional pages of another kind (a thumbnail, a pyramid) are allowed.
     """
     if len(series) != 1 or not (file.is_ome or file.is_imagej or file.is_shaped):
         return bool(series)
     pages = list(series[0]._pages)
     described = len({page.index for page in pages if page is not None})
-    if len(pages) == 1:  # of one frame, or of many that follow without a page of their own
+    if len(pages) == 1:  # holds one frame, or all frames one after the other
         described = math.prod(series[0].shape) // series[0].keyframe.size
     if len(file.pages) <= described:
         return True
-    with tifffile.TiffFile(path, **_NO_DESCRIPTION) as raw:
-        alike = sum(page.hash == series[0].keyframe.hash for page in raw.pages)
-    return alike <= described
+    with tifffile.TiffFile(path, **_IGNORE_DESCRIPTION) as raw:
+        n_frames = sum(page.hash == series[0].keyframe.hash for page in raw.pages)
+    return n_frames <= described
 
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """Turn what tifffile raises on a damaged file, which is anything at all, into a sentence."""
+    """Re-raise any exception of tifffile on a damaged file as ValueError with one sentence."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
+        # tifffile raises OSError on bad offsets too (EINVAL, or no errno): not an I/O error
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise ValueError(f"This TIFF is damaged ({_reason(error)}).") from error
@@ -370,9 +408,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
-    """Whether the pixels are indices into a palette; colours are refused."""
+    """Return whether the pixels are palette indices; refuse colour images."""
     palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
     grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
     if "S" in axes or page.samplesperpixel > 1 or not (grey or palette):
         raise ValueError(_COLOUR)
-    return palette and not is_imagej  # ImageJ's lookup tables are for display only
+    return palette and not is_imagej  # an ImageJ lookup table is for display only

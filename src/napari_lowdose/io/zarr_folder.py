@@ -1,4 +1,4 @@
-"""Zarr folders as images: an array, or a group that is an OME-Zarr image; lazy."""
+"""Reading zarr folders lazily: arrays, and groups that are OME-Zarr images."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ from napari_lowdose.io.ome_zarr import (
     unit_symbol,
 )
 from napari_lowdose.io.tiff import ImageFile
+from napari_lowdose.io.tiff_flavours import RECORD_KEY
 from napari_lowdose.io.zarr_frames import ZarrFrames
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-KEY = "napari-lowdose"  # of our own attributes
-_MARKS = ("zarr.json", ".zarray", ".zgroup")
-_DEEPEST = 4  # levels of groups in which arrays are looked for
-_SOME = 5  # paths that a sentence names, at most
+_METADATA_FILES = ("zarr.json", ".zarray", ".zgroup")
+_MAX_DEPTH = 4  # levels of nested groups to search; a plate has row / column / field / level
+_MAX_LISTED = 5  # paths listed in a message
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ZarrImage(ImageFile):
-    """An image as it was found in a zarr folder.
+    """An image read from a zarr folder.
 
     Attributes
     ----------
-    scale, units : tuple or None
-        Of each axis.
+    scale : tuple of float or None
+        Pixel size along each axis, in `units`.
+    units : tuple of str or None
+        Unit of each axis, as a symbol.
     """
 
     scale: tuple[float, ...] | None = None
@@ -48,50 +50,50 @@ class ZarrImage(ImageFile):
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a zarr array or group, whatever its name."""
-    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+    """Return whether a folder is a zarr array or group, by its content."""
+    return path.is_dir() and any((path / name).is_file() for name in _METADATA_FILES)
 
 
 def is_array(path: Path) -> bool:
-    """Whether a folder is a zarr array."""
+    """Return whether a folder is a zarr array."""
     import zarr
 
     try:
         return is_zarr(path) and isinstance(zarr.open(path, mode="r"), zarr.Array)
-    except Exception:  # zarr raises many things
+    except Exception:  # zarr raises various exceptions on damaged metadata
         return False
 
 
 def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
-    """Open a zarr array, or the full resolution of an OME-Zarr image; nothing of it is read.
+    """Open a zarr array, or the full resolution of an OME-Zarr image, without reading pixels.
 
     Parameters
     ----------
     path : path
-        Of an array, or of a group that is an OME-Zarr image (0.4 or 0.5).
+        Folder of an array, or of a group that is an OME-Zarr image (0.4 or 0.5).
 
     Returns
     -------
     ZarrImage
-        Its pixels are a dask array, rows and columns last.
+        With a dask array (..., Y, X) as pixels.
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing.
+        If `path` does not exist.
     ValueError
-        If there is no such array, or several.
+        If there is no image in the folder, there are several, or it is an unfinished result.
     """
     path = Path(path)
-    path.stat()  # missing or forbidden: let the system say so
-    array, about = _open(path)
-    ours = about.get(KEY)
+    path.stat()  # raises the system's error if the path is missing or forbidden
+    array, attributes = _open(path)
+    ours = attributes.get(RECORD_KEY)
     ours = ours if isinstance(ours, dict) else {}
     if ours.get("finished") is False:
         raise ValueError("This movie is not finished: the last frames are missing.")
     if not default_axes(array.ndim):
         raise ValueError(f"An image needs two to five axes, this array has {array.ndim}.")
-    axes = axes_of(array, about, path)
+    axes = axes_of(array, attributes, path)
     order = _rows_and_columns_last(axes.letters)
     scale = None if axes.scale is None else tuple(axes.scale[k] for k in order)
     units = None if axes.units is None else tuple(axes.units[k] for k in order)
@@ -111,8 +113,8 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
     )
 
 
-def in_order(image: ImageFile) -> ImageFile:
-    """Return an image with its axes in the order of OME-Zarr; its pixels stay where they are.
+def in_ome_zarr_order(image: ImageFile) -> ImageFile:
+    """Return an image with its axes in the order required by OME-Zarr.
 
     Parameters
     ----------
@@ -121,6 +123,7 @@ def in_order(image: ImageFile) -> ImageFile:
     Returns
     -------
     ImageFile
+        With a transposed view of the pixels; the image itself if its axes are in order.
     """
     order = order_of_axes(image.axes)
     if order == tuple(range(len(order))) or not image.axes.endswith("YX"):
@@ -137,8 +140,8 @@ def in_order(image: ImageFile) -> ImageFile:
 
 
 def attributes_like(image: ImageFile) -> dict[str, Any]:
-    """Return the attributes that a zarr array made from `image` should have."""
-    attributes: dict[str, Any] = {"axes": image.axes, KEY: {"history": list(image.history)}}
+    """Return the attributes of a zarr array with the axes, scale and history of `image`."""
+    attributes: dict[str, Any] = {"axes": image.axes, RECORD_KEY: {"history": list(image.history)}}
     if isinstance(image, ZarrImage) and image.scale is not None:
         attributes["scale"] = list(image.scale)
         attributes["units"] = list(image.units or ["pixel"] * len(image.axes))
@@ -150,64 +153,80 @@ def attributes_like(image: ImageFile) -> dict[str, Any]:
 
 
 def add_to_record(path: Path, *, source: str | list[str], warnings: list[str]) -> None:
-    """Write into the last record of a result what it was made from, and what was warned of."""
+    """Add the source and the warnings of a run to the last record of a result.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the result.
+    source : str or list of str
+        Names of the input files.
+    warnings : list of str
+        Warnings raised during the run.
+    """
     import zarr
 
     group = zarr.open_group(path, mode="r+")
-    ours: Any = group.attrs[KEY]
+    ours: Any = group.attrs[RECORD_KEY]
     *before, last = ours["history"]
-    found = [*last.get("warnings", []), *warnings]  # a resumed run adds to the first
-    last = {**last, "source": source, "warnings": list(dict.fromkeys(found))}
+    # A resumed run must keep the warnings of the interrupted one
+    every = [*last.get("warnings", []), *warnings]
+    last = {**last, "source": source, "warnings": list(dict.fromkeys(every))}
     ours = {**ours, "history": [*before, last]}
     for node in (zarr.open_array(path / LEVEL, mode="r+"), group):
-        node.attrs[KEY] = ours
+        node.attrs[RECORD_KEY] = ours
 
 
-def axes_of(array: Any, about: Mapping[str, Any], path: Path | None = None) -> Axes:
-    """Return the axes of a zarr array, from the first place that names them.
+def axes_of(array: Any, attributes: Mapping[str, Any], path: Path | None = None) -> Axes:
+    """Return the axes of a zarr array, from the first source that names them.
+
+    The sources are, in this order: our own attributes, zarr's dimension names, xarray's
+    attributes, the OME-Zarr metadata, and the default for the number of axes.
 
     Parameters
     ----------
     array : zarr.Array
-    about : mapping
-        Attributes of the array, and of the image that it belongs to.
+    attributes : mapping
+        Attributes of the array and of the image to which it belongs.
     path : Path, optional
-        Of the array or of the group that holds it.
+        Path of the array or of its group.
 
     Returns
     -------
     Axes
     """
     ndim = array.ndim
-    units = about.get("units")
-    known = isinstance(units, list) and len(units) == ndim
+    units = attributes.get("units")
+    has_units = isinstance(units, list) and len(units) == ndim
     own: dict[str, Any] = {
-        "scale": numbers(about.get("scale"), ndim),
-        "units": tuple(map(unit_symbol, units)) if known and isinstance(units, list) else None,
+        "scale": numbers(attributes.get("scale"), ndim),
+        "units": tuple(map(unit_symbol, units)) if has_units and isinstance(units, list) else None,
     }
-    candidates = [Axes(letters=each, **own) for each in _named_axes(array, about)]
-    for multiscale in multiscales(about) or ():
+    candidates = [Axes(letters=each, **own) for each in _named_axes(array, attributes)]
+    for multiscale in multiscales(attributes) or ():
         for level in dataset_paths(multiscale):
             if _joined(array.path, path).endswith(f"/{level}"):
                 level_axes = axes_of_level(multiscale, level, ndim)
                 candidates += [level_axes] if level_axes is not None else []
     candidates.append(Axes(letters=default_axes(ndim), **own))
+    # Names may come from one source and the scale from another that agrees on the names
     first = candidates[0]
     scaled = (c for c in candidates if c.scale is not None and c.letters == first.letters)
     return next(scaled, first)
 
 
 def check_order(array: Any) -> None:
-    """Raise if a zarr array says that its rows and columns do not come last.
+    """Check that rows and columns are the last axes, if a zarr array names its axes.
 
     Parameters
     ----------
     array : array
-        Of zarr; others say nothing of their axes.
+        Arrays of other libraries are not checked, because they do not name their axes.
 
     Raises
     ------
     ValueError
+        If the axes are named and the last two are not Y and X.
     """
     if not hasattr(array, "store_path"):
         return
@@ -219,14 +238,14 @@ def check_order(array: Any) -> None:
             )
 
 
-def _named_axes(array: Any, about: Mapping[str, Any]) -> list[str]:
-    """Return the axes of a zarr array from all places that name them, as letters."""
-    places = (
-        about.get("axes"),
+def _named_axes(array: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Return the axes of a zarr array as letters, from every source that names them."""
+    sources = (
+        attributes.get("axes"),
         getattr(array.metadata, "dimension_names", None),
-        about.get("_ARRAY_DIMENSIONS"),  # xarray's
+        attributes.get("_ARRAY_DIMENSIONS"),  # written by xarray to zarr version 2
     )
-    found = [letters(names) for names in places if isinstance(names, (str, list, tuple))]
+    found = [letters(names) for names in sources if isinstance(names, (str, list, tuple))]
     return [each for each in found if each and len(each) == array.ndim]
 
 
@@ -235,85 +254,85 @@ def _joined(inside: str, path: Path | None) -> str:
 
 
 def _open(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the array that `path` stands for, and all attributes that are about it."""
+    """Return the array in a folder, and the attributes of the array and of its image."""
     import zarr
 
     if not is_zarr(path):
-        raise ValueError("This is no zarr array that can be read (there is none in this folder).")
+        raise ValueError("This folder contains no zarr array.")
     try:
         node = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
             return node, {**_attributes_of_image(path), **dict(node.attrs)}
-        about = dict(node.attrs)
-        level = _full_resolution(path, about)
+        attributes = dict(node.attrs)
+        level = _full_resolution(path, attributes)
         array = node[level]
     except ValueError:
         raise
-    except Exception as error:  # zarr raises many things
-        raise ValueError(f"This is no zarr array that can be read ({error}).") from error
+    except Exception as error:  # zarr raises various exceptions on damaged metadata
+        raise ValueError(f"This zarr array cannot be read ({error}).") from error
     if not isinstance(array, zarr.Array):
-        raise ValueError(f"This OME-Zarr image is damaged: {level} is no array.")
-    return array, {**dict(array.attrs), **about}
+        raise ValueError(f"This OME-Zarr image is damaged: {level} is not an array.")
+    return array, {**dict(array.attrs), **attributes}
 
 
 def _attributes_of_image(path: Path) -> dict[str, Any]:
-    """Return the attributes of the OME-Zarr image of which the array `path` is a level, if any."""
+    """Return the attributes of the OME-Zarr image that has the array `path` as a level, if any."""
     import zarr
 
-    for group in itertools.islice(path.absolute().parents, _DEEPEST):
+    for group in itertools.islice(path.absolute().parents, _MAX_DEPTH):
         if not is_zarr(group):
             continue
         try:
-            about = dict(zarr.open_group(group, mode="r").attrs)
-        except Exception:  # it is of no concern
+            attributes = dict(zarr.open_group(group, mode="r").attrs)
+        except Exception:  # the array can be read without the group
             continue
         level = path.absolute().relative_to(group).as_posix()
-        mine = [m for m in multiscales(about) or () if level in dataset_paths(m)]
-        if mine:
-            about = {key: about[key] for key in ("axes", "scale", "units", KEY) if key in about}
-            # Of another resolution the pixel size is not that of the image
-            if level != dataset_paths(mine[0])[0]:
-                about = {key: about[key] for key in ("axes",) if key in about}
-            return {**about, "multiscales": mine}
+        images = [image for image in multiscales(attributes) or () if level in dataset_paths(image)]
+        if images:
+            # At a lower resolution, only the axes are those of the image, not its pixel size
+            is_full = level == dataset_paths(images[0])[0]
+            kept = ("axes", "scale", "units", RECORD_KEY) if is_full else ("axes",)
+            found = {key: attributes[key] for key in kept if key in attributes}
+            return {**found, "multiscales": images}
     return {}
 
 
-def _full_resolution(path: Path, about: Mapping[str, Any]) -> str:
-    """Return the path of the array to take in a group, or say which there are."""
-    ome = about.get("ome") if isinstance(about.get("ome"), dict) else about
+def _full_resolution(path: Path, attributes: Mapping[str, Any]) -> str:
+    """Return the path of the only image in a group; list the images if there are several."""
+    ome = attributes.get("ome") if isinstance(attributes.get("ome"), dict) else attributes
     assert isinstance(ome, dict)
-    images = multiscales(about) or []
+    images = multiscales(attributes) or []
     if "image-label" in ome or (not images and isinstance(ome.get("labels"), list)):
-        raise ValueError("These are labels, not an image: name the image that they belong to.")
+        raise ValueError("These are labels, not an image: name the image to which they belong.")
     if len(images) == 1:
         return dataset_paths(images[0])[0]
-    kind = "group of arrays that does not say which of them is the image"
+    kind = "group of arrays without metadata that select one of them"
     if images:
         inside = [dataset_paths(image)[0] for image in images]
         kind = "group of several images"
     else:
-        inside = list(itertools.islice(_images_inside(path), _SOME + 1))
+        inside = list(itertools.islice(_images_inside(path), _MAX_LISTED + 1))
         if "plate" in ome or "well" in ome:
             kind = "plate" if "plate" in ome else "well of a plate"
         elif len(inside) > 1:
             kind = "group of several images"
     if not inside:
         raise ValueError("This zarr group holds no image.")
-    paths = [str(path / each) for each in inside[:_SOME]]
-    others = " (or another)" if len(inside) > _SOME else ""
+    paths = [str(path / each) for each in inside[:_MAX_LISTED]]
+    others = " (or another)" if len(inside) > _MAX_LISTED else ""
     raise ValueError(f"This is a {kind}: name one of them, {', '.join(paths)}{others}.")
 
 
 def _images_inside(group: Path, depth: int = 0) -> Iterator[str]:
-    """Yield the paths of the images, or else arrays, in a group."""
+    """Yield the relative paths of the images, and of arrays outside images, in a group."""
     import zarr
 
-    for child in sorted(group.iterdir()) if depth < _DEEPEST else ():
+    for child in sorted(group.iterdir()) if depth < _MAX_DEPTH else ():
         if not is_zarr(child) or child.name == "labels":
             continue
         try:
             node = zarr.open(child, mode="r")
-        except Exception:  # no use naming it
+        except Exception:  # it cannot be read, so do not suggest it
             continue
         if isinstance(node, zarr.Array) or multiscales(dict(node.attrs)):
             yield child.name
@@ -336,21 +355,21 @@ def _pixel_size(
     if scale is None or units is None:
         return None, None
     height, width = (abs(length) for length in scale[-2:])
-    if units[-1] == "pixel" and height == width == 1:
+    if units[-1] == "pixel" and height == width == 1:  # not calibrated
         return None, None
     return (height, width), units[-1]
 
 
 def _as_tiff(axes: str, pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
-    """Return which TIFF is written: ImageJ's where its order of axes is kept, else OME's."""
-    about: dict[str, Any] = {"axes": axes}
+    """Return the TIFF flavour of a result: ImageJ if it can keep the order of axes, else OME."""
+    metadata: dict[str, Any] = {"axes": axes}
     if re.fullmatch("T?Z?C?YX", axes):
-        options: dict[str, Any] = {"metadata": about}
+        options: dict[str, Any] = {"metadata": metadata}
         if pixel_size is not None:
             options |= {"resolution": (1 / pixel_size[1], 1 / pixel_size[0]), "resolutionunit": 1}
-            about["unit"] = unit
+            metadata["unit"] = unit
         return {"flavour": "imagej", "options": options}
     if pixel_size is not None:
-        about |= {f"PhysicalSize{a}": size for a, size in zip("YX", pixel_size, strict=True)}
-        about |= {f"PhysicalSize{a}Unit": unit for a in "YX"}
-    return {"flavour": "ome", "options": {"metadata": about}}
+        metadata |= {f"PhysicalSize{a}": size for a, size in zip("YX", pixel_size, strict=True)}
+        metadata |= {f"PhysicalSize{a}Unit": unit for a in "YX"}
+    return {"flavour": "ome", "options": {"metadata": metadata}}

@@ -1,4 +1,4 @@
-"""Frames of a zarr array: rows and columns last, and what is damaged is named."""
+"""Reading frames of a zarr array, with errors that name missing and damaged frames."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ class DamagedFrame(ValueError):
     """A frame that cannot be read; the message names it."""
 
 
-def checked(array: Any) -> Any:
-    """Return a zarr array in a folder as `ZarrFrames`; anything else as it is."""
+def as_zarr_frames(array: Any) -> Any:
+    """Wrap a zarr array on disk in `ZarrFrames`; return any other array unchanged."""
     in_folder = hasattr(array, "store_path") and hasattr(array.store, "root")
     return ZarrFrames(array) if in_folder and array.ndim >= 2 else array
 
 
 class ZarrFrames:
-    """A zarr array whose axes are in another order; nothing of it is read before it is used.
+    """A lazy view of a zarr array with reordered axes, where missing chunks are errors.
 
-    Zarr reads a chunk that is missing as if it were empty.  Here it is an error: a file that was
-    lost and a frame that is black look the same.
+    zarr fills missing chunks with a constant.  A lost file would then look like a black frame, so
+    reading a missing chunk raises an error here.
 
     Parameters
     ----------
     array : zarr.Array
-        In a folder.
-    order : sequence of int, optional
-        The axes of the array in the order that they are to have here; rows and columns last.
+        An array in a folder, with two or more axes.
+    order : tuple of int, optional
+        Order of the axes, rows and columns last; by default as they are stored.
 
     Raises
     ------
     DamagedFrame
-        On reading what is missing or cannot be decoded.
+        On indexing, if a chunk is missing or cannot be decoded.
     """
 
     def __init__(self, array: Any, order: tuple[int, ...] | None = None) -> None:
@@ -52,56 +52,60 @@ class ZarrFrames:
         self.chunks = tuple(array.chunks[axis] for axis in order)
 
     def lazy(self) -> Any:
-        """Return a dask array of it, in the array's own chunks."""
+        """Return a dask array with the chunks of the zarr array."""
         import dask.array as da
 
+        # name=False: to make a name, dask would hash the array
         return da.from_array(self, chunks=self.chunks, name=False)  # type: ignore[no-untyped-call]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read all of it."""
+        """Read the whole array."""
         return np.asarray(self[()], dtype)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        """Read a part of it, cut by whole numbers and slices."""
+        """Read a part of the array; `index` holds integers, slices and an ellipsis."""
         index = index if isinstance(index, tuple) else (index,)
-        left = [slice(None)] * (self.ndim - len(index) + (... in index))
-        at = index.index(...) if ... in index else len(index)
-        index = (*index[:at], *left, *index[at + 1 :])
-        parts = [_as_slice(k, n) for k, n in zip(index, self.shape, strict=True)]
-        ranges = [range(*k.indices(n)) for k, n in zip(parts, self.shape, strict=True)]
+        left_out = [slice(None)] * (self.ndim - len(index) + (... in index))
+        ellipsis = index.index(...) if ... in index else len(index)
+        index = (*index[:ellipsis], *left_out, *index[ellipsis + 1 :])
+        # Slices only, as integers would remove axes before they can be transposed
+        slices = [_as_slice(k, n) for k, n in zip(index, self.shape, strict=True)]
+        ranges = [range(*k.indices(n)) for k, n in zip(slices, self.shape, strict=True)]
         stored = [slice(None)] * self.ndim
-        for axis, part in zip(self._order, parts, strict=True):
+        for axis, part in zip(self._order, slices, strict=True):
             stored[axis] = part
         if all(ranges):
-            self._refuse_missing(ranges)
+            self._check_chunks(ranges)
         try:
             block = np.asarray(self._array[tuple(stored)])
-        except Exception as error:  # a codec raises anything at all on a damaged file
+        except Exception as error:  # codecs raise exceptions of any type on a damaged file
             raise DamagedFrame(
                 f"{self._name(ranges)}the zarr array is damaged here, copy it again ({error})."
             ) from error
         squeezed = tuple(slice(None) if isinstance(k, slice) else 0 for k in index)
         return block.transpose(self._order)[squeezed]
 
-    def _refuse_missing(self, ranges: list[range]) -> None:
+    def _check_chunks(self, ranges: list[range]) -> None:
+        """Raise if the file of a chunk does not exist; `ranges` are not empty."""
         root = getattr(self._array.store, "root", None)
         if root is None:  # not in a folder
             return
-        sides = self._array.shards or self._array.chunks  # of what a file holds
+        file_shape = self._array.shards or self._array.chunks  # a file holds a shard or a chunk
         spans: list[Any] = [()] * self.ndim
         for axis, along in zip(self._order, ranges, strict=True):
-            spans[axis] = range(min(along) // sides[axis], max(along) // sides[axis] + 1)
-        for place in itertools.product(*spans):
-            key = self._array.metadata.encode_chunk_key(place)
+            side = file_shape[axis]
+            spans[axis] = range(min(along) // side, max(along) // side + 1)
+        for coordinates in itertools.product(*spans):
+            key = self._array.metadata.encode_chunk_key(coordinates)
             if not Path(root, self._array.path, key).is_file():
                 raise DamagedFrame(
                     f"{self._name(ranges)}the chunk {key} of the zarr array is missing: copy the "
-                    "array again. (A frame that is empty on purpose has to be written with "
+                    "array again. (If the frame is empty on purpose, write it with "
                     "write_empty_chunks.)"
                 )
 
     def _name(self, ranges: list[range]) -> str:
-        """Return which frames these are, for the beginning of a sentence."""
+        """Return the frame numbers as the start of a message; empty for a single image."""
         leading = self.shape[:-2]
         first, last = (
             int(np.ravel_multi_index([end(along) for along in ranges[:-2]], leading))

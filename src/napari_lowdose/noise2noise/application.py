@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_lowdose.engine import Engine, Step, report
 from napari_lowdose.frames import is_constant
-from napari_lowdose.imaging.frames import check_pixels, warn_of_pixels
+from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 

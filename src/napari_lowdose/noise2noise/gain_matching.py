@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_same_shape
+from napari_lowdose.imaging.image_checks import check_same_shape
 from napari_lowdose.noise2noise.valid_pixels import standardise
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, Step
-from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.gain_matching import GainMatch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image, check_same_shape, warn_of_pixels
+from napari_lowdose.imaging.image_checks import check_image, check_same_shape, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import same_scene
 from napari_lowdose.noise2noise.noise_checks import PairNote, check_noise

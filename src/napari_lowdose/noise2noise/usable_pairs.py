@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.frames import frame_name, is_constant
-from napari_lowdose.imaging.frames import check_pixels
+from napari_lowdose.imaging.image_checks import check_pixels
 from napari_lowdose.noise2noise.gain_matching import common_signal
 from napari_lowdose.noise2noise.valid_pixels import (
     COARSEST,

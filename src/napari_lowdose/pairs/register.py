@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.frames import frame_name
-from napari_lowdose.imaging.frames import check_image, check_same_shape
-from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.imaging.image_checks import check_image, check_same_shape
+from napari_lowdose.io.arrays import as_image, sliceable
 from napari_lowdose.pairs.scene_shift import check_size, common_field, scene_shift
 
 if TYPE_CHECKING:

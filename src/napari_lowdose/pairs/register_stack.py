@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image
-from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.imaging.image_checks import check_image
+from napari_lowdose.io.arrays import as_image, sliceable
 from napari_lowdose.pairs.register import measure_registration, read_some_frames
 from napari_lowdose.pairs.scene_shift import SMALLEST, NotRegisteredError, check_size
 

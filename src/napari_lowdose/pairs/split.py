@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.pairs.candidate_layouts import SMALLEST, CandidateLayout, candidate_layouts
 from napari_lowdose.pairs.register import measure_registration, read_some_frames

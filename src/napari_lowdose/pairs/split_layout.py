@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.sliceable import sliceable
+from napari_lowdose.io.arrays import as_image, sliceable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.imaging.frames import check_pixels, warn_of_pixels
 from napari_lowdose.imaging.image_area import image_area
+from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
 from napari_lowdose.reucid.intensities import reconstruct, standardise
 from napari_lowdose.reucid.patch_stacks import SMALLEST_IMAGE

@@ -11,7 +11,7 @@ import numpy as np
 from napari_lowdose.blas import on_one_blas_thread
 from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
-from napari_lowdose.imaging.frames import check_image
+from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.io.ome_zarr import LEVEL, axis_names, metadata
-from napari_lowdose.io.zarr_folder import KEY, is_array
+from napari_lowdose.io.tiff_flavours import RECORD_KEY
+from napari_lowdose.io.zarr_folder import is_array
 from napari_lowdose.streaming.frame_hashes import FrameHash, FrameHashes, hash_of
 from napari_lowdose.streaming.swap import swap
 
@@ -145,8 +146,8 @@ class OutputFolder:
         try:
             if network is not None:
                 network.save(self._beside / NETWORK)
-                ours = {**attributes[KEY], "network": _hash_of_file(self._beside / NETWORK)}
-                attributes = {**attributes, KEY: ours}
+                ours = {**attributes[RECORD_KEY], "network": _hash_of_file(self._beside / NETWORK)}
+                attributes = {**attributes, RECORD_KEY: ours}
             group = zarr.create_group(self._beside, attributes={**described, **attributes})
             group.create_array(
                 LEVEL,
@@ -248,9 +249,9 @@ class OutputFolder:
         import zarr
 
         group = zarr.open_group(self.folder, mode="r+")
-        ours: Any = group.attrs[KEY]
+        ours: Any = group.attrs[RECORD_KEY]
         for node in (self.array, group):
-            node.attrs[KEY] = {**ours, **changes}
+            node.attrs[RECORD_KEY] = {**ours, **changes}
 
     def _recover(self) -> None:
         """Complete a replacement that was interrupted by a kill."""
@@ -303,7 +304,7 @@ def attributes_of_ours(folder: Path) -> dict[str, Any] | None:
     """
     try:
         found = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-        ours = found["attributes"][KEY]
+        ours = found["attributes"][RECORD_KEY]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return ours if isinstance(ours, dict) and "work" in ours else None

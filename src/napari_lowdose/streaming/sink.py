@@ -13,7 +13,7 @@ import numpy as np
 from napari_lowdose.engine import Step
 from napari_lowdose.frames import frame_index
 from napari_lowdose.io.ome_zarr import LEVEL
-from napari_lowdose.io.zarr_folder import KEY
+from napari_lowdose.io.tiff_flavours import RECORD_KEY
 from napari_lowdose.run import read_frames
 from napari_lowdose.streaming.frame_hashes import hash_of, hash_of_frames, together
 from napari_lowdose.streaming.identity import identity
@@ -119,7 +119,7 @@ class ZarrSink:
         if not self._resumed:
             ours = {"work": self._work, "finished": False, "history": self._history(record)}
             network = prepared.model if self._engine.trains else None
-            self.output.create(self._given.shape, {**self._attributes, KEY: ours}, network)
+            self.output.create(self._given.shape, {**self._attributes, RECORD_KEY: ours}, network)
         elif self.output.finished:
             self.output.reopen()
 
@@ -202,7 +202,7 @@ class ZarrSink:
 
     def _history(self, record: dict[str, Any]) -> list[Any]:
         """Return the records of earlier processing of the input, followed by that of this run."""
-        return [*self._attributes.get(KEY, {}).get("history", []), record]
+        return [*self._attributes.get(RECORD_KEY, {}).get("history", []), record]
 
 
 class _Progress:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.image_or_pair import image_or_pair
-from napari_lowdose.io.input_files import in_each_other
+from napari_lowdose.io.input_files import files_overlap
 from napari_lowdose.run import Run
 from napari_lowdose.streaming.cluster import frames_on_cluster, open_client
 from napari_lowdose.streaming.description import described
@@ -81,7 +81,7 @@ class Stream(Run):
 
     def __iter__(self) -> Iterator[Step]:
         """Yield steps.  The step of a frame has its `image` only after it is written."""
-        if any(in_each_other(exposure, self.path) for exposure in self._given.exposures):
+        if any(files_overlap(exposure, self.path) for exposure in self._given.exposures):
             raise ValueError("The result would replace the input; choose another output.")
         with only_stream_into(self.sink.output.path):
             yield from super().__iter__()

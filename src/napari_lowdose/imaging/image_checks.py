@@ -1,4 +1,4 @@
-"""What an image must be before anything is done to it, in sentences for people."""
+"""Checks of images and frames before they are denoised."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from napari_lowdose.imaging.centred import centred
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SATURATED_SHARE = 1e-3  # of the pixels at the maximum, from which on it is said
-PILE_UP = 4  # times as many as at the next lower value
-DEAD_ROWS_SHARE = 0.05  # constant rows are dead if they are this rare, else they are the scene
-BY_CHANCE = 1e-6  # probability that a row of a sparse scene is constant, from which on it is
-BESIDE = 8  # rows on each side that tell how sparse the scene is
-FINEST = 1e-3  # of the contrast, that a float32 result must be able to hold
-COARSEST = 1 / 16  # of the contrast: fewer steps are no image
-SAMPLE = 2**14  # pixels that the contrast is measured on
+# Saturation: more than this share of the pixels at the maximum, and this many times as many as at
+# the next lower value.
+SATURATED_SHARE = 1e-3
+PILE_UP_FACTOR = 4
+# If more rows than this are constant, they belong to the scene
+MAX_DEAD_ROWS_SHARE = 0.05
+CHANCE_LIMIT = 1e-6  # rows that are constant by chance with more than this probability are not dead
+NEIGHBOUR_ROWS = 8  # rows on each side that show how sparse the scene is
+# Rounding of a float32 result, relative to the contrast: warn above the first, refuse above the
+# second, where fewer than 16 grey levels are left.
+WARN_ROUNDING = 1e-3
+MAX_ROUNDING = 1 / 16
+SAMPLE_SIZE = 2**14  # pixels from which the contrast is measured
 
 
 def check_image(image: Any) -> None:
@@ -28,12 +33,13 @@ def check_image(image: Any) -> None:
     Parameters
     ----------
     image : (..., Y, X) array
+        Lazy arrays are not computed.
 
     Raises
     ------
     ValueError
-        If it is no grey-level image: fewer than two axes, empty, boolean, complex, RGB, or
-        not numeric.
+        If the image is not greyscale: fewer than two axes, empty, boolean, complex, RGB, or not
+        numeric.
     """
     if image.ndim < 2:
         raise ValueError(
@@ -81,45 +87,23 @@ def check_same_shape(first: Any, second: Any) -> None:
     )
 
 
-def check_frame(frame: NDArray[Any], smallest: int) -> None:
-    """Check the pixels of one frame.
+def check_pixels(frame: NDArray[Any], smallest: int, max_rounding: float = MAX_ROUNDING) -> None:
+    """Check that a frame can be denoised.
 
     Parameters
     ----------
     frame : (Y, X) array
+        Any integer or floating dtype.
     smallest : int
-        The least height and width, pixels.
+        Minimum height and width, pixels.
+    max_rounding : float
+        Maximum rounding of a float32 result, as a fraction of the contrast.
 
     Raises
     ------
     ValueError
-        As `check_pixels`.
-
-    Warns
-    -----
-    UserWarning
-        As `warn_of_pixels`.
-    """
-    check_pixels(frame, smallest)
-    warn_of_pixels(frame)
-
-
-def check_pixels(frame: NDArray[Any], smallest: int, coarsest: float = COARSEST) -> None:
-    """Check the pixels of one frame, without a warning.
-
-    Parameters
-    ----------
-    frame : (Y, X) array
-    smallest : int
-        The least height and width, pixels.
-    coarsest : float
-        The largest step between 32-bit numbers, as a fraction of the contrast.
-
-    Raises
-    ------
-    ValueError
-        If it is too small, has NaN or infinite pixels, is constant, or is beyond what a 32-bit
-        result can hold.
+        If the frame is too small, has NaN or infinite pixels, is constant, or cannot be
+        represented in float32.
     """
     if min(frame.shape) < smallest:
         raise ValueError(
@@ -138,13 +122,14 @@ def check_pixels(frame: NDArray[Any], smallest: int, coarsest: float = COARSEST)
         raise ValueError(f"the image is constant (every pixel is {lowest}): nothing to denoise.")
     limit, tiny = float(np.finfo(np.float32).max) / 2, float(np.finfo(np.float32).tiny)
     largest = max(abs(float(lowest)), abs(float(highest)))
+    # Python numbers: a difference of NumPy integers may overflow
     if largest > limit or float(highest.item() - lowest.item()) < 2 * tiny:
         raise ValueError(
             f"the pixels range from {lowest:.3g} to {highest:.3g}, which a 32-bit result cannot "
             "hold: scale the image first."
         )
-    offset, contrast, step = _steps_of_result(frame)
-    if step > coarsest * contrast:
+    offset, contrast, step = _float32_rounding(frame)
+    if step > max_rounding * contrast:
         raise ValueError(
             f"the offset of the image, {offset:.6g}, is so large against its contrast, "
             f"{contrast:.3g}, that a 32-bit result cannot hold both: take the offset off first."
@@ -152,20 +137,20 @@ def check_pixels(frame: NDArray[Any], smallest: int, coarsest: float = COARSEST)
 
 
 def warn_of_pixels(frame: NDArray[Any]) -> None:
-    """Warn of pixels that are denoised, although the result may mislead there.
+    """Warn about pixels where the result may be misleading.
 
     Parameters
     ----------
     frame : (Y, X) array
-        Checked.
+        A frame that has passed `check_pixels`.
 
     Warns
     -----
     UserWarning
-        If pixels are saturated, rows are dead, or a 32-bit result is coarse beside the contrast.
+        If pixels are saturated, rows are dead, or a float32 result is rounded visibly.
     """
-    offset, contrast, step = _steps_of_result(frame)
-    if step > FINEST * contrast:
+    offset, contrast, step = _float32_rounding(frame)
+    if step > WARN_ROUNDING * contrast:
         warnings.warn(
             f"the offset of the image, {offset:.6g}, is so large against its contrast, "
             f"{contrast:.3g}, that a 32-bit result is rounded to {step:.3g}: take the offset off "
@@ -177,12 +162,13 @@ def warn_of_pixels(frame: NDArray[Any]) -> None:
     _warn_if_rows_dead(frame)
 
 
-def _steps_of_result(frame: NDArray[Any]) -> tuple[float, float, float]:
-    """Return offset and contrast of a frame, and the distance of float32 numbers there."""
+def _float32_rounding(frame: NDArray[Any]) -> tuple[float, float, float]:
+    """Return offset and contrast of a frame, and the spacing of float32 numbers at the offset."""
     sample = frame.ravel()
-    if sample.size > SAMPLE:
-        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE)]
+    if sample.size > SAMPLE_SIZE:
+        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE_SIZE)]
     offset, difference = centred(sample[np.newaxis])
+    # Quantiles, as a single hot pixel must not count as contrast
     lowest, highest = np.quantile(difference, (0.005, 0.995))
     contrast = float(highest - lowest) or float(frame.max().item() - frame.min().item())
     return float(offset), contrast, float(np.spacing(np.float32(abs(offset))))
@@ -192,9 +178,9 @@ def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
     n_highest = np.count_nonzero(frame == highest)
     if n_highest <= SATURATED_SHARE * frame.size:
         return
-    # The values of an unsaturated image thin out towards its maximum: they do not pile up.
+    # In an unsaturated image values become rarer towards the maximum.
     second = frame[frame < highest].max()
-    if n_highest > PILE_UP * np.count_nonzero(frame == second):
+    if n_highest > PILE_UP_FACTOR * np.count_nonzero(frame == second):
         warnings.warn(
             f"{n_highest / frame.size:.1%} of the pixels are at the maximum, {highest}: they look "
             "saturated, and their true intensity cannot be restored.",
@@ -206,10 +192,10 @@ def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
 def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
     constant = (frame == frame[:, :1]).all(axis=1)
     n_constant = np.count_nonzero(constant)
-    if not 0 < n_constant <= max(1, DEAD_ROWS_SHARE * len(frame)):
+    if not 0 < n_constant <= max(1, MAX_DEAD_ROWS_SHARE * len(frame)):
         return
     rows = map(int, np.flatnonzero(constant))
-    dead = [row for row in rows if not _empty_by_chance(frame, constant, row)]
+    dead = [row for row in rows if not _is_empty_by_chance(frame, constant, row)]
     if dead:
         warnings.warn(
             f"the image has {len(dead)} constant row{'s' if len(dead) > 1 else ''} (the first is "
@@ -219,9 +205,9 @@ def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
         )
 
 
-def _empty_by_chance(frame: NDArray[Any], constant: NDArray[np.bool_], row: int) -> bool:
-    """Return whether so sparse a scene leaves a row without a count now and then."""
-    near = slice(max(0, row - BESIDE), row + BESIDE + 1)
-    beside = frame[near][~constant[near]]
-    alike = float(np.mean(beside == frame[row, 0])) if beside.size else 1.0
-    return bool(len(frame) * alike ** frame.shape[1] > BY_CHANCE)
+def _is_empty_by_chance(frame: NDArray[Any], constant: NDArray[np.bool_], row: int) -> bool:
+    """Return whether the scene around a row is so sparse that some rows are constant by chance."""
+    near = slice(max(0, row - NEIGHBOUR_ROWS), row + NEIGHBOUR_ROWS + 1)
+    neighbours = frame[near][~constant[near]]
+    equal = float(np.mean(neighbours == frame[row, 0])) if neighbours.size else 1.0
+    return bool(len(frame) * equal ** frame.shape[1] > CHANCE_LIMIT)

@@ -1,4 +1,4 @@
-"""A result has a form of TIFF that can hold it."""
+"""A result is written in a flavour of TIFF that can hold it."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_lowdose.io.tiff import ImageFile, read_tiff, write_tiff
-from napari_lowdose.io.tiff_form import tiff_form
+from napari_lowdose.io.tiff_flavours import output_format
 
 STACK = np.arange(3 * 24 * 20, dtype=np.uint16).reshape(3, 24, 20)
 RECORD = {"engine": "Reucid"}
@@ -29,7 +29,7 @@ def written(path, like):
     ids=["plain", "imagej"],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["out.ome.tif", "out.OME.TIFF", "out.ome.btf"])
-def test_a_name_that_promises_ome_is_kept(tmp_path, options, name):
+def test_ome_name_selects_ome_tiff(tmp_path, options, name):
     tifffile.imwrite(tmp_path / "in.tif", STACK, **options)
     image = read_tiff(tmp_path / "in.tif")
     result = written(tmp_path / name, image)
@@ -47,7 +47,7 @@ def test_a_name_that_promises_ome_is_kept(tmp_path, options, name):
     [("TYX", "imagej"), ("-YX", "imagej"), ("---YX", "imagej"), ("ZTYX", "ome"), ("CZYX", "ome"),
      ("ABCDYX", "plain")],
 )  # fmt: skip
-def test_axes_that_the_form_cannot_hold_get_another(tmp_path, axes, flavour):
+def test_axes_select_a_flavour_that_holds_them(tmp_path, axes, flavour):
     pixels = np.arange(2 ** (len(axes) + 6), dtype=np.float32)
     pixels = pixels.reshape((2,) * (len(axes) - 2) + (16, 16))
     image = ImageFile(
@@ -64,17 +64,17 @@ def test_axes_that_the_form_cannot_hold_get_another(tmp_path, axes, flavour):
     np.testing.assert_array_equal(result.pixels, pixels)
     if flavour != "plain":
         assert result.pixel_size == pytest.approx((0.1, 0.2)) and result.unit == "nm"
-    assert bool(tiff_form(tmp_path / "out.tif", image).note) == (flavour != "imagej")
+    assert bool(output_format(tmp_path / "out.tif", image).note) == (flavour != "imagej")
 
 
-def test_ome_that_cannot_hold_the_axes_is_refused_before_it_is_written(tmp_path):
+def test_ome_name_with_unsuitable_axes_is_refused_before_writing(tmp_path):
     tifffile.imwrite(
         tmp_path / "in.tif", STACK.reshape(1, 3, 1, 1, 1, 1, 1, 24, 20), photometric="minisblack",
         metadata={"axes": "abcdefgYX"},
     )  # fmt: skip
     image = read_tiff(tmp_path / "in.tif")
     with pytest.raises(ValueError, match="cannot hold the axes"):
-        tiff_form(tmp_path / "out.ome.tif", image)
+        output_format(tmp_path / "out.ome.tif", image)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_ome_that_cannot_hold_the_axes_is_refused_before_it_is_written(tmp_path)
         "ImageJ=1.53\nimages=99999999999\nframes=99999999999\n",
     ],
 )
-def test_descriptions_of_a_wrong_form_stop_nothing(tmp_path, description):
+def test_invalid_descriptions_do_not_prevent_reading(tmp_path, description):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", metadata=None, description=description)
     with warnings.catch_warnings():
@@ -103,7 +103,7 @@ def test_descriptions_of_a_wrong_form_stop_nothing(tmp_path, description):
 
 
 @pytest.mark.parametrize("resolution", [(0, 1), (1, 0)])
-def test_a_resolution_of_nothing_is_no_pixel_size(tmp_path, resolution):
+def test_zero_resolution_is_not_a_pixel_size(tmp_path, resolution):
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, STACK[0], resolution=(5, 5), metadata=None)
     with tifffile.TiffFile(path, mode="r+b") as file:
