@@ -20,7 +20,7 @@ from napari_lowdose.cli.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from napari_lowdose.denoise import Run
@@ -32,7 +32,13 @@ UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
 _NETWORK = ".safetensors"
 
 
-def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrite: bool) -> int:
+def denoise_files(
+    inputs: Iterable[Path],
+    output: Path,
+    engine: Engine,
+    overwrite: bool,
+    save_model: Path | None = None,
+) -> int:
     """Denoise files one by one; an error in one file does not stop the others.
 
     All output paths are checked first: nothing is processed if an output would overwrite an input
@@ -46,6 +52,8 @@ def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrit
         A TIFF or ``.zarr`` for one file, else a folder.
     engine : Engine
     overwrite : bool
+    save_model : Path, optional
+        File of the trained network; a folder if there are several images.
 
     Returns
     -------
@@ -55,11 +63,9 @@ def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrit
     from napari_lowdose.cli.outputs import output_files
 
     try:
-        jobs = [
-            _Job((source,), target, engine, overwrite)
-            for source, target in output_files(list(inputs), output)
-        ]
-        _prepare_folders(jobs)
+        found = output_files(list(inputs), output)
+        targets = [((source,), target) for source, target in found]
+        jobs = _prepared_jobs(targets, engine, overwrite, save_model)
     except (ValueError, OSError) as error:  # nothing could be started
         say(sentence(error, output))
         return UNSUITABLE
@@ -74,7 +80,7 @@ def denoise_pairs(
     overwrite: bool,
     save_model: Path | None,
 ) -> int:
-    """Train a network on each pair of files and denoise the pair with it.
+    """Denoise each pair of files, as `denoise_files` does with single files.
 
     Parameters
     ----------
@@ -96,25 +102,10 @@ def denoise_pairs(
 
     try:
         pairs, alone = pairs_in(first, second)
-        several = len(pairs) > 1
-        if several and save_model is not None and save_model.suffix.lower() == _NETWORK:
-            raise ValueError(
-                f"{save_model}: {len(pairs)} networks need a folder; give one to --save-model"
-            )
         firsts, seconds = zip(*pairs, strict=True)
-        jobs = []
-        for pair, (_, target) in zip(
-            pairs, output_files(list(firsts), output, seconds), strict=True
-        ):
-            network = save_model
-            if several and save_model is not None:
-                network = save_model / f"{target.stem}{_NETWORK}"
-            jobs.append(_Job(pair, target, engine, overwrite, network))
-        every = [path for job in jobs for path in (*job.sources, job.target)]
-        for job in jobs:
-            if job.network is not None:
-                _check_network_file(job.network, every, overwrite, make_folder=several)
-        _prepare_folders(jobs)
+        found = output_files(list(firsts), output, seconds)
+        targets = [(pair, target) for pair, (_, target) in zip(pairs, found, strict=True)]
+        jobs = _prepared_jobs(targets, engine, overwrite, save_model)
     except (ValueError, OSError) as error:
         say(sentence(error, output))
         return UNSUITABLE
@@ -341,6 +332,32 @@ def _run_one(job: _Job) -> int:
         say(f"{job.name}: {sentence(error, job.sources[0])}")
         return UNSUITABLE
     return UNSUITABLE if job.lost else 0
+
+
+def _prepared_jobs(
+    targets: Sequence[tuple[tuple[Path, ...], Path]],
+    engine: Engine,
+    overwrite: bool,
+    save_model: Path | None,
+) -> list[_Job]:
+    """Return a job for each input and its output file; all are checked, and the folders created."""
+    several = len(targets) > 1
+    if several and save_model is not None and save_model.suffix.lower() == _NETWORK:
+        raise ValueError(
+            f"{save_model}: {len(targets)} networks need a folder; give one to --save-model"
+        )
+    jobs = []
+    for sources, target in targets:
+        network = save_model
+        if several and save_model is not None:
+            network = save_model / f"{target.stem}{_NETWORK}"
+        jobs.append(_Job(sources, target, engine, overwrite, network))
+    images = [path for job in jobs for path in (*job.sources, job.target)]
+    for job in jobs:
+        if job.network is not None:
+            _check_network_file(job.network, images, overwrite, make_folder=several)
+    _prepare_folders(jobs)
+    return jobs
 
 
 def _prepare_folders(jobs: list[_Job]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -137,6 +137,11 @@ def text_label() -> QLabel:
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
     return label
+
+
+def make_room_for_label(plot: Any) -> None:
+    """Make the bottom axis of `plot` high enough: pyqtgraph cuts off the descenders of its label."""
+    plot.getAxis("bottom").setHeight(2 * plot.fontMetrics().height() + 12)
 
 
 SIGN = "⚠"

@@ -295,15 +295,16 @@ class SplitWidget(DockArea):
 def in_words(layout: SplitLayout, layer: Image) -> str:
     """Return the layout as text, with the shift in pixels and in the units of the layer."""
     (dy, dx), (ey, ex) = layout.shift, layout.shift_error
+    # Three decimals, as in the shift field of the pair: the error is a few thousandths of a pixel.
     sy, sx = (abs(float(each)) for each in layer.scale[-2:])
     unit = f"{layer.units[-1]:~}" if layer.units else ""
-    shift = f"Shift of the second view: y {dy:+.2f} ± {ey:.2f} px, x {dx:+.2f} ± {ex:.2f} px"
+    shift = f"Shift of the second view: y {dy:+.3f} ± {ey:.3f} px, x {dx:+.3f} ± {ex:.3f} px"
     if unit not in ("", "px", "pix", "pixel"):
         shift += f" (y {dy * sy:+.3g} ± {ey * sy:.2g}, x {dx * sx:+.3g} ± {ex * sx:.2g} {unit})"
     lines = [
         f"Views {layout.axis}"
         + (" of each other" if layout.axis == "above" else "")
-        + f", {layout.gap} px between, second {MIRRORED[layout.mirrored]}.",
+        + f", {layout.gap} px apart; the second is {MIRRORED[layout.mirrored]}.",
         f"{shift}.",
         f"Noise-corrected correlation: {layout.noise_corrected_correlation:.2f}. "
         f"The second view is {layout.gain:.2f} times as bright.",

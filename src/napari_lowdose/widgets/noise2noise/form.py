@@ -151,7 +151,7 @@ class Noise2NoiseForm(ParameterForm):
         form.add("shift", self.shift, help_on["shift"])
         form.add("batch size", self.batch_size, help_on["batch_size"])
         form.add("crop size", self.crop_size, help_on["crop_size"])
-        form.add("width", self.width_field, help_on["width"])
+        form.add("network width", self.width_field, help_on["width"])
         form.add("learning rate", self.learning_rate, help_on["learning_rate"])
         form.add("device", self.device, help_on["device"])
         form.add("seed", self.seed, help_on["seed"])

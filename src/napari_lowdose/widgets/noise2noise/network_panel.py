@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Extent = Literal["current", "all", "lazy", "zarr"]
 
 FILES = "Network (*.safetensors)"
-THE_PAIR = "the pair above, both exposures"
+THE_PAIR = "the pair above"  # longer ones are cut off in a narrow dock
 EXTENTS: dict[str, Extent] = {
     "current frame": "current",
     "all frames, now": "all",
@@ -87,8 +87,8 @@ class NetworkPanel(QWidget):
         self.form.add(
             "apply to",
             self.target.native,
-            "<qt>Another image or movie of the same kind: the same dose, pixel size and offset. "
-            "A single layer has one exposure per frame.</qt>",
+            "<qt>Both exposures of the pair, or another image or movie of the same kind: the same "
+            "dose, pixel size and offset. A single layer has one exposure per frame.</qt>",
         )
         self.form.add(
             "frames",

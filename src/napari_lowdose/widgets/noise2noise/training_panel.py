@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-from napari_lowdose.widgets.run_panel import RunPanel, text_label
+from napari_lowdose.widgets.run_panel import RunPanel, make_room_for_label, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,6 +142,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.setLabel("left", "loss, 1 − r")
         self.setLabel("bottom", "epoch")
         self.getAxis("left").enableAutoSIPrefix(False)
+        make_room_for_label(self)
         self.setToolTip(
             "<qt>1 − Pearson correlation of the network's output with the partner, Eq. (4) of the "
             "paper. The partner's own noise keeps it above 0. Green: loss on held-out tiles of the "

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_lowdose.widgets.run_panel import text_label
+from napari_lowdose.widgets.run_panel import make_room_for_label, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,6 +169,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         self.setLabel("left", "singular value")
         self.setLabel("bottom", "eigenpatch")
         self.getAxis("left").setStyle(hideOverlappingLabels=False)  # it would hide the topmost
+        make_room_for_label(self)
         self._floor = pg.InfiniteLine(angle=0, pen=pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine))
         self.addItem(self._floor, ignoreBounds=True)
         self.setToolTip("Dashed: the singular value of pure white noise.")
