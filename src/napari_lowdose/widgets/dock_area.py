@@ -124,7 +124,7 @@ class RunDock(DockArea):
 
     panel: RunPanel
     out_of_memory = OUT_OF_MEMORY
-    no_result = "there was no result yet"
+    no_result_reason = "there was no result yet"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -179,14 +179,14 @@ class RunDock(DockArea):
         """Show how a run ended."""
         if job.outcome == "failed":
             self.panel.end("Failed.")
-            self.panel.tell(self._error_text(run, job))
+            self.panel.show_message(self._error_text(run, job))
         elif run.result_removed:
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped" or not run.run.finished:
             kept = "the partial result is kept" if run.result else "there was no result yet"
             self.panel.end(f"Stopped: {kept}.")
         elif run.result is None:
-            self.panel.end(f"Stopped: {self.no_result}.")
+            self.panel.end(f"Stopped: {self.no_result_reason}.")
         else:
             took = duration(time.perf_counter() - self._started)
             summary = self._summary(run)

@@ -15,12 +15,12 @@ from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, choice
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.layers import (
-    denoised_again,
+    already_denoised_warning,
     frame_in_view,
     image_combo,
-    most_likely_pair,
+    suggested_pair,
     validation_error,
-    why_not_in_view,
+    view_error,
 )
 from napari_lowdose.widgets.run_panel import RunPanel
 
@@ -89,7 +89,7 @@ class EngineWidget(RunDock):
         self.reset_choices()
         if pair:
             for combo, layer in zip(
-                self.layer_combos, most_likely_pair(napari_viewer.layers), strict=False
+                self.layer_combos, suggested_pair(napari_viewer.layers), strict=False
             ):
                 combo.value = layer
 
@@ -117,13 +117,13 @@ class EngineWidget(RunDock):
     def denoise(self) -> None:
         """Start a run on the chosen layers."""
         if self._running is not None:
-            self.panel.tell(RUN_IN_PROGRESS)
+            self.panel.show_message(RUN_IN_PROGRESS)
             return
         layers = [layer for layer in self.layers if layer is not None]
         all_frames = bool(self.frames.currentData())
-        why = next(filter(None, map(validation_error, self.layers)), "")
-        if why := why or why_not_in_view(self.viewer.dims, layers[0], all_frames):
-            self.panel.refuse(why)
+        reason = next(filter(None, map(validation_error, self.layers)), "")
+        if reason := reason or view_error(self.viewer.dims, layers[0], all_frames):
+            self.panel.show_refusal(reason)
             return
         frame = () if all_frames else frame_in_view(self.viewer.dims, layers[0])
         source: Any = tuple(layers) if len(layers) > 1 else layers[0]
@@ -131,9 +131,9 @@ class EngineWidget(RunDock):
         try:
             run = LayerRun(self.viewer.layers, source, self.engine(), frame, name=name)
         except ValueError as error:
-            self.panel.refuse(str(error))
+            self.panel.show_refusal(str(error))
             return
-        self._announce_run(map(denoised_again, layers))
+        self._announce_run(map(already_denoised_warning, layers))
         self._start_run(run)
 
     def _layer_removed(self, event: Any = None) -> None:

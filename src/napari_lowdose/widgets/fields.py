@@ -147,8 +147,8 @@ def _pixels(prefix: str) -> QDoubleSpinBox:
 
 Criterion = Literal["quality", "time", "epochs"]
 
-SECONDS = 30
-EPOCHS = 100
+DEFAULT_SECONDS = 30
+DEFAULT_EPOCHS = 100
 
 
 class StopField(QWidget):
@@ -162,8 +162,8 @@ class StopField(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.criterion = choice({"quality": "quality", "time": "time", "epochs": "epochs"})
-        self.seconds = _number(SECONDS, " s", 24 * 3600)
-        self.epochs = _number(EPOCHS, "", 10**6)
+        self.seconds = _number(DEFAULT_SECONDS, " s", 24 * 3600)
+        self.epochs = _number(DEFAULT_EPOCHS, "", 10**6)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.criterion, 1)

@@ -13,13 +13,13 @@ from napari_lowdose.denoise import Run, denoise
 from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.io.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
-from napari_lowdose.widgets.layers import file_of
+from napari_lowdose.widgets.layers import layer_file
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
     contrast_limits,
+    layer_pixels,
     mark_as_result,
-    pixels_of,
     placement,
     residual,
     residual_limits,
@@ -78,12 +78,12 @@ class LayerRun:
         pixels: tuple[Any, ...] | None = None,
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
-        given = pixels or tuple(pixels_of(each) for each in sources)
+        given = pixels or tuple(layer_pixels(each) for each in sources)
         parts = tuple(each[frame] if frame else each for each in given)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
         self.frame = frame
-        self.paths = tuple(file_of(each) for each in sources)
+        self.paths = tuple(layer_file(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
         self._layers = layers
@@ -118,7 +118,7 @@ class LayerRun:
             self.result = self._add(data, self._name + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
-            self.result.data = self._in_place(newest)
+            self.result.data = self._as_stack(newest)
         else:  # the run writes its frames into the array that the layer already has
             self.result.refresh()
         self.describe()
@@ -131,11 +131,11 @@ class LayerRun:
             self.result.name = self.result.name.removesuffix(PARTIAL)
         self.describe()
         if self._with_residual:
-            taken = residual(self._input, self.run.image)
+            removed = residual(self._input, self.run.image)
             limits = residual_limits(self._input, self.run.image, self._limits)
             partial = "" if self.run.finished else PARTIAL
             name = f"{self.result.name.removesuffix(PARTIAL)} residual{partial}"
-            self.residual = self._add(taken, name, limits, colormap="gray", visible=False)
+            self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
             self._layers.selection.active = self.result
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
@@ -143,9 +143,9 @@ class LayerRun:
         self.run.image[index] = image
         if self.result is None or self.result_removed:
             return
-        self.result.data = self._in_place(image) if self._one_frame else self.run.image
+        self.result.data = self._as_stack(image) if self._one_frame else self.run.image
         if self.residual is not None and self.residual in self._layers:
-            self.residual.data = self._in_place(residual(self._input, self.run.image))
+            self.residual.data = self._as_stack(residual(self._input, self.run.image))
 
     def describe(self, **changes: Any) -> None:
         """Write the record of the run, updated with `changes`, into the metadata of the result."""
@@ -168,13 +168,13 @@ class LayerRun:
     def _one_frame(self) -> bool:
         return bool(self._input.ndim == 2)
 
-    def _in_place(self, data: Any) -> Any:
+    def _as_stack(self, data: Any) -> Any:
         """Return a frame as a stack of one frame, which napari shows only at its place."""
         return data[(np.newaxis,) * len(self.frame)]
 
     def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
         arguments = {"contrast_limits": limits, **self._placement, **options}
-        layer = Image(self._in_place(data), name=name, multiscale=False, **arguments)
+        layer = Image(self._as_stack(data), name=name, multiscale=False, **arguments)
         mark_as_result(layer)
         self._layers.append(layer)
         return layer
@@ -201,7 +201,7 @@ class LazyRun(LayerRun):
         super().__init__(layers, source, engine, name=name, pixels=movies)
         clean = denoise(ImageOrPair(movies).given, engine)
         seen = da.map_blocks(
-            self._look_at, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
+            self._find_limits, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
         )
         self._found: tuple[tuple[float, float], tuple[float, float]] | None = None
         self.run.finished = True
@@ -212,7 +212,7 @@ class LazyRun(LayerRun):
         self._set_contrast()
         self.describe()
 
-    def _look_at(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _find_limits(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Find the contrast limits of the first frame that is computed, in any thread."""
         if self._found is None and block.size:
             frame = block[(0,) * (block.ndim - 2)]
@@ -228,7 +228,7 @@ class LazyRun(LayerRun):
 
 
 def _lazy(layer: Image) -> Any:
-    pixels = pixels_of(layer)
+    pixels = layer_pixels(layer)
     if isinstance(pixels, da.Array):
         return pixels
     frames = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
@@ -268,7 +268,7 @@ class ZarrRun(LayerRun):
             # napari numbers axes without names
             "axes": letters(sources[0].axis_labels) or default_axes(sources[0].ndim) or None,
         }
-        movies = tuple(pixels_of(each) for each in sources)
+        movies = tuple(layer_pixels(each) for each in sources)
         super().__init__(layers, source, engine, name=name, pixels=movies)
 
     def _new_run(self, given: Any, engine: Engine) -> Run:

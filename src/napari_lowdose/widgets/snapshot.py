@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COPIED = 2**26  # bytes to copy at once: more would block the user interface
-KEPT = 2**28  # bytes of larger or lazy data to keep once they are read
+MAX_COPY_BYTES = 2**26  # bytes to copy at once: more would block the user interface
+MAX_FRAMES_BYTES = 2**28  # bytes of larger or lazy data to keep once they are read
 
 
 def snapshot(pixels: Any) -> Any:
@@ -34,7 +34,7 @@ def snapshot(pixels: Any) -> Any:
         to keep, it refuses to read a frame that has changed.
     """
     lazy = not isinstance(pixels, np.ndarray) or isinstance(pixels, np.memmap)
-    if not lazy and pixels.nbytes <= COPIED:
+    if not lazy and pixels.nbytes <= MAX_COPY_BYTES:
         return np.array(pixels, subok=True)  # keeps a mask, which the engine refuses
     leading = tuple(pixels.shape[:-2])
     return da.map_blocks(
@@ -72,7 +72,7 @@ class _FramesAsRead:
                 "the input has changed since it was denoised: denoise it again before you change "
                 "its eigenpatches."
             )
-        if self._kept + frame.nbytes <= KEPT:
+        if self._kept + frame.nbytes <= MAX_FRAMES_BYTES:
             self._kept += frame.nbytes
             self._frames[index] = frame
         return frame

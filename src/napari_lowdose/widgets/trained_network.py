@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
-_SAME = 1e-3  # relative tolerance of exposure statistics: covers rounding
+_RELATIVE_TOLERANCE = 1e-3  # relative tolerance of exposure statistics: covers rounding
 _files: WeakKeyDictionary[Noise2NoiseModel, str] = WeakKeyDictionary()
 
 
-def remember_file(model: Noise2NoiseModel, path: str) -> None:
+def set_network_file(model: Noise2NoiseModel, path: str) -> None:
     """Remember `path` as the file of `model`, in place of the network saved there before."""
     for other in [each for each, file in _files.items() if file == path]:
         del _files[other]
     _files[model] = path
 
 
-def file_of_network(model: object) -> str | None:
+def network_file(model: object) -> str | None:
     """Return the file of `model`; None if it was never saved or was deleted.
 
     Parameters
@@ -70,10 +70,10 @@ class TrainedNetwork:
 
     def __post_init__(self) -> None:
         if self.path is not None:
-            remember_file(self.model, self.path)
+            set_network_file(self.model, self.path)
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         """A short description."""
         epochs = self.model.record.get("epochs")
         if epochs is None:
@@ -114,6 +114,7 @@ class TrainedNetwork:
             return self.run.was_trained_on(*layers)
         known = self.model.record.get("exposures", {})
         return bool(known) and all(
-            name in exposures and math.isclose(exposures[name], value, rel_tol=_SAME, abs_tol=1e-30)
+            name in exposures
+            and math.isclose(exposures[name], value, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-30)
             for name, value in known.items()
         )

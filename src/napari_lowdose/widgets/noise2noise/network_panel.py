@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Extent = Literal["current", "all", "lazy", "zarr"]
 
 FILES = "Network (*.safetensors)"
-THE_PAIR = "the pair above"  # longer ones are cut off in a narrow dock
+PAIR_TARGET = "the pair above"  # longer ones are cut off in a narrow dock
 EXTENTS: dict[str, Extent] = {
     "current frame": "current",
     "all frames, now": "all",
@@ -57,7 +57,7 @@ class NetworkPanel(QWidget):
 
     loaded = Signal()
     """A network was loaded."""
-    said = Signal(str)
+    succeeded = Signal(str)
     """A message about a completed action."""
     failed = Signal(str)
     """A message about a failed action."""
@@ -65,8 +65,8 @@ class NetworkPanel(QWidget):
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.network: TrainedNetwork | None = None
-        self.about = text_label()
-        self.about.setText("Network: none. Train one, or load one.")
+        self.description = text_label()
+        self.description.setText("Network: none. Train one, or load one.")
         self.save_button = QPushButton("Save …")
         self.save_button.setToolTip("Save the network to a file (.safetensors).")
         self.load_button = QPushButton("Load …")
@@ -75,7 +75,7 @@ class NetworkPanel(QWidget):
         self.apply_button.setToolTip("Denoise the chosen layer with the network, without training.")
         self.target = ComboBox(
             choices=lambda _: [
-                (THE_PAIR, THE_PAIR),
+                (PAIR_TARGET, PAIR_TARGET),
                 *((each.name, each) for each in layers if isinstance(each, Image)),
             ],
             nullable=False,
@@ -107,7 +107,7 @@ class NetworkPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(self.about)
+        layout.addWidget(self.description)
         layout.addWidget(self.form)
         layout.addLayout(buttons)
         layout.addWidget(self.for_right_click)
@@ -120,7 +120,7 @@ class NetworkPanel(QWidget):
         if before is None or before.run is None or before.run is not network.run:
             self.for_right_click.setChecked(False)  # it was ticked for another network
         self.network = network
-        self.about.setText(f"Network: {network.about}.")
+        self.description.setText(f"Network: {network.description}.")
 
     def save(self) -> None:
         """Ask for a file, and save the network."""
@@ -137,7 +137,7 @@ class NetworkPanel(QWidget):
             self.failed.emit(f"not saved: {error}")
         else:
             self.network = replace(self.network, path=path)
-            self.said.emit(f"The network was saved as {Path(path).name}.")
+            self.succeeded.emit(f"The network was saved as {Path(path).name}.")
 
     def load(self) -> None:
         """Ask for a file, and load its network."""
@@ -165,7 +165,7 @@ class NetworkPanel(QWidget):
         self.apply_button.setEnabled(self.network is not None and not running)
 
 
-_CONTRAST = 3.0  # largest ratio of standard deviations, image to training or the reverse
+_MAX_CONTRAST_RATIO = 3.0  # largest ratio of standard deviations, image to training or the reverse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,11 +174,11 @@ class NetworkFitStep(Step):
 
     Attributes
     ----------
-    why_not : str
+    mismatch : str
         The first difference; empty if the network fits.
     """
 
-    why_not: str
+    mismatch: str
 
 
 def network_fit_steps(
@@ -197,15 +197,15 @@ def network_fit_steps(
 
     frame = np.asarray(image[(0,) * (image.ndim - 2)])
     known = model.record.get("exposures", {})
-    differs = [pixel_size_note, *(sentence for _, sentence in unlike(known, frame))]
+    mismatches = [pixel_size_note, *(sentence for _, sentence in unlike(known, frame))]
     if not known:
-        differs.append("the network has no record of the exposures that it was trained on.")
+        mismatches.append("the network has no record of the exposures that it was trained on.")
     elif known["std"]:
         ratio = about_exposures(frame)["std"] / known["std"]
-        if not 1 / _CONTRAST < ratio < _CONTRAST:
-            differs.append(
+        if not 1 / _MAX_CONTRAST_RATIO < ratio < _MAX_CONTRAST_RATIO:
+            mismatches.append(
                 f"this image has {ratio:.2g} times the contrast of the exposures that the network "
                 "was trained on."
             )
-    why_not = next(filter(None, differs), "")
-    yield NetworkFitStep(fraction=1, message="network compared", why_not=why_not)
+    mismatch = next(filter(None, mismatches), "")
+    yield NetworkFitStep(fraction=1, message="network compared", mismatch=mismatch)

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
 
-WHAT_A_PAIR_IS = (
+PAIR_EXPLANATION = (
     "<b>Two exposures of the same scene, in the same place, each with its own noise</b>: two "
     "frames, two scans, or the two views of a beamsplitter."
 )
-SIGNS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
+SYMBOLS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
 COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#2fbf71"}
 
 # Warnings about properties of the exposures, which do not prevent a training that was started
 # by a right-click.  Others, such as a shift, can be corrected first.
-BEARABLE = ("pixels", "moved", "common noise", "correlated noise")
+ACCEPTABLE_WARNINGS = ("pixels", "moved", "common noise", "correlated noise")
 
 
 class PairCard(QFrame):
@@ -36,7 +36,7 @@ class PairCard(QFrame):
     parent : QWidget, optional
     """
 
-    register_asked = Signal()
+    register_requested = Signal()
     """The user wants to register the pair."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -44,8 +44,8 @@ class PairCard(QFrame):
         self.setObjectName("card")
         self.setStyleSheet("#card { border: 1px solid palette(mid); border-radius: 4px; }")
         self.notes: tuple[PairNote, ...] = ()
-        self._what = _words(WHAT_A_PAIR_IS)
-        self.findings = _words("")
+        self._what = _rich_text_label(PAIR_EXPLANATION)
+        self.findings = _rich_text_label("")
         self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.register_button = QPushButton("Register")
         self.register_button.setToolTip(
@@ -53,14 +53,14 @@ class PairCard(QFrame):
             "The training accounts for the remaining fraction of a pixel; noisy pixels are never "
             "interpolated.</qt>"
         )
-        self.register_button.clicked.connect(self.register_asked)
+        self.register_button.clicked.connect(self.register_requested)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(4)
         layout.addWidget(self._what)
         layout.addWidget(self.findings)
         layout.addWidget(self.register_button)
-        self.say("")
+        self.show_findings("")
 
     @property
     def refusal(self) -> str:
@@ -68,18 +68,19 @@ class PairCard(QFrame):
         return next((note.message for note in self.notes if note.level == "refuse"), "")
 
     @property
-    def objection(self) -> str:
+    def first_problem(self) -> str:
         """The first finding that needs a decision before a training; empty if there is none."""
         return next(
             (
                 note.message
                 for note in self.notes
-                if note.level == "refuse" or (note.level == "warn" and note.kind not in BEARABLE)
+                if note.level == "refuse"
+                or (note.level == "warn" and note.kind not in ACCEPTABLE_WARNINGS)
             ),
             "",
         )
 
-    def say(self, text: str, level: str = "note", notes: Sequence[PairNote] = ()) -> None:
+    def show_findings(self, text: str, level: str = "note", notes: Sequence[PairNote] = ()) -> None:
         """Show a sentence, with the findings of the checks below."""
         self.notes = tuple(notes)
         lines = [(level, text)] if text else []
@@ -87,7 +88,7 @@ class PairCard(QFrame):
 
     def _show(self, lines: list[tuple[str, str]]) -> None:
         rows = [
-            f'<tr><td style="color:{COLOURS[level]}">{SIGNS[level]}&nbsp;</td>'
+            f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
             f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
             for level, text in lines
         ]
@@ -96,7 +97,7 @@ class PairCard(QFrame):
         self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
 
 
-def _words(text: str) -> QLabel:
+def _rich_text_label(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.RichText)

@@ -226,7 +226,7 @@ def _tile(eigenpatch: NDArray[np.float32], kept: bool) -> QPixmap:
 
 
 # Eigenpatches of two stacks with a larger |cosine| show the same structure.
-SAME = 0.5
+MIN_SIMILARITY = 0.5
 
 
 def toggle_eigenpatch(stacks: Sequence[StackStep], stack: int, number: int) -> list[StackStep]:
@@ -270,7 +270,7 @@ def _most_similar(stack: StackStep, pattern: np.ndarray) -> int | None:
     norms = np.linalg.norm(patches, axis=1) * np.linalg.norm(pattern)
     cosines = np.abs(patches @ pattern.ravel()) / np.maximum(norms, np.finfo(float).tiny)
     best = int(cosines.argmax())
-    return best if cosines[best] > SAME else None
+    return best if cosines[best] > MIN_SIMILARITY else None
 
 
 def _with_choice(stack: StackStep, number: int | None, keep: bool) -> StackStep:

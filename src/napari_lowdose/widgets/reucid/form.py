@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 LARGEST_SEED = 2**31 - 1
 # As in the paper, and enough to see the result build up.
-STACKS = 5
+DEFAULT_STACKS = 5
 STACKS_HELP = (
     "<qt>Number of patch stacks; the result is shown after each. 1 is the fastest, with "
     "practically the same result. Automatic: as few as fit into memory.</qt>"
@@ -39,12 +39,12 @@ LABELS = {
 }
 
 
-def in_words_of_form(text: str) -> str:
+def use_form_labels(text: str) -> str:
     """Replace parameter names by the labels of the form in a message of the engine.
 
     Examples
     --------
-    >>> in_words_of_form("n_stacks is 5, which is too many.")
+    >>> use_form_labels("n_stacks is 5, which is too many.")
     'stacks is 5, which is too many.'
     """
     return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
@@ -91,7 +91,7 @@ class ReucidForm(ParameterForm):
         self.add("outliers", self.outliers, help_on["outliers"])
         self.add("seed", self.seed, help_on["seed"])
         self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
-        self.set_parameters(Reucid(n_stacks=STACKS))
+        self.set_parameters(Reucid(n_stacks=DEFAULT_STACKS))
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
 

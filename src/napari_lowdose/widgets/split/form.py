@@ -90,13 +90,13 @@ class SplitForm(ParameterForm):
         shapes, layer = self.shapes, self.layer
         if shapes is None or layer is None or len(shapes.data) < 2:
             raise ValueError("draw two rectangles in a Shapes layer first, one around each view.")
-        return tuple(region_of(shapes, k, layer) for k in (0, 1))
+        return tuple(shape_region(shapes, k, layer) for k in (0, 1))
 
     def _show(self) -> None:
         self.show_field(self.shapes_combo.native, self.drawn)
 
 
-def region_of(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:
+def shape_region(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:
     """Return the bounding box (y0, y1, x0, x1) of a shape in pixels of `layer`."""
     corners = [
         layer.world_to_data((0,) * (layer.ndim - 2) + tuple(shapes.data_to_world(corner)[-2:]))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QResizeEvent
 
 HEIGHT = 240  # pixels, at most
-ENDS = (1, 99.7)  # percentiles shown as black and as full colour
+PERCENTILES = (1, 99.7)  # percentiles shown as black and as full colour
 
 
 class SplitOverlay(QLabel):
@@ -68,7 +68,7 @@ def overlay(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint8]:
     """Return (Y, X, 3) colours: first in red and blue, second in green, each from dark to full."""
     levels = []
     for view in (first, second):
-        low, high = np.percentile(view, ENDS)
+        low, high = np.percentile(view, PERCENTILES)
         level = (view.astype(np.float32) - low) / (high - low or 1.0)
         levels.append(np.uint8(255 * np.clip(level, 0, 1)))
     return np.stack([levels[0], levels[1], levels[0]], axis=-1)
