@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.widgets import snapshot as module
-from napari_lowdose.widgets.snapshot import snapshot
+from napari_lowdose.widgets import layer_run as module
+from napari_lowdose.widgets.layer_run import snapshot
 
 from .conftest import FakeEngine, finish
 from .fake_pair_engine import FakeNoise2Noise

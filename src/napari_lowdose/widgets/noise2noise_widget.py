@@ -21,15 +21,18 @@ from napari_lowdose.widgets.layers import (
     view_error,
 )
 from napari_lowdose.widgets.noise2noise.chosen_pair import ChosenPair
-from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
-from napari_lowdose.widgets.noise2noise.network_panel import NetworkPanel, network_fit_steps
-from napari_lowdose.widgets.noise2noise.pair_card import PairCard
+from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 from napari_lowdose.widgets.noise2noise.run import PairRun, common_name
 from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, TrainingPanel
 from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
-from napari_lowdose.widgets.trained_network import TrainedNetwork, network_file
+from napari_lowdose.widgets.trained_network import (
+    NetworkPanel,
+    TrainedNetwork,
+    network_file,
+    network_fit_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -22,8 +22,7 @@ from napari_lowdose.widgets.layers import (
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 from napari_lowdose.widgets.run_panel import text_label
-from napari_lowdose.widgets.split.form import SplitForm
-from napari_lowdose.widgets.split.overlay import SplitOverlay
+from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

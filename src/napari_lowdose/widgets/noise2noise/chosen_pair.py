@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.pairs.register import Registration
     from napari_lowdose.widgets.jobs import JobRunner
-    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
-    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
+    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 
 NEIGHBOURS = (
     "One movie: its neighbouring frames are the pairs. This is valid only if little moves between "

@@ -11,10 +11,9 @@ import numpy as np
 
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.noise2noise.train_on_pair import TrainOnPair
-from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.layer_run import LayerRun, snapshot
 from napari_lowdose.widgets.python_script import DEFAULT_NETWORK_FILE, Axes, training_script
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, layer_pixels
-from napari_lowdose.widgets.snapshot import snapshot
 from napari_lowdose.widgets.trained_network import network_file
 
 if TYPE_CHECKING:

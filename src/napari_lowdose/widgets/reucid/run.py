@@ -10,12 +10,11 @@ import numpy as np
 
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.layer_run import MAX_FRAMES_BYTES, LayerRun
 from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
 from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
 from napari_lowdose.widgets.reucid.patch_sizes import stack_engine
-from napari_lowdose.widgets.snapshot import MAX_FRAMES_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
