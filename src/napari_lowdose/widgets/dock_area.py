@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_lowdose.engine import duration
-from napari_lowdose.widgets.jobs import OUT_OF_MEMORY, Job, JobRunner
+from napari_lowdose.widgets.jobs import OUT_OF_MEMORY, JobRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.layer_run import LayerRun
     from napari_lowdose.widgets.run_panel import RunPanel
 
@@ -77,35 +78,6 @@ class DockArea(QScrollArea):
 
         self.destroyed.connect(disconnect)
 
-    def start_job(
-        self,
-        steps: Iterable[Step],
-        advanced: Callable[[Any], None],
-        ended: Callable[[Job], None],
-        warned: Callable[[str], Any] | None = None,
-        out_of_memory: str = OUT_OF_MEMORY,
-    ) -> None:
-        """Run steps in a thread; a running job is stopped first.
-
-        Parameters
-        ----------
-        steps : iterable of Step
-        advanced : callable
-            Called with a list of the new steps.
-        ended : callable
-            Called with the job.
-        warned : callable, optional
-            Called with each warning.
-        out_of_memory : str
-            Message of the error if memory runs out.
-        """
-        job = Job(steps, out_of_memory=out_of_memory)
-        job.advanced.connect(advanced)
-        job.ended.connect(ended)
-        if warned is not None:
-            job.warned.connect(warned)
-        self.runner.start(job)
-
 
 class RunDock(DockArea):
     """A dock widget that runs engines on layers, one run at a time.
@@ -137,6 +109,12 @@ class RunDock(DockArea):
             self.panel.stop()
             self.runner.stop()
 
+    def _refuse_second_run(self) -> bool:
+        """Whether a run is in progress; the panel then shows that it must end first."""
+        if self._running is not None:
+            self.panel.show_message(RUN_IN_PROGRESS)
+        return self._running is not None
+
     def _announce_run(self, warnings: Iterable[str] = ()) -> None:
         """Reset the panel for a new run, and show warnings that are known beforehand."""
         self._started = time.perf_counter()
@@ -148,7 +126,7 @@ class RunDock(DockArea):
         """Start a run; `ended` replaces `_ended`."""
         self._running = run
         self._enable()
-        self.start_job(
+        self.runner.run(
             run.run,
             functools.partial(self._advanced, run),
             ended or functools.partial(self._ended, run),
@@ -170,6 +148,12 @@ class RunDock(DockArea):
             self._release()
         self._show_outcome(run, job)
         self._enable()
+
+    def _layer_removed(self, event: Any = None) -> None:
+        """Stop the run when its result is removed."""
+        if self._running is not None and self._running.result_removed:
+            self.panel.stop()
+            self.runner.stop()
 
     def _release(self) -> None:
         """Allow the next run."""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from html import escape
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from magicgui.widgets import create_widget
 
-from napari_lowdose.parameters import parameter_help
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
-from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, choice
+from napari_lowdose.widgets.dock_area import RunDock
+from napari_lowdose.widgets.fields import (
+    AutomaticSpinBox,
+    ParameterForm,
+    frames_choice,
+    parameter_tooltips,
+)
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.layers import (
     already_denoised_warning,
     frame_in_view,
-    image_combo,
+    layer_combo,
     suggested_pair,
     validation_error,
     view_error,
@@ -65,19 +68,18 @@ class EngineWidget(RunDock):
         self.title = engine_class.title or engine_class.__name__
         pair = engine_class.takes == "pair"
         self.form = ParameterForm()
-        self.layer_combos = [image_combo(napari_viewer.layers) for _ in range(1 + pair)]
+        self.layer_combos = [layer_combo(napari_viewer.layers) for _ in range(1 + pair)]
         for label, combo in zip(
             ["first", "second"] if pair else ["image"], self.layer_combos, strict=False
         ):
             self.form.add(label, combo.native, "The image layer to denoise.")
             combo.changed.connect(self._enable)
-        self.frames = choice({"current frame": False, "all frames": True})
+        self.frames = frames_choice()
         self.form.add("frames", self.frames, "Denoise the frame in view, or all frames.")
-        tooltips = parameter_help(engine_class)
+        tooltips = parameter_tooltips(engine_class)
         self._values: dict[str, Callable[[], Any]] = {}
         for name, (field, value) in parameter_fields(engine_class).items():
-            tooltip = f"<qt>{escape(tooltips.get(name, ''), quote=False)}</qt>"
-            self.form.add(name.replace("_", " "), field, tooltip)
+            self.form.add(name.replace("_", " "), field, tooltips.get(name, ""))
             self._values[name] = value
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
@@ -116,8 +118,7 @@ class EngineWidget(RunDock):
 
     def denoise(self) -> None:
         """Start a run on the chosen layers."""
-        if self._running is not None:
-            self.panel.show_message(RUN_IN_PROGRESS)
+        if self._refuse_second_run():
             return
         layers = [layer for layer in self.layers if layer is not None]
         all_frames = bool(self.frames.currentData())
@@ -135,10 +136,6 @@ class EngineWidget(RunDock):
             return
         self._announce_run(map(already_denoised_warning, layers))
         self._start_run(run)
-
-    def _layer_removed(self, event: Any = None) -> None:
-        if self._running is not None and self._running.result_removed:
-            self.stop()
 
     def _enable(self, event: Any = None) -> None:
         layers = self.layers

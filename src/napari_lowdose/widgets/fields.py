@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -16,10 +17,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.parameters import parameter_help
 from napari_lowdose.reucid.patch_size import wide_patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from napari_lowdose.engine import Engine
 
 
 class ParameterForm(QWidget):
@@ -290,6 +294,30 @@ class PatchSizeField(QWidget):
         self.mode.setCurrentIndex(self.mode.findData(None))
         self.mode.blockSignals(False)
         self._show()
+
+
+LARGEST_SEED = 2**31 - 1  # of a Qt spin box
+
+
+def seed_field() -> QSpinBox:
+    """Return a field for the seed of an engine."""
+    box = QSpinBox()
+    box.setRange(0, LARGEST_SEED)
+    return box
+
+
+def frames_choice() -> QComboBox:
+    """Return a choice of the frames to denoise; its value is True for all of them."""
+    return choice({"current frame": False, "all frames": True})
+
+
+def parameter_tooltips(engine_class: type[Engine]) -> dict[str, str]:
+    """Return a tooltip for each parameter of an engine, from its docstring."""
+    # As rich text, which Qt wraps to a readable width.
+    return {
+        name: f"<qt>{escape(text, quote=False)}</qt>"
+        for name, text in parameter_help(engine_class).items()
+    }
 
 
 def choice(items: Mapping[str, Any]) -> QComboBox:

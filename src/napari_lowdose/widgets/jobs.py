@@ -7,7 +7,7 @@ import gc
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import (  # type: ignore[attr-defined]
@@ -17,7 +17,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from napari_lowdose.engine import Step
 
@@ -127,6 +127,35 @@ class JobRunner(QObject):
             self._next.end("stopped")
         self._next = job
         self._quit()
+
+    def run(
+        self,
+        steps: Iterable[Step],
+        advanced: Callable[[Any], None],
+        ended: Callable[[Job], None],
+        warned: Callable[[str], Any] | None = None,
+        out_of_memory: str = OUT_OF_MEMORY,
+    ) -> None:
+        """Run steps in a thread; a running job is stopped first.
+
+        Parameters
+        ----------
+        steps : iterable of Step
+        advanced : callable
+            Called with a list of the new steps.
+        ended : callable
+            Called with the job.
+        warned : callable, optional
+            Called with each warning.
+        out_of_memory : str
+            Message of the error if memory runs out.
+        """
+        job = Job(steps, out_of_memory=out_of_memory)
+        job.advanced.connect(advanced)
+        job.ended.connect(ended)
+        if warned is not None:
+            job.warned.connect(warned)
+        self.start(job)
 
     def stop(self) -> None:
         """Stop after the current step, and deliver the steps so far."""

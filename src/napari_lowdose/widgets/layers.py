@@ -22,21 +22,29 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2NoiseModel
 
 
-def image_combo(layers: Iterable[Any]) -> ComboBox:
-    """Return a combo box of the image layers, which are read again at every `reset_choices`.
+def layer_combo(
+    layers: Iterable[Any], kind: type[Any] = Image, others: Sequence[str] = ()
+) -> ComboBox:
+    """Return a combo box of layers, which are read again at every `reset_choices`.
 
     Parameters
     ----------
     layers : iterable of Layer
+    kind : type
+        Type of the layers to offer.
+    others : sequence of str
+        Choices above the layers.
 
     Returns
     -------
     magicgui.widgets.ComboBox
     """
-    return ComboBox(
-        choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Image)],
-        nullable=False,
-    )
+
+    def choices(_: Any) -> list[tuple[str, Any]]:
+        found = [(each.name, each) for each in layers if isinstance(each, kind)]
+        return [*((text, text) for text in others), *found]
+
+    return ComboBox(choices=choices, nullable=False)
 
 
 def suggested_layer(layers: LayerList) -> Image | None:

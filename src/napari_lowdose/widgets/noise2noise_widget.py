@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.dock_area import RunDock
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
@@ -112,9 +112,7 @@ class Noise2NoiseWidget(RunDock):
         run = self._running
         if isinstance(run, PairRun) and run.was_trained_on(first, second):
             self.panel.show_message("Training on this pair is already in progress.")
-        elif run is not None:
-            self.panel.show_message(RUN_IN_PROGRESS)
-        else:
+        elif not self._refuse_second_run():
             self.pair.choose(first, second)
             self._requested_pair = self.pair.layers
             if self.pair.is_checked:
@@ -158,8 +156,7 @@ class Noise2NoiseWidget(RunDock):
         self._train(network)
 
     def _train(self, start: TrainedNetwork | None) -> None:
-        if self._running is not None:
-            self.panel.show_message(RUN_IN_PROGRESS)
+        if self._refuse_second_run():
             return
         first, second = self.pair.layers
         if reason := self.pair.refusal:
@@ -218,8 +215,7 @@ class Noise2NoiseWidget(RunDock):
 
     def apply(self) -> None:
         """Apply the network to the chosen layer, or to the pair."""
-        if self._running is not None or self.model is None:
-            self.panel.show_message(RUN_IN_PROGRESS if self._running else "")
+        if self._refuse_second_run() or self.model is None:
             return
         target = self.network.target_layer
         pair = self.pair.layers
@@ -281,7 +277,7 @@ class Noise2NoiseWidget(RunDock):
             else:
                 otherwise(next(iter(mismatches), str(job.error or "")))
 
-        self.start_job(steps, lambda steps: mismatches.append(steps[-1].mismatch), ended)
+        self.runner.run(steps, lambda steps: mismatches.append(steps[-1].mismatch), ended)
 
     # -------------------------------------------------------------------- a run
 
@@ -321,11 +317,9 @@ class Noise2NoiseWidget(RunDock):
                 self._enable()
 
     def _layer_removed(self, event: Any = None) -> None:
+        super()._layer_removed()
         run = self._running
-        if run is not None and run.result_removed:
-            self.panel.stop()
-            self.runner.stop()
-        elif isinstance(run, PairRun) and run.sources_changed:
+        if isinstance(run, PairRun) and run.sources_changed and not run.result_removed:
             self.panel.warn(SOURCES_CHANGED)
         if self._shown is not None and self._shown.result_removed:
             self._shown = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.dock_area import RunDock
 from napari_lowdose.widgets.layers import (
     already_denoised_warning,
     frame_in_view,
@@ -92,8 +92,7 @@ class ReucidWidget(RunDock):
 
     def denoise(self) -> None:
         """Start a run on the chosen layer, with the parameters of the form."""
-        if self._running is not None:
-            self.panel.show_message(RUN_IN_PROGRESS)
+        if self._refuse_second_run():
             return
         layer = self.form.layer
         if layer is None or validation_error(layer):
@@ -231,7 +230,7 @@ class ReucidWidget(RunDock):
         for run, index in list(self._rebuilds_due):
             del self._rebuilds_due[run, index]
             if not run.result_removed:
-                self.start_job(
+                self.runner.run(
                     run.rebuild_steps(index),
                     functools.partial(self._rebuilt, run),
                     functools.partial(self._rebuild_ended, run, index),
@@ -316,8 +315,7 @@ class ReucidWidget(RunDock):
         self._estimate_later.throttle()
 
     def _layer_removed(self, event: Any = None) -> None:
-        if self._running is not None and self._running.result_removed:
-            self.stop()
+        super()._layer_removed()
         self.history.remove_deleted()
         if self.current is not None and self.current.result_removed:
             self.current = None
@@ -332,7 +330,7 @@ class ReucidWidget(RunDock):
             return
         self._estimate_due = False
         steps = self.patch_sizes.steps(layer, self.viewer.dims, self._engine())
-        self.start_job(steps, functools.partial(self._estimated, layer), self._estimate_ended)
+        self.runner.run(steps, functools.partial(self._estimated, layer), self._estimate_ended)
 
     def _engine(self) -> Reucid:
         try:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox
 from napari.layers import Shapes
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_lowdose.widgets.fields import ParameterForm, choice
-from napari_lowdose.widgets.layers import image_combo
+from napari_lowdose.widgets.layers import layer_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +35,7 @@ class SplitForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.layer_combo = image_combo(layers)
+        self.layer_combo = layer_combo(layers)
         self.layout_combo = choice(
             {
                 "automatic": "auto",
@@ -45,10 +44,7 @@ class SplitForm(ParameterForm):
                 "two drawn rectangles": RECTANGLES,
             }
         )
-        self.shapes_combo = ComboBox(
-            choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Shapes)],
-            nullable=False,
-        )
+        self.shapes_combo = layer_combo(layers, Shapes)
         self.mirrored = choice(
             {"automatic": "auto", "no": False, "left to right": "x", "top to bottom": "y"}
         )

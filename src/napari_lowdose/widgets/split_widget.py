@@ -170,7 +170,7 @@ class SplitWidget(DockArea):
         frame = frame_in_view(self.viewer.dims, layer)
         mirrored = self.form.mirrored.currentData()
         self._notes = []
-        self.start_job(
+        self.runner.run(
             split_steps(layer_pixels(layer), views, mirrored, frame),
             functools.partial(self._measured, layer),
             self._ended,

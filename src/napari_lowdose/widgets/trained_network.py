@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QPushButton,
@@ -25,7 +23,8 @@ from qtpy.QtWidgets import (
 from napari_lowdose.engine import Step
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.noise2noise.training_step import how_far
-from napari_lowdose.widgets.fields import ParameterForm
+from napari_lowdose.widgets.fields import ParameterForm, choice
+from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.run_panel import text_label
 
 if TYPE_CHECKING:
@@ -178,16 +177,8 @@ class NetworkPanel(QWidget):
         self.load_button.setToolTip("Load a network from a file.")
         self.apply_button = QPushButton("Apply")
         self.apply_button.setToolTip("Denoise the chosen layer with the network, without training.")
-        self.target = ComboBox(
-            choices=lambda _: [
-                (PAIR_TARGET, PAIR_TARGET),
-                *((each.name, each) for each in layers if isinstance(each, Image)),
-            ],
-            nullable=False,
-        )
-        self.extent = QComboBox()
-        for label, extent in EXTENTS.items():
-            self.extent.addItem(label, extent)
+        self.target = layer_combo(layers, Image, [PAIR_TARGET])
+        self.extent = choice(EXTENTS)
         self.form = ParameterForm()
         self.form.add(
             "apply to",

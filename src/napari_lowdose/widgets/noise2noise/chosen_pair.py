@@ -16,7 +16,6 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 )
 
 from napari_lowdose.engine import Step
-from napari_lowdose.widgets.jobs import Job
 from napari_lowdose.widgets.layers import (
     frame_in_view,
     known_shift,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.pairs.register import Registration
-    from napari_lowdose.widgets.jobs import JobRunner
+    from napari_lowdose.widgets.jobs import Job, JobRunner
     from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 
 NEIGHBOURS = (
@@ -219,10 +218,11 @@ class ChosenPair(QObject):
             return
         self._check_due = False
         files = {each.name: each.source.path for each in self.layers if each is not None}
-        job = Job(pair_check_steps(*self.pixels(), self.form.shift.value, files))
-        job.advanced.connect(functools.partial(self._show_check, self.layers))
-        job.ended.connect(self._check_ended)
-        self.runner.start(job)
+        self.runner.run(
+            pair_check_steps(*self.pixels(), self.form.shift.value, files),
+            functools.partial(self._show_check, self.layers),
+            self._check_ended,
+        )
 
     def _show_check(self, layers: Layers, steps: list[PairCheckStep]) -> None:
         if layers != self.layers or self._check_due:
@@ -250,11 +250,12 @@ class ChosenPair(QObject):
         first, second = self.layers
         if first is None or second is None or self.running:
             return
-        job = Job(register_steps(*self.pixels()))
-        job.advanced.connect(functools.partial(self._registered, first, second))
-        job.ended.connect(self._register_ended)
         self.card.register_button.setEnabled(False)
-        self.runner.start(job)
+        self.runner.run(
+            register_steps(*self.pixels()),
+            functools.partial(self._registered, first, second),
+            self._register_ended,
+        )
 
     def _registered(self, first: Image, second: Image, steps: list[RegisterStep]) -> None:
         made = add_registered(self.viewer.layers, first, second, steps[-1])

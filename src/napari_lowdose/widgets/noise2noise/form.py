@@ -23,16 +23,17 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_lowdose.noise2noise import Noise2Noise
-from napari_lowdose.parameters import parameter_help
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
     ShiftField,
     StopField,
     choice,
+    frames_choice,
+    parameter_tooltips,
+    seed_field,
 )
-from napari_lowdose.widgets.layers import image_combo
-from napari_lowdose.widgets.reucid.form import LARGEST_SEED
+from napari_lowdose.widgets.layers import layer_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,7 +61,7 @@ class Noise2NoiseForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.first_combo, self.second_combo = image_combo(layers), image_combo(layers)
+        self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
         self.every = QSpinBox()
@@ -68,14 +69,11 @@ class Noise2NoiseForm(ParameterForm):
         self.every.setSpecialValueText("every pair")
         self.every.setPrefix("every ")
         self.every.setSuffix(". pair")
-        self.frames = choice({"current frame": False, "all frames": True})
+        self.frames = frames_choice()
         self.frames.setCurrentIndex(1)
         self.with_disagreement = QCheckBox("disagreement")
         self.with_residual = QCheckBox("residual")
-        help_on = {
-            name: f"<qt>{escape(text, quote=False)}</qt>"
-            for name, text in parameter_help(Noise2Noise).items()
-        }
+        help_on = parameter_tooltips(Noise2Noise)
         self.add("first", self.first_combo.native, "The image layer of the first exposure.")
         self.add("second", self.second_combo.native, "The image layer of the second exposure.")
         self.add("train on", self.every, help_on["every"])
@@ -159,8 +157,7 @@ class Noise2NoiseForm(ParameterForm):
         self.device = QComboBox()
         self.device.setEditable(True)  # cuda:1
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
-        self.seed = QSpinBox()
-        self.seed.setRange(0, LARGEST_SEED)
+        self.seed = seed_field()
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
         form.add("intensities", self.normalise, help_on["normalise"])
