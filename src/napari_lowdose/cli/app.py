@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
-from napari_lowdose.cli.messages import PROGRAM, say, sentence
+from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
@@ -94,7 +94,7 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.callback()(_options)
     for name, engine in engines.items():
-        # typer cuts its own short help off in the middle of a sentence
+        # typer cuts its own short help off in the middle of a error_line
         app.command(name, short_help=_summary(engine))(_command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
@@ -240,7 +240,7 @@ def _built(build: Callable[[], T], about: Path) -> T:
         return build()
     except (ValueError, TypeError, OSError) as error:
         where = f"{about}: " if isinstance(error, OSError) else ""
-        say(where + sentence(error, about))
+        print_message(where + error_line(error, about))
         raise typer.Exit(UNSUITABLE) from None
 
 

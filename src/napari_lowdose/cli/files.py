@@ -14,9 +14,9 @@ import typer
 
 from napari_lowdose.cli.messages import (
     PROGRAM,
-    say,
-    sentence,
-    warnings_in_lines,
+    error_line,
+    print_message,
+    print_warnings,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def denoise_files(
         targets = [((source,), target) for source, target in found]
         jobs = _prepared_jobs(targets, engine, overwrite, save_model)
     except (ValueError, OSError) as error:  # nothing could be started
-        say(sentence(error, output))
+        print_message(error_line(error, output))
         return UNSUITABLE
     return _run_all(jobs)
 
@@ -98,19 +98,19 @@ def denoise_pairs(
     int
         Exit code, as for `denoise_files`.
     """
-    from napari_lowdose.cli.outputs import output_files, pairs_in
+    from napari_lowdose.cli.outputs import match_files, output_files
 
     try:
-        pairs, alone = pairs_in(first, second)
+        pairs, alone = match_files(first, second)
         firsts, seconds = zip(*pairs, strict=True)
         found = output_files(list(firsts), output, seconds)
         targets = [(pair, target) for pair, (_, target) in zip(pairs, found, strict=True)]
         jobs = _prepared_jobs(targets, engine, overwrite, save_model)
     except (ValueError, OSError) as error:
-        say(sentence(error, output))
+        print_message(error_line(error, output))
         return UNSUITABLE
     for path in alone:
-        say(f"{path}: skipped, no image of this name in the other folder")
+        print_message(f"{path}: skipped, no image of this name in the other folder")
     return max(_run_all(jobs), UNSUITABLE if alone else 0)
 
 
@@ -143,7 +143,7 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
         for target in targets:
             check_target(target, source, overwrite=overwrite)
             check_writable(target)
-        with warnings_in_lines(str(source)):
+        with print_warnings(str(source)):
             image = read_image(source)
             *views, found = split_frame(image.pixels, layout)  # type: ignore[arg-type]
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
             done = {"source": source.name, "split": {"region": list(region), "shift": found.shift}}
             write_tiff(target, view, like, record=done, overwrite=overwrite)
     except Exception as error:
-        say(f"{source}: {sentence(error, source)}")
+        print_message(f"{source}: {error_line(error, source)}")
         return UNSUITABLE
     (dy, dx), (fraction_y, fraction_x) = found.shift, found.fraction
     shift = f"--shift={fraction_y:.3f},{fraction_x:.3f}"
@@ -221,19 +221,19 @@ class _Job:
 
         self.check_outputs()
         begun = time.perf_counter()
-        with warnings_in_lines(self.name) as found_in_files:
+        with print_warnings(self.name) as found_in_files:
             images = [read_image(source) for source in self.sources]
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
         if not self.streamed and (note := tiff_form(self.target, images[0]).note):
-            say(f"{self.name}: warning: {note}")
-        with warnings_in_lines(self.name) as about_pixel_size:
+            print_message(f"{self.name}: warning: {note}")
+        with print_warnings(self.name) as about_pixel_size:
             self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
         run = _run(images, self)
         try:
-            with warnings_in_lines(self.name) as warned:
+            with print_warnings(self.name) as warned:
                 records = _run_with_progress(run, self.sources[0].name)
         except (OSError, MemoryError):  # for example a full disk: keep the trained network anyway
-            self._save_network(run.model, asked_for=self.network is not None)
+            self._save_network(run.model, requested=self.network is not None)
             raise
         except BaseException:  # an interrupted training has a network too
             if self.network is not None:
@@ -270,21 +270,21 @@ class _Job:
                 lambda path: write_tiff(path, image, like, record=record),
             )
             if not self.saved:
-                self._save_network(run.model, asked_for=False)
+                self._save_network(run.model, requested=False)
             if found is None:
                 raise
-            self._say_moved("result", error, found)
+            self._print_moved("result", error, found)
             return found
 
-    def _save_network(self, model: Any, asked_for: bool = True) -> None:
+    def _save_network(self, model: Any, requested: bool = True) -> None:
         """Save the trained network, to another folder if the requested one fails."""
         from napari_lowdose.cli.outputs import save_elsewhere
 
-        if model is None or (model is self.engine and not asked_for):
+        if model is None or (model is self.engine and not requested):
             return
         wanted = self.network or self.target.with_suffix(_NETWORK)
         error: OSError | None = None
-        if asked_for:
+        if requested:
             try:
                 model.save(wanted)
                 self.saved.append(wanted)
@@ -294,15 +294,15 @@ class _Job:
         found = save_elsewhere(wanted, self.sources[0], model.save)
         if found is not None:
             self.saved.append(found)
-            self._say_moved("network", error, found)
+            self._print_moved("network", error, found)
         elif error is not None:
             self.lost = True
-            say(f"{self.name}: the network could not be saved ({sentence(error)})")
+            print_message(f"{self.name}: the network could not be saved ({error_line(error)})")
 
-    def _say_moved(self, what: str, error: OSError | None, found: Path) -> None:
+    def _print_moved(self, what: str, error: OSError | None, found: Path) -> None:
         self.lost = True
-        reason = "" if error is None else f" instead: {sentence(error)}"
-        say(f"{self.name}: saved the {what} to {found}{reason}")
+        reason = "" if error is None else f" instead: {error_line(error)}"
+        print_message(f"{self.name}: saved the {what} to {found}{reason}")
 
 
 def _run_all(jobs: list[_Job]) -> int:
@@ -326,10 +326,10 @@ def _run_one(job: _Job) -> int:
                 f"the finished frames are in {folder}, the same command continues after them"
             )
         kept += [f"saved the network to {path}" for path in job.saved]
-        say(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
+        print_message(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
         return INTERRUPTED
     except Exception as error:  # a file with any content must not stop the next one
-        say(f"{job.name}: {sentence(error, job.sources[0])}")
+        print_message(f"{job.name}: {error_line(error, job.sources[0])}")
         return UNSUITABLE
     return UNSUITABLE if job.lost else 0
 

@@ -45,7 +45,7 @@ def assign_stacks(
     return np.random.default_rng(seed).integers(n_stacks, size=positions, dtype=dtype)
 
 
-def least_patches(patch_size: int) -> int:
+def min_patches(patch_size: int) -> int:
     """Return the minimum number of patches in a stack to distinguish noise from structure.
 
     If the number of patches is close to the number of pixels of a patch, the eigenpatches
@@ -62,7 +62,7 @@ def count_patches(shape: tuple[int, ...], patch_size: int) -> int:
 def largest_patch(shape: tuple[int, ...]) -> int:
     """Return the largest odd patch size with enough patches in the image; below 3 if none."""
     p = (min(shape) - 1) // 2 * 2 + 1
-    while p >= 3 and count_patches(shape, p) < least_patches(p):
+    while p >= 3 and count_patches(shape, p) < min_patches(p):
         p -= 2
     return p
 
@@ -79,7 +79,7 @@ def check_patch_fits(shape: tuple[int, ...], patch_size: int) -> None:
 
 def check_stacks_full(shape: tuple[int, ...], patch_size: int, n_stacks: int) -> None:
     """Raise a ValueError if this number of stacks leaves too few patches in each."""
-    most = count_patches(shape, patch_size) // least_patches(patch_size)
+    most = count_patches(shape, patch_size) // min_patches(patch_size)
     if n_stacks > most:
         raise ValueError(
             f"n_stacks is {n_stacks}, which leaves too few patches in each to tell structure from "

@@ -17,14 +17,14 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_shared_noise
+from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
     assign_stacks,
     check_patch_fits,
     check_stacks_full,
 )
-from napari_lowdose.reucid.prepared import images_of, prepare
+from napari_lowdose.reucid.prepared import prepare, prepared_images
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -143,8 +143,8 @@ class Reucid(Engine):
         if isinstance(self.keep, tuple) and self.n_stacks not in (None, self._stacks_of_keep()):
             n = self._stacks_of_keep()
             raise ValueError(
-                f"keep names eigenpatches for {n} stack{'s' * (n > 1)}, and those of one stack are "
-                f"not those of another: set n_stacks={n}."
+                f"keep has indices of eigenpatches for {n} stack{'s' * (n > 1)}, and every stack "
+                f"has its own eigenpatches: set n_stacks={n}."
             )
 
     def preparation_share(self, given: ImageOrPair) -> float:
@@ -175,7 +175,7 @@ class Reucid(Engine):
             return self
         few = (given.frames(index)[0] for index in spread_over(given.leading))
         try:
-            return OfPatchSize(self, *(yield from self.find_patch_size(few)))
+            return ReucidOfSize(self, *(yield from self.find_patch_size(few)))
         except ValueError:  # none of these frames can be denoised: try all others
             pass
         for number, index in enumerate(np.ndindex(given.leading)):
@@ -183,7 +183,7 @@ class Reucid(Engine):
             if is_constant(frame):
                 continue
             try:
-                return OfPatchSize(self, *(yield from self.find_patch_size([frame])))
+                return ReucidOfSize(self, *(yield from self.find_patch_size([frame])))
             except ValueError as error:
                 raise ValueError(f"{frame_name(number, given.leading)}: {error}") from error
         return self
@@ -214,7 +214,7 @@ class Reucid(Engine):
         ValueError
             If none of the frames can be denoised.
         """
-        return (yield from on_one_blas_thread(self._patch_size(images_of(frames), 1.0)))
+        return (yield from on_one_blas_thread(self._patch_size(prepared_images(frames), 1.0)))
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
@@ -260,7 +260,7 @@ class Reucid(Engine):
         prepared.warn(self.outliers)
         image = prepared.image
         warn_of_column_noise(image)
-        shared = warn_of_shared_noise(image)
+        shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
             begun = SEARCH if self.patch_size == "auto" else 0.0
@@ -400,7 +400,7 @@ class Reucid(Engine):
 
 
 @dataclass(frozen=True)
-class OfPatchSize(Engine):
+class ReucidOfSize(Engine):
     """REUCID with a patch size that was chosen from several frames of a stack.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 from napari_lowdose.engine import Engine, Step, map_yields
 from napari_lowdose.frames import Index, spread_over
 from napari_lowdose.reucid.patch_size import WIDTHS
-from napari_lowdose.reucid.reucid import OfPatchSize, Reucid
+from napari_lowdose.reucid.reucid import Reucid, ReucidOfSize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -195,7 +195,7 @@ class StackReucid(Engine):
         """Return REUCID with the patch size of the frame at `index`."""
         assert self.sizes is not None  # `prepare` sets it
         size = self.sizes.at(self.frame or index)
-        return self.engine if size is None else OfPatchSize(self.engine, size.width, size.wide)
+        return self.engine if size is None else ReucidOfSize(self.engine, size.width, size.wide)
 
     def about(self) -> dict[str, Any]:
         """Return the name, parameters and versions of the engine."""

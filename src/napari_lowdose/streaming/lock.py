@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def only_stream_into(path: Path) -> Iterator[None]:
+def output_lock(path: Path) -> Iterator[None]:
     """Prevent other streams, in this or another process, from writing into `path`.
 
     The operating system releases the lock when the process ends, even if it is killed.
