@@ -270,6 +270,7 @@ def _with_options(
         *(p.replace(kind=p.KEYWORD_ONLY) for p in own),
         *options,
     ]
+    # typer reads both, and expects them to agree.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command

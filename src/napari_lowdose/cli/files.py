@@ -219,6 +219,7 @@ class _Job:
         from napari_lowdose.io.tiff_form import tiff_form
         from napari_lowdose.io.zarr_folder import add_to_record
 
+        # Once before the input is read, and again with the size of the result.
         self.check_outputs()
         begun = time.perf_counter()
         with print_warnings(self.name) as found_in_files:
@@ -307,9 +308,9 @@ class _Job:
 
 def _run_all(jobs: list[_Job]) -> int:
     codes = []
-    for job in jobs:
+    for job in jobs:  # one at a time: each uses all cores and much memory
         codes.append(_run_one(job))
-        if codes[-1] == INTERRUPTED:
+        if codes[-1] == INTERRUPTED:  # Ctrl-C ends the command, not only this file
             return INTERRUPTED
     return max(codes)
 
@@ -366,6 +367,7 @@ def _prepare_folders(jobs: list[_Job]) -> None:
 
     outputs = {path for job in jobs for path in (job.target, job.network) if path is not None}
     folders = dict.fromkeys(path.parent for path in sorted(outputs))
+    # All are checked before the first is created: an error leaves no empty folders.
     for folder in folders:
         check_writable(folder / "x")
     for folder in folders:
@@ -378,7 +380,7 @@ def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     from napari_lowdose.io.zarr_folder import attributes_like, in_order
     from napari_lowdose.streaming import Stream
 
-    if job.streamed:
+    if job.streamed:  # OME-Zarr has a fixed order of axes
         images = [in_order(image) for image in images]
     given = ImageOrPair(tuple(image.pixels for image in images)).given
     if not job.streamed:
@@ -398,6 +400,7 @@ def _run_with_progress(run: Run | Stream, name: str) -> list[dict[str, Any]]:
 
     layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     records = []
+    # disable=None: no bar in log files.  leave=False: the line of the result replaces it.
     with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
             status = ", ".join(filter(None, [step.time_left, step.message]))

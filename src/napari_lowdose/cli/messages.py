@@ -67,6 +67,7 @@ def print_warnings(name: str) -> Iterator[list[str]]:
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
+            # Python shows a warning once per line of code; here each file has its own.
             warnings.simplefilter("always", UserWarning)
             yield found
     finally:

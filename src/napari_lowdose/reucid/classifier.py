@@ -134,6 +134,7 @@ def forward(
     # Pooling before ELU gives the same result, because ELU is monotonic, at a quarter of the cost.
     x = _elu(_max_pool(_convolve(x, weights["conv1.weight"], weights["conv1.bias"])))  # 11, 11, 14
     x = _elu(_max_pool(_convolve(x, weights["conv2.weight"], weights["conv2.bias"])))  # 5, 5, 15
+    # Global average pooling, so that the position of a feature in the patch does not matter.
     x = np.concatenate([x.mean(axis=(1, 2)), values[:, None]], axis=1)  # (k, 16)
     for layer in ("fc3", "fc4"):
         x = _elu(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])  # (k, 16)
@@ -170,4 +171,5 @@ def _max_pool(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _elu(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    # `where` computes both branches: without the minimum, expm1 overflows.
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))

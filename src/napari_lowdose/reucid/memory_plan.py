@@ -56,6 +56,7 @@ def plan_stacks(
         memory_limit = int(DEFAULT_SHARE * psutil.virtual_memory().available)
     down, across = shape[0] - patch_size + 1, shape[1] - patch_size + 1
     patch_bytes = 4 * patch_size**2
+    # The input is kept in its own type, beside the float32 working images.
     fixed = (4 * WORKING_IMAGES + itemsize) * shape[0] * shape[1]
     least = max(across, min_patches(patch_size))
     n_patches = (memory_limit - fixed) // patch_bytes

@@ -41,6 +41,7 @@ def assign_stacks(
     positions = (shape[0] - patch_size + 1, shape[1] - patch_size + 1)
     if n_stacks == 1:
         return np.zeros(positions, np.uint8)
+    # The smallest type: this array has one entry per pixel.
     dtype = np.uint16 if n_stacks <= 2**16 else np.uint32
     return np.random.default_rng(seed).integers(n_stacks, size=positions, dtype=dtype)
 
@@ -62,6 +63,7 @@ def count_patches(shape: tuple[int, ...], patch_size: int) -> int:
 def largest_patch(shape: tuple[int, ...]) -> int:
     """Return the largest odd patch size with enough patches in the image; below 3 if none."""
     p = (min(shape) - 1) // 2 * 2 + 1
+    # Counted down, because the number of patches has no simple inverse for oblong images.
     while p >= 3 and count_patches(shape, p) < min_patches(p):
         p -= 2
     return p
@@ -104,6 +106,7 @@ def extract_patches(
     (N, p * p) float32 array
         Patch matrix for the SVD.
     """
+    # A view: only the requested patches are copied.
     windows = np.lib.stride_tricks.sliding_window_view(image, (patch_size, patch_size))
     rows, columns = np.unravel_index(positions, windows.shape[:2])
     return windows[rows, columns].reshape(len(positions), patch_size**2)

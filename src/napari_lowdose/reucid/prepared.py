@@ -76,7 +76,7 @@ class Prepared:
         if image.shape == self.frame.shape:
             return image
         whole = self.frame.astype(np.float32)
-        whole[self.area] = image
+        whole[self.area] = image  # an info bar keeps its values
         return whole
 
     def warn(self, outliers: Literal["remove", "keep"]) -> None:
@@ -199,4 +199,5 @@ def reconstruct(
     image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
     image *= np.float32(scale)
     image += np.float32(offset)
+    # Stacks that a stopped run has not reached may leave pixels without patches.
     return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)

@@ -149,6 +149,7 @@ class Reucid(Engine):
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the fraction of the work in a stack spent on finding the patch size."""
+        # The search reads a fixed number of frames, so its share shrinks with the stack.
         return SEARCH / given.n_frames if self.patch_size == "auto" and given.leading else 0.0
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
@@ -178,6 +179,7 @@ class Reucid(Engine):
             return ReucidOfSize(self, *(yield from self.find_patch_size(few)))
         except ValueError:  # none of these frames can be denoised: try all others
             pass
+        # One after the other, because a movie may begin with many frames of a closed shutter.
         for number, index in enumerate(np.ndindex(given.leading)):
             (frame,) = given.frames(index)
             if is_constant(frame):
@@ -270,6 +272,7 @@ class Reucid(Engine):
         n_components = self.n_components * (WIDTHS if wide else 1)
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
+        # Both grow from stack to stack, so that every interim image uses all patches so far.
         canvas = np.zeros_like(image)
         terrain = np.zeros(image.shape, np.int32)
         weights = load_weights(self.scan_noise)
@@ -321,6 +324,7 @@ class Reucid(Engine):
         -------
         (Y, X) float32 array
         """
+        # Prepared again: in the steps of a long movie it would need as much memory as the movie.
         prepared = prepare(frame)
         image = prepared.image
         p, d = stacks[0].patch_size, stacks[0].n_stacks
@@ -338,6 +342,7 @@ class Reucid(Engine):
         return stack_summary(records)
 
     def _set(self, name: str, value: object) -> None:
+        # A frozen dataclass refuses assignment, even in `__post_init__`.
         object.__setattr__(self, name, value)
 
     def _stacks_of_keep(self) -> int:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Engine
     from napari_lowdose.frames import ImageOrPair
 
-_REPORT_INTERVAL = 0.25  # maximum time between progress steps, seconds
-_SUBMITTED_PER_THREAD = (
-    2  # submitted frames per thread of the cluster, so that no thread waits for input
-)
+# Maximum time between progress steps, seconds: Stop waits for the next one.
+_REPORT_INTERVAL = 0.25
+# Frames submitted per thread of the cluster: no thread waits for input, and few are in memory.
+_SUBMITTED_PER_THREAD = 2
 
 
 def open_client() -> Any:
@@ -73,6 +73,7 @@ def frames_on_cluster(
     waiting: dict[Any, tuple[int, list[Any]]] = {}
     try:
         while left or waiting:
+            # Asked each time: workers join and leave a cluster.
             threads = sum(client.nthreads().values()) or 1
             while left and len(waiting) < _SUBMITTED_PER_THREAD * threads:
                 number = left.pop()
@@ -90,6 +91,7 @@ def frames_on_cluster(
                 try:
                     result, source = future.result()
                 except Exception as error:
+                    # A failed future of the input: the frame could not be read.
                     if any(getattr(frame, "status", "") == "error" for frame in frames):
                         raise unreadable(error, name) from error
                     raise
@@ -115,6 +117,7 @@ def _submit(client: Any, there: Any, given: ImageOrPair, number: int) -> tuple[A
         frames = [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in lazy]
     else:
         frames = list(read_frames(given, number))
+    # pure=False: otherwise dask would hash all pixels to recognise equal calls.
     future = client.submit(_denoise, there, number, given.leading, *frames, pure=False)
     return future, frames
 

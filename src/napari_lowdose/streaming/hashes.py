@@ -52,6 +52,7 @@ class FrameHashes:
         whole = text[: text.rfind(b"\n") + 1]
         if whole != text:  # otherwise the next line would be appended to the incomplete one
             path.write_bytes(whole)
+        # A damaged line only costs denoising its frame again.
         lines = [line.split() for line in whole.decode("ascii", "replace").splitlines()]
         self.frames = {
             int(line[0]): FrameHash(*line[1:])
@@ -83,7 +84,8 @@ def hash_frames(frames: Sequence[NDArray[Any]]) -> str:
     return combine_hashes([hash_frame(frame) for frame in frames])
 
 
-# Fields that do not affect the result: state and record of training, device and preview.
+# Fields that do not identify a result: state and record of training, preview, and device, so
+# that a run on a GPU can be resumed on a CPU.
 _IRRELEVANT_FIELDS = ("state", "record", "device", "preview")
 
 
@@ -97,6 +99,7 @@ def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
     pixels : str
         Hash of the pixels to compare.
     """
+    # JSON, because the hash of a Python object differs between processes.
     about = [type(engine).__name__, _plain(engine), image.about(), pixels]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -32,6 +32,7 @@ def output_lock(path: Path) -> Iterator[None]:
         If the lock file cannot be written, for example for lack of permission.
     """
     name = path.with_name(f".{path.name}.lock")
+    # A generator may be closed in another thread than the one that started it.
     lock = FileLock(name, timeout=0, thread_local=False)
     made = [folder for folder in path.parents if not folder.exists()]
     try:

@@ -141,6 +141,7 @@ class OutputFolder:
         """
         import zarr
 
+        # Beside the final path, so that a kill leaves no folder without metadata there.
         _remove(self._beside)
         self._beside.mkdir()
         described = metadata(len(shape), *(attributes.get(k) for k in ("axes", "scale", "units")))
@@ -154,10 +155,11 @@ class OutputFolder:
             group.create_array(
                 LEVEL,
                 shape=shape,
-                chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),
+                chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),  # a frame is written as a whole
                 dtype=np.float32,
                 fill_value=np.nan,
                 dimension_names=names,
+                # Otherwise zarr writes no file for a frame of the fill value.
                 config={"write_empty_chunks": True},
                 attributes=dict(attributes),
             )
@@ -188,6 +190,7 @@ class OutputFolder:
             If the frame cannot be written, for example because the disk is full.
         """
         try:
+            # In this order: after a kill in between, the frame is denoised again.
             self.array[index] = image
             self.hashes.add(number, FrameHash(made_from, hash_frame(image)))
         except OSError as error:
@@ -252,6 +255,7 @@ class OutputFolder:
 
         group = zarr.open_group(self.folder, mode="r+")
         ours: Any = group.attrs[KEY]
+        # Both have the attributes, because `denoise_to_zarr` returns the array alone.
         for node in (self.array, group):
             node.attrs[KEY] = {**ours, **changes}
 
@@ -273,7 +277,7 @@ class OutputFolder:
         """Rename the new result to the name of the old one, and delete the old one."""
         try:
             swapped = swap(self._beside, self.path)
-            if not swapped:
+            if not swapped:  # for a moment nothing is at the path; `_recover` repairs a kill
                 self.path.rename(self._old)
                 try:
                     self._beside.rename(self.path)

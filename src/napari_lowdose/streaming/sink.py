@@ -49,7 +49,7 @@ class ZarrSink:
         Hash of the whole input, once every frame is written.
     """
 
-    shows_interim = False
+    shows_interim = False  # a chunk on disk is written once, with the final image
 
     def __init__(
         self,

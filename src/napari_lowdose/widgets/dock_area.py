@@ -144,7 +144,7 @@ class RunDock(DockArea):
     def _ended(self, run: Any, job: Job) -> None:
         try:
             run.end()
-        finally:
+        finally:  # an error here must not leave the widget busy for ever
             self._release()
         self._show_outcome(run, job)
         self._enable()
@@ -164,7 +164,7 @@ class RunDock(DockArea):
         if job.outcome == "failed":
             self.panel.end("Failed.")
             self.panel.show_message(self._error_text(run, job))
-        elif run.result_removed:
+        elif run.result_removed:  # before "stopped", which it is as well
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped" or not run.run.finished:
             kept = "the partial result is kept" if run.result else "there was no result yet"

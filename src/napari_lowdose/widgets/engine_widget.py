@@ -77,6 +77,7 @@ class EngineWidget(RunDock):
         self.frames = frames_choice()
         self.form.add("frames", self.frames, "Denoise the frame in view, or all frames.")
         tooltips = parameter_tooltips(engine_class)
+        # magicgui could build the form, but has no field for None as "automatic".
         self._values: dict[str, Callable[[], Any]] = {}
         for name, (field, value) in parameter_fields(engine_class).items():
             self.form.add(name.replace("_", " "), field, tooltips.get(name, ""))
@@ -149,12 +150,14 @@ def parameter_fields(engine_class: Any) -> dict[str, tuple[QWidget, Callable[[],
     fields = {}
     for parameter in dataclasses.fields(engine_class):
         default = None if parameter.default is dataclasses.MISSING else parameter.default
+        # Other types keep their defaults: magicgui would show an empty field for them.
         if parameter.init and (made := _field(hints[parameter.name], default)) is not None:
             fields[parameter.name] = made
     return fields
 
 
 def _field(hint: Any, default: Any) -> tuple[QWidget, Callable[[], Any]] | None:
+    # int | None or float | None: 0 on the spin box reads "automatic".
     number = next((kind for kind in (int, float) if set(get_args(hint)) == {kind, NoneType}), None)
     if number is not None:
         box = AutomaticSpinBox(maximum=LARGEST_FLOAT, decimals=0 if number is int else 4)
@@ -164,10 +167,12 @@ def _field(hint: Any, default: Any) -> tuple[QWidget, Callable[[], Any]] | None:
     if hint is int:
         options = {"min": -LARGEST_INTEGER, "max": LARGEST_INTEGER}
     elif hint is float:
+        # A tenth of the order of magnitude: steps of 0.01 would be too coarse for 1e-4.
         step = 10.0 ** (math.floor(math.log10(abs(default))) - 1) if default else 0.01
         options = {"min": -LARGEST_FLOAT, "max": LARGEST_FLOAT, "step": step}
     elif hint not in (bool, str) and get_origin(hint) is not Literal:
         return None
     value = {} if default is None else {"value": default}
     widget: Any = create_widget(annotation=hint, options=options, **value)
+    # The lambda also keeps the magicgui widget alive, which the Qt widget alone does not.
     return widget.native, lambda: widget.value

@@ -99,7 +99,7 @@ class AutomaticSpinBox(QDoubleSpinBox):
         self.setSpecialValueText("automatic")
         if unit:
             self.setSuffix(f" {unit}")
-        self.setKeyboardTracking(False)
+        self.setKeyboardTracking(False)  # no signals for half-typed numbers
 
     def number(self) -> float | None:
         """Return the number; None for automatic."""
@@ -279,6 +279,7 @@ class PatchSizeField(QWidget):
         mode, psf = self.mode.currentData(), self.estimate or 0
         fixed = mode is None
         wide = wide_patch(psf)
+        # Blocked: a number that is set here must not switch the mode to "fixed".
         self.pixels.blockSignals(True)
         known = mode == "auto" and self.automatic is not None
         self.pixels.setPrefix("" if fixed or known else "≈ ")

@@ -123,7 +123,7 @@ class JobRunner(QObject):
             self._launch(job)
             self.started.emit()
             return
-        if self._next is not None:
+        if self._next is not None:  # only the newest job waits: the others are out of date
             self._next.end("stopped")
         self._next = job
         self._quit()
@@ -209,6 +209,7 @@ class JobRunner(QObject):
             self.destroyed.disconnect(worker.quit)
         if steps := worker.take():
             job.advanced.emit(steps)
+        # Before `ended`, whose receivers may start the next job.
         self._job = self._worker = None
         job.end("failed" if job.error else "done" if worker.exhausted else "stopped")
         if self._job is not None:  # `ended` has started another job: `_next` waits for it
@@ -240,12 +241,14 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
         with automatic_collection_disabled(), contextlib.closing(_each(self._steps)) as steps:
             for step in steps:
                 self._reached.append(step)
+                # A job that was stopped at its last step is done: its result is complete.
                 if self.abort_requested and step.fraction < 1:
                     return
         self.exhausted = True
 
     def take(self) -> list[Step]:
         """Return the steps reached since the last call."""
+        # Counted first: the worker may append meanwhile.  deque is thread-safe.
         return [self._reached.popleft() for _ in range(len(self._reached))]
 
 

@@ -81,6 +81,7 @@ class LayerRun:
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
         given = pixels or tuple(layer_pixels(each) for each in sources)
+        # Cut before the snapshot: only the frame to denoise is copied.
         parts = tuple(each[frame] if frame else each for each in given)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
@@ -116,10 +117,12 @@ class LayerRun:
             return
         if self.result is None:
             data = newest if self._one_frame else self.run.image
+            # From the first image only: napari keeps the limits, so previews do not flicker.
             self._limits = contrast_limits(newest)
             self.result = self._add(data, self._name + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
+            # A new array, because changes in place race with napari's slicing.
             self.result.data = self._as_stack(newest)
         else:  # the run writes its frames into the array that the layer already has
             self.result.refresh()
@@ -138,6 +141,7 @@ class LayerRun:
             partial = "" if self.run.finished else PARTIAL
             name = f"{self.result.name.removesuffix(PARTIAL)} residual{partial}"
             self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
+            # napari selects a new layer, and the widget follows the selection.
             self._layers.selection.active = self.result
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
@@ -210,6 +214,7 @@ class LazyRun(LayerRun):
         # Limits of the first frame shown replace these: noise spans a wider range than the
         # result, which would look flat.
         self.result = self._add(seen, name, sources[0].contrast_limits)
+        # Computed in the slicing thread, but layers may be changed in the GUI thread only.
         self.result.events.set_data.connect(self._set_contrast)
         self._set_contrast()
         self.describe()
@@ -225,6 +230,7 @@ class LazyRun(LayerRun):
         if self._found is not None and self.result is not None:
             self.result.events.set_data.disconnect(self._set_contrast)
             limits, whole = self._found
+            # The range first: limits outside of it would be clipped.
             self.result.contrast_limits_range = (min(whole[0], limits[0]), max(whole[1], limits[1]))
             self.result.contrast_limits = limits
 
@@ -326,6 +332,7 @@ def snapshot(pixels: Any) -> Any:
         chunks=(*((1,) * n for n in leading), *((n,) for n in pixels.shape[-2:])),
         dtype=pixels.dtype,
         meta=getattr(pixels, "_meta", np.empty((0,) * pixels.ndim, pixels.dtype)),
+        # A unique name: dask would reuse a cached block of an earlier snapshot, or hash all pixels.
         name=f"snapshot-{uuid.uuid4().hex}",
     )
 
@@ -341,7 +348,7 @@ class _FramesAsRead:
     def read(self, block_id: tuple[int, ...]) -> NDArray[Any]:
         """Return one frame, as a block of the movie."""
         index = tuple(block_id[:-2])
-        with self._lock:
+        with self._lock:  # dask computes several blocks at the same time
             frame = self._frames[index] if index in self._frames else self._read(index)
         return frame[(np.newaxis,) * len(index)]
 

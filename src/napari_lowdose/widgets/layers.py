@@ -83,6 +83,7 @@ def suggested_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
     selected = [layer for layer in images if layer in layers.selection]
     if len(selected) == 2:
         return selected[0], selected[1]
+    # Hidden layers are seldom exposures: the samples hide the noise-free image.
     seen = [layer for layer in images if layer.visible] or images
     for n, second in reversed(list(enumerate(seen))):
         for first in reversed(seen[:n]):
@@ -122,10 +123,11 @@ def view_error(dims: Dims, layer: Image, all_frames: bool = False) -> str:
     if ndim < 3:
         return ""
     name = f"'{layer.name}'"
-    if dims.ndisplay == 3:
+    if dims.ndisplay == 3:  # there is no frame in view
         if all_frames:
             return ""
         return f"{name} is shown in 3D: switch to 2D to choose a frame, or choose all frames."
+    # napari aligns layers of fewer dimensions at the last axes.
     offset = dims.ndim - ndim
     shown = sorted([axis - offset for axis in dims.order if axis >= offset][-2:])
     if shown != [ndim - 2, ndim - 1]:

@@ -74,6 +74,7 @@ def open_widget(viewer: Viewer, name: str) -> Any:
 def opened_widget(viewer: Viewer, name: str) -> Any:
     """Return the dock widget `name`; None if it is not open."""
     for title, widget in viewer.window.dock_widgets.items():
+        # napari appends the name of the plugin in brackets.
         if title.startswith(name):
             return widget
     return None

@@ -78,6 +78,7 @@ class Noise2NoiseWidget(RunDock):
         self._shown: LayerRun | None = None
         self._requested_pair: Layers | None = None
         self._build()
+        # After a delay: choosing two layers changes the pair twice.
         self._check_later = self.debounced(self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
@@ -200,9 +201,10 @@ class Noise2NoiseWidget(RunDock):
         if run is None:
             return
         if isinstance(run, PairRun) and not run.training_ended:
+            # The engine ends the training; the runner would end the run, without a result.
             run.training.enough.set()
             self.panel.stop()
-            if run.model is None:
+            if run.model is None:  # nothing to denoise with yet
                 self.runner.stop()
             else:
                 self.panel.status.setText("stopping: denoising with the best network so far …")

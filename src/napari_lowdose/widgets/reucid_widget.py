@@ -109,7 +109,7 @@ class ReucidWidget(RunDock):
         frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
         with_residual = self.form.with_residual.isChecked()
         requested, stacks_chosen = engine, self.form.stacks_chosen
-        sizes = self.patch_sizes.get(layer, engine)
+        sizes = self.patch_sizes.get(layer, engine)  # those shown in the form, if known
 
         def make_run(engine: Reucid) -> ReucidRun:
             run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual, sizes)
@@ -278,7 +278,7 @@ class ReucidWidget(RunDock):
         if run is self.current:
             return
         self.current = run
-        if self._running is not None:
+        if self._running is not None:  # the form and the panel belong to the run in progress
             return
         if run.source in self.form.layer_combo.choices:
             self.form.layer_combo.value = run.source

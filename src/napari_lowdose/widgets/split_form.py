@@ -179,4 +179,4 @@ def _picture(first: NDArray[Any], second: NDArray[Any]) -> QPixmap:
     colours = np.ascontiguousarray(overlay(first[::step, ::step], second[::step, ::step]))
     height, width = colours.shape[0], colours.shape[1]
     image = QImage(colours.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image.copy())
+    return QPixmap.fromImage(image.copy())  # QImage does not own the bytes

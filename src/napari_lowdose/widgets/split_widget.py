@@ -141,7 +141,7 @@ class SplitWidget(DockArea):
         if self.found is not None:
             boxes = [[[y0, x0], [y1, x1]] for y0, y1, x0, x1 in self.found.views]
         place = placement(layer, 2)
-        place.pop("colormap")
+        place.pop("colormap")  # Shapes layers have none
         self.form.layout_combo.setCurrentIndex(self.form.layout_combo.count() - 1)
         shapes = self.viewer.add_shapes(
             boxes, shape_type="rectangle", name="views", face_color="transparent",
@@ -208,6 +208,7 @@ class SplitWidget(DockArea):
             (low, high),
             (layout.gain * low + layout.offset, layout.gain * high + layout.offset),
         )
+        # The second view is brighter or darker: its limits are scaled alike, so both look the same.
         made = []
         for name, view, corner, limit in zip(
             ("first", "second"), views, corners, limits, strict=True
@@ -220,7 +221,7 @@ class SplitWidget(DockArea):
             )  # fmt: skip
             self.viewer.layers.append(made[-1])
         remember_shift(made[0], made[1], layout.fraction)
-        layer.visible = False
+        layer.visible = False  # it would show around the views
         return made[0], made[1]
 
     def _active_changed(self, event: Any = None) -> None:
@@ -238,6 +239,7 @@ class SplitWidget(DockArea):
     def _shapes_chosen(self, event: Any = None) -> None:
         shapes = self.form.shapes
         if shapes is not None:
+            # Disconnected first: connecting twice would measure twice.
             shapes.events.data.disconnect(self._changed)
             shapes.events.data.connect(self._changed)
         if self.form.drawn:

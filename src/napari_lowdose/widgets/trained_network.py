@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _RELATIVE_TOLERANCE = 1e-3  # relative tolerance of exposure statistics: covers rounding
+# Not a field of the model, which is frozen and independent of files.
 _files: WeakKeyDictionary[Noise2NoiseModel, str] = WeakKeyDictionary()
 
 
@@ -291,6 +292,7 @@ def network_fit_steps(
     """
     from napari_lowdose.noise2noise.exposure_statistics import about_exposures, unlike
 
+    # One frame is enough to recognise another dose, and quick to read.
     frame = np.asarray(image[(0,) * (image.ndim - 2)])
     known = model.record.get("exposures", {})
     mismatches = [pixel_size_note, *(sentence for _, sentence in unlike(known, frame))]

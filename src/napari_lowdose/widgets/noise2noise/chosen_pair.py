@@ -146,6 +146,7 @@ class ChosenPair(QObject):
         if pair[0] is self.layers[0] and pair[1] is self.layers[1]:
             return False
         self.disconnect_layers()
+        # A set: one movie chosen twice must not be connected twice.
         for layer in {each for each in pair if each is not None}:
             layer.events.data.connect(self.data_changed)
         self.layers = pair
@@ -225,7 +226,7 @@ class ChosenPair(QObject):
         )
 
     def _show_check(self, layers: Layers, steps: list[PairCheckStep]) -> None:
-        if layers != self.layers or self._check_due:
+        if layers != self.layers or self._check_due:  # about an earlier pair or earlier data
             return
         self.exposures = steps[-1].exposures
         notes = steps[-1].notes

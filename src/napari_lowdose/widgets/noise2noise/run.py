@@ -75,6 +75,7 @@ class PairRun(LayerRun):
         self.scene = common_name(first.name, second.name)
         movie = snapshot(layer_pixels(first))
         pair = (movie, movie if self.neighbours else snapshot(layer_pixels(second)))
+        # The same snapshots for training and result, so that both use the same pixels.
         pixels = pair[:1] if self.neighbours else pair
         if self.neighbours:
             pair = (movie[:-1], movie[1:])
@@ -113,6 +114,7 @@ class PairRun(LayerRun):
     @property
     def sources_changed(self) -> bool:
         """Whether a layer of the pair was removed or its data replaced since the start."""
+        # Replaced data are another object.  Changes in place do no harm, because of the snapshot.
         gone = any(each not in self._layers for each in self._sources)
         return gone or not self.was_trained_on(*self._sources)
 

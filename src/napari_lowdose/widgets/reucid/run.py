@@ -91,6 +91,7 @@ class ReucidRun(LayerRun):
         self.status = ""
         self.requested, self.stacks_chosen = engine, True
         self.with_residual = with_residual
+        # Weak: a kept run must not keep the pixels of a removed layer.
         self._source = weakref.ref(source)
         self._axes = Axes.from_layer(source)
 
