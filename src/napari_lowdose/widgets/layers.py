@@ -12,7 +12,7 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image
 
 from napari_lowdose.noise2noise import pixel_size_warning
-from napari_lowdose.widgets.result_layer import is_result, layer_pixels
+from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -354,3 +354,33 @@ def known_shift(first: Image, second: Image) -> tuple[float, float]:
             dy, dx = known["shift"]
             return sign * float(dy), sign * float(dx)
     return 0.0, 0.0
+
+
+def add_pair(
+    layers: LayerList,
+    source: Image,
+    exposures: Sequence[tuple[Any, str, tuple[float, float], dict[str, Any]]],
+    shift: tuple[float, float],
+) -> tuple[Image, Image]:
+    """Add the two exposures of a pair as layers, aligned with `source`.
+
+    Parameters
+    ----------
+    layers : LayerList
+    source : Image
+        Layer that the exposures were cut from.
+    exposures : two of (array, str, (float, float), dict)
+        Pixels, name of the layer, position (y, x) of the first pixel in pixels of `source`, and
+        further arguments of the layer.
+    shift : (float, float)
+        Remaining shift (dy, dx) of the second exposure against the first, pixels.
+    """
+    first, second = (
+        Image(data, name=name, multiscale=False, **placement(source, data.ndim, corner) | options)
+        for data, name, corner, options in exposures
+    )
+    layers.append(first)
+    layers.append(second)
+    # Afterwards: the layer list gives layers unique names, and the shift is stored with the name.
+    remember_shift(first, second, shift)
+    return first, second

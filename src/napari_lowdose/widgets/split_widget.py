@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QPushButton
 from napari_lowdose.engine import Step
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.layers import (
+    add_pair,
     frame_in_view,
-    remember_shift,
     suggested_layer,
     validation_error,
 )
@@ -209,20 +209,19 @@ class SplitWidget(DockArea):
             (layout.gain * low + layout.offset, layout.gain * high + layout.offset),
         )
         # The second view is brighter or darker: its limits are scaled alike, so both look the same.
-        made = []
-        for name, view, corner, limit in zip(
-            ("first", "second"), views, corners, limits, strict=True
-        ):
-            made.append(
-                Image(
-                    view, name=f"{layer.name}, {name} view", multiscale=False,
-                    contrast_limits=limit, **placement(layer, view.ndim, corner),
+        made = add_pair(
+            self.viewer.layers,
+            layer,
+            [
+                (view, f"{layer.name}, {name} view", corner, {"contrast_limits": limit})
+                for name, view, corner, limit in zip(
+                    ("first", "second"), views, corners, limits, strict=True
                 )
-            )  # fmt: skip
-            self.viewer.layers.append(made[-1])
-        remember_shift(made[0], made[1], layout.fraction)
+            ],
+            layout.fraction,
+        )
         layer.visible = False  # it would show around the views
-        return made[0], made[1]
+        return made
 
     def _active_changed(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active

@@ -17,14 +17,14 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 
 from napari_lowdose.engine import Step
 from napari_lowdose.widgets.layers import (
+    add_pair,
     frame_in_view,
     known_shift,
     not_raw_error,
     pair_error,
-    remember_shift,
     suggested_pair,
 )
-from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
+from napari_lowdose.widgets.result_layer import is_result, layer_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -377,14 +377,19 @@ def add_registered(
     whole, left = step.registration.integer_shift, step.registration.fraction
     corner = (float(max(0, -whole[0])), float(max(0, -whole[1])))
     behind = (corner[0] - left[0], corner[1] - left[1])
-    made = []
-    for layer, data, origin in ((first, step.first, corner), (second, step.second, behind)):
-        place = placement(first, data.ndim, origin) | {"colormap": layer.colormap}
-        name = f"{layer.name} registered"
-        made.append(
-            Image(data, name=name, multiscale=False, contrast_limits=layer.contrast_limits, **place)
-        )
-        layers.append(made[-1])
-    remember_shift(made[0], made[1], left)
+    made = add_pair(
+        layers,
+        first,
+        [
+            (
+                data,
+                f"{layer.name} registered",
+                origin,
+                {"contrast_limits": layer.contrast_limits, "colormap": layer.colormap},
+            )
+            for layer, data, origin in ((first, step.first, corner), (second, step.second, behind))
+        ],
+        left,
+    )
     first.visible = second.visible = False
-    return made[0], made[1]
+    return made
