@@ -111,8 +111,8 @@ class OutputFolder:
             raise self.mismatch_error()
         if ours is None and not is_array(self.path):
             raise ValueError(
-                f"{self._given} is neither a zarr array nor a result of napari-lowdose: it is "
-                "not replaced."
+                f"{self._given} is neither a zarr array nor a result of napari-lowdose: it will "
+                "not be replaced."
             )
         return False
 
