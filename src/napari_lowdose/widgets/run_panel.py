@@ -140,8 +140,8 @@ def text_label() -> QLabel:
 
 
 def make_room_for_label(plot: Any) -> None:
-    """Make the bottom axis higher: pyqtgraph cuts off the descenders of its label."""
-    plot.getAxis("bottom").setHeight(2 * plot.fontMetrics().height() + 12)
+    """Add a margin below a plot: pyqtgraph moves the label of the axis 5 px out of it."""
+    plot.getPlotItem().layout.setContentsMargins(1, 1, 1, 6)
 
 
 WARNING_SIGN = "⚠"

@@ -160,7 +160,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(background=None)
-        self.setFixedHeight(120)
+        self.setFixedHeight(126)
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
