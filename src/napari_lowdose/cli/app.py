@@ -94,7 +94,7 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.callback()(_options)
     for name, engine in engines.items():
-        # typer cuts its own short help off in the middle of a error_line
+        # typer cuts its own short help off in the middle of a sentence
         app.command(name, short_help=_summary(engine))(_command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
@@ -145,7 +145,7 @@ def _summary(engine: type[Any]) -> str:
 
 def _command(engine: type[Any]) -> Callable[..., None]:
     """Return the command of an engine; one that trains can save and continue its model."""
-    names = {"PresetName": PresetName}  # imported for type checking only where it is used
+    names = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 
     def build(given: dict[str, Any], output: Path, model: Path | None) -> Any:
         built = _built(lambda: engine_from(engine, given, names), output)

@@ -324,7 +324,7 @@ class Reucid(Engine):
         -------
         (Y, X) float32 array
         """
-        # Prepared again: in the steps of a long movie it would need as much memory as the movie.
+        # Prepared again: keeping it in the steps would need as much memory as the movie.
         prepared = prepare(frame)
         image = prepared.image
         p, d = stacks[0].patch_size, stacks[0].n_stacks

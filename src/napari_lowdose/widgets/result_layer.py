@@ -20,7 +20,7 @@ PARTIAL = " (partial)"
 CLIPPED_PERCENTAGE = 0.1
 MAX_SAMPLE = 2**20  # pixels to find the limits from: sorting more would block the user interface
 
-# Weak, so that removed layers can be deleted.  The metadata may have been replaced by the user.
+# Residuals have no record in their metadata.  Weak, so that removed layers can be deleted.
 _results: weakref.WeakSet[Image] = weakref.WeakSet()
 
 
