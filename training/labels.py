@@ -16,8 +16,8 @@ import numpy as np
 
 from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import eigenpatches
-from napari_lowdose.reucid.intensities import standardise
 from napari_lowdose.reucid.patch_gram import patch_gram
+from napari_lowdose.reucid.prepared import standardise
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
 

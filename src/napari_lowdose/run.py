@@ -1,4 +1,7 @@
-"""Run an engine: the one walker over the frames of an image, and where its results go."""
+"""Run an engine over the frames of an image, and write the results to a sink.
+
+Arrays, dask, zarr, clusters, the command line and the widgets all use the same loop.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Frames = tuple["NDArray[Any]", ...]  # one (Y, X) array, or the two of a pair
-Source = Frames | str  # the input of a frame, or its hash where it was read in another process
+Source = Frames | str  # the input of a frame, or its hash if another process has read it
 
 
 class Sink(Protocol):
-    """Where the frames of a result go."""
+    """Destination of the frames of a result."""
 
     @property
     def image(self) -> Any:
@@ -31,7 +34,7 @@ class Sink(Protocol):
 
     @property
     def shows_interim(self) -> bool:
-        """Whether interim images of a frame, and of training, are of use."""
+        """Whether to write interim images of a frame, and previews of a training."""
         ...
 
     def resume(self) -> Generator[Step, None, Sequence[int] | None]:
@@ -40,34 +43,34 @@ class Sink(Protocol):
         Returns
         -------
         sequence of int or None
-            The numbers of the frames that are missing; None where nothing is there.
+            Numbers of the missing frames; None if there is no earlier result.
         """
         ...
 
     def kept_model(self) -> Any:
-        """Return the model that the earlier run trained; None if there is none."""
+        """Return the model trained by the earlier run; None if there is none."""
         ...
 
     def begin(self, prepared: Engine, record: dict[str, Any]) -> None:
-        """Make the place for the result, now that the engine is prepared."""
+        """Create the result, once the engine is prepared."""
         ...
 
     def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
-        """Write frame `number`, made from `source`; an interim image if that is None."""
+        """Write frame `number` with its input `source`, which is None for interim images."""
         ...
 
     def end(self, finished: bool, record: dict[str, Any]) -> None:
-        """Mark the result as finished, or leave what is worth keeping of it."""
+        """Mark the result as finished, or keep its finished part."""
         ...
 
 
 class ArraySink:
-    """A result in memory.
+    """Result in memory.
 
     Parameters
     ----------
     given : ImageOrPair
-        Frames that are not denoised yet show its (first) input, or NaN where that is lazy.
+        Until a frame is denoised, the result has its (first) input there, or NaN if it is lazy.
     """
 
     shows_interim = True
@@ -84,34 +87,34 @@ class ArraySink:
         return self._image
 
     def resume(self) -> Generator[Step, None, None]:
-        """Find nothing: an array is new."""
+        """Return None: an array in memory has no earlier result."""
         return None
-        yield
+        yield  # makes this a generator
 
     def kept_model(self) -> None:
-        """Return None: nothing was kept."""
+        """Return None: no model is kept."""
 
     def begin(self, prepared: Engine, record: dict[str, Any]) -> None:
-        """Do nothing: the array is made when it is first used."""
+        """Do nothing: the array is created when it is first used."""
 
     def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
-        """Put an image, interim or final, in its place."""
+        """Write an interim or final image into the array."""
         self.image[frame_index(number, self._given.leading)] = image
 
     def end(self, finished: bool, record: dict[str, Any]) -> None:
-        """Do nothing: the array is whole at any time."""
+        """Do nothing: the array is complete at any time."""
 
 
 class Run:
-    """An engine at work on an image or a pair: iterate to advance, read `image` at any time.
+    """A run of an engine on an image or a pair: iterate to advance, read `image` at any time.
 
     Parameters
     ----------
     image : (..., Y, X) array, or tuple of two
-        NumPy, dask or zarr; denoised frame by frame over the last two axes.  A tuple is a pair:
-        two exposures of one scene.
+        NumPy, dask or zarr array.  Each frame, the last two axes, is denoised separately.  A tuple
+        is a pair: two exposures of the same scene.
     engine : Engine
-        The method with its parameters, for example ``Reucid()``.
+        Denoising method with its parameters, for example ``Reucid()``.
     sink : Sink, optional
         Destination of the frames; by default an array in memory.
 
@@ -122,16 +125,16 @@ class Run:
         The result so far.  Frames not reached yet show the (first) input, or NaN where the
         input is lazy (dask, zarr) and has not been read.
     model : Noise2NoiseModel or None
-        The network that is applied, or the best that training has reached so far.
+        The applied network, or the best network of the training so far.
     prepared : Engine or None
-        The engine with everything decided that needs more than one frame; None before that.
+        The engine returned by `Engine.prepare`; None until then.
     finished : bool
-        False until the engine has come to its end.
+        True once every frame is written.
 
     Raises
     ------
     ValueError
-        If the engine takes a pair and this is none, or the reverse.
+        If the engine takes a pair and the input is a single image, or the reverse.
     """
 
     def __init__(self, image: Any, engine: Engine, sink: Sink | None = None) -> None:
@@ -143,7 +146,7 @@ class Run:
         self.model: Any = None
         self.prepared: Engine | None = None
         self._records: list[dict[str, Any]] = []
-        self._resumed_at = 0.0  # the fraction that an earlier run has done
+        self._resumed_at = 0.0  # fraction of the work done by an earlier run
 
     @property
     def image(self) -> Any:
@@ -158,6 +161,7 @@ class Run:
         self._resumed_at = 0.0
         begun = time.perf_counter()
         for step in self._steps():
+            # The pace is that of this run: frames of an earlier run took none of its time.
             done = step.fraction - self._resumed_at
             if step.seconds_left is None and done > 0:
                 pace = (time.perf_counter() - begun) / done
@@ -185,14 +189,14 @@ class Run:
             prepared = yield from self._prepare(share, resumed=missing is not None)
             self.sink.begin(prepared, self.record())
             self.prepared = prepared
-        else:  # every frame is there already
+        else:  # all frames are finished already
             self.model = self.sink.kept_model() or self.engine.model
         try:
             if numbers:
                 for step in self._denoised(prepared, numbers):
                     yield dataclasses.replace(step, fraction=share + (1 - share) * step.fraction)
             self.finished = True
-        finally:
+        finally:  # also if the caller stops iterating: finished frames are kept
             self.sink.end(self.finished, self.record())
 
     def _denoised(self, prepared: Engine, numbers: Sequence[int]) -> Iterator[Step]:
@@ -212,10 +216,11 @@ class Run:
     def _prepare(self, share: float, resumed: bool) -> Generator[Step, None, Engine]:
         """Prepare the engine, with the model that an earlier run trained if there is one."""
         engine = self.engine
+        # Training again could give another network, and frames that do not match the earlier ones.
         if resumed and (model := self.sink.kept_model()) is not None:
             self.model = engine = model
         steps = rescale_steps(engine.prepare(self._given), 0.0, share)
-        while True:
+        while True:  # `yield from` would return the prepared engine, but hide the steps
             try:
                 step = next(steps)
             except StopIteration as stop:
@@ -238,7 +243,7 @@ class Run:
         step : Step
             `fraction` is that of the frame.
         source : tuple of (Y, X) arrays, str, or None
-            With the last step of a frame, its input.
+                Input of the frame, with its last step only.
         """
         for number in numbers:
             frames = read_frames(self._given, number)
@@ -246,7 +251,8 @@ class Run:
             for step in frame_steps(prepared, number, self._given.leading, frames):
                 if last is not None:
                     yield number, last, None
-                # An interim image is handed on at once, the last one once it is known to be it
+                # Only the last step of a frame comes with its input, which marks it as finished.
+                # A step is held back if it may be the last one.
                 last = step if step.fraction >= 1 or not self.sink.shows_interim else None
                 if last is None:
                     yield number, step, None
@@ -260,7 +266,7 @@ def read_frames(given: ImageOrPair, number: int) -> Frames:
     Raises
     ------
     ValueError
-        If it cannot be read, with the frame named.
+        If the frame cannot be read; the message names it.
     """
     try:
         return given.frames(frame_index(number, given.leading))
@@ -284,7 +290,7 @@ def frame_steps(
     Parameters
     ----------
     prepared : Engine
-        As `Engine.prepare` returned it.
+        The engine returned by `Engine.prepare`.
     number : int
         Frame number in the stack.
     leading : tuple of int
@@ -300,12 +306,12 @@ def frame_steps(
     Raises
     ------
     ValueError
-        As `Engine.frame_steps`, with the frame named.
+        As for `Engine.frame_steps`; the message names the frame.
 
     Warns
     -----
     UserWarning
-        If the frame is constant, which is no reason to stop: a shutter was closed.
+        If the frame is constant, for example because a shutter was closed.  It is left as it is.
     """
     name = frame_name(number, leading)
     engine = prepared.for_frame(frame_index(number, leading))
@@ -341,5 +347,5 @@ def denoise_frame(
     image = None
     for step in frame_steps(prepared, number, leading, frames):
         image = step.image
-    assert image is not None  # by the contract of Engine.frame_steps
+    assert image is not None  # the last step of `Engine.frame_steps` has an image
     return image

@@ -425,11 +425,21 @@ class Difference(Engine):
     """First minus second."""
 
     takes = "pair"
+    trains = True  # offers --save-model
     times: float = 1.0
 
     def frame_steps(self, first: Any, second: Any) -> Iterator[Step]:
         image = self.times * (first.astype(np.float32) - second)
         yield Step(fraction=1.0, message="done", image=image.astype(np.float32))
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_only_engines_that_train_offer_to_save_a_model(trains) -> None:
+    engine = type("Training", (Difference,), {"trains": trains, "__doc__": "Train."})
+    app = cli.build_app(engine=engine, another=Difference)
+    text = CliRunner().invoke(app, ["engine", "--help"], env={"COLUMNS": "200"}).stdout
+    assert ("--save-model" in text) == ("--continue" in text) == trains
+    assert "--times" in text
 
 
 @pytest.fixture

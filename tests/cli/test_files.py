@@ -43,6 +43,7 @@ class Difference(Engine):
     """First minus second."""
 
     takes = "pair"
+    trains = True  # offers --save-model
 
     def frame_steps(self, first: Any, second: Any) -> Iterator[Step]:
         image = first.astype(np.float32) - second

@@ -4,7 +4,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_lowdose.cli.outputs import output_files, pairs_in, save_elsewhere
+from napari_lowdose.cli.outputs import match_files, output_files, save_elsewhere
 
 
 def images(folder, *names):
@@ -54,7 +54,7 @@ def test_the_same_stem_twice_is_refused(tmp_path):
 def test_folders_are_paired_by_name(tmp_path):
     first = images(tmp_path / "A", "1.tif", "2.tif", "only.tif")
     second = images(tmp_path / "B", "2.tif", "1.tiff")
-    pairs, alone = pairs_in(first, second)
+    pairs, alone = match_files(first, second)
     assert pairs == [(first / "1.tif", second / "1.tiff"), (first / "2.tif", second / "2.tif")]
     assert alone == [first / "only.tif"]
 
@@ -69,12 +69,12 @@ def test_what_is_no_pair_of_folders_gets_a_sentence(tmp_path):
         (images(tmp_path / "C"), first, "no image names in common"),
     ):
         with pytest.raises(ValueError, match=says):
-            pairs_in(one, two)
+            match_files(one, two)
 
 
 def test_two_files_are_a_pair_whatever_their_names(tmp_path):
     a, b = tmp_path / "a.tif", tmp_path / "b.tif"
-    assert pairs_in(a, b) == ([(a, b)], [])
+    assert match_files(a, b) == ([(a, b)], [])
 
 
 # -------------------------------------------------------------------------- save elsewhere

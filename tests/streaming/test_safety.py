@@ -24,7 +24,7 @@ from napari_lowdose.io.arrays import sliceable
 from napari_lowdose.io.input_files import files_overlap
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
-from napari_lowdose.streaming.frame_hashes import FrameHashes
+from napari_lowdose.streaming.hashes import FrameHashes
 from tests.streaming.test_killed import content
 from tests.streaming.test_stream import Counting, numbered, stopped_after
 
@@ -342,16 +342,16 @@ def test_frames_of_two_networks_are_not_mixed(path: Path) -> None:
         if not lost:
             other.save(file)
         before = content(path)
-        with pytest.raises(ValueError, match=r"a network, .*, that is lost or another"):
+        with pytest.raises(ValueError, match=r"a network, .*, that is missing or has changed"):
             denoise_to_zarr(pair, Taught(other), path)
         assert content(path) == before
         other.save(file)
     clean = denoise_to_zarr(pair, Taught(other), path, overwrite=True)
     np.testing.assert_array_equal(clean[:], denoise(pair, other))
-    # When every frame is there, the network is no longer needed
+    # Once all frames are finished, the network is no longer needed
     file.unlink()
     steps = list(Stream(pair, Taught(model), path))
-    assert [step.message for step in steps] == ["every frame is there already"]
+    assert [step.message for step in steps] == ["all frames are finished already"]
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="cannot be written"):
             denoise_to_zarr(MOVIE, engine, "/proc/clean.zarr")
     for place in ("/", "s3://bucket/clean.zarr"):
-        with pytest.raises(ValueError, match="no folder on this computer"):
+        with pytest.raises(ValueError, match="not a folder on this computer"):
             denoise_to_zarr(MOVIE, engine, place)
 
 
@@ -438,7 +438,7 @@ def test_a_disk_that_is_full_in_the_end_costs_no_frame(
     with monkeypatch.context() as patch:
         patch.setattr(FrameHashes, "add", full)
         with pytest.raises(
-            OSError, match=r"No space left on device\): those that are finished stay"
+            OSError, match=r"No space left on device\): the finished frames are kept"
         ):
             denoise_to_zarr(MOVIE, engine, path)
     np.testing.assert_array_equal(denoise_to_zarr(MOVIE, engine, path)[:], TWICE)

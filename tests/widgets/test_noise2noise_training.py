@@ -60,7 +60,7 @@ def test_train_continue_save_load_apply(training, qtbot, truth, pair, tmp_path, 
     widget.network.save()
     widget.network.load()
     assert widget.model is not trained
-    assert "network.safetensors" in widget.network.about.text()
+    assert "network.safetensors" in widget.network.description.text()
     widget.apply()  # to the pair
     finish(qtbot, widget)
     np.testing.assert_allclose(widget.viewer.layers[-1].data, last.data, atol=1e-3 * top)

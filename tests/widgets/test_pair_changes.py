@@ -72,7 +72,7 @@ def test_a_warning_is_shown_once_until_the_next_run(docked_pair, qtbot, pair):
     assert panel.notes.text().splitlines() == [
         "Not saved: the disk is full", "Something to be aware of.",
     ]  # fmt: skip
-    panel.tell("")
+    panel.show_message("")
     assert panel.notes.text() == "Something to be aware of."
     panel.start()
     assert not box.isVisibleTo(widget)

@@ -8,7 +8,7 @@ from napari.components import Dims, LayerList
 from napari.layers import Image
 
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.layers import frame_in_view, why_not_in_view
+from napari_lowdose.widgets.layers import frame_in_view, view_error
 
 from .conftest import FakeEngine, finish
 from .fake_pair_engine import FakeNoise2Noise
@@ -78,10 +78,10 @@ def test_the_current_frame_is_shown_at_its_frame_only(docked, qtbot):
     finish(qtbot, widget)
     result = widget.viewer.layers[1]
     assert dims.nsteps[0] == 5
-    assert why_not_in_view(dims, result) == ""
+    assert view_error(dims, result) == ""
     for other in (0, 2, 4):
         dims.set_current_step(0, other)
-        assert "no frame at this position" in why_not_in_view(dims, result)
+        assert "no frame at this position" in view_error(dims, result)
     widget.gallery.toggled.emit(0, 2)  # what is seen of the run changes, wherever the sliders are
     finish(qtbot, widget)
     assert result.data.shape == (1, 32, 40)
@@ -134,9 +134,9 @@ def test_a_layer_with_fewer_axes_than_the_viewer():
     dims = Dims(ndim=4, order=(1, 0, 2, 3), range=((0, 9, 1),) * 4, point=(5, 2, 0, 0))
     layer = Image(np.zeros((3, 20, 30)))
     assert frame_in_view(dims, layer) == (2,)
-    assert why_not_in_view(dims, layer) == ""
+    assert view_error(dims, layer) == ""
     rolled = Dims(ndim=4, order=(0, 2, 1, 3))
-    assert "on the canvas are its axes 0 and 2" in why_not_in_view(rolled, layer)
+    assert "on the canvas are its axes 0 and 2" in view_error(rolled, layer)
 
 
 @pytest.mark.parametrize("extent", ["current", "all"])

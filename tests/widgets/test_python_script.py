@@ -9,8 +9,8 @@ from napari.layers._source import layer_source
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.io.readers import read_image
 from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.layers import file_of
-from napari_lowdose.widgets.python_script import Axes, reucid_script, saving
+from napari_lowdose.widgets.layers import layer_file
+from napari_lowdose.widgets.python_script import Axes, reucid_script, saving_line
 
 from .conftest import FakeEngine
 
@@ -30,7 +30,7 @@ def test_the_whole_file_is_named(movie, tmp_path, compression):
     path = tmp_path / "movie.tif"
     tifffile.imwrite(path, movie, compression=compression, photometric="minisblack")
     layer = layer_from(path, movie)
-    assert file_of(layer) == str(path)
+    assert layer_file(layer) == str(path)
     assert LayerRun([], layer, FakeEngine()).path == str(path)
 
 
@@ -58,11 +58,11 @@ def test_data_that_differ_from_the_file_must_be_saved_first(movie, tmp_path, cha
 
 def test_folders_and_missing_files_are_not_named(movie, tmp_path):
     for path in (tmp_path, tmp_path / "missing.dm4", tmp_path / "missing.tif", None):
-        assert file_of(layer_from(path, movie)) is None
+        assert layer_file(layer_from(path, movie)) is None
     broken = tmp_path / "broken.tif"
     broken.write_bytes(b"II")
-    assert file_of(layer_from(broken, movie)) is None
-    assert file_of(None) is None
+    assert layer_file(layer_from(broken, movie)) is None
+    assert layer_file(None) is None
 
 
 def test_a_stack_of_several_files_is_not_named(make_napari_viewer, movie, tmp_path):
@@ -71,14 +71,14 @@ def test_a_stack_of_several_files_is_not_named(make_napari_viewer, movie, tmp_pa
     viewer = make_napari_viewer()
     (layer,) = viewer.open(sorted(tmp_path.iterdir()), stack=True, plugin="napari")
     assert layer.data.shape == movie.shape
-    assert file_of(layer) is None
+    assert layer_file(layer) is None
 
 
 def test_the_script_for_another_format_runs(movie, tmp_path):
     path = tmp_path / "movie.npy"
     np.save(path, movie)
     engine = Reucid(patch_size=5, n_stacks=1, keep=[0, 1])
-    script = reucid_script(engine, file_of(layer_from(path, movie)), frame=(1,))
+    script = reucid_script(engine, layer_file(layer_from(path, movie)), frame=(1,))
     made = {}
     exec(script, made)
     np.testing.assert_array_equal(made["clean"], denoise(movie[1], engine))
@@ -101,7 +101,7 @@ def test_the_script_saves_its_result_beside_the_input(movie, tmp_path, frame):
     with layer_source(path=str(path)):
         layer = Image(movie, scale=(3, 0.5, 0.25), units=("s", "nm", "nm"))
     engine = Reucid(patch_size=5, n_stacks=1, keep=[0, 1])
-    script = reucid_script(engine, file_of(layer), frame, axes=Axes.of(layer))
+    script = reucid_script(engine, layer_file(layer), frame, axes=Axes.from_layer(layer))
     made = run_script(script)
     saved = tmp_path / ("my movie 1 REUCID.tif" if frame else "my movie REUCID.tif")
     assert made["target"] == saved
@@ -145,10 +145,10 @@ def test_any_axes_can_be_saved(tmp_path, monkeypatch, labels, names):
     monkeypatch.chdir(tmp_path)
     ndim = len(labels or names)
     layer = Image(np.zeros((3,) * (ndim - 2) + (20, 30)), axis_labels=labels, scale=(-2,) * ndim)
-    axes = Axes.of(layer)
+    axes = Axes.from_layer(layer)
     assert axes.names == names
     clean = np.random.default_rng(0).normal(size=layer.data.shape).astype(np.float32)
-    exec(saving("'out.tif'", "clean", axes), {"tifffile": tifffile, "clean": clean})
+    exec(saving_line("'out.tif'", "clean", axes), {"tifffile": tifffile, "clean": clean})
     np.testing.assert_array_equal(tifffile.imread("out.tif"), clean)
 
 

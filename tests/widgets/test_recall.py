@@ -94,7 +94,7 @@ def test_a_residual_belongs_to_its_result(docked, qtbot, image):
 
 
 def test_eigenpatches_that_are_not_kept_are_reported(docked, qtbot, image, monkeypatch):
-    monkeypatch.setattr("napari_lowdose.widgets.reucid.run.MOST", 0)
+    monkeypatch.setattr("napari_lowdose.widgets.reucid.run.MAX_HISTORY_BYTES", 0)
     widget = docked(image, FakeEngine(n_stacks=1))
     older, newer = run(qtbot, widget), run(qtbot, widget)
     widget.viewer.layers.selection.active = older
@@ -123,6 +123,6 @@ def test_a_removed_result_is_freed(docked, qtbot, image):
     widget = docked(image, FakeEngine(n_stacks=1))
     older, newer = run(qtbot, widget), run(qtbot, widget)
     widget.viewer.layers.remove(newer)
-    assert widget.kept.of(newer) is None
+    assert widget.history.find(newer) is None
     widget.viewer.layers.selection.active = older
     assert widget.current.result is older

@@ -5,7 +5,7 @@ import pytest
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.widgets import samples
-from napari_lowdose.widgets.reucid.form import in_words_of_form
+from napari_lowdose.widgets.reucid.form import use_form_labels
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 from .conftest import FakeEngine, finish, idle, is_due
@@ -179,7 +179,7 @@ def test_too_many_requested_stacks_are_reported(docked, qtbot):
     ],
 )
 def test_messages_use_the_labels_of_the_form(said, shown):
-    assert in_words_of_form(said) == shown
+    assert use_form_labels(said) == shown
 
 
 # --------------------------------------------------------------------- the status

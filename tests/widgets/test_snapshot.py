@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.widgets import snapshot as module
-from napari_lowdose.widgets.snapshot import snapshot
+from napari_lowdose.widgets import layer_run as module
+from napari_lowdose.widgets.layer_run import snapshot
 
 from .conftest import FakeEngine, finish
 from .fake_pair_engine import FakeNoise2Noise
@@ -51,7 +51,7 @@ def test_toggling_twice_restores_the_result_although_the_input_changed(docked, q
 
 
 def test_a_large_stack_is_copied_frame_by_frame_as_it_is_read(stack, monkeypatch):
-    monkeypatch.setattr(module, "COPIED", 0)
+    monkeypatch.setattr(module, "MAX_COPY_BYTES", 0)
     before = stack.copy()
     taken = snapshot(stack)
     assert taken.shape == stack.shape and taken.dtype == stack.dtype
@@ -62,8 +62,8 @@ def test_a_large_stack_is_copied_frame_by_frame_as_it_is_read(stack, monkeypatch
 
 
 def test_a_frame_that_was_not_kept_and_has_changed_is_refused(stack, monkeypatch):
-    monkeypatch.setattr(module, "COPIED", 0)
-    monkeypatch.setattr(module, "KEPT", stack[0].nbytes)
+    monkeypatch.setattr(module, "MAX_COPY_BYTES", 0)
+    monkeypatch.setattr(module, "MAX_FRAMES_BYTES", stack[0].nbytes)
     taken = snapshot(stack)
     for number in range(3):
         np.asarray(taken[number])

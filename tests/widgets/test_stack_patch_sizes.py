@@ -17,7 +17,7 @@ from napari_lowdose.reucid.stack_patch_sizes import (
     find_patch_sizes,
 )
 from napari_lowdose.widgets.layers import axis_names, channel_axis
-from napari_lowdose.widgets.reucid.patch_sizes import of_stack
+from napari_lowdose.widgets.reucid.patch_sizes import stack_engine
 
 from .conftest import finish
 
@@ -183,7 +183,7 @@ def test_channels_by_the_axes_of_the_file(tmp_path, channels, axes):
     with layer_source(path=str(path)):
         layer = Image(channels)
     assert axis_names(layer) == tuple(axes.lower())
-    of = of_stack(Reucid(), layer)
+    of = stack_engine(Reucid(), layer)
     assert of.channel_axis == (0 if axes == "CYX" else None)
     assert not of.may_guess
 

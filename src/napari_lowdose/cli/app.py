@@ -7,7 +7,7 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
-from napari_lowdose.cli.messages import PROGRAM, say, sentence
+from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
@@ -63,7 +63,8 @@ SaveModel = Annotated[
         help="Save the trained network to FILE (.safetensors); for several pairs a folder.",
     ),
 ]
-# `start` is --continue, the pixel size comes from the files, and there is no preview
+# Fields of engines that train: `start` is --continue, the pixel size comes from the files, and
+# there is no preview.
 _NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")
 Continue = Annotated[
     Path | None,
@@ -93,9 +94,8 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.callback()(_options)
     for name, engine in engines.items():
-        command = _pair_command if engine.takes == "pair" else _command
         # typer cuts its own short help off in the middle of a sentence
-        app.command(name, short_help=_summary(engine))(command(engine))
+        app.command(name, short_help=_summary(engine))(_command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
     return app
@@ -144,18 +144,28 @@ def _summary(engine: type[Any]) -> str:
 
 
 def _command(engine: type[Any]) -> Callable[..., None]:
-    def command(inputs: Inputs, output: Output, overwrite: Overwrite = False, **given: Any) -> None:
-        built = _built(lambda: engine_from(engine, given), output)
-        _end(denoise_files(inputs, output, built, overwrite))
+    """Return the command of an engine; one that trains can save and continue its model."""
+    names = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 
-    command.__doc__ = _summary(engine)
-    return _with_options(command, engine_options(engine))
+    def build(given: dict[str, Any], output: Path, model: Path | None) -> Any:
+        built = _built(lambda: engine_from(engine, given, names), output)
+        if model is None:
+            return built
+        start = _built(lambda: built.load_model(model), model)
+        return _built(lambda: replace(built, start=start), output)
 
+    def image_command(
+        inputs: Inputs,
+        output: Output,
+        save_model: SaveModel = None,
+        continue_: Continue = None,
+        overwrite: Overwrite = False,
+        **given: Any,
+    ) -> None:
+        built = build(given, output, continue_)
+        _end(denoise_files(inputs, output, built, overwrite, save_model))
 
-def _pair_command(engine: type[Any]) -> Callable[..., None]:
-    names = {"PresetName": PresetName}
-
-    def command(
+    def pair_command(
         first: First,
         second: Second,
         output: Output,
@@ -164,13 +174,14 @@ def _pair_command(engine: type[Any]) -> Callable[..., None]:
         overwrite: Overwrite = False,
         **given: Any,
     ) -> None:
-        if continue_ is not None:
-            given["start"] = _network(continue_)
-        built = _built(lambda: engine_from(engine, given, names), output)
+        built = build(given, output, continue_)
         _end(denoise_pairs(first, second, output, built, overwrite, save_model))
 
+    command = pair_command if engine.takes == "pair" else image_command
     command.__doc__ = _summary(engine)
-    return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
+    if engine.trains:
+        return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
+    return _with_options(command, engine_options(engine, (), names), ("save_model", "continue_"))
 
 
 def apply(
@@ -229,7 +240,7 @@ def _built(build: Callable[[], T], about: Path) -> T:
         return build()
     except (ValueError, TypeError, OSError) as error:
         where = f"{about}: " if isinstance(error, OSError) else ""
-        say(where + sentence(error, about))
+        print_message(where + error_line(error, about))
         raise typer.Exit(UNSUITABLE) from None
 
 
@@ -239,14 +250,27 @@ def _end(code: int) -> None:
 
 
 def _with_options(
-    command: Callable[..., None], options: list[inspect.Parameter]
+    command: Callable[..., None], options: list[inspect.Parameter], without: Sequence[str] = ()
 ) -> Callable[..., None]:
-    """Replace ``**given`` in the signature, which typer reads, by the options of an engine."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
+    """Replace ``**given`` in the signature, which typer reads, by the options of an engine.
+
+    Parameters
+    ----------
+    command : callable
+    options : list of inspect.Parameter
+    without : sequence of str
+        Parameters of `command` that are not offered and keep their defaults.
+    """
+    own = [
+        parameter
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and name not in without
+    ]
     parameters = [
-        *(p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD),
+        *(p.replace(kind=p.KEYWORD_ONLY) for p in own),
         *options,
     ]
+    # typer reads both, and expects them to agree.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command

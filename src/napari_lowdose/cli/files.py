@@ -14,13 +14,13 @@ import typer
 
 from napari_lowdose.cli.messages import (
     PROGRAM,
-    say,
-    sentence,
-    warnings_in_lines,
+    error_line,
+    print_message,
+    print_warnings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from napari_lowdose.denoise import Run
@@ -32,7 +32,13 @@ UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
 _NETWORK = ".safetensors"
 
 
-def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrite: bool) -> int:
+def denoise_files(
+    inputs: Iterable[Path],
+    output: Path,
+    engine: Engine,
+    overwrite: bool,
+    save_model: Path | None = None,
+) -> int:
     """Denoise files one by one; an error in one file does not stop the others.
 
     All output paths are checked first: nothing is processed if an output would overwrite an input
@@ -46,6 +52,8 @@ def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrit
         A TIFF or ``.zarr`` for one file, else a folder.
     engine : Engine
     overwrite : bool
+    save_model : Path, optional
+        File of the trained network; a folder if there are several images.
 
     Returns
     -------
@@ -55,13 +63,11 @@ def denoise_files(inputs: Iterable[Path], output: Path, engine: Engine, overwrit
     from napari_lowdose.cli.outputs import output_files
 
     try:
-        jobs = [
-            _Job((source,), target, engine, overwrite)
-            for source, target in output_files(list(inputs), output)
-        ]
-        _prepare_folders(jobs)
+        found = output_files(list(inputs), output)
+        targets = [((source,), target) for source, target in found]
+        jobs = _prepared_jobs(targets, engine, overwrite, save_model)
     except (ValueError, OSError) as error:  # nothing could be started
-        say(sentence(error, output))
+        print_message(error_line(error, output))
         return UNSUITABLE
     return _run_all(jobs)
 
@@ -74,7 +80,7 @@ def denoise_pairs(
     overwrite: bool,
     save_model: Path | None,
 ) -> int:
-    """Train a network on each pair of files and denoise the pair with it.
+    """Denoise each pair of files, as `denoise_files` does with single files.
 
     Parameters
     ----------
@@ -92,34 +98,19 @@ def denoise_pairs(
     int
         Exit code, as for `denoise_files`.
     """
-    from napari_lowdose.cli.outputs import output_files, pairs_in
+    from napari_lowdose.cli.outputs import match_files, output_files
 
     try:
-        pairs, alone = pairs_in(first, second)
-        several = len(pairs) > 1
-        if several and save_model is not None and save_model.suffix.lower() == _NETWORK:
-            raise ValueError(
-                f"{save_model}: {len(pairs)} networks need a folder; give one to --save-model"
-            )
+        pairs, alone = match_files(first, second)
         firsts, seconds = zip(*pairs, strict=True)
-        jobs = []
-        for pair, (_, target) in zip(
-            pairs, output_files(list(firsts), output, seconds), strict=True
-        ):
-            network = save_model
-            if several and save_model is not None:
-                network = save_model / f"{target.stem}{_NETWORK}"
-            jobs.append(_Job(pair, target, engine, overwrite, network))
-        every = [path for job in jobs for path in (*job.sources, job.target)]
-        for job in jobs:
-            if job.network is not None:
-                _check_network_file(job.network, every, overwrite, make_folder=several)
-        _prepare_folders(jobs)
+        found = output_files(list(firsts), output, seconds)
+        targets = [(pair, target) for pair, (_, target) in zip(pairs, found, strict=True)]
+        jobs = _prepared_jobs(targets, engine, overwrite, save_model)
     except (ValueError, OSError) as error:
-        say(sentence(error, output))
+        print_message(error_line(error, output))
         return UNSUITABLE
     for path in alone:
-        say(f"{path}: skipped, no image of this name in the other folder")
+        print_message(f"{path}: skipped, no image of this name in the other folder")
     return max(_run_all(jobs), UNSUITABLE if alone else 0)
 
 
@@ -152,7 +143,7 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
         for target in targets:
             check_target(target, source, overwrite=overwrite)
             check_writable(target)
-        with warnings_in_lines(str(source)):
+        with print_warnings(str(source)):
             image = read_image(source)
             *views, found = split_frame(image.pixels, layout)  # type: ignore[arg-type]
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +152,7 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
             done = {"source": source.name, "split": {"region": list(region), "shift": found.shift}}
             write_tiff(target, view, like, record=done, overwrite=overwrite)
     except Exception as error:
-        say(f"{source}: {sentence(error, source)}")
+        print_message(f"{source}: {error_line(error, source)}")
         return UNSUITABLE
     (dy, dx), (fraction_y, fraction_x) = found.shift, found.fraction
     shift = f"--shift={fraction_y:.3f},{fraction_x:.3f}"
@@ -228,21 +219,22 @@ class _Job:
         from napari_lowdose.io.tiff_flavours import output_format
         from napari_lowdose.io.zarr_folder import add_to_record
 
+        # Once before the input is read, and again with the size of the result.
         self.check_outputs()
         begun = time.perf_counter()
-        with warnings_in_lines(self.name) as found_in_files:
+        with print_warnings(self.name) as found_in_files:
             images = [read_image(source) for source in self.sources]
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
         if not self.streamed and (note := output_format(self.target, images[0]).note):
-            say(f"{self.name}: warning: {note}")
-        with warnings_in_lines(self.name) as about_pixel_size:
+            print_message(f"{self.name}: warning: {note}")
+        with print_warnings(self.name) as about_pixel_size:
             self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
         run = _run(images, self)
         try:
-            with warnings_in_lines(self.name) as warned:
+            with print_warnings(self.name) as warned:
                 records = _run_with_progress(run, self.sources[0].name)
         except (OSError, MemoryError):  # for example a full disk: keep the trained network anyway
-            self._save_network(run.model, asked_for=self.network is not None)
+            self._save_network(run.model, requested=self.network is not None)
             raise
         except BaseException:  # an interrupted training has a network too
             if self.network is not None:
@@ -279,21 +271,21 @@ class _Job:
                 lambda path: write_tiff(path, image, like, record=record),
             )
             if not self.saved:
-                self._save_network(run.model, asked_for=False)
+                self._save_network(run.model, requested=False)
             if found is None:
                 raise
-            self._say_moved("result", error, found)
+            self._print_moved("result", error, found)
             return found
 
-    def _save_network(self, model: Any, asked_for: bool = True) -> None:
+    def _save_network(self, model: Any, requested: bool = True) -> None:
         """Save the trained network, to another folder if the requested one fails."""
         from napari_lowdose.cli.outputs import save_elsewhere
 
-        if model is None or (model is self.engine and not asked_for):
+        if model is None or (model is self.engine and not requested):
             return
         wanted = self.network or self.target.with_suffix(_NETWORK)
         error: OSError | None = None
-        if asked_for:
+        if requested:
             try:
                 model.save(wanted)
                 self.saved.append(wanted)
@@ -303,22 +295,22 @@ class _Job:
         found = save_elsewhere(wanted, self.sources[0], model.save)
         if found is not None:
             self.saved.append(found)
-            self._say_moved("network", error, found)
+            self._print_moved("network", error, found)
         elif error is not None:
             self.lost = True
-            say(f"{self.name}: the network could not be saved ({sentence(error)})")
+            print_message(f"{self.name}: the network could not be saved ({error_line(error)})")
 
-    def _say_moved(self, what: str, error: OSError | None, found: Path) -> None:
+    def _print_moved(self, what: str, error: OSError | None, found: Path) -> None:
         self.lost = True
-        reason = "" if error is None else f" instead: {sentence(error)}"
-        say(f"{self.name}: saved the {what} to {found}{reason}")
+        reason = "" if error is None else f" instead: {error_line(error)}"
+        print_message(f"{self.name}: saved the {what} to {found}{reason}")
 
 
 def _run_all(jobs: list[_Job]) -> int:
     codes = []
-    for job in jobs:
+    for job in jobs:  # one at a time: each uses all cores and much memory
         codes.append(_run_one(job))
-        if codes[-1] == INTERRUPTED:
+        if codes[-1] == INTERRUPTED:  # Ctrl-C ends the command, not only this file
             return INTERRUPTED
     return max(codes)
 
@@ -335,12 +327,38 @@ def _run_one(job: _Job) -> int:
                 f"the finished frames are in {folder}, the same command continues after them"
             )
         kept += [f"saved the network to {path}" for path in job.saved]
-        say(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
+        print_message(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
         return INTERRUPTED
     except Exception as error:  # a file with any content must not stop the next one
-        say(f"{job.name}: {sentence(error, job.sources[0])}")
+        print_message(f"{job.name}: {error_line(error, job.sources[0])}")
         return UNSUITABLE
     return UNSUITABLE if job.lost else 0
+
+
+def _prepared_jobs(
+    targets: Sequence[tuple[tuple[Path, ...], Path]],
+    engine: Engine,
+    overwrite: bool,
+    save_model: Path | None,
+) -> list[_Job]:
+    """Return a job for each input and its output file; all are checked, and the folders created."""
+    several = len(targets) > 1
+    if several and save_model is not None and save_model.suffix.lower() == _NETWORK:
+        raise ValueError(
+            f"{save_model}: {len(targets)} networks need a folder; give one to --save-model"
+        )
+    jobs = []
+    for sources, target in targets:
+        network = save_model
+        if several and save_model is not None:
+            network = save_model / f"{target.stem}{_NETWORK}"
+        jobs.append(_Job(sources, target, engine, overwrite, network))
+    images = [path for job in jobs for path in (*job.sources, job.target)]
+    for job in jobs:
+        if job.network is not None:
+            _check_network_file(job.network, images, overwrite, make_folder=several)
+    _prepare_folders(jobs)
+    return jobs
 
 
 def _prepare_folders(jobs: list[_Job]) -> None:
@@ -349,6 +367,7 @@ def _prepare_folders(jobs: list[_Job]) -> None:
 
     outputs = {path for job in jobs for path in (job.target, job.network) if path is not None}
     folders = dict.fromkeys(path.parent for path in sorted(outputs))
+    # All are checked before the first is created: an error leaves no empty folders.
     for folder in folders:
         check_writable(folder / "x")
     for folder in folders:
@@ -361,7 +380,7 @@ def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
     from napari_lowdose.io.zarr_folder import attributes_like, in_ome_zarr_order
     from napari_lowdose.streaming import Stream
 
-    if job.streamed:
+    if job.streamed:  # OME-Zarr has a fixed order of axes
         images = [in_ome_zarr_order(image) for image in images]
     given = ImageOrPair(tuple(image.pixels for image in images)).given
     if not job.streamed:
@@ -381,6 +400,7 @@ def _run_with_progress(run: Run | Stream, name: str) -> list[dict[str, Any]]:
 
     layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     records = []
+    # disable=None: no bar in log files.  leave=False: the line of the result replaces it.
     with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
         for step in run:
             status = ", ".join(filter(None, [step.time_left, step.message]))

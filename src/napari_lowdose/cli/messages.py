@@ -17,12 +17,12 @@ PROGRAM = "napari-lowdose"
 FILE_ERRORS = (ValueError, OSError, MemoryError)
 
 
-def say(message: str) -> None:
+def print_message(message: str) -> None:
     """Print one line to standard error."""
     typer.echo(f"{PROGRAM}: {message}", err=True)
 
 
-def sentence(error: BaseException, source: Path | None = None) -> str:
+def error_line(error: BaseException, source: Path | None = None) -> str:
     """Return an error message as one line.
 
     Parameters
@@ -33,7 +33,7 @@ def sentence(error: BaseException, source: Path | None = None) -> str:
 
     Examples
     --------
-    >>> sentence(FileNotFoundError(2, "No such file or directory", "a.tif"))
+    >>> error_line(FileNotFoundError(2, "No such file or directory", "a.tif"))
     'No such file or directory: a.tif'
     """
     if isinstance(error, MemoryError):
@@ -50,7 +50,7 @@ def sentence(error: BaseException, source: Path | None = None) -> str:
 
 
 @contextmanager
-def warnings_in_lines(name: str) -> Iterator[list[str]]:
+def print_warnings(name: str) -> Iterator[list[str]]:
     """Collect warnings and print each of them once, on one line, at the end.
 
     Parameters
@@ -67,6 +67,7 @@ def warnings_in_lines(name: str) -> Iterator[list[str]]:
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
+            # Python shows a warning once per line of code; here each file has its own.
             warnings.simplefilter("always", UserWarning)
             yield found
     finally:
@@ -74,4 +75,4 @@ def warnings_in_lines(name: str) -> Iterator[list[str]]:
         messages = (w.message for w in caught if issubclass(w.category, UserWarning))
         found += dict.fromkeys(" ".join(str(message).split()) for message in messages)
         for message in found:
-            say(f"{name}: warning: {message}")
+            print_message(f"{name}: warning: {message}")

@@ -55,7 +55,7 @@ def output_files(
     return pairs
 
 
-def pairs_in(first: Path, second: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+def match_files(first: Path, second: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Pair the images in two folders by name.  Two files are always a pair.
 
     Parameters

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INPUT_SIZE = 25  # size of the interpolated eigenpatches, pixels
 # Eigenpatches above this utility are kept.  The threshold of the minimum squared error is 0.5.  A
 # lower one is safer, because remaining noise is visible, but lost structure is not.
-USEFUL = 0.3
+UTILITY_THRESHOLD = 0.3
 
 Weights = dict[str, "NDArray[np.float32]"]
 
@@ -89,18 +89,18 @@ def utility(
 
 def choose(utilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return a mask of the useful eigenpatches; at least one is kept."""
-    kept: NDArray[np.bool_] = utilities > USEFUL
+    kept: NDArray[np.bool_] = utilities > UTILITY_THRESHOLD
     kept[utilities.argmax()] = True
     return kept
 
 
 def warn_of_choice(utilities: NDArray[np.float32]) -> None:
     """Warn if none or all of the eigenpatches are useful, which may be misleading."""
-    useful = utilities > USEFUL
+    useful = utilities > UTILITY_THRESHOLD
     if not useful.any():
         warnings.warn(
-            "no eigenpatch looks like structure: only the strongest is kept, and the result shows "
-            "nothing that can be told from noise.",
+            "no eigenpatch looks like structure: only the strongest is kept, and the result may "
+            "show nothing but noise.",
             UserWarning,
             stacklevel=2,
         )
@@ -134,6 +134,7 @@ def forward(
     # Pooling before ELU gives the same result, because ELU is monotonic, at a quarter of the cost.
     x = _elu(_max_pool(_convolve(x, weights["conv1.weight"], weights["conv1.bias"])))  # 11, 11, 14
     x = _elu(_max_pool(_convolve(x, weights["conv2.weight"], weights["conv2.bias"])))  # 5, 5, 15
+    # Global average pooling, so that the position of a feature in the patch does not matter.
     x = np.concatenate([x.mean(axis=(1, 2)), values[:, None]], axis=1)  # (k, 16)
     for layer in ("fc3", "fc4"):
         x = _elu(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])  # (k, 16)
@@ -170,4 +171,5 @@ def _max_pool(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _elu(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    # `where` computes both branches: without the minimum, expm1 overflows.
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))

@@ -144,6 +144,7 @@ def randomised_svd(
     basis = np.random.default_rng(seed).standard_normal((n_pixels, n_random))
     for iteration in range(power_iterations):
         begin, end = (i / (power_iterations + 1) for i in (iteration, iteration + 1))
+        # Orthonormalised each time, or all columns would converge to the strongest eigenpatch.
         basis = np.linalg.qr((yield from rescale_progress(apply_gram(basis), begin, end)))[0]
     image = yield from rescale_progress(apply_gram(basis), end, 1.0)
     eigenvalues, rotation = np.linalg.eigh(basis.T @ image)
@@ -176,7 +177,7 @@ def _by_gram(gram: NDArray[np.float64]) -> Apply:
 
 def _by_patches(patches: NDArray[np.float32]) -> Apply:
     def apply_gram(z: NDArray[np.float64]) -> Generator[float, None, NDArray[np.float64]]:
-        total = np.zeros(z.shape)
+        total = np.zeros(z.shape)  # float64, because many chunks are summed
         single = z.astype(np.float32)  # the type of the patches, to avoid their conversion
         for first in range(0, len(patches), CHUNK):
             chunk = patches[first : first + CHUNK]

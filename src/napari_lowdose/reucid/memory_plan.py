@@ -10,7 +10,7 @@ import math
 
 import psutil
 
-from napari_lowdose.reucid.patch_stacks import least_patches
+from napari_lowdose.reucid.patch_stacks import min_patches
 
 # Default memory limit, as a fraction of the available memory.
 DEFAULT_SHARE = 0.25
@@ -56,8 +56,9 @@ def plan_stacks(
         memory_limit = int(DEFAULT_SHARE * psutil.virtual_memory().available)
     down, across = shape[0] - patch_size + 1, shape[1] - patch_size + 1
     patch_bytes = 4 * patch_size**2
+    # The input is kept in its own type, beside the float32 working images.
     fixed = (4 * WORKING_IMAGES + itemsize) * shape[0] * shape[1]
-    least = max(across, least_patches(patch_size))
+    least = max(across, min_patches(patch_size))
     n_patches = (memory_limit - fixed) // patch_bytes
     if n_patches < least:
         needed = fixed + least * patch_bytes

@@ -11,17 +11,17 @@ import scipy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PART = 512  # size of the central crop of a larger image, pixels
-CORNERS, BESIDE_THEM = 0.6, (0.40, 0.48)  # cycles per pixel; scenes have little power there
+CROP = 512  # size of the central crop of a larger image, pixels
+CORNERS, REFERENCE = 0.6, (0.40, 0.48)  # cycles per pixel; scenes have little power there
 FINE_AXIS, OTHER_AXIS = 0.4, (0.2, 0.35)  # likewise, to compare rows with columns
-FALLS = 0.6  # noise is correlated below this ratio of noise powers
-SURE = 4.0  # significance, in standard errors of that ratio
+MAX_POWER_RATIO = 0.6  # noise is correlated below this ratio of noise powers
+MIN_SIGNIFICANCE = 4.0  # significance, in standard errors of that ratio
 FINE = 8  # frequencies below 1 / FINE cycles per pixel are ignored: they contain the scene
-BESIDE = np.arange(4, 20)  # periods per column of the reference for the column means
-STRIPES = 5.0  # minimum power of column noise, relative to the reference
+REFERENCE_PERIODS = np.arange(4, 20)  # periods per column of the reference for the column means
+MIN_COLUMN_POWER = 5.0  # minimum power of column noise, relative to the reference
 
 
-def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
+def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
     """Warn if the noise of neighbouring pixels is correlated.
 
     White noise has the same power at all frequencies.  In blurred, interpolated or resampled
@@ -40,7 +40,7 @@ def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
     Examples
     --------
     >>> noise = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
-    >>> warn_of_shared_noise(noise)
+    >>> warn_of_correlated_noise(noise)
     False
     """
     image = _middle(image)
@@ -50,18 +50,18 @@ def warn_of_shared_noise(image: NDArray[np.float32]) -> bool:
     along = scipy.fft.rfftfreq(image.shape[1])[np.newaxis]
     radius = np.hypot(down, along)
     # Exclude the axes, which contain the offsets of rows and columns.
-    beside = _between(radius, *BESIDE_THEM) & (down > 0.05) & (along > 0.05)
+    beside = _between(radius, *REFERENCE) & (down > 0.05) & (along > 0.05)
     of_columns = (along > FINE_AXIS) & _between(down, *OTHER_AXIS)
     of_rows = (down > FINE_AXIS) & _between(along, *OTHER_AXIS)
     shared = (
-        _falls(power, radius > CORNERS, beside)
-        or _falls(power, of_columns, of_rows)
-        or _falls(power, of_rows, of_columns)
+        _is_lower(power, radius > CORNERS, beside)
+        or _is_lower(power, of_columns, of_rows)
+        or _is_lower(power, of_rows, of_columns)
     )
     if shared:
         warnings.warn(
             "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
-            "which cannot be told from structure: denoise the pixels as they were recorded.",
+            "which looks like structure: denoise the pixels as they were recorded.",
             UserWarning,
             stacklevel=3,
         )
@@ -72,7 +72,7 @@ def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.boo
     return np.asarray((frequency > low) & (frequency < high))
 
 
-def _falls(power: NDArray[Any], here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
+def _is_lower(power: NDArray[Any], here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
     """Return True if the power is significantly lower here; medians ignore lattice peaks."""
     n = min(np.count_nonzero(here), np.count_nonzero(there)) / 2  # the window correlates neighbours
     if n < 1:
@@ -80,7 +80,7 @@ def _falls(power: NDArray[Any], here: NDArray[np.bool_], there: NDArray[np.bool_
     # Relative standard error of the median of exponentially distributed powers: 1.44 / sqrt(n)
     error = 1.44 * np.sqrt(2 / n)
     ratio = np.median(power[here]) / max(np.median(power[there]), np.finfo(np.float32).tiny)
-    return bool(ratio < FALLS and np.log(max(ratio, 1e-30)) < -SURE * error)
+    return bool(ratio < MAX_POWER_RATIO and np.log(max(ratio, 1e-30)) < -MIN_SIGNIFICANCE * error)
 
 
 def warn_of_column_noise(image: NDArray[np.float32]) -> None:
@@ -92,25 +92,25 @@ def warn_of_column_noise(image: NDArray[np.float32]) -> None:
     """
     image = _middle(image)
     height, width = image.shape
-    if min(image.shape) < 2 * BESIDE[-1]:
+    if min(image.shape) < 2 * REFERENCE_PERIODS[-1]:
         return
     # Compare the column means with other slow waves along the columns, which contain similar
     # parts of the scene but no column noise.
-    angle = 2 * np.pi * BESIDE[:, np.newaxis] * np.arange(height) / height
+    angle = 2 * np.pi * REFERENCE_PERIODS[:, np.newaxis] * np.arange(height) / height
     waves = np.concatenate([np.full((1, height), np.sqrt(0.5)), np.cos(angle), np.sin(angle)])
     profiles = np.asarray(waves, np.float32) @ image
     profiles -= profiles.mean(axis=1, keepdims=True)
     spectra = np.square(np.abs(scipy.fft.rfft(profiles * np.hanning(width), axis=1)))
     power = np.median(spectra[:, width // FINE :], axis=1)
-    if power[0] > STRIPES * np.median(power[1:]):
+    if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
         warnings.warn(
-            "the columns differ in their offset (column noise of a camera?), which cannot be told "
-            "from structure and stays: denoise the transposed image with scan_noise='remove'.",
+            "the columns differ in their offset (column noise of a camera?), which looks like "
+            "structure and is not removed: denoise the transposed image with scan_noise='remove'.",
             UserWarning,
             stacklevel=3,
         )
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:
-    y, x = (max(0, (n - PART) // 2) for n in image.shape)
-    return image[y : y + PART, x : x + PART]
+    y, x = (max(0, (n - CROP) // 2) for n in image.shape)
+    return image[y : y + CROP, x : x + CROP]

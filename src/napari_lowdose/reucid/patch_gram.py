@@ -74,6 +74,7 @@ def patch_gram(
         change -= leaving[a] @ leaving[a:].reshape(-1, across).T
         gram[a + 1, :, a + 1 :] = gram[a, :, a:-1] + change.reshape(p, -1, p)
         yield 0.5 + 0.5 * (a + 1) / p
+    # Mirrored, so that the matrix is exactly symmetric despite rounding.
     upper = np.triu(gram.reshape(p * p, p * p))
     return upper + np.triu(upper, 1).T
 

@@ -80,6 +80,7 @@ def choose_patch_size(
         crops.append(_middle(image).copy())
         largest = min(largest, largest_patch(image.shape))
         yield 0.0
+    # The lower median: one frame with an unusual structure does not decide for the movie.
     psf = min(sorted(widths)[(len(widths) - 1) // 2], largest)
     yield 0.1
     wide = min(wide_patch(psf), largest)

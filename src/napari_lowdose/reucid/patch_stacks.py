@@ -41,11 +41,12 @@ def assign_stacks(
     positions = (shape[0] - patch_size + 1, shape[1] - patch_size + 1)
     if n_stacks == 1:
         return np.zeros(positions, np.uint8)
+    # The smallest type: this array has one entry per pixel.
     dtype = np.uint16 if n_stacks <= 2**16 else np.uint32
     return np.random.default_rng(seed).integers(n_stacks, size=positions, dtype=dtype)
 
 
-def least_patches(patch_size: int) -> int:
+def min_patches(patch_size: int) -> int:
     """Return the minimum number of patches in a stack to distinguish noise from structure.
 
     If the number of patches is close to the number of pixels of a patch, the eigenpatches
@@ -62,7 +63,8 @@ def count_patches(shape: tuple[int, ...], patch_size: int) -> int:
 def largest_patch(shape: tuple[int, ...]) -> int:
     """Return the largest odd patch size with enough patches in the image; below 3 if none."""
     p = (min(shape) - 1) // 2 * 2 + 1
-    while p >= 3 and count_patches(shape, p) < least_patches(p):
+    # Counted down, because the number of patches has no simple inverse for oblong images.
+    while p >= 3 and count_patches(shape, p) < min_patches(p):
         p -= 2
     return p
 
@@ -79,7 +81,7 @@ def check_patch_fits(shape: tuple[int, ...], patch_size: int) -> None:
 
 def check_stacks_full(shape: tuple[int, ...], patch_size: int, n_stacks: int) -> None:
     """Raise a ValueError if this number of stacks leaves too few patches in each."""
-    most = count_patches(shape, patch_size) // least_patches(patch_size)
+    most = count_patches(shape, patch_size) // min_patches(patch_size)
     if n_stacks > most:
         raise ValueError(
             f"n_stacks is {n_stacks}, which leaves too few patches in each to tell structure from "
@@ -104,6 +106,7 @@ def extract_patches(
     (N, p * p) float32 array
         Patch matrix for the SVD.
     """
+    # A view: only the requested patches are copied.
     windows = np.lib.stride_tricks.sliding_window_view(image, (patch_size, patch_size))
     rows, columns = np.unravel_index(positions, windows.shape[:2])
     return windows[rows, columns].reshape(len(positions), patch_size**2)

@@ -11,7 +11,6 @@ import numpy as np
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
-from napari_lowdose.reucid.intensities import reconstruct, standardise
 from napari_lowdose.reucid.patch_stacks import SMALLEST_IMAGE
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Prepared:
         if image.shape == self.frame.shape:
             return image
         whole = self.frame.astype(np.float32)
-        whole[self.area] = image
+        whole[self.area] = image  # an info bar keeps its values
         return whole
 
     def warn(self, outliers: Literal["remove", "keep"]) -> None:
@@ -131,7 +130,7 @@ def prepare(frame: NDArray[Any]) -> Prepared:
     return Prepared(frame, area, outliers, mended, *standardise(mended))
 
 
-def images_of(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+def prepared_images(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
     """Prepare frames of a movie, and skip those that cannot be denoised.
 
     Parameters
@@ -158,4 +157,47 @@ def images_of(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         yield image
     if suitable:
         return
-    raise error or ValueError("there is no frame to decide the patch size.")
+    raise error or ValueError("there is no frame from which to choose the patch size.")
+
+
+def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]:
+    """Subtract the mean and scale to unit power.
+
+    The result does not depend on the offset of a camera.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+
+    Returns
+    -------
+    offset, scale : float
+        `frame` is ``image * scale + offset``.
+    image : (Y, X) float32 array
+    """
+    offset = float(frame.mean(dtype=np.float64))
+    peak = max(float(frame.max()) - offset, offset - float(frame.min()))
+    image = np.empty(frame.shape, np.float32)
+    # The ufunc converts to float64 in blocks: no copy of the image, and no overflow or rounding
+    # in float16 or integers.
+    np.subtract(frame, offset, out=image, dtype=np.float64, casting="same_kind")
+    # Scale by the peak first: squares of large float32 values overflow.
+    image /= np.float32(peak)
+    power = float(np.sqrt(np.square(image).mean(dtype=np.float64)))
+    image /= np.float32(power)
+    return offset, peak * power, image
+
+
+def reconstruct(
+    canvas: NDArray[np.float32],
+    terrain: NDArray[np.int32],
+    offset: float,
+    scale: float,
+    frame: NDArray[Any],
+) -> NDArray[np.float32]:
+    """Divide the canvas by the patch terrain; pixels without patches keep the input values."""
+    image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
+    image *= np.float32(scale)
+    image += np.float32(offset)
+    # Stacks that a stopped run has not reached may leave pixels without patches.
+    return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)

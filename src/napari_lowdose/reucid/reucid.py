@@ -17,14 +17,14 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_shared_noise
+from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
     assign_stacks,
     check_patch_fits,
     check_stacks_full,
 )
-from napari_lowdose.reucid.prepared import images_of, prepare
+from napari_lowdose.reucid.prepared import prepare, prepared_images
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -143,12 +143,13 @@ class Reucid(Engine):
         if isinstance(self.keep, tuple) and self.n_stacks not in (None, self._stacks_of_keep()):
             n = self._stacks_of_keep()
             raise ValueError(
-                f"keep names eigenpatches for {n} stack{'s' * (n > 1)}, and those of one stack are "
-                f"not those of another: set n_stacks={n}."
+                f"keep has indices of eigenpatches for {n} stack{'s' * (n > 1)}, and every stack "
+                f"has its own eigenpatches: set n_stacks={n}."
             )
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the fraction of the work in a stack spent on finding the patch size."""
+        # The search reads a fixed number of frames, so its share shrinks with the stack.
         return SEARCH / given.n_frames if self.patch_size == "auto" and given.leading else 0.0
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
@@ -175,15 +176,16 @@ class Reucid(Engine):
             return self
         few = (given.frames(index)[0] for index in spread_over(given.leading))
         try:
-            return OfPatchSize(self, *(yield from self.find_patch_size(few)))
+            return ReucidOfSize(self, *(yield from self.find_patch_size(few)))
         except ValueError:  # none of these frames can be denoised: try all others
             pass
+        # One after the other, because a movie may begin with many frames of a closed shutter.
         for number, index in enumerate(np.ndindex(given.leading)):
             (frame,) = given.frames(index)
             if is_constant(frame):
                 continue
             try:
-                return OfPatchSize(self, *(yield from self.find_patch_size([frame])))
+                return ReucidOfSize(self, *(yield from self.find_patch_size([frame])))
             except ValueError as error:
                 raise ValueError(f"{frame_name(number, given.leading)}: {error}") from error
         return self
@@ -214,7 +216,7 @@ class Reucid(Engine):
         ValueError
             If none of the frames can be denoised.
         """
-        return (yield from on_one_blas_thread(self._patch_size(images_of(frames), 1.0)))
+        return (yield from on_one_blas_thread(self._patch_size(prepared_images(frames), 1.0)))
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
@@ -260,7 +262,7 @@ class Reucid(Engine):
         prepared.warn(self.outliers)
         image = prepared.image
         warn_of_column_noise(image)
-        shared = warn_of_shared_noise(image)
+        shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
             begun = SEARCH if self.patch_size == "auto" else 0.0
@@ -270,6 +272,7 @@ class Reucid(Engine):
         n_components = self.n_components * (WIDTHS if wide else 1)
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
+        # Both grow from stack to stack, so that every interim image uses all patches so far.
         canvas = np.zeros_like(image)
         terrain = np.zeros(image.shape, np.int32)
         weights = load_weights(self.scan_noise)
@@ -321,6 +324,7 @@ class Reucid(Engine):
         -------
         (Y, X) float32 array
         """
+        # Prepared again: keeping it in the steps would need as much memory as the movie.
         prepared = prepare(frame)
         image = prepared.image
         p, d = stacks[0].patch_size, stacks[0].n_stacks
@@ -338,6 +342,7 @@ class Reucid(Engine):
         return stack_summary(records)
 
     def _set(self, name: str, value: object) -> None:
+        # A frozen dataclass refuses assignment, even in `__post_init__`.
         object.__setattr__(self, name, value)
 
     def _stacks_of_keep(self) -> int:
@@ -400,7 +405,7 @@ class Reucid(Engine):
 
 
 @dataclass(frozen=True)
-class OfPatchSize(Engine):
+class ReucidOfSize(Engine):
     """REUCID with a patch size that was chosen from several frames of a stack.
 
     Parameters

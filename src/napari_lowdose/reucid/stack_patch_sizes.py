@@ -12,16 +12,16 @@ import numpy as np
 from napari_lowdose.engine import Engine, Step, map_yields
 from napari_lowdose.frames import Index, spread_over
 from napari_lowdose.reucid.patch_size import WIDTHS
-from napari_lowdose.reucid.reucid import OfPatchSize, Reucid
+from napari_lowdose.reucid.reucid import Reucid, ReucidOfSize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair
 
-# The frames of a stack of at most FEW frames are taken for channels if their PSF widths differ by
-# more than the factor UNLIKE.
-FEW, UNLIKE = 6, 2.0
+# The PSF of a movie stays the same, that of channels does not.  A stack of at most MAX_CHANNELS
+# frames is taken for channels if the PSF widths differ by more than the factor MIN_RATIO.
+MAX_CHANNELS, MIN_RATIO = 6, 2.0
 SEARCH = 0.3  # approximate fraction of the work spent on finding the patch size
 
 
@@ -100,7 +100,7 @@ def find_patch_sizes(
     leading = tuple(stack.shape[:-2])
     axes = () if channel_axis is None else (channel_axis,)
     guessed = False
-    if may_guess and not axes and len(leading) == 1 and 1 < leading[0] <= FEW:
+    if may_guess and not axes and len(leading) == 1 and 1 < leading[0] <= MAX_CHANNELS:
         guessed = yield from _look_like_channels(engine, stack)
         axes = (0,) if guessed else ()
     groups = list(np.ndindex(tuple(leading[axis] for axis in axes)))
@@ -137,7 +137,7 @@ def _look_like_channels(engine: Reucid, stack: Any) -> Generator[Step, None, boo
         if size is None:
             return False
         widths.append(size.width)
-    return max(widths) > UNLIKE * min(widths)
+    return max(widths) > MIN_RATIO * min(widths)
 
 
 def _patch_size(
@@ -195,7 +195,7 @@ class StackReucid(Engine):
         """Return REUCID with the patch size of the frame at `index`."""
         assert self.sizes is not None  # `prepare` sets it
         size = self.sizes.at(self.frame or index)
-        return self.engine if size is None else OfPatchSize(self.engine, size.width, size.wide)
+        return self.engine if size is None else ReucidOfSize(self.engine, size.width, size.wide)
 
     def about(self) -> dict[str, Any]:
         """Return the name, parameters and versions of the engine."""

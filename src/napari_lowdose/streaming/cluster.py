@@ -10,7 +10,7 @@ import numpy as np
 from napari_lowdose.engine import Step
 from napari_lowdose.frames import frame_index, frame_name
 from napari_lowdose.run import denoise_frame, read_frames, unreadable
-from napari_lowdose.streaming.frame_hashes import hash_of_frames
+from napari_lowdose.streaming.hashes import hash_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Engine
     from napari_lowdose.frames import ImageOrPair
 
-_SIGN_OF_LIFE = 0.25  # maximum time between progress steps, seconds
-_AHEAD = 2  # submitted frames per thread of the cluster, so that no thread waits for input
+# Maximum time between progress steps, seconds: Stop waits for the next one.
+_REPORT_INTERVAL = 0.25
+# Frames submitted per thread of the cluster: no thread waits for input, and few are in memory.
+_SUBMITTED_PER_THREAD = 2
 
 
 def open_client() -> Any:
@@ -66,13 +68,14 @@ def frames_on_cluster(
     """
     # Submit a task instead of scattering the engine: if the process that holds it dies, the
     # scheduler computes it again.
-    there = client.submit(_itself, prepared, pure=False)
+    there = client.submit(_return_engine, prepared, pure=False)
     left = list(reversed(numbers))
     waiting: dict[Any, tuple[int, list[Any]]] = {}
     try:
         while left or waiting:
+            # Asked each time: workers join and leave a cluster.
             threads = sum(client.nthreads().values()) or 1
-            while left and len(waiting) < _AHEAD * threads:
+            while left and len(waiting) < _SUBMITTED_PER_THREAD * threads:
                 number = left.pop()
                 future, frames = _submit(client, there, given, number)
                 waiting[future] = number, frames
@@ -88,6 +91,7 @@ def frames_on_cluster(
                 try:
                     result, source = future.result()
                 except Exception as error:
+                    # A failed future of the input: the frame could not be read.
                     if any(getattr(frame, "status", "") == "error" for frame in frames):
                         raise unreadable(error, name) from error
                     raise
@@ -101,7 +105,7 @@ def _wait(waiting: dict[Any, Any]) -> set[Any]:
     import distributed
 
     wait: Any = distributed.wait
-    finished: set[Any] = wait(list(waiting), _SIGN_OF_LIFE, "FIRST_COMPLETED").done
+    finished: set[Any] = wait(list(waiting), _REPORT_INTERVAL, "FIRST_COMPLETED").done
     return finished
 
 
@@ -113,11 +117,12 @@ def _submit(client: Any, there: Any, given: ImageOrPair, number: int) -> tuple[A
         frames = [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in lazy]
     else:
         frames = list(read_frames(given, number))
+    # pure=False: otherwise dask would hash all pixels to recognise equal calls.
     future = client.submit(_denoise, there, number, given.leading, *frames, pure=False)
     return future, frames
 
 
-def _itself(prepared: Engine) -> Engine:
+def _return_engine(prepared: Engine) -> Engine:
     return prepared
 
 
@@ -125,4 +130,4 @@ def _denoise(
     prepared: Engine, number: int, leading: tuple[int, ...], *frames: Any
 ) -> tuple[NDArray[np.float32], str]:
     read = tuple(np.asarray(frame) for frame in frames)
-    return denoise_frame(prepared, number, leading, read), hash_of_frames(read)
+    return denoise_frame(prepared, number, leading, read), hash_frames(read)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def described(attributes: Mapping[str, Any], ndim: int) -> dict[str, Any]:
+def checked_attributes(attributes: Mapping[str, Any], ndim: int) -> dict[str, Any]:
     """Validate attributes and return them JSON-ready.
 
     Parameters
@@ -34,7 +34,7 @@ def described(attributes: Mapping[str, Any], ndim: int) -> dict[str, Any]:
     Examples
     --------
     >>> import numpy as np
-    >>> described({"axes": "TYX", "scale": np.array([1, 0.5, 0.5])}, 3)
+    >>> checked_attributes({"axes": "TYX", "scale": np.array([1, 0.5, 0.5])}, 3)
     {'axes': 'TYX', 'scale': [1.0, 0.5, 0.5]}
     """
     found = {name: value for name, value in attributes.items() if value is not None}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def only_stream_into(path: Path) -> Iterator[None]:
+def output_lock(path: Path) -> Iterator[None]:
     """Prevent other streams, in this or another process, from writing into `path`.
 
     The operating system releases the lock when the process ends, even if it is killed.
@@ -32,6 +32,7 @@ def only_stream_into(path: Path) -> Iterator[None]:
         If the lock file cannot be written, for example for lack of permission.
     """
     name = path.with_name(f".{path.name}.lock")
+    # A generator may be closed in another thread than the one that started it.
     lock = FileLock(name, timeout=0, thread_local=False)
     made = [folder for folder in path.parents if not folder.exists()]
     try:

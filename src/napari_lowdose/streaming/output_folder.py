@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,7 @@ import numpy as np
 from napari_lowdose.io.ome_zarr import LEVEL, axis_names, metadata
 from napari_lowdose.io.tiff_flavours import RECORD_KEY
 from napari_lowdose.io.zarr_folder import is_array
-from napari_lowdose.streaming.frame_hashes import FrameHash, FrameHashes, hash_of
-from napari_lowdose.streaming.swap import swap
+from napari_lowdose.streaming.hashes import FrameHash, FrameHashes, hash_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +59,9 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self._given = path
         if not path.resolve().name or ":/" in path.as_posix()[2:]:
-            raise ValueError(f"{path} is no folder on this computer: name a new one, OUT.zarr.")
+            raise ValueError(
+                f"{path} is not a folder on this computer: choose a new one, for example OUT.zarr."
+            )
         self.path = self.folder = path.resolve()
         self._beside = self.path.with_name(self.path.name + _BESIDE)
         self._old = self.path.with_name(self.path.name + _OLD)
@@ -85,11 +88,11 @@ class OutputFolder:
             If the path has other content that must not be replaced.
         """
         self._recover()
-        nothing = _is_nothing(self.path)
-        ours = attributes_of_ours(self.path)
+        nothing = _is_empty(self.path)
+        ours = result_attributes(self.path)
         if resume:
             for folder in (self.path, self._beside) if overwrite or nothing else (self.path,):
-                if (attributes_of_ours(folder) or {}).get("work") != work:
+                if (result_attributes(folder) or {}).get("work") != work:
                     continue
                 damage = self._open(folder, shape)
                 if damage is None:
@@ -106,15 +109,15 @@ class OutputFolder:
                 raise FileExistsError(
                     f"{self._given} exists already; choose another output or overwrite it."
                 )
-            raise self.other_work()
+            raise self.mismatch_error()
         if ours is None and not is_array(self.path):
             raise ValueError(
-                f"{self._given} is no zarr array, and no result of napari-lowdose: it will not be "
-                "replaced."
+                f"{self._given} is neither a zarr array nor a result of napari-lowdose: it will "
+                "not be replaced."
             )
         return False
 
-    def other_work(self) -> ValueError:
+    def mismatch_error(self) -> ValueError:
         """Return the error for an existing result of another input, engine or parameters."""
         return ValueError(
             f"{self._given} was begun with another input, engine or parameter: choose another "
@@ -139,6 +142,7 @@ class OutputFolder:
         """
         import zarr
 
+        # Beside the final path, so that a kill leaves no folder without metadata there.
         _remove(self._beside)
         self._beside.mkdir()
         described = metadata(len(shape), *(attributes.get(k) for k in ("axes", "scale", "units")))
@@ -146,16 +150,17 @@ class OutputFolder:
         try:
             if network is not None:
                 network.save(self._beside / NETWORK)
-                ours = {**attributes[RECORD_KEY], "network": _hash_of_file(self._beside / NETWORK)}
+                ours = {**attributes[RECORD_KEY], "network": _hash_file(self._beside / NETWORK)}
                 attributes = {**attributes, RECORD_KEY: ours}
             group = zarr.create_group(self._beside, attributes={**described, **attributes})
             group.create_array(
                 LEVEL,
                 shape=shape,
-                chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),
+                chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),  # a frame is written as a whole
                 dtype=np.float32,
                 fill_value=np.nan,
                 dimension_names=names,
+                # Otherwise zarr writes no file for a frame of the fill value.
                 config={"write_empty_chunks": True},
                 attributes=dict(attributes),
             )
@@ -163,7 +168,7 @@ class OutputFolder:
             _remove(self._beside)
             raise
         self._open(self._beside, shape)
-        if _is_nothing(self.path):
+        if _is_empty(self.path):
             self._put_in_place()
 
     def write(
@@ -186,24 +191,25 @@ class OutputFolder:
             If the frame cannot be written, for example because the disk is full.
         """
         try:
+            # In this order: after a kill in between, the frame is denoised again.
             self.array[index] = image
-            self.hashes.add(number, FrameHash(made_from, hash_of(image)))
+            self.hashes.add(number, FrameHash(made_from, hash_frame(image)))
         except OSError as error:
             raise OSError(
-                f"A frame cannot be written into {self.folder} ({error.strerror or error}): those "
-                "that are finished stay, the same again goes on after them."
+                f"A frame cannot be written into {self.folder} ({error.strerror or error}): the "
+                "finished frames are kept, and the same run continues after them."
             ) from error
 
     @property
     def finished(self) -> bool:
         """True if the result is marked as finished."""
-        return (attributes_of_ours(self.folder) or {}).get("finished") is True
+        return (result_attributes(self.folder) or {}).get("finished") is True
 
     def has_network(self) -> bool:
         """Return True if the network of the result is saved and unchanged."""
-        ours = attributes_of_ours(self.folder) or {}
+        ours = result_attributes(self.folder) or {}
         try:
-            return bool(ours["network"] == _hash_of_file(self.folder / NETWORK))
+            return bool(ours["network"] == _hash_file(self.folder / NETWORK))
         except (KeyError, OSError):
             return False
 
@@ -221,7 +227,7 @@ class OutputFolder:
     def take_place(self) -> None:
         """Replace the earlier result, if the new one was written beside it."""
         if self.folder == self._beside:
-            _keep_others(self.path, self._beside)
+            _copy_foreign_files(self.path, self._beside)
             self._replace()
 
     def discard(self) -> None:
@@ -250,6 +256,7 @@ class OutputFolder:
 
         group = zarr.open_group(self.folder, mode="r+")
         ours: Any = group.attrs[RECORD_KEY]
+        # Both have the attributes, because `denoise_to_zarr` returns the array alone.
         for node in (self.array, group):
             node.attrs[RECORD_KEY] = {**ours, **changes}
 
@@ -271,7 +278,7 @@ class OutputFolder:
         """Rename the new result to the name of the old one, and delete the old one."""
         try:
             swapped = swap(self._beside, self.path)
-            if not swapped:
+            if not swapped:  # for a moment nothing is at the path; `_recover` repairs a kill
                 self.path.rename(self._old)
                 try:
                     self._beside.rename(self.path)
@@ -280,8 +287,8 @@ class OutputFolder:
                     raise
         except OSError as error:
             raise OSError(
-                f"{self._given} cannot be replaced ({error.strerror}): the new result is whole, in "
-                f"{self._beside}."
+                f"{self._given} cannot be replaced ({error.strerror}): the new result is complete, "
+                f"in {self._beside}."
             ) from error
         self._moved(self.path)
         with suppress(OSError):  # the next stream tries again to delete it
@@ -297,7 +304,7 @@ class OutputFolder:
         self.hashes = FrameHashes(folder / LEVEL / _HASHES)
 
 
-def attributes_of_ours(folder: Path) -> dict[str, Any] | None:
+def result_attributes(folder: Path) -> dict[str, Any] | None:
     """Return the attributes of this package; None if the folder is not one of its results.
 
     Results of earlier versions are recognised, too.
@@ -314,29 +321,29 @@ def unfinished_folder(path: Path) -> Path | None:
     """Return the folder with the finished frames of an interrupted stream into `path`, or None."""
     folder = OutputFolder(path)
     for each in (folder._beside, folder.path):
-        ours = attributes_of_ours(each)
+        ours = result_attributes(each)
         if ours is not None and ours.get("finished") is not True:
             return each
     return None
 
 
-def _is_nothing(path: Path) -> bool:
+def _is_empty(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None)
 
 
-def _others(folder: Path) -> Iterator[Path]:
+def _foreign_files(folder: Path) -> Iterator[Path]:
     """Yield the files and folders in a result or array that are not part of it."""
     own = {"zarr.json", ".zarray", ".zattrs", NETWORK, "finished_frames.txt"}
-    group = attributes_of_ours(folder) is not None and not is_array(folder)
+    group = result_attributes(folder) is not None and not is_array(folder)
     for each in folder.iterdir():
         chunks = each.name == LEVEL if group else _CHUNKS.fullmatch(each.name)
         if each.name not in own and not chunks:
             yield each
 
 
-def _keep_others(old: Path, new: Path) -> None:
+def _copy_foreign_files(old: Path, new: Path) -> None:
     """Link or copy files that the user added to the old folder into the new one."""
-    for each in _others(old):
+    for each in _foreign_files(old):
         if each.is_dir() and not each.is_symlink():
             shutil.copytree(
                 each, new / each.name, symlinks=True, copy_function=_link, dirs_exist_ok=True
@@ -365,6 +372,36 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
-def _hash_of_file(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_LINUX_HERE, _LINUX_EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+_MACOS_SWAP = 2  # RENAME_SWAP
+
+
+def swap(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders on the same file system atomically.
+
+    At no time is one of the names missing.
+
+    Parameters
+    ----------
+    first, second : Path
+
+    Returns
+    -------
+    bool
+        False, with nothing changed, if the operating system or file system does not support it.
+    """
+    one, other = os.fsencode(first), os.fsencode(second)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(one, other, _MACOS_SWAP)
+        else:
+            failed = library.renameat2(_LINUX_HERE, one, _LINUX_HERE, other, _LINUX_EXCHANGE)
+    except (AttributeError, OSError, TypeError):  # Windows, or an old C library
+        return False
+    return bool(failed == 0)

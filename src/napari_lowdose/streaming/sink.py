@@ -15,8 +15,7 @@ from napari_lowdose.frames import frame_index
 from napari_lowdose.io.ome_zarr import LEVEL
 from napari_lowdose.io.tiff_flavours import RECORD_KEY
 from napari_lowdose.run import read_frames
-from napari_lowdose.streaming.frame_hashes import hash_of, hash_of_frames, together
-from napari_lowdose.streaming.identity import identity
+from napari_lowdose.streaming.hashes import combine_hashes, hash_frame, hash_frames, identity
 from napari_lowdose.streaming.output_folder import NETWORK, OutputFolder
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class ZarrSink:
         Hash of the whole input, once every frame is written.
     """
 
-    shows_interim = False
+    shows_interim = False  # a chunk on disk is written once, with the final image
 
     def __init__(
         self,
@@ -105,7 +104,7 @@ class ZarrSink:
         if not self._resumed:
             return None
         if not missing:
-            yield Step(fraction=1.0, message="every frame is there already")
+            yield Step(fraction=1.0, message="all frames are finished already")
         return missing
 
     def kept_model(self) -> Any:
@@ -126,7 +125,7 @@ class ZarrSink:
     def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
         """Write a finished frame, then the hashes of its input and its result."""
         assert source is not None  # only interim images have none, and they are not written
-        made_from = source if isinstance(source, str) else hash_of_frames(source)
+        made_from = source if isinstance(source, str) else hash_frames(source)
         self.output.write(number, frame_index(number, self._given.leading), image, made_from)
         self._there.add(number)
 
@@ -138,7 +137,7 @@ class ZarrSink:
                 self.output.discard()
             return
         frames = self.output.hashes.frames
-        self.input_hash = together([frames[k].made_from for k in range(self._given.n_frames)])
+        self.input_hash = combine_hashes([frames[k].made_from for k in range(self._given.n_frames)])
         record["input"]["blake2b"] = self.input_hash
         if self.output.finished:  # killed before it was moved into place
             self.output.take_place()
@@ -154,9 +153,9 @@ class ZarrSink:
         n = self._given.n_frames
         pixels, progress = [], _Progress("reading the input")
         for number in range(n) if self._engine.trains else sorted({0, n - 1}):
-            pixels.append(hash_of_frames(read_frames(self._given, number)))
+            pixels.append(hash_frames(read_frames(self._given, number)))
             yield from progress.step(0.0)
-        return identity(self._engine, self._given, together(pixels))
+        return identity(self._engine, self._given, combine_hashes(pixels))
 
     def _verify(self) -> Generator[Step, None, bool]:
         """Find the valid frames, and return True if the earlier run can be resumed.
@@ -164,27 +163,27 @@ class ZarrSink:
         A frame is valid if neither its input nor its written result has changed.
         """
         output, n = self.output, self._given.n_frames
-        progress = _Progress("comparing the frames that are there")
+        progress = _Progress("checking the finished frames")
         for number, frame in sorted(output.hashes.frames.items()):
             if number >= n:
                 continue
-            if frame.made_from != hash_of_frames(read_frames(self._given, number)):
+            if frame.made_from != hash_frames(read_frames(self._given, number)):
                 if not self._overwrite:
-                    raise output.other_work()
+                    raise output.mismatch_error()
                 self._there.clear()
                 return False
             try:
                 written = output.array[frame_index(number, self._given.leading)]
             except Exception:  # codecs raise various errors on damaged files
                 continue
-            if hash_of(np.asarray(written)) == frame.result:
+            if hash_frame(np.asarray(written)) == frame.result:
                 self._there.add(number)
             yield from progress.step(len(self._there) / n)
         if self._engine.trains and len(self._there) < n and not output.has_network():
             if not self._overwrite:
                 raise ValueError(
-                    f"{self._path} was begun with a network, {NETWORK}, that is lost or another: "
-                    "put it back, or overwrite the result."
+                    f"{self._path} was begun with a network, {NETWORK}, that is missing or has "
+                    "changed: restore it, or overwrite the result."
                 )
             self._there.clear()
             return False

@@ -9,8 +9,8 @@ from napari_lowdose.image_or_pair import image_or_pair
 from napari_lowdose.io.input_files import files_overlap
 from napari_lowdose.run import Run
 from napari_lowdose.streaming.cluster import frames_on_cluster, open_client
-from napari_lowdose.streaming.description import described
-from napari_lowdose.streaming.lock import only_stream_into
+from napari_lowdose.streaming.description import checked_attributes
+from napari_lowdose.streaming.lock import output_lock
 from napari_lowdose.streaming.sink import ZarrSink
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Stream(Run):
             self.path,
             resume=resume,
             overwrite=overwrite,
-            attributes=described(attributes or {}, len(given.shape)),
+            attributes=checked_attributes(attributes or {}, len(given.shape)),
         )
         super().__init__(given, engine, sink)
 
@@ -83,7 +83,7 @@ class Stream(Run):
         """Yield steps.  The step of a frame has its `image` only after it is written."""
         if any(files_overlap(exposure, self.path) for exposure in self._given.exposures):
             raise ValueError("The result would replace the input; choose another output.")
-        with only_stream_into(self.sink.output.path):
+        with output_lock(self.sink.output.path):
             yield from super().__iter__()
 
     def record(self) -> dict[str, Any]:

@@ -4,6 +4,6 @@ npe2 imports this package to find the manifest.  At that time the entries of the
 are registered, because a manifest cannot contribute them.
 """
 
-from napari_lowdose.widgets.right_click import register_when_plugins_are
+from napari_lowdose.widgets.right_click import register_after_plugins
 
-register_when_plugins_are()
+register_after_plugins()

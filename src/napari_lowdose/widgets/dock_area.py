@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_lowdose.engine import duration
-from napari_lowdose.widgets.jobs import OUT_OF_MEMORY, Job, JobRunner
+from napari_lowdose.widgets.jobs import OUT_OF_MEMORY, JobRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.layer_run import LayerRun
     from napari_lowdose.widgets.run_panel import RunPanel
 
@@ -77,35 +78,6 @@ class DockArea(QScrollArea):
 
         self.destroyed.connect(disconnect)
 
-    def start_job(
-        self,
-        steps: Iterable[Step],
-        advanced: Callable[[Any], None],
-        ended: Callable[[Job], None],
-        warned: Callable[[str], Any] | None = None,
-        out_of_memory: str = OUT_OF_MEMORY,
-    ) -> None:
-        """Run steps in a thread; a running job is stopped first.
-
-        Parameters
-        ----------
-        steps : iterable of Step
-        advanced : callable
-            Called with a list of the new steps.
-        ended : callable
-            Called with the job.
-        warned : callable, optional
-            Called with each warning.
-        out_of_memory : str
-            Message of the error if memory runs out.
-        """
-        job = Job(steps, out_of_memory=out_of_memory)
-        job.advanced.connect(advanced)
-        job.ended.connect(ended)
-        if warned is not None:
-            job.warned.connect(warned)
-        self.runner.start(job)
-
 
 class RunDock(DockArea):
     """A dock widget that runs engines on layers, one run at a time.
@@ -124,7 +96,7 @@ class RunDock(DockArea):
 
     panel: RunPanel
     out_of_memory = OUT_OF_MEMORY
-    no_result = "there was no result yet"
+    no_result_reason = "there was no result yet"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -137,6 +109,12 @@ class RunDock(DockArea):
             self.panel.stop()
             self.runner.stop()
 
+    def _refuse_second_run(self) -> bool:
+        """Whether a run is in progress; the panel then shows that it must end first."""
+        if self._running is not None:
+            self.panel.show_message(RUN_IN_PROGRESS)
+        return self._running is not None
+
     def _announce_run(self, warnings: Iterable[str] = ()) -> None:
         """Reset the panel for a new run, and show warnings that are known beforehand."""
         self._started = time.perf_counter()
@@ -148,7 +126,7 @@ class RunDock(DockArea):
         """Start a run; `ended` replaces `_ended`."""
         self._running = run
         self._enable()
-        self.start_job(
+        self.runner.run(
             run.run,
             functools.partial(self._advanced, run),
             ended or functools.partial(self._ended, run),
@@ -166,10 +144,16 @@ class RunDock(DockArea):
     def _ended(self, run: Any, job: Job) -> None:
         try:
             run.end()
-        finally:
+        finally:  # an error here must not leave the widget busy for ever
             self._release()
         self._show_outcome(run, job)
         self._enable()
+
+    def _layer_removed(self, event: Any = None) -> None:
+        """Stop the run when its result is removed."""
+        if self._running is not None and self._running.result_removed:
+            self.panel.stop()
+            self.runner.stop()
 
     def _release(self) -> None:
         """Allow the next run."""
@@ -179,14 +163,14 @@ class RunDock(DockArea):
         """Show how a run ended."""
         if job.outcome == "failed":
             self.panel.end("Failed.")
-            self.panel.tell(self._error_text(run, job))
-        elif run.result_removed:
+            self.panel.show_message(self._error_text(run, job))
+        elif run.result_removed:  # before "stopped", which it is as well
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped" or not run.run.finished:
             kept = "the partial result is kept" if run.result else "there was no result yet"
             self.panel.end(f"Stopped: {kept}.")
         elif run.result is None:
-            self.panel.end(f"Stopped: {self.no_result}.")
+            self.panel.end(f"Stopped: {self.no_result_reason}.")
         else:
             took = duration(time.perf_counter() - self._started)
             summary = self._summary(run)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from html import escape
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from magicgui.widgets import create_widget
 
-from napari_lowdose.parameters import parameter_help
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
-from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, choice
+from napari_lowdose.widgets.dock_area import RunDock
+from napari_lowdose.widgets.fields import (
+    AutomaticSpinBox,
+    ParameterForm,
+    frames_choice,
+    parameter_tooltips,
+)
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.layers import (
-    denoised_again,
+    already_denoised_warning,
     frame_in_view,
-    image_combo,
-    most_likely_pair,
+    layer_combo,
+    suggested_pair,
     validation_error,
-    why_not_in_view,
+    view_error,
 )
 from napari_lowdose.widgets.run_panel import RunPanel
 
@@ -65,19 +68,19 @@ class EngineWidget(RunDock):
         self.title = engine_class.title or engine_class.__name__
         pair = engine_class.takes == "pair"
         self.form = ParameterForm()
-        self.layer_combos = [image_combo(napari_viewer.layers) for _ in range(1 + pair)]
+        self.layer_combos = [layer_combo(napari_viewer.layers) for _ in range(1 + pair)]
         for label, combo in zip(
             ["first", "second"] if pair else ["image"], self.layer_combos, strict=False
         ):
             self.form.add(label, combo.native, "The image layer to denoise.")
             combo.changed.connect(self._enable)
-        self.frames = choice({"current frame": False, "all frames": True})
+        self.frames = frames_choice()
         self.form.add("frames", self.frames, "Denoise the frame in view, or all frames.")
-        tooltips = parameter_help(engine_class)
+        tooltips = parameter_tooltips(engine_class)
+        # magicgui could build the form, but has no field for None as "automatic".
         self._values: dict[str, Callable[[], Any]] = {}
         for name, (field, value) in parameter_fields(engine_class).items():
-            tooltip = f"<qt>{escape(tooltips.get(name, ''), quote=False)}</qt>"
-            self.form.add(name.replace("_", " "), field, tooltip)
+            self.form.add(name.replace("_", " "), field, tooltips.get(name, ""))
             self._values[name] = value
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
@@ -89,7 +92,7 @@ class EngineWidget(RunDock):
         self.reset_choices()
         if pair:
             for combo, layer in zip(
-                self.layer_combos, most_likely_pair(napari_viewer.layers), strict=False
+                self.layer_combos, suggested_pair(napari_viewer.layers), strict=False
             ):
                 combo.value = layer
 
@@ -116,14 +119,13 @@ class EngineWidget(RunDock):
 
     def denoise(self) -> None:
         """Start a run on the chosen layers."""
-        if self._running is not None:
-            self.panel.tell(RUN_IN_PROGRESS)
+        if self._refuse_second_run():
             return
         layers = [layer for layer in self.layers if layer is not None]
         all_frames = bool(self.frames.currentData())
-        why = next(filter(None, map(validation_error, self.layers)), "")
-        if why := why or why_not_in_view(self.viewer.dims, layers[0], all_frames):
-            self.panel.refuse(why)
+        reason = next(filter(None, map(validation_error, self.layers)), "")
+        if reason := reason or view_error(self.viewer.dims, layers[0], all_frames):
+            self.panel.show_refusal(reason)
             return
         frame = () if all_frames else frame_in_view(self.viewer.dims, layers[0])
         source: Any = tuple(layers) if len(layers) > 1 else layers[0]
@@ -131,14 +133,10 @@ class EngineWidget(RunDock):
         try:
             run = LayerRun(self.viewer.layers, source, self.engine(), frame, name=name)
         except ValueError as error:
-            self.panel.refuse(str(error))
+            self.panel.show_refusal(str(error))
             return
-        self._announce_run(map(denoised_again, layers))
+        self._announce_run(map(already_denoised_warning, layers))
         self._start_run(run)
-
-    def _layer_removed(self, event: Any = None) -> None:
-        if self._running is not None and self._running.result_removed:
-            self.stop()
 
     def _enable(self, event: Any = None) -> None:
         layers = self.layers
@@ -152,12 +150,14 @@ def parameter_fields(engine_class: Any) -> dict[str, tuple[QWidget, Callable[[],
     fields = {}
     for parameter in dataclasses.fields(engine_class):
         default = None if parameter.default is dataclasses.MISSING else parameter.default
+        # Other types keep their defaults: magicgui would show an empty field for them.
         if parameter.init and (made := _field(hints[parameter.name], default)) is not None:
             fields[parameter.name] = made
     return fields
 
 
 def _field(hint: Any, default: Any) -> tuple[QWidget, Callable[[], Any]] | None:
+    # int | None or float | None: 0 on the spin box reads "automatic".
     number = next((kind for kind in (int, float) if set(get_args(hint)) == {kind, NoneType}), None)
     if number is not None:
         box = AutomaticSpinBox(maximum=LARGEST_FLOAT, decimals=0 if number is int else 4)
@@ -167,10 +167,12 @@ def _field(hint: Any, default: Any) -> tuple[QWidget, Callable[[], Any]] | None:
     if hint is int:
         options = {"min": -LARGEST_INTEGER, "max": LARGEST_INTEGER}
     elif hint is float:
+        # A tenth of the order of magnitude: steps of 0.01 would be too coarse for 1e-4.
         step = 10.0 ** (math.floor(math.log10(abs(default))) - 1) if default else 0.01
         options = {"min": -LARGEST_FLOAT, "max": LARGEST_FLOAT, "step": step}
     elif hint not in (bool, str) and get_origin(hint) is not Literal:
         return None
     value = {} if default is None else {"value": default}
     widget: Any = create_widget(annotation=hint, options=options, **value)
+    # The lambda also keeps the magicgui widget alive, which the Qt widget alone does not.
     return widget.native, lambda: widget.value

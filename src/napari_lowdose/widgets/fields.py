@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -16,10 +17,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.parameters import parameter_help
 from napari_lowdose.reucid.patch_size import wide_patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from napari_lowdose.engine import Engine
 
 
 class ParameterForm(QWidget):
@@ -95,7 +99,7 @@ class AutomaticSpinBox(QDoubleSpinBox):
         self.setSpecialValueText("automatic")
         if unit:
             self.setSuffix(f" {unit}")
-        self.setKeyboardTracking(False)
+        self.setKeyboardTracking(False)  # no signals for half-typed numbers
 
     def number(self) -> float | None:
         """Return the number; None for automatic."""
@@ -147,8 +151,8 @@ def _pixels(prefix: str) -> QDoubleSpinBox:
 
 Criterion = Literal["quality", "time", "epochs"]
 
-SECONDS = 30
-EPOCHS = 100
+DEFAULT_SECONDS = 30
+DEFAULT_EPOCHS = 100
 
 
 class StopField(QWidget):
@@ -162,8 +166,8 @@ class StopField(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.criterion = choice({"quality": "quality", "time": "time", "epochs": "epochs"})
-        self.seconds = _number(SECONDS, " s", 24 * 3600)
-        self.epochs = _number(EPOCHS, "", 10**6)
+        self.seconds = _number(DEFAULT_SECONDS, " s", 24 * 3600)
+        self.epochs = _number(DEFAULT_EPOCHS, "", 10**6)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.criterion, 1)
@@ -275,6 +279,7 @@ class PatchSizeField(QWidget):
         mode, psf = self.mode.currentData(), self.estimate or 0
         fixed = mode is None
         wide = wide_patch(psf)
+        # Blocked: a number that is set here must not switch the mode to "fixed".
         self.pixels.blockSignals(True)
         known = mode == "auto" and self.automatic is not None
         self.pixels.setPrefix("" if fixed or known else "≈ ")
@@ -290,6 +295,30 @@ class PatchSizeField(QWidget):
         self.mode.setCurrentIndex(self.mode.findData(None))
         self.mode.blockSignals(False)
         self._show()
+
+
+LARGEST_SEED = 2**31 - 1  # of a Qt spin box
+
+
+def seed_field() -> QSpinBox:
+    """Return a field for the seed of an engine."""
+    box = QSpinBox()
+    box.setRange(0, LARGEST_SEED)
+    return box
+
+
+def frames_choice() -> QComboBox:
+    """Return a choice of the frames to denoise; its value is True for all of them."""
+    return choice({"current frame": False, "all frames": True})
+
+
+def parameter_tooltips(engine_class: type[Engine]) -> dict[str, str]:
+    """Return a tooltip for each parameter of an engine, from its docstring."""
+    # As rich text, which Qt wraps to a readable width.
+    return {
+        name: f"<qt>{escape(text, quote=False)}</qt>"
+        for name, text in parameter_help(engine_class).items()
+    }
 
 
 def choice(items: Mapping[str, Any]) -> QComboBox:

@@ -7,7 +7,7 @@ import gc
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import (  # type: ignore[attr-defined]
@@ -17,7 +17,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from napari_lowdose.engine import Step
 
@@ -123,10 +123,39 @@ class JobRunner(QObject):
             self._launch(job)
             self.started.emit()
             return
-        if self._next is not None:
+        if self._next is not None:  # only the newest job waits: the others are out of date
             self._next.end("stopped")
         self._next = job
         self._quit()
+
+    def run(
+        self,
+        steps: Iterable[Step],
+        advanced: Callable[[Any], None],
+        ended: Callable[[Job], None],
+        warned: Callable[[str], Any] | None = None,
+        out_of_memory: str = OUT_OF_MEMORY,
+    ) -> None:
+        """Run steps in a thread; a running job is stopped first.
+
+        Parameters
+        ----------
+        steps : iterable of Step
+        advanced : callable
+            Called with a list of the new steps.
+        ended : callable
+            Called with the job.
+        warned : callable, optional
+            Called with each warning.
+        out_of_memory : str
+            Message of the error if memory runs out.
+        """
+        job = Job(steps, out_of_memory=out_of_memory)
+        job.advanced.connect(advanced)
+        job.ended.connect(ended)
+        if warned is not None:
+            job.warned.connect(warned)
+        self.start(job)
 
     def stop(self) -> None:
         """Stop after the current step, and deliver the steps so far."""
@@ -180,6 +209,7 @@ class JobRunner(QObject):
             self.destroyed.disconnect(worker.quit)
         if steps := worker.take():
             job.advanced.emit(steps)
+        # Before `ended`, whose receivers may start the next job.
         self._job = self._worker = None
         job.end("failed" if job.error else "done" if worker.exhausted else "stopped")
         if self._job is not None:  # `ended` has started another job: `_next` waits for it
@@ -211,12 +241,14 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
         with automatic_collection_disabled(), contextlib.closing(_each(self._steps)) as steps:
             for step in steps:
                 self._reached.append(step)
+                # A job that was stopped at its last step is done: its result is complete.
                 if self.abort_requested and step.fraction < 1:
                     return
         self.exhausted = True
 
     def take(self) -> list[Step]:
         """Return the steps reached since the last call."""
+        # Counted first: the worker may append meanwhile.  deque is thread-safe.
         return [self._reached.popleft() for _ in range(len(self._reached))]
 
 

@@ -1,8 +1,11 @@
 # mypy: allow-untyped-calls
-"""Run an engine on a layer and show its progress in a result layer."""
+"""Run an engine on a snapshot of a layer, and show its progress in a result layer."""
 
 from __future__ import annotations
 
+import threading
+import uuid
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -13,18 +16,17 @@ from napari_lowdose.denoise import Run, denoise
 from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.io.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
-from napari_lowdose.widgets.layers import file_of
+from napari_lowdose.widgets.layers import layer_file
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
     contrast_limits,
+    layer_pixels,
     mark_as_result,
-    pixels_of,
     placement,
     residual,
     residual_limits,
 )
-from napari_lowdose.widgets.snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +80,13 @@ class LayerRun:
         pixels: tuple[Any, ...] | None = None,
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
-        given = pixels or tuple(pixels_of(each) for each in sources)
+        given = pixels or tuple(layer_pixels(each) for each in sources)
+        # Cut before the snapshot: only the frame to denoise is copied.
         parts = tuple(each[frame] if frame else each for each in given)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
         self.frame = frame
-        self.paths = tuple(file_of(each) for each in sources)
+        self.paths = tuple(layer_file(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
         self._layers = layers
@@ -114,11 +117,13 @@ class LayerRun:
             return
         if self.result is None:
             data = newest if self._one_frame else self.run.image
+            # From the first image only: napari keeps the limits, so previews do not flicker.
             self._limits = contrast_limits(newest)
             self.result = self._add(data, self._name + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
-            self.result.data = self._in_place(newest)
+            # A new array, because changes in place race with napari's slicing.
+            self.result.data = self._as_stack(newest)
         else:  # the run writes its frames into the array that the layer already has
             self.result.refresh()
         self.describe()
@@ -131,11 +136,12 @@ class LayerRun:
             self.result.name = self.result.name.removesuffix(PARTIAL)
         self.describe()
         if self._with_residual:
-            taken = residual(self._input, self.run.image)
+            removed = residual(self._input, self.run.image)
             limits = residual_limits(self._input, self.run.image, self._limits)
             partial = "" if self.run.finished else PARTIAL
             name = f"{self.result.name.removesuffix(PARTIAL)} residual{partial}"
-            self.residual = self._add(taken, name, limits, colormap="gray", visible=False)
+            self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
+            # napari selects a new layer, and the widget follows the selection.
             self._layers.selection.active = self.result
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
@@ -143,9 +149,9 @@ class LayerRun:
         self.run.image[index] = image
         if self.result is None or self.result_removed:
             return
-        self.result.data = self._in_place(image) if self._one_frame else self.run.image
+        self.result.data = self._as_stack(image) if self._one_frame else self.run.image
         if self.residual is not None and self.residual in self._layers:
-            self.residual.data = self._in_place(residual(self._input, self.run.image))
+            self.residual.data = self._as_stack(residual(self._input, self.run.image))
 
     def describe(self, **changes: Any) -> None:
         """Write the record of the run, updated with `changes`, into the metadata of the result."""
@@ -168,13 +174,13 @@ class LayerRun:
     def _one_frame(self) -> bool:
         return bool(self._input.ndim == 2)
 
-    def _in_place(self, data: Any) -> Any:
+    def _as_stack(self, data: Any) -> Any:
         """Return a frame as a stack of one frame, which napari shows only at its place."""
         return data[(np.newaxis,) * len(self.frame)]
 
     def _add(self, data: Any, name: str, limits: tuple[float, float], **options: Any) -> Image:
         arguments = {"contrast_limits": limits, **self._placement, **options}
-        layer = Image(self._in_place(data), name=name, multiscale=False, **arguments)
+        layer = Image(self._as_stack(data), name=name, multiscale=False, **arguments)
         mark_as_result(layer)
         self._layers.append(layer)
         return layer
@@ -201,18 +207,19 @@ class LazyRun(LayerRun):
         super().__init__(layers, source, engine, name=name, pixels=movies)
         clean = denoise(ImageOrPair(movies).given, engine)
         seen = da.map_blocks(
-            self._look_at, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
+            self._find_limits, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
         )
         self._found: tuple[tuple[float, float], tuple[float, float]] | None = None
         self.run.finished = True
         # Limits of the first frame shown replace these: noise spans a wider range than the
         # result, which would look flat.
         self.result = self._add(seen, name, sources[0].contrast_limits)
+        # Computed in the slicing thread, but layers may be changed in the GUI thread only.
         self.result.events.set_data.connect(self._set_contrast)
         self._set_contrast()
         self.describe()
 
-    def _look_at(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _find_limits(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Find the contrast limits of the first frame that is computed, in any thread."""
         if self._found is None and block.size:
             frame = block[(0,) * (block.ndim - 2)]
@@ -223,12 +230,13 @@ class LazyRun(LayerRun):
         if self._found is not None and self.result is not None:
             self.result.events.set_data.disconnect(self._set_contrast)
             limits, whole = self._found
+            # The range first: limits outside of it would be clipped.
             self.result.contrast_limits_range = (min(whole[0], limits[0]), max(whole[1], limits[1]))
             self.result.contrast_limits = limits
 
 
 def _lazy(layer: Image) -> Any:
-    pixels = pixels_of(layer)
+    pixels = layer_pixels(layer)
     if isinstance(pixels, da.Array):
         return pixels
     frames = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
@@ -268,7 +276,7 @@ class ZarrRun(LayerRun):
             # napari numbers axes without names
             "axes": letters(sources[0].axis_labels) or default_axes(sources[0].ndim) or None,
         }
-        movies = tuple(pixels_of(each) for each in sources)
+        movies = tuple(layer_pixels(each) for each in sources)
         super().__init__(layers, source, engine, name=name, pixels=movies)
 
     def _new_run(self, given: Any, engine: Engine) -> Run:
@@ -294,3 +302,68 @@ class ZarrRun(LayerRun):
         if self.run.finished and self.result is not None and not self.result_removed:
             self.result.data = self.run.image  # a replaced folder has moved to its final place
         super().end()
+
+
+MAX_COPY_BYTES = 2**26  # bytes to copy at once: more would block the user interface
+MAX_FRAMES_BYTES = 2**28  # bytes of larger or lazy data to keep once they are read
+
+
+def snapshot(pixels: Any) -> Any:
+    """Return a snapshot of `pixels`.
+
+    Parameters
+    ----------
+    pixels : (..., Y, X) array
+        NumPy or dask.
+
+    Returns
+    -------
+    (..., Y, X) array
+        A copy of small arrays in memory.  For other arrays, a dask array that copies each frame
+        when it is first read, and returns that copy afterwards.  If there are too many frames
+        to keep, it refuses to read a frame that has changed.
+    """
+    lazy = not isinstance(pixels, np.ndarray) or isinstance(pixels, np.memmap)
+    if not lazy and pixels.nbytes <= MAX_COPY_BYTES:
+        return np.array(pixels, subok=True)  # keeps a mask, which the engine refuses
+    leading = tuple(pixels.shape[:-2])
+    return da.map_blocks(
+        _FramesAsRead(pixels).read,
+        chunks=(*((1,) * n for n in leading), *((n,) for n in pixels.shape[-2:])),
+        dtype=pixels.dtype,
+        meta=getattr(pixels, "_meta", np.empty((0,) * pixels.ndim, pixels.dtype)),
+        # A unique name: dask would reuse a cached block of an earlier snapshot, or hash all pixels.
+        name=f"snapshot-{uuid.uuid4().hex}",
+    )
+
+
+class _FramesAsRead:
+    def __init__(self, movie: Any) -> None:
+        self._movie = movie
+        self._frames: dict[tuple[int, ...], NDArray[Any]] = {}
+        self._checksums: dict[tuple[int, ...], int] = {}
+        self._kept = 0
+        self._lock = threading.Lock()
+
+    def read(self, block_id: tuple[int, ...]) -> NDArray[Any]:
+        """Return one frame, as a block of the movie."""
+        index = tuple(block_id[:-2])
+        with self._lock:  # dask computes several blocks at the same time
+            frame = self._frames[index] if index in self._frames else self._read(index)
+        return frame[(np.newaxis,) * len(index)]
+
+    def _read(self, index: tuple[int, ...]) -> NDArray[Any]:
+        read = self._movie[index]
+        if isinstance(read, da.Array):
+            read = read.compute()
+        frame: NDArray[Any] = np.array(read, order="C", subok=True)
+        checksum = zlib.crc32(np.asarray(frame).data)
+        if self._checksums.setdefault(index, checksum) != checksum:
+            raise ValueError(
+                "the input has changed since it was denoised: denoise it again before you change "
+                "its eigenpatches."
+            )
+        if self._kept + frame.nbytes <= MAX_FRAMES_BYTES:
+            self._kept += frame.nbytes
+            self._frames[index] = frame
+        return frame

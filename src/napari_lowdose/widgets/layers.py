@@ -12,7 +12,7 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image
 
 from napari_lowdose.noise2noise import pixel_size_warning
-from napari_lowdose.widgets.result_layer import is_result, pixels_of
+from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,24 +22,32 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2NoiseModel
 
 
-def image_combo(layers: Iterable[Any]) -> ComboBox:
-    """Return a combo box of the image layers, which are read again at every `reset_choices`.
+def layer_combo(
+    layers: Iterable[Any], kind: type[Any] = Image, others: Sequence[str] = ()
+) -> ComboBox:
+    """Return a combo box of layers, which are read again at every `reset_choices`.
 
     Parameters
     ----------
     layers : iterable of Layer
+    kind : type
+        Type of the layers to offer.
+    others : sequence of str
+        Choices above the layers.
 
     Returns
     -------
     magicgui.widgets.ComboBox
     """
-    return ComboBox(
-        choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Image)],
-        nullable=False,
-    )
+
+    def choices(_: Any) -> list[tuple[str, Any]]:
+        found = [(each.name, each) for each in layers if isinstance(each, kind)]
+        return [*((text, text) for text in others), *found]
+
+    return ComboBox(choices=choices, nullable=False)
 
 
-def most_likely_layer(layers: LayerList) -> Image | None:
+def suggested_layer(layers: LayerList) -> Image | None:
     """Return the layer to suggest for denoising: the active image, or the topmost one.
 
     Parameters
@@ -58,7 +66,7 @@ def most_likely_layer(layers: LayerList) -> Image | None:
     return next((layer for layer in reversed(images) if layer.visible), (images or [None])[-1])
 
 
-def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
+def suggested_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
     """Return the two layers to suggest as a pair.
 
     Parameters
@@ -75,6 +83,7 @@ def most_likely_pair(layers: LayerList) -> tuple[Image | None, Image | None]:
     selected = [layer for layer in images if layer in layers.selection]
     if len(selected) == 2:
         return selected[0], selected[1]
+    # Hidden layers are seldom exposures: the samples hide the noise-free image.
     seen = [layer for layer in images if layer.visible] or images
     for n, second in reversed(list(enumerate(seen))):
         for first in reversed(seen[:n]):
@@ -94,7 +103,7 @@ def frame_in_view(dims: Dims, layer: Image) -> tuple[int, ...]:
     )
 
 
-def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
+def view_error(dims: Dims, layer: Image, all_frames: bool = False) -> str:
     """Return why the frame of `layer` on the canvas cannot be denoised, in one sentence.
 
     Parameters
@@ -114,10 +123,11 @@ def why_not_in_view(dims: Dims, layer: Image, all_frames: bool = False) -> str:
     if ndim < 3:
         return ""
     name = f"'{layer.name}'"
-    if dims.ndisplay == 3:
+    if dims.ndisplay == 3:  # there is no frame in view
         if all_frames:
             return ""
         return f"{name} is shown in 3D: switch to 2D to choose a frame, or choose all frames."
+    # napari aligns layers of fewer dimensions at the last axes.
     offset = dims.ndim - ndim
     shown = sorted([axis - offset for axis in dims.order if axis >= offset][-2:])
     if shown != [ndim - 2, ndim - 1]:
@@ -151,7 +161,7 @@ def _images(layers: LayerList) -> list[Image]:
 
 
 def _shape(layer: Image) -> tuple[int, ...]:
-    return tuple(pixels_of(layer).shape)
+    return tuple(layer_pixels(layer).shape)
 
 
 ONE_LAYER = "Choose two different layers: a network cannot learn from an image paired with itself."
@@ -178,7 +188,7 @@ def validation_error(layer: Image | None) -> str:
     return ""
 
 
-def why_no_pair(first: Image | None, second: Image | None, movie: bool) -> str:
+def pair_error(first: Image | None, second: Image | None, movie: bool) -> str:
     """Return why two layers cannot be a pair for training; empty if they can.
 
     Parameters
@@ -189,20 +199,20 @@ def why_no_pair(first: Image | None, second: Image | None, movie: bool) -> str:
     """
     if first is None or second is None:
         return "Open the two exposures first, as image layers."
-    if why := validation_error(first) or validation_error(second):
-        return why
+    if reason := validation_error(first) or validation_error(second):
+        return reason
     for layer in (first, second):
         if is_result(layer):
-            return no_partner(layer.name)
+            return not_raw_error(layer.name)
     return ONE_LAYER if first is second and not movie else ""
 
 
-def no_partner(name: str) -> str:
+def not_raw_error(name: str) -> str:
     """Return why the layer `name`, a result, cannot be an exposure."""
     return f"'{name}' is a result: choose two raw exposures."
 
 
-def denoised_again(layer: Image) -> str:
+def already_denoised_warning(layer: Image) -> str:
     """Return a warning if `layer` is a result or a residual; otherwise empty."""
     if not is_result(layer):
         return ""
@@ -214,10 +224,10 @@ def denoised_again(layer: Image) -> str:
 
 TIFF = (".tif", ".tiff")
 CHANNEL = ("c", "ch", "channel", "channels", "wavelength")
-EVERY = 64  # one of this many rows of the first frame is compared with the file
+ROW_STEP = 64  # one of this many rows of the first frame is compared with the file
 
 
-def file_of(layer: Image | None) -> str | None:
+def layer_file(layer: Image | None) -> str | None:
     """Return the file whose pixels `layer` shows, complete and unchanged.
 
     A layer keeps the path that it was loaded from, even if its data are replaced.
@@ -237,7 +247,7 @@ def file_of(layer: Image | None) -> str | None:
     if layer is None or path is None or not Path(path).is_file():
         return None
     tiff = Path(path).suffix.lower() in TIFF
-    return str(path) if not tiff or _shows(pixels_of(layer), path) else None
+    return str(path) if not tiff or _shows(layer_pixels(layer), path) else None
 
 
 def axis_names(layer: Image) -> tuple[str, ...]:
@@ -254,7 +264,7 @@ def axis_names(layer: Image) -> tuple[str, ...]:
         TIFF.
     """
     labels = tuple(str(label).strip().lower() for label in layer.axis_labels)
-    path = None if any(map(_is_name, labels)) else file_of(layer)
+    path = None if any(map(_is_name, labels)) else layer_file(layer)
     if path is not None and Path(path).suffix.lower() in TIFF:
         with contextlib.suppress(Exception), tifffile.TiffFile(path) as file:
             labels = tuple(file.series[0].axes.lower())
@@ -280,14 +290,14 @@ def _shows(data: Any, path: str) -> bool:
             mappable = series.dataoffset is not None
         if not mappable or not isinstance(data, np.ndarray):
             return True
-        rows: tuple[Any, ...] = (*(0,) * (data.ndim - 2), slice(None, None, EVERY))
+        rows: tuple[Any, ...] = (*(0,) * (data.ndim - 2), slice(None, None, ROW_STEP))
         return bool((tifffile.memmap(path, mode="r")[rows] == data[rows]).all())
     except Exception:  # tifffile raises any exception for damaged files
         return False
 
 
 SOME_UNIT = "units"  # scales without a unit can be compared, too
-NOT_KNOWN = (
+UNKNOWN_PIXEL_SIZE = (
     "the pixel size of the training images of this network is not known: apply it only to images "
     "of the same pixel size."
 )
@@ -324,7 +334,7 @@ def pixel_size_note(model: Noise2NoiseModel, layer: Image) -> str:
     if size is None:
         return ""
     if model.pixel_size is None:
-        return NOT_KNOWN
+        return UNKNOWN_PIXEL_SIZE
     return pixel_size_warning(model, size, unit) or ""
 
 
@@ -344,3 +354,33 @@ def known_shift(first: Image, second: Image) -> tuple[float, float]:
             dy, dx = known["shift"]
             return sign * float(dy), sign * float(dx)
     return 0.0, 0.0
+
+
+def add_pair(
+    layers: LayerList,
+    source: Image,
+    exposures: Sequence[tuple[Any, str, tuple[float, float], dict[str, Any]]],
+    shift: tuple[float, float],
+) -> tuple[Image, Image]:
+    """Add the two exposures of a pair as layers, aligned with `source`.
+
+    Parameters
+    ----------
+    layers : LayerList
+    source : Image
+        Layer that the exposures were cut from.
+    exposures : two of (array, str, (float, float), dict)
+        Pixels, name of the layer, position (y, x) of the first pixel in pixels of `source`, and
+        further arguments of the layer.
+    shift : (float, float)
+        Remaining shift (dy, dx) of the second exposure against the first, pixels.
+    """
+    first, second = (
+        Image(data, name=name, multiscale=False, **placement(source, data.ndim, corner) | options)
+        for data, name, corner, options in exposures
+    )
+    layers.append(first)
+    layers.append(second)
+    # Afterwards: the layer list gives layers unique names, and the shift is stored with the name.
+    remember_shift(first, second, shift)
+    return first, second

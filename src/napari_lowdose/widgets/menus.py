@@ -24,23 +24,23 @@ def denoise(viewer: Viewer) -> None:
     images = selected_images(viewer)
     if len(images) == 2:
         pair_widget: Noise2NoiseWidget = open_widget(viewer, "Noise2Noise pair")
-        pair_widget.train_when_checked(*images)
+        pair_widget.check_and_train(*images)
     elif len(images) == 1:
         pair_widget = opened_widget(viewer, "Noise2Noise pair")
         if pair_widget is not None and pair_widget.network.for_right_click.isChecked():
-            pair_widget.apply_if_it_fits(
-                images[0], lambda why: _denoise_by_reucid(viewer, images[0], why)
+            pair_widget.apply_if_suitable(
+                images[0], lambda reason: _denoise_by_reucid(viewer, images[0], reason)
             )
         else:
             _denoise_by_reucid(viewer, images[0])
 
 
-def _denoise_by_reucid(viewer: Viewer, layer: Image, why: str = "") -> None:
+def _denoise_by_reucid(viewer: Viewer, layer: Image, reason: str = "") -> None:
     reucid: ReucidWidget = open_widget(viewer, "REUCID")
     reucid.form.layer_combo.value = layer
     reucid.denoise()
-    if why:
-        reucid.panel.warn(f"the network was not applied: {why}")
+    if reason:
+        reucid.panel.warn(f"the network was not applied: {reason}")
 
 
 def split_camera_frame(viewer: Viewer) -> None:
@@ -74,6 +74,7 @@ def open_widget(viewer: Viewer, name: str) -> Any:
 def opened_widget(viewer: Viewer, name: str) -> Any:
     """Return the dock widget `name`; None if it is not open."""
     for title, widget in viewer.window.dock_widgets.items():
+        # napari appends the name of the plugin in brackets.
         if title.startswith(name):
             return widget
     return None

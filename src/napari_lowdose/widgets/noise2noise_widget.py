@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.dock_area import RunDock
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
-    denoised_again,
-    file_of,
+    already_denoised_warning,
     frame_in_view,
+    layer_file,
     layer_pixel_size,
     pixel_size_note,
     validation_error,
-    why_not_in_view,
+    view_error,
 )
 from napari_lowdose.widgets.noise2noise.chosen_pair import ChosenPair
-from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
-from napari_lowdose.widgets.noise2noise.network_panel import NetworkPanel, network_fit_steps
-from napari_lowdose.widgets.noise2noise.pair_card import PairCard
+from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 from napari_lowdose.widgets.noise2noise.run import PairRun, common_name
 from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, TrainingPanel
 from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
-from napari_lowdose.widgets.result_layer import pixels_of
+from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
-from napari_lowdose.widgets.trained_network import TrainedNetwork, file_of_network
+from napari_lowdose.widgets.trained_network import (
+    NetworkPanel,
+    TrainedNetwork,
+    network_file,
+    network_fit_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
 
 # Choosing the folder of an interrupted run resumes it: no overwriting to confirm.
 RESUMABLE = QFileDialog.Option.DontConfirmOverwrite
-OTHER_PAIR = (
+DIFFERENT_PAIR = (
     "The network was trained on another pair: press Train anew for a new network, or choose the "
     "pair that it was trained on."
 )
@@ -68,13 +71,14 @@ class Noise2NoiseWidget(RunDock):
 
     panel: TrainingPanel
     out_of_memory = OUT_OF_MEMORY
-    no_result = "there is no network yet"
+    no_result_reason = "there is no network yet"
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._shown: LayerRun | None = None
-        self._asked_for: Layers | None = None
+        self._requested_pair: Layers | None = None
         self._build()
+        # After a delay: choosing two layers changes the pair twice.
         self._check_later = self.debounced(self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
@@ -83,7 +87,7 @@ class Noise2NoiseWidget(RunDock):
             (self.viewer.layers.events.removed, self._layer_removed),
             (self.viewer.layers.selection.events.changed, self.pair.selection_changed),
         )
-        self.destroyed.connect(self.pair.let_go)
+        self.destroyed.connect(self.pair.disconnect_layers)
         self.reset_choices()
         self.pair.data_changed()
 
@@ -104,16 +108,14 @@ class Noise2NoiseWidget(RunDock):
         """Choose the two layers of a pair."""
         self.pair.choose(first, second)
 
-    def train_when_checked(self, first: Image, second: Image) -> None:
+    def check_and_train(self, first: Image, second: Image) -> None:
         """Choose a pair, check it, and train on it if no problem is found."""
         run = self._running
         if isinstance(run, PairRun) and run.was_trained_on(first, second):
-            self.panel.tell("Training on this pair is already in progress.")
-        elif run is not None:
-            self.panel.tell(RUN_IN_PROGRESS)
-        else:
+            self.panel.show_message("Training on this pair is already in progress.")
+        elif not self._refuse_second_run():
             self.pair.choose(first, second)
-            self._asked_for = self.pair.layers
+            self._requested_pair = self.pair.layers
             if self.pair.is_checked:
                 self._pair_checked()
             else:
@@ -127,16 +129,16 @@ class Noise2NoiseWidget(RunDock):
         self._enable()
 
     def _pair_chosen(self) -> None:
-        self._asked_for = None
+        self._requested_pair = None
         if self._running is None:
             self.panel.clear()
 
     def _pair_checked(self) -> None:
-        asked_for, self._asked_for = self._asked_for, None
+        asked_for, self._requested_pair = self._requested_pair, None
         if asked_for is None or asked_for != self.pair.layers or self._running is not None:
             return
-        if why := self.pair.why_not() or self.card.objection:
-            self.panel.refuse(why)
+        if reason := self.pair.layer_error() or self.card.first_problem:
+            self.panel.show_refusal(reason)
         else:
             self.train()
 
@@ -150,22 +152,21 @@ class Noise2NoiseWidget(RunDock):
         """Continue training the current network on the same pair."""
         network = self.network.network
         if network is None or not network.was_trained_on(self.pair.layers, self.pair.exposures):
-            self.panel.refuse(OTHER_PAIR)
+            self.panel.show_refusal(DIFFERENT_PAIR)
             return
         self._train(network)
 
     def _train(self, start: TrainedNetwork | None) -> None:
-        if self._running is not None:
-            self.panel.tell(RUN_IN_PROGRESS)
+        if self._refuse_second_run():
             return
         first, second = self.pair.layers
-        if why := self.pair.refusal:
-            self.panel.refuse(why)
+        if reason := self.pair.refusal:
+            self.panel.show_refusal(reason)
             return
         assert first is not None and second is not None  # or there would be a refusal
-        self._asked_for = None
-        if why := why_not_in_view(self.viewer.dims, first, self.form.all_frames):
-            self.panel.refuse(why)
+        self._requested_pair = None
+        if reason := view_error(self.viewer.dims, first, self.form.all_frames):
+            self.panel.show_refusal(reason)
             return
         view = self.pair.frame()
         size, unit = layer_pixel_size(first)
@@ -188,7 +189,7 @@ class Noise2NoiseWidget(RunDock):
                 with_residual=self.form.with_residual.isChecked(),
             )
         except ValueError as error:  # parameters out of range, or two different shapes
-            self.panel.refuse(str(error))
+            self.panel.show_refusal(str(error))
             return
         if start is None:
             self.plot.clear_curves()
@@ -200,9 +201,10 @@ class Noise2NoiseWidget(RunDock):
         if run is None:
             return
         if isinstance(run, PairRun) and not run.training_ended:
+            # The engine ends the training; the runner would end the run, without a result.
             run.training.enough.set()
             self.panel.stop()
-            if run.model is None:
+            if run.model is None:  # nothing to denoise with yet
                 self.runner.stop()
             else:
                 self.panel.status.setText("stopping: denoising with the best network so far …")
@@ -215,26 +217,25 @@ class Noise2NoiseWidget(RunDock):
 
     def apply(self) -> None:
         """Apply the network to the chosen layer, or to the pair."""
-        if self._running is not None or self.model is None:
-            self.panel.tell(RUN_IN_PROGRESS if self._running else "")
+        if self._refuse_second_run() or self.model is None:
             return
         target = self.network.target_layer
         pair = self.pair.layers
         sources = (target,) if target is not None else pair
-        why = next(filter(None, map(validation_error, sources)), "")
-        if why or (target is None and pair[0] is pair[1]):
-            self.panel.refuse(why or ONE_LAYER)
+        reason = next(filter(None, map(validation_error, sources)), "")
+        if reason or (target is None and pair[0] is pair[1]):
+            self.panel.show_refusal(reason or ONE_LAYER)
             return
         first, last = sources[0], sources[-1]
         assert first is not None and last is not None  # or there would be a refusal
-        extent = self.network.extent.currentData() if pixels_of(first).ndim > 2 else "all"
-        if why := why_not_in_view(self.viewer.dims, first, extent != "current"):
-            self.panel.refuse(why)
+        extent = self.network.extent.currentData() if layer_pixels(first).ndim > 2 else "all"
+        if reason := view_error(self.viewer.dims, first, extent != "current"):
+            self.panel.show_refusal(reason)
             return
         name = f"{common_name(first.name, last.name)} denoised"
         warnings = [
             pixel_size_note(self.model, first),
-            *map(denoised_again, dict.fromkeys((first, last))),
+            *map(already_denoised_warning, dict.fromkeys((first, last))),
         ]
         source: Any = first if target is not None else pair
         if extent == "lazy":
@@ -261,24 +262,24 @@ class Noise2NoiseWidget(RunDock):
         self.network.extent.setCurrentIndex(self.network.extent.findData("all"))
         self.apply()
 
-    def apply_if_it_fits(self, layer: Image, otherwise: Callable[[str], None]) -> None:
+    def apply_if_suitable(self, layer: Image, otherwise: Callable[[str], None]) -> None:
         """Apply the network to `layer`, or call `otherwise` with the reason why not."""
         if self.model is None or self._running is not None:
             otherwise("")
             return
-        why_not: list[str] = []
+        mismatches: list[str] = []
         note = pixel_size_note(self.model, layer)
-        steps = network_fit_steps(self.model, pixels_of(layer), note)
+        steps = network_fit_steps(self.model, layer_pixels(layer), note)
 
         def ended(job: Job) -> None:
             if layer not in self.viewer.layers:
                 return
-            if why_not == [""] and self._running is None:
+            if mismatches == [""] and self._running is None:
                 self.apply_to(layer)
             else:
-                otherwise(next(iter(why_not), str(job.error or "")))
+                otherwise(next(iter(mismatches), str(job.error or "")))
 
-        self.start_job(steps, lambda steps: why_not.append(steps[-1].why_not), ended)
+        self.runner.run(steps, lambda steps: mismatches.append(steps[-1].mismatch), ended)
 
     # -------------------------------------------------------------------- a run
 
@@ -293,7 +294,7 @@ class Noise2NoiseWidget(RunDock):
             self._shown = run
         if isinstance(run, PairRun):
             self.plot.add([step for step in steps if isinstance(step, TrainingStep)])
-            self.panel.tell_gain(run.gain)
+            self.panel.show_gain(run.gain)
             if run.model is not None:
                 self._keep(run)
 
@@ -318,11 +319,9 @@ class Noise2NoiseWidget(RunDock):
                 self._enable()
 
     def _layer_removed(self, event: Any = None) -> None:
+        super()._layer_removed()
         run = self._running
-        if run is not None and run.result_removed:
-            self.panel.stop()
-            self.runner.stop()
-        elif isinstance(run, PairRun) and run.sources_changed:
+        if isinstance(run, PairRun) and run.sources_changed and not run.result_removed:
             self.panel.warn(SOURCES_CHANGED)
         if self._shown is not None and self._shown.result_removed:
             self._shown = None
@@ -336,7 +335,7 @@ class Noise2NoiseWidget(RunDock):
         assert network is not None  # it was just loaded
         self.plot.clear_curves()
         self.panel.clear()
-        self.panel.tell_gain(network.gain)
+        self.panel.show_gain(network.gain)
         self._enable()
 
     def script(self) -> str:
@@ -352,12 +351,12 @@ class Noise2NoiseWidget(RunDock):
         run = self._shown
         if run is not None:
             name = "" if run.result is None else run.result.name
-            path = file_of_network(run.run.engine)
-            return applying_script(path, run.paths, run.frame, name, Axes.of(run.result))
+            path = network_file(run.run.engine)
+            return applying_script(path, run.paths, run.frame, name, Axes.from_layer(run.result))
         first, second = self.pair.layers
         frame = () if self.form.all_frames else self.pair.frame()
         neighbours = self.pair.neighbours()
-        paths = [file_of(first)] if neighbours else [file_of(first), file_of(second)]
+        paths = [layer_file(first)] if neighbours else [layer_file(first), layer_file(second)]
         name = "" if first is None or second is None else common_name(first.name, second.name)
         return training_script(
             self.form.parameters(),
@@ -365,7 +364,7 @@ class Noise2NoiseWidget(RunDock):
             frame,
             neighbours,
             name=f"{name} Noise2Noise",
-            axes=Axes.of(first),
+            axes=Axes.from_layer(first),
         )
 
     # ---------------------------------------------------------------- the parts
@@ -381,8 +380,8 @@ class Noise2NoiseWidget(RunDock):
         self.plot = LossPlot()
         self.network = NetworkPanel(self.viewer.layers)
         self.network.loaded.connect(self._loaded)
-        self.network.said.connect(self.panel.end)
-        self.network.failed.connect(self.panel.tell)
+        self.network.succeeded.connect(self.panel.end)
+        self.network.failed.connect(self.panel.show_message)
         self.network.apply_button.clicked.connect(self.apply)
         self.network.target.changed.connect(self._enable)
         tooltip = "Copy a script that reproduces this result."
@@ -397,9 +396,9 @@ class Noise2NoiseWidget(RunDock):
         known = network is not None and network.was_trained_on(
             self.pair.layers, self.pair.exposures
         )
-        self.panel.name_start(network is not None)
+        self.panel.label_start_button(network is not None)
         self.panel.set_buttons(running, not self.pair.refusal, known)
         self.network.set_buttons(running)
         target = self.network.target_layer or self.pair.layers[0]
-        stack = target is not None and not target.rgb and pixels_of(target).ndim > 2
+        stack = target is not None and not target.rgb and layer_pixels(target).ndim > 2
         self.network.form.show_field(self.network.extent, stack)

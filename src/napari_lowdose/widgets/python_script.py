@@ -44,7 +44,7 @@ class Axes:
     unit: str = ""
 
     @classmethod
-    def of(cls, layer: Image | None) -> Axes:
+    def from_layer(cls, layer: Image | None) -> Axes:
         """Return the axes of `layer`; unnamed leading axes are called T, Z, C."""
         if layer is None:
             return cls()
@@ -81,7 +81,7 @@ def reucid_script(
     engine : Reucid
         The engine that was run.
     path : str or None
-        File of the input layer (`file_of`); None if there is none.
+        File of the input layer (`layer_file`); None if there is none.
     frame : tuple of int
         Index of the frame that was denoised; empty for all.
     stacks : mapping from frame index to sequence of StackStep, optional
@@ -107,7 +107,7 @@ def reucid_script(
         return engine if sizes is None else sizes.engine_at(engine, index)
 
     if () in toggled:
-        lines = [_denoise((), kept_by_hand(engine_at(frame), stacks[()]))]
+        lines = [_denoise((), with_kept_eigenpatches(engine_at(frame), stacks[()]))]
     elif sizes is None or frame or not sizes.channel_axes:
         lines = [_denoise((), engine_at(frame))]
     else:
@@ -117,7 +117,9 @@ def reucid_script(
             where = [at.get(axis) for axis in range(max(at) + 1)]
             lines.append(_denoise(where, engine_at(tuple(i or 0 for i in where))))
     lines += [
-        _denoise(index, kept_by_hand(engine_at(index), stacks[index])) for index in toggled if index
+        _denoise(index, with_kept_eigenpatches(engine_at(index), stacks[index]))
+        for index in toggled
+        if index
     ]
     numpy = any("np." in line for line in lines)
     tiff = path is None or path.lower().endswith(TIFF)
@@ -138,17 +140,17 @@ def reucid_script(
         + '    raise SystemExit(f"{target} exists already: choose another target.")\n\n'
         + f"image = {read}{cut}\n"
         + "".join(lines)
-        + saving("target", "clean", axes)
-        + looking(["image", "clean"], axes)
+        + saving_line("target", "clean", axes)
+        + viewing_comments(["image", "clean"], axes)
     )
 
 
-def saving(target: str, image: str, axes: Axes) -> str:
+def saving_line(target: str, image: str, axes: Axes) -> str:
     """Return the line that saves the array `image` as TIFF, with its axes and pixel size.
 
     Examples
     --------
-    >>> print(saving("target", "clean", Axes("TYX", (1.0, 0.5, 0.5), "nm")))
+    >>> print(saving_line("target", "clean", Axes("TYX", (1.0, 0.5, 0.5), "nm")))
     tifffile.imwrite(
         target, clean, imagej=True, photometric='minisblack',
         metadata={'axes': 'TYX', 'unit': 'nm'}, resolution=(2.0, 2.0),
@@ -165,7 +167,7 @@ def saving(target: str, image: str, axes: Axes) -> str:
     )
 
 
-def looking(images: Sequence[str], axes: Axes) -> str:
+def viewing_comments(images: Sequence[str], axes: Axes) -> str:
     """Return comments that explain how to view arrays in napari."""
     scale = f", scale={axes.scale}" if axes.has_size else ""
     return (
@@ -177,7 +179,7 @@ def looking(images: Sequence[str], axes: Axes) -> str:
     )
 
 
-def kept_by_hand(engine: Reucid, stacks: Sequence[StackStep]) -> Reucid:
+def with_kept_eigenpatches(engine: Reucid, stacks: Sequence[StackStep]) -> Reucid:
     """Return `engine` with `keep` set to the eigenpatches that each of `stacks` keeps now."""
     kept = [np.flatnonzero(stack.kept).tolist() for stack in stacks]
     if stacks[0].n_stacks == 1:
@@ -196,7 +198,7 @@ def _indices(index: Sequence[int | None]) -> str:
     return ", ".join(":" if i is None else str(i) for i in index)
 
 
-NOT_SAVED = "network.safetensors"
+DEFAULT_NETWORK_FILE = "network.safetensors"
 DEFAULT_AXES = Axes()
 
 
@@ -265,11 +267,11 @@ def training_script(
         trained += f"# Saved already: model = Noise2NoiseModel.load({model_path!r})\n"
         names = [*names[:1], "Noise2NoiseModel", *names[-1:]]
     return (
-        _reading(read, paths, names, name)
+        _reading_lines(read, paths, names, name)
         + before
         + trained
         + f"clean = denoise({apply.format(at)}, model)\n"
-        + _ending(read[0] + at, axes, frame)
+        + _saving_lines(read[0] + at, axes, frame)
     )
 
 
@@ -301,14 +303,14 @@ def applying_script(
     note = "" if model_path else "# The network has no file yet: save it first.\n"
     return (
         note
-        + _reading(read, paths, ["Noise2NoiseModel", "denoise"], name)
-        + f"model = Noise2NoiseModel.load({model_path or NOT_SAVED!r})\n"
+        + _reading_lines(read, paths, ["Noise2NoiseModel", "denoise"], name)
+        + f"model = Noise2NoiseModel.load({model_path or DEFAULT_NETWORK_FILE!r})\n"
         + f"clean = denoise({applied}, model)\n"
-        + _ending(read[0] + at, axes, frame)
+        + _saving_lines(read[0] + at, axes, frame)
     )
 
 
-def _target(name: str) -> str:
+def _target_lines(name: str) -> str:
     """Return the lines that name the target file, and refuse to replace a file."""
     return (
         f"target = Path({_file_name(name, '.tif')!r})\n"
@@ -317,10 +319,10 @@ def _target(name: str) -> str:
     )
 
 
-def _ending(before: str, axes: Axes, frame: Index) -> str:
+def _saving_lines(before: str, axes: Axes, frame: Index) -> str:
     """Return the lines that save `clean` and explain how to view it."""
     axes = axes.frame() if frame else axes
-    return saving("target", "clean", axes) + looking([before, "clean"], axes)
+    return saving_line("target", "clean", axes) + viewing_comments([before, "clean"], axes)
 
 
 def _file_name(name: str, ending: str) -> str:
@@ -328,7 +330,9 @@ def _file_name(name: str, ending: str) -> str:
     return f"{safe or 'denoised'}{ending}"
 
 
-def _reading(variables: list[str], paths: Sequence[str | None], names: list[str], name: str) -> str:
+def _reading_lines(
+    variables: list[str], paths: Sequence[str | None], names: list[str], name: str
+) -> str:
     """Return the imports, the target, and the lines that read files into `variables`."""
     files = [path or f"{name}.tif" for name, path in zip(variables, paths, strict=True)]
     tiff = [file.lower().endswith((".tif", ".tiff")) for file in files]
@@ -338,7 +342,7 @@ def _reading(variables: list[str], paths: Sequence[str | None], names: list[str]
         f"from napari_lowdose import {', '.join(names)}\n",
         "" if all(tiff) else "from napari_lowdose.io.readers import read_image\n",
         "\n",
-        _target(name),
+        _target_lines(name),
         "\n",
     ]
     lines += [

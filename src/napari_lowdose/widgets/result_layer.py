@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari-lowdose"
 PARTIAL = " (partial)"
 # Percentage of pixels beyond each end of the contrast limits.
-BEYOND = 0.1
-ENOUGH = 2**20  # pixels to find the limits from: sorting more would block the user interface
+CLIPPED_PERCENTAGE = 0.1
+MAX_SAMPLE = 2**20  # pixels to find the limits from: sorting more would block the user interface
 
-_made: weakref.WeakSet[Image] = weakref.WeakSet()
+# Residuals have no record in their metadata.  Weak, so that removed layers can be deleted.
+_results: weakref.WeakSet[Image] = weakref.WeakSet()
 
 
 def mark_as_result(layer: Image) -> None:
     """Remember that `layer` is a result or a residual."""
-    _made.add(layer)
+    _results.add(layer)
 
 
 def is_result(layer: Image) -> bool:
     """Whether `layer` is a result or a residual, of this session or loaded from a file."""
-    return layer in _made or METADATA_KEY in layer.metadata
+    return layer in _results or METADATA_KEY in layer.metadata
 
 
-def pixels_of(layer: Image) -> Any:
+def layer_pixels(layer: Image) -> Any:
     """Return the full-resolution data of a layer, as an array that is sliced at no cost.
 
     Parameters
@@ -91,9 +92,12 @@ def placement(layer: Image, ndim: int, corner: tuple[float, ...] = (0.0, 0.0)) -
 
 def contrast_limits(frame: NDArray[Any]) -> tuple[float, float]:
     """Return limits (low < high) that enclose nearly all pixels of `frame`."""
-    step = max(1, int(np.sqrt(frame.size / ENOUGH)))
+    step = max(1, int(np.sqrt(frame.size / MAX_SAMPLE)))
     sample = frame[::step, ::step]
-    low, high = (float(limit) for limit in np.percentile(sample, (BEYOND, 100 - BEYOND)))
+    low, high = (
+        float(limit)
+        for limit in np.percentile(sample, (CLIPPED_PERCENTAGE, 100 - CLIPPED_PERCENTAGE))
+    )
     return (low, high) if high > low else (low, low + 1)
 
 

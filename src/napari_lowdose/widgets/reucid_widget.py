@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.dock_area import RunDock
 from napari_lowdose.widgets.layers import (
-    denoised_again,
-    file_of,
+    already_denoised_warning,
     frame_in_view,
-    most_likely_layer,
+    layer_file,
+    suggested_layer,
     validation_error,
-    why_not_in_view,
+    view_error,
 )
 from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
-from napari_lowdose.widgets.reucid.form import ReucidForm, in_words_of_form
+from napari_lowdose.widgets.reucid.form import ReucidForm, use_form_labels
 from napari_lowdose.widgets.reucid.patch_sizes import (
-    KnownPatchSizes,
+    PatchSizeCache,
     PatchSizesStep,
     PsfWidthStep,
     is_stack,
 )
-from napari_lowdose.widgets.reucid.run import KeptRuns, ReucidRun
+from napari_lowdose.widgets.reucid.run import ReucidRun, RunHistory
 from napari_lowdose.widgets.run_panel import CopyButton, RunPanel
 
 if TYPE_CHECKING:
@@ -58,17 +58,17 @@ class ReucidWidget(RunDock):
     ----------
     current : ReucidRun or None
         The run of the selected result; its eigenpatches are shown.
-    kept : KeptRuns
+    history : RunHistory
         The runs that can be recalled.
-    patch_sizes : KnownPatchSizes
+    patch_sizes : PatchSizeCache
         Known patch sizes of the chosen layer, if it is a stack of frames.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self.current: ReucidRun | None = None
-        self.kept = KeptRuns()
-        self.patch_sizes = KnownPatchSizes()
+        self.history = RunHistory()
+        self.patch_sizes = PatchSizeCache()
         self._layer: Image | None = None
         self._estimate_due = False
         # A dict keeps the order of the clicks.
@@ -80,44 +80,43 @@ class ReucidWidget(RunDock):
         self._build()
         self._connect_viewer()
         self.reset_choices()
-        self.panel.tell(validation_error(self.form.layer))
+        self.panel.show_message(validation_error(self.form.layer))
 
     def reset_choices(self, event: Any = None) -> None:
         """Update the choices of image layers; napari calls this when layers change."""
         gone = self._layer is None or self._layer not in self.viewer.layers
         self.form.layer_combo.reset_choices()
-        if gone and (layer := most_likely_layer(self.viewer.layers)) is not None:
+        if gone and (layer := suggested_layer(self.viewer.layers)) is not None:
             self.form.layer_combo.value = layer
         self._layer_chosen()
 
     def denoise(self) -> None:
         """Start a run on the chosen layer, with the parameters of the form."""
-        if self._running is not None:
-            self.panel.tell(RUN_IN_PROGRESS)
+        if self._refuse_second_run():
             return
         layer = self.form.layer
         if layer is None or validation_error(layer):
-            self.panel.refuse(validation_error(layer))
+            self.panel.show_refusal(validation_error(layer))
             return
         try:
             engine = self.form.parameters()
         except ValueError as error:
-            self.panel.refuse(in_words_of_form(str(error)))
+            self.panel.show_refusal(use_form_labels(str(error)))
             return
-        if why := why_not_in_view(self.viewer.dims, layer, self.form.all_frames):
-            self.panel.refuse(why)
+        if reason := view_error(self.viewer.dims, layer, self.form.all_frames):
+            self.panel.show_refusal(reason)
             return
         frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
         with_residual = self.form.with_residual.isChecked()
-        asked, stacks_chosen = engine, self.form.stacks_chosen
-        sizes = self.patch_sizes.of(layer, engine)
+        requested, stacks_chosen = engine, self.form.stacks_chosen
+        sizes = self.patch_sizes.get(layer, engine)  # those shown in the form, if known
 
         def make_run(engine: Reucid) -> ReucidRun:
             run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual, sizes)
-            run.asked, run.stacks_chosen = asked, stacks_chosen
+            run.requested, run.stacks_chosen = requested, stacks_chosen
             return run
 
-        self._announce_run([denoised_again(layer)])
+        self._announce_run([already_denoised_warning(layer)])
         self._start(make_run, engine, stacks_chosen)
 
     def script(self) -> str:
@@ -134,8 +133,10 @@ class ReucidWidget(RunDock):
         if layer is None:
             return reucid_script(engine, None)
         frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
-        sizes = self.patch_sizes.of(layer, engine)
-        return reucid_script(engine, file_of(layer), frame, sizes=sizes, axes=Axes.of(layer))
+        sizes = self.patch_sizes.get(layer, engine)
+        return reucid_script(
+            engine, layer_file(layer), frame, sizes=sizes, axes=Axes.from_layer(layer)
+        )
 
     # ------------------------------------------------------------------ a run
 
@@ -162,33 +163,33 @@ class ReucidWidget(RunDock):
         if run.stacks and not run.result_removed:
             if before is None:  # later the selected layer decides
                 self.current = run
-                self.kept.add(run)
+                self.history.add(run)
             if run is self.current:
                 self._show_eigenpatches()
         if len(run.notes) > known:
-            self._tell_notes(run)
+            self._show_run_notes(run)
 
     def _warned(self, run: ReucidRun | None, message: str) -> None:
         if run is None:
             self.panel.warn(message)
         else:
             run.note(message)
-            self._tell_notes(run)
+            self._show_run_notes(run)
 
-    def _tell_notes(self, run: ReucidRun) -> None:
-        self.panel.tell(in_words_of_form("\n".join(run.notes)))
+    def _show_run_notes(self, run: ReucidRun) -> None:
+        self.panel.show_message(use_form_labels("\n".join(run.notes)))
 
     def _ended(self, run: ReucidRun, job: Job) -> None:
         super()._ended(run, job)
         run.status = self.panel.status.text()
         if run.result is not None and not run.result_removed:
-            self.kept.add(run)
+            self.history.add(run)
         if run.source is not None:
-            self.patch_sizes.remember(run.source, run.asked, run.sizes)
+            self.patch_sizes.set(run.source, run.requested, run.sizes)
         self._show_eigenpatches()  # the name no longer says partial
 
     def _error_text(self, run: ReucidRun, job: Job) -> str:
-        return in_words_of_form("\n".join([str(job.error), *run.notes]))
+        return use_form_labels("\n".join([str(job.error), *run.notes]))
 
     def _summary(self, run: ReucidRun) -> str:
         return run.summary()
@@ -215,9 +216,9 @@ class ReucidWidget(RunDock):
         try:
             self.current.toggle(index, stack, number)
         except ValueError as error:
-            self.panel.tell(str(error))
+            self.panel.show_message(str(error))
             return
-        self._tell_notes(self.current)
+        self._show_run_notes(self.current)
         self._show_eigenpatches()
         self._rebuilds_due[self.current, index] = None
         self._rebuild_later.throttle()
@@ -229,7 +230,7 @@ class ReucidWidget(RunDock):
         for run, index in list(self._rebuilds_due):
             del self._rebuilds_due[run, index]
             if not run.result_removed:
-                self.start_job(
+                self.runner.run(
                     run.rebuild_steps(index),
                     functools.partial(self._rebuilt, run),
                     functools.partial(self._rebuild_ended, run, index),
@@ -248,7 +249,7 @@ class ReucidWidget(RunDock):
     def _rebuild_ended(self, run: ReucidRun, index: Index, job: Job) -> None:
         if job.outcome == "stopped":  # by a run: do it afterwards
             self._rebuilds_due[run, index] = None
-        self._tell_failure(job)
+        self._show_failure(job)
 
     # -------------------------------------------------------------- the layers
 
@@ -257,19 +258,19 @@ class ReucidWidget(RunDock):
         active = self.viewer.layers.selection.active
         if not isinstance(active, Image):
             return
-        run = self.kept.of(active)
+        run = self.history.find(active)
         if run is not None:
             self._recall(run)
         elif is_result(active):
             self.current = None
             if self._running is None and active.metadata.get(METADATA_KEY, {}).get("finished"):
                 self.panel.clear()
-                self.panel.tell(NOT_KEPT.format(active.name))
+                self.panel.show_message(NOT_KEPT.format(active.name))
         else:
             if self._running is None and active in self.form.layer_combo.choices:
                 self.form.layer_combo.value = active
             if self.current is None or self.current.source is not active:
-                self.current = self.kept.newest_of(active)
+                self.current = self.history.newest_on(active)
         self._show_eigenpatches()
 
     def _recall(self, run: ReucidRun) -> None:
@@ -277,17 +278,17 @@ class ReucidWidget(RunDock):
         if run is self.current:
             return
         self.current = run
-        if self._running is not None:
+        if self._running is not None:  # the form and the panel belong to the run in progress
             return
         if run.source in self.form.layer_combo.choices:
             self.form.layer_combo.value = run.source
-        if isinstance(run.asked, Reucid):
-            self.form.recall(run.asked, run.stacks_chosen, not run.frame, run.with_residual)
+        if isinstance(run.requested, Reucid):
+            self.form.recall(run.requested, run.stacks_chosen, not run.frame, run.with_residual)
         self.panel.clear()
         self.panel.end(run.status)
         if run.run.finished:
             self.panel.progress.setValue(self.panel.progress.maximum())
-        self._tell_notes(run)
+        self._show_run_notes(run)
 
     def _layer_chosen(self, event: Any = None) -> None:
         layer = self.form.layer
@@ -300,23 +301,22 @@ class ReucidWidget(RunDock):
             self._layer = layer
             if self._running is None:
                 self.panel.clear()
-            self.panel.tell(validation_error(layer))
+            self.panel.show_message(validation_error(layer))
             self._data_changed()
         self._enable()
 
     def _data_changed(self, event: Any = None) -> None:
-        self.patch_sizes.forget()
+        self.patch_sizes.clear()
         self.form.patch_size.set_estimate(None)
-        self._ask_estimate()
+        self._request_estimate()
 
-    def _ask_estimate(self, event: Any = None) -> None:
+    def _request_estimate(self, event: Any = None) -> None:
         self._estimate_due = True
         self._estimate_later.throttle()
 
     def _layer_removed(self, event: Any = None) -> None:
-        if self._running is not None and self._running.result_removed:
-            self.stop()
-        self.kept.forget_removed()
+        super()._layer_removed()
+        self.history.remove_deleted()
         if self.current is not None and self.current.result_removed:
             self.current = None
             self._show_eigenpatches()
@@ -330,7 +330,7 @@ class ReucidWidget(RunDock):
             return
         self._estimate_due = False
         steps = self.patch_sizes.steps(layer, self.viewer.dims, self._engine())
-        self.start_job(steps, functools.partial(self._estimated, layer), self._estimate_ended)
+        self.runner.run(steps, functools.partial(self._estimated, layer), self._estimate_ended)
 
     def _engine(self) -> Reucid:
         try:
@@ -343,13 +343,13 @@ class ReucidWidget(RunDock):
             if isinstance(step, PsfWidthStep) and layer is self.form.layer:
                 self.form.patch_size.set_estimate(step.psf_width)
             elif isinstance(step, PatchSizesStep):
-                self.patch_sizes.remember(layer, step.engine, step.sizes)
+                self.patch_sizes.set(layer, step.engine, step.sizes)
         self._show_patch_size()
 
     def _estimate_ended(self, job: Job) -> None:
         if job.outcome == "stopped":  # by a run: do it afterwards
             self._estimate_due = True
-        self._tell_failure(job)
+        self._show_failure(job)
 
     def _show_patch_size(self, event: Any = None) -> None:
         """Show the patch size of the frame in view, which may differ between channels."""
@@ -358,16 +358,16 @@ class ReucidWidget(RunDock):
             frame = frame_in_view(self.viewer.dims, layer)
             self.form.patch_size.set_estimate(*self.patch_sizes.widths(layer, engine, frame))
 
-    def _tell_failure(self, job: Job) -> None:
+    def _show_failure(self, job: Job) -> None:
         if job.outcome == "failed":
-            self.panel.tell(in_words_of_form(str(job.error)))
+            self.panel.show_message(use_form_labels(str(job.error)))
 
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
         self.form.layer_combo.changed.connect(self._layer_chosen)
-        self.form.scan_noise.currentIndexChanged.connect(self._ask_estimate)
+        self.form.scan_noise.currentIndexChanged.connect(self._request_estimate)
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
@@ -375,7 +375,7 @@ class ReucidWidget(RunDock):
         self.gallery.toggled.connect(self._toggle)
         self.gallery.setVisible(False)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
-        self.copy_button = CopyButton(self.script, self.panel, tooltip, in_words_of_form)
+        self.copy_button = CopyButton(self.script, self.panel, tooltip, use_form_labels)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.gallery, 1)
@@ -395,8 +395,8 @@ class ReucidWidget(RunDock):
             (self.viewer.dims.events.current_step, self._show_patch_size),
         )
 
-        def let_go() -> None:
+        def disconnect_layers() -> None:
             if self._layer is not None:
                 self._layer.events.data.disconnect(self._data_changed)
 
-        self.destroyed.connect(let_go)
+        self.destroyed.connect(disconnect_layers)

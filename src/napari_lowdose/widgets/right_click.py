@@ -30,7 +30,7 @@ ENTRIES = {
 }
 
 
-def register_when_plugins_are() -> None:
+def register_after_plugins() -> None:
     """Register the entries once npe2 has registered this plugin; remove them with it."""
     try:
         import npe2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -73,7 +73,7 @@ class RunPanel(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self._box)
-        self.tell("")
+        self.show_message("")
 
     def start(self) -> None:
         """Show the start of a run."""
@@ -84,7 +84,7 @@ class RunPanel(QWidget):
     def clear(self) -> None:
         """Remove all messages, because they are about another image or a removed result."""
         self._warnings.clear()
-        self.tell("")
+        self.show_message("")
         self.progress.setValue(0)
         self.status.setText("")
 
@@ -101,11 +101,11 @@ class RunPanel(QWidget):
         self.status.setText("stopping …")
         self.stop_button.setEnabled(False)
 
-    def refuse(self, why: str) -> None:
+    def show_refusal(self, reason: str) -> None:
         """Show that no run was started, and why."""
         self.clear()
         self.status.setText("Not started.")
-        self.tell(why)
+        self.show_message(reason)
 
     def end(self, status: str) -> None:
         """Show how the run ended."""
@@ -115,14 +115,14 @@ class RunPanel(QWidget):
         """Show a warning once, until the next run."""
         if warning and warning not in self._warnings:
             self._warnings.append(warning)
-        self._show_notes("")
+        self._show_lines("")
 
-    def tell(self, note: str) -> None:
+    def show_message(self, message: str) -> None:
         """Show a message; an empty one removes the last message, but no warnings."""
-        self._show_notes(note)
+        self._show_lines(message)
 
-    def _show_notes(self, note: str) -> None:
-        lines = [line for line in note.splitlines() if line not in self._warnings]
+    def _show_lines(self, message: str) -> None:
+        lines = [line for line in message.splitlines() if line not in self._warnings]
         self._box.show_lines([*lines, *self._warnings])
 
     def set_running(self, running: bool, ready: bool) -> None:
@@ -139,9 +139,14 @@ def text_label() -> QLabel:
     return label
 
 
-SIGN = "⚠"
+def make_room_for_label(plot: Any) -> None:
+    """Add a margin below a plot: pyqtgraph moves the label of the axis 5 px out of it."""
+    plot.getPlotItem().layout.setContentsMargins(1, 1, 1, 6)
+
+
+WARNING_SIGN = "⚠"
 # Warning colour of napari's themes, the same for dark and light.
-COLOUR = "rgb(227, 182, 23)"
+WARNING_COLOUR = "rgb(227, 182, 23)"
 
 
 class WarningBox(QFrame):
@@ -160,11 +165,12 @@ class WarningBox(QFrame):
         super().__init__(parent)
         self.setObjectName("warnings")
         self.setStyleSheet(
-            f"#warnings {{ border: 1px solid {COLOUR}; border-left: 4px solid {COLOUR};"
+            f"#warnings {{ border: 1px solid {WARNING_COLOUR};"
+            f" border-left: 4px solid {WARNING_COLOUR};"
             " border-radius: 3px; }"
         )
-        self.sign = QLabel(SIGN)
-        self.sign.setStyleSheet(f"color: {COLOUR}; font-size: 16pt;")
+        self.sign = QLabel(WARNING_SIGN)
+        self.sign.setStyleSheet(f"color: {WARNING_COLOUR}; font-size: 16pt;")
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
@@ -192,7 +198,7 @@ class CopyButton(QPushButton):
     panel : RunPanel
         Shows the outcome.
     tooltip : str
-    in_words : callable, optional
+    format_message : callable, optional
         Replaces parameter names by form labels in a message.
     """
 
@@ -201,11 +207,11 @@ class CopyButton(QPushButton):
         script: Callable[[], str],
         panel: RunPanel,
         tooltip: str,
-        in_words: Callable[[str], str] = str,
+        format_message: Callable[[str], str] = str,
     ) -> None:
         super().__init__("Copy as Python")
         self.setToolTip(tooltip)
-        self._script, self._panel, self._in_words = script, panel, in_words
+        self._script, self._panel, self._format_message = script, panel, format_message
         self.clicked.connect(self._copy)
 
     def _copy(self) -> None:
@@ -214,6 +220,6 @@ class CopyButton(QPushButton):
         try:
             clipboard.setText(self._script())
         except ValueError as error:
-            self._panel.tell(self._in_words(str(error)))
+            self._panel.show_message(self._format_message(str(error)))
         else:
             self._panel.end("The script is on the clipboard.")

@@ -96,6 +96,7 @@ def _pair(
 ) -> Layers:
     """Return the layers of a pair, with common contrast limits."""
     common = {"contrast_limits": _limits(first, truth), **place}
+    # The truth at the bottom and hidden, so that the exposures are suggested as the pair.
     return [
         (truth, {"name": f"{name} without noise", "visible": False, **common}, "image"),
         (first, {"name": f"{name}, first", **common}, "image"),

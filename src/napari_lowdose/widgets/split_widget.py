@@ -14,16 +14,15 @@ from qtpy.QtWidgets import QPushButton
 from napari_lowdose.engine import Step
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.layers import (
+    add_pair,
     frame_in_view,
-    most_likely_layer,
-    remember_shift,
+    suggested_layer,
     validation_error,
 )
 from napari_lowdose.widgets.menus import open_widget
-from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
+from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 from napari_lowdose.widgets.run_panel import text_label
-from napari_lowdose.widgets.split.form import SplitForm
-from napari_lowdose.widgets.split.overlay import SplitOverlay
+from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +69,7 @@ def split_steps(
     yield SplitStep(fraction=1, message="layout found", layout=found, views=(one, other))
 
 
-WHAT_A_FRAME_IS = (
+FRAME_EXPLANATION = (
     "A camera frame or movie with two views of the same scene behind a beamsplitter, side by side "
     "or one above the other."
 )
@@ -112,7 +111,7 @@ class SplitWidget(DockArea):
         gone = self._layer is None or self._layer not in self.viewer.layers
         self.form.layer_combo.reset_choices()
         self.form.shapes_combo.reset_choices()
-        if gone and (layer := most_likely_layer(self.viewer.layers)) is not None:
+        if gone and (layer := suggested_layer(self.viewer.layers)) is not None:
             self.form.layer_combo.value = layer
         self._layer_chosen()
 
@@ -133,7 +132,7 @@ class SplitWidget(DockArea):
         layer = self._layer
         if layer is None:
             return
-        height, width = pixels_of(layer).shape[-2:]
+        height, width = layer_pixels(layer).shape[-2:]
         edge = width // 40 + 1
         boxes = [
             [[edge, left + edge], [height - edge, left + width // 2 - edge]]
@@ -142,7 +141,7 @@ class SplitWidget(DockArea):
         if self.found is not None:
             boxes = [[[y0, x0], [y1, x1]] for y0, y1, x0, x1 in self.found.views]
         place = placement(layer, 2)
-        place.pop("colormap")
+        place.pop("colormap")  # Shapes layers have none
         self.form.layout_combo.setCurrentIndex(self.form.layout_combo.count() - 1)
         shapes = self.viewer.add_shapes(
             boxes, shape_type="rectangle", name="views", face_color="transparent",
@@ -163,7 +162,7 @@ class SplitWidget(DockArea):
         try:
             views = self.form.views()
         except ValueError as error:
-            self._tell(str(error))
+            self._show_text(str(error))
             return
         self._start(layer, views)
 
@@ -171,8 +170,8 @@ class SplitWidget(DockArea):
         frame = frame_in_view(self.viewer.dims, layer)
         mirrored = self.form.mirrored.currentData()
         self._notes = []
-        self.start_job(
-            split_steps(pixels_of(layer), views, mirrored, frame),
+        self.runner.run(
+            split_steps(layer_pixels(layer), views, mirrored, frame),
             functools.partial(self._measured, layer),
             self._ended,
             self._notes.append,
@@ -187,12 +186,12 @@ class SplitWidget(DockArea):
         if self._due:
             return
         if job.outcome == "failed":
-            self._tell(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
+            self._show_text(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
         elif self.found is not None and self._layer is not None:
-            self._tell("\n".join([in_words(self.found, self._layer), *self._notes]))
+            self._show_text("\n".join([describe_layout(self.found, self._layer), *self._notes]))
         self._enable()
 
-    def _tell(self, text: str) -> None:
+    def _show_text(self, text: str) -> None:
         self.findings.setText(text[:1].upper() + text[1:])
         self._enable()
 
@@ -200,7 +199,7 @@ class SplitWidget(DockArea):
 
     def _add_views(self, layer: Image, layout: SplitLayout) -> tuple[Image, Image]:
         """Add a layer of each view, both aligned with the first view."""
-        views = layout.split(pixels_of(layer))
+        views = layout.split(layer_pixels(layer))
         y0, _, x0, _ = layout.regions[0]
         dy, dx = layout.fraction
         corners = ((float(y0), float(x0)), (y0 - dy, x0 - dx))
@@ -209,20 +208,20 @@ class SplitWidget(DockArea):
             (low, high),
             (layout.gain * low + layout.offset, layout.gain * high + layout.offset),
         )
-        made = []
-        for name, view, corner, limit in zip(
-            ("first", "second"), views, corners, limits, strict=True
-        ):
-            made.append(
-                Image(
-                    view, name=f"{layer.name}, {name} view", multiscale=False,
-                    contrast_limits=limit, **placement(layer, view.ndim, corner),
+        # The second view is brighter or darker: its limits are scaled alike, so both look the same.
+        made = add_pair(
+            self.viewer.layers,
+            layer,
+            [
+                (view, f"{layer.name}, {name} view", corner, {"contrast_limits": limit})
+                for name, view, corner, limit in zip(
+                    ("first", "second"), views, corners, limits, strict=True
                 )
-            )  # fmt: skip
-            self.viewer.layers.append(made[-1])
-        remember_shift(made[0], made[1], layout.fraction)
-        layer.visible = False
-        return made[0], made[1]
+            ],
+            layout.fraction,
+        )
+        layer.visible = False  # it would show around the views
+        return made
 
     def _active_changed(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active
@@ -239,6 +238,7 @@ class SplitWidget(DockArea):
     def _shapes_chosen(self, event: Any = None) -> None:
         shapes = self.form.shapes
         if shapes is not None:
+            # Disconnected first: connecting twice would measure twice.
             shapes.events.data.disconnect(self._changed)
             shapes.events.data.connect(self._changed)
         if self.form.drawn:
@@ -247,23 +247,23 @@ class SplitWidget(DockArea):
     def _frame_changed(self, event: Any = None) -> None:
         """Show the views of the frame in view; their layout is the same for all frames."""
         layer = self._layer
-        if layer is not None and self.found is not None and pixels_of(layer).ndim > 2:
+        if layer is not None and self.found is not None and layer_pixels(layer).ndim > 2:
             if not self._due and not self.runner.busy:
                 self._start(layer, self.found)
 
     def _changed(self, event: Any = None) -> None:
         self.found = None
         self.overlay.show_views(None)
-        why = validation_error(self._layer)
-        self._due = not why
-        self._tell(why or "looking for the two views …")
+        reason = validation_error(self._layer)
+        self._due = not reason
+        self._show_text(reason or "looking for the two views …")
         self._measure_later.throttle()
 
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
         what = text_label()
-        what.setText(WHAT_A_FRAME_IS)
+        what.setText(FRAME_EXPLANATION)
         self.form = SplitForm(self.viewer.layers)
         self.form.layer_combo.changed.connect(self._layer_chosen)
         self.form.shapes_combo.changed.connect(self._shapes_chosen)
@@ -292,18 +292,19 @@ class SplitWidget(DockArea):
         self.draw_button.setEnabled(self._layer is not None)
 
 
-def in_words(layout: SplitLayout, layer: Image) -> str:
+def describe_layout(layout: SplitLayout, layer: Image) -> str:
     """Return the layout as text, with the shift in pixels and in the units of the layer."""
     (dy, dx), (ey, ex) = layout.shift, layout.shift_error
+    # Three decimals, as in the shift field of the pair: the error is a few thousandths of a pixel.
     sy, sx = (abs(float(each)) for each in layer.scale[-2:])
     unit = f"{layer.units[-1]:~}" if layer.units else ""
-    shift = f"Shift of the second view: y {dy:+.2f} ± {ey:.2f} px, x {dx:+.2f} ± {ex:.2f} px"
+    shift = f"Shift of the second view: y {dy:+.3f} ± {ey:.3f} px, x {dx:+.3f} ± {ex:.3f} px"
     if unit not in ("", "px", "pix", "pixel"):
         shift += f" (y {dy * sy:+.3g} ± {ey * sy:.2g}, x {dx * sx:+.3g} ± {ex * sx:.2g} {unit})"
     lines = [
         f"Views {layout.axis}"
         + (" of each other" if layout.axis == "above" else "")
-        + f", {layout.gap} px between, second {MIRRORED[layout.mirrored]}.",
+        + f", {layout.gap} px apart; the second is {MIRRORED[layout.mirrored]}.",
         f"{shift}.",
         f"Noise-corrected correlation: {layout.noise_corrected_correlation:.2f}. "
         f"The second view is {layout.gain:.2f} times as bright.",

@@ -16,16 +16,15 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 )
 
 from napari_lowdose.engine import Step
-from napari_lowdose.widgets.jobs import Job
 from napari_lowdose.widgets.layers import (
+    add_pair,
     frame_in_view,
     known_shift,
-    most_likely_pair,
-    no_partner,
-    remember_shift,
-    why_no_pair,
+    not_raw_error,
+    pair_error,
+    suggested_pair,
 )
-from napari_lowdose.widgets.result_layer import is_result, pixels_of, placement
+from napari_lowdose.widgets.result_layer import is_result, layer_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,15 +34,14 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.pairs.register import Registration
-    from napari_lowdose.widgets.jobs import JobRunner
-    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
-    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
+    from napari_lowdose.widgets.jobs import Job, JobRunner
+    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 
 NEIGHBOURS = (
     "One movie: its neighbouring frames are the pairs. This is valid only if little moves between "
     "frames. Each frame is then denoised separately."
 )
-GOOD = "No problems found."
+NO_PROBLEMS = "No problems found."
 Layers = tuple[Image | None, Image | None]
 
 
@@ -96,7 +94,7 @@ class ChosenPair(QObject):
             combo.native.activated.connect(self._chosen_by_hand)
         form.shift.dy.valueChanged.connect(self.data_changed)
         form.shift.dx.valueChanged.connect(self.data_changed)
-        card.register_asked.connect(self.register)
+        card.register_requested.connect(self.register)
         runner.finished.connect(self.check)
 
     # ------------------------------------------------------------ which layers
@@ -111,8 +109,8 @@ class ChosenPair(QObject):
         first, second = self.layers
         gone = first not in self.viewer.layers or second not in self.viewer.layers
         if gone or first is second or not self._by_hand:
-            self._fill_in(*most_likely_pair(self.viewer.layers))
-        self._take()
+            self._fill_in(*suggested_pair(self.viewer.layers))
+        self._update_layers()
 
     def choose(self, first: Image, second: Image) -> None:
         """Choose two layers as the pair."""
@@ -139,15 +137,16 @@ class ChosenPair(QObject):
         self._by_hand = True
 
     def _chosen(self, event: Any = None) -> None:
-        if self._take():
+        if self._update_layers():
             self.chosen.emit()
 
-    def _take(self) -> bool:
+    def _update_layers(self) -> bool:
         """Use the layers of the form as the pair; return whether they have changed."""
         pair = self.form.first, self.form.second
         if pair[0] is self.layers[0] and pair[1] is self.layers[1]:
             return False
-        self.let_go()
+        self.disconnect_layers()
+        # A set: one movie chosen twice must not be connected twice.
         for layer in {each for each in pair if each is not None}:
             layer.events.data.connect(self.data_changed)
         self.layers = pair
@@ -156,7 +155,7 @@ class ChosenPair(QObject):
         self.data_changed()
         return True
 
-    def let_go(self) -> None:
+    def disconnect_layers(self) -> None:
         """Disconnect from the layers."""
         for layer in {each for each in self.layers if each is not None}:
             layer.events.data.disconnect(self.data_changed)
@@ -168,30 +167,30 @@ class ChosenPair(QObject):
         self.form.show_stack(self.is_stack(), self.neighbours())
         self._check_due = True
         self.exposures = {}
-        if why := self.why_not():
-            self.card.say(why, "refuse")
+        if reason := self.layer_error():
+            self.card.show_findings(reason, "refuse")
         elif not self.running:
-            self.card.say("checking the pair …")
+            self.card.show_findings("checking the pair …")
         self.changed.emit()
 
-    def why_not(self) -> str:
+    def layer_error(self) -> str:
         """Return why no network can be trained on these layers, judged without reading them."""
-        return why_no_pair(*self.layers, self.is_stack())
+        return pair_error(*self.layers, self.is_stack())
 
     @property
     def refusal(self) -> str:
         """Why no network can be trained on the pair; empty if nothing is known against it."""
-        return self.why_not() or self.card.refusal
+        return self.layer_error() or self.card.refusal
 
     @property
     def is_checked(self) -> bool:
         """Whether the card describes the current pair."""
-        return bool(self.why_not()) or not self._check_due
+        return bool(self.layer_error()) or not self._check_due
 
     def is_stack(self) -> bool:
         """Whether the first layer is a stack of frames."""
         first = self.layers[0]
-        return first is not None and not first.rgb and pixels_of(first).ndim > 2
+        return first is not None and not first.rgb and layer_pixels(first).ndim > 2
 
     def neighbours(self) -> bool:
         """Whether the pair is one movie, whose neighbouring frames are the pairs."""
@@ -199,7 +198,7 @@ class ChosenPair(QObject):
 
     def pixels(self) -> tuple[Any, Any]:
         """Return the two arrays for training."""
-        first, second = (pixels_of(layer) for layer in self.layers if layer is not None)
+        first, second = (layer_pixels(layer) for layer in self.layers if layer is not None)
         return (first[:-1], second[1:]) if self.neighbours() else (first, second)
 
     def frame(self) -> tuple[int, ...]:
@@ -209,36 +208,37 @@ class ChosenPair(QObject):
             return ()
         view = frame_in_view(self.viewer.dims, first)
         if self.neighbours():
-            view = (min(view[0], len(pixels_of(first)) - 2), *view[1:])
+            view = (min(view[0], len(layer_pixels(first)) - 2), *view[1:])
         return view
 
     # ---------------------------------------------------------------- the check
 
     def check(self) -> None:
         """Check the pair, after any running job."""
-        if not self._check_due or self.running or self.runner.busy or self.why_not():
+        if not self._check_due or self.running or self.runner.busy or self.layer_error():
             return
         self._check_due = False
         files = {each.name: each.source.path for each in self.layers if each is not None}
-        job = Job(pair_check_steps(*self.pixels(), self.form.shift.value, files))
-        job.advanced.connect(functools.partial(self._looked_at, self.layers))
-        job.ended.connect(self._check_ended)
-        self.runner.start(job)
+        self.runner.run(
+            pair_check_steps(*self.pixels(), self.form.shift.value, files),
+            functools.partial(self._show_check, self.layers),
+            self._check_ended,
+        )
 
-    def _looked_at(self, layers: Layers, steps: list[PairCheckStep]) -> None:
-        if layers != self.layers or self._check_due:
+    def _show_check(self, layers: Layers, steps: list[PairCheckStep]) -> None:
+        if layers != self.layers or self._check_due:  # about an earlier pair or earlier data
             return
         self.exposures = steps[-1].exposures
         notes = steps[-1].notes
         if self.neighbours():
-            self.card.say(NEIGHBOURS, "note", notes)
+            self.card.show_findings(NEIGHBOURS, "note", notes)
         else:
-            self.card.say("" if notes else GOOD, "good", notes)
+            self.card.show_findings("" if notes else NO_PROBLEMS, "good", notes)
         self.changed.emit()
 
     def _check_ended(self, job: Job) -> None:
         if job.outcome == "failed":
-            self.card.say(str(job.error), "warn")
+            self.card.show_findings(str(job.error), "warn")
         elif job.outcome == "stopped":  # by a run: check again afterwards
             self._check_due = True
         if self.is_checked:
@@ -251,11 +251,12 @@ class ChosenPair(QObject):
         first, second = self.layers
         if first is None or second is None or self.running:
             return
-        job = Job(register_steps(*self.pixels()))
-        job.advanced.connect(functools.partial(self._registered, first, second))
-        job.ended.connect(self._register_ended)
         self.card.register_button.setEnabled(False)
-        self.runner.start(job)
+        self.runner.run(
+            register_steps(*self.pixels()),
+            functools.partial(self._registered, first, second),
+            self._register_ended,
+        )
 
     def _registered(self, first: Image, second: Image, steps: list[RegisterStep]) -> None:
         made = add_registered(self.viewer.layers, first, second, steps[-1])
@@ -264,7 +265,7 @@ class ChosenPair(QObject):
     def _register_ended(self, job: Job) -> None:
         self.card.register_button.setEnabled(True)
         if job.outcome == "failed":
-            self.card.say(str(job.error), "warn")
+            self.card.show_findings(str(job.error), "warn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +303,7 @@ def pair_check_steps(
     from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair
 
     results = [name for name, path in (files or {}).items() if _is_result_file(path)]
-    notes = [PairNote("refuse", no_partner(name), "result") for name in results]
+    notes = [PairNote("refuse", not_raw_error(name), "result") for name in results]
     notes += [
         # A smooth partner may be intended in a script; here it is most likely a mistake
         replace(note, level="refuse") if note.kind == "smooth" else note
@@ -376,14 +377,19 @@ def add_registered(
     whole, left = step.registration.integer_shift, step.registration.fraction
     corner = (float(max(0, -whole[0])), float(max(0, -whole[1])))
     behind = (corner[0] - left[0], corner[1] - left[1])
-    made = []
-    for layer, data, origin in ((first, step.first, corner), (second, step.second, behind)):
-        place = placement(first, data.ndim, origin) | {"colormap": layer.colormap}
-        name = f"{layer.name} registered"
-        made.append(
-            Image(data, name=name, multiscale=False, contrast_limits=layer.contrast_limits, **place)
-        )
-        layers.append(made[-1])
-    remember_shift(made[0], made[1], left)
+    made = add_pair(
+        layers,
+        first,
+        [
+            (
+                data,
+                f"{layer.name} registered",
+                origin,
+                {"contrast_limits": layer.contrast_limits, "colormap": layer.colormap},
+            )
+            for layer, data, origin in ((first, step.first, corner), (second, step.second, behind))
+        ],
+        left,
+    )
     first.visible = second.visible = False
-    return made[0], made[1]
+    return made

@@ -1,29 +1,47 @@
-"""The form: two image layers and the parameters of Noise2Noise."""
+"""The form of the pair and its training, and the card with the findings on the pair."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QWidget
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_lowdose.noise2noise import Noise2Noise
-from napari_lowdose.parameters import parameter_help
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
     ShiftField,
     StopField,
     choice,
+    frames_choice,
+    parameter_tooltips,
+    seed_field,
 )
-from napari_lowdose.widgets.layers import image_combo
-from napari_lowdose.widgets.reucid.form import LARGEST_SEED
+from napari_lowdose.widgets.layers import layer_combo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari.layers import Image
+
+    from napari_lowdose.noise2noise.pair_checks import PairNote
 
 STOP_HELP = (
     "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
@@ -44,7 +62,7 @@ class Noise2NoiseForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.first_combo, self.second_combo = image_combo(layers), image_combo(layers)
+        self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
         self.every = QSpinBox()
@@ -52,14 +70,11 @@ class Noise2NoiseForm(ParameterForm):
         self.every.setSpecialValueText("every pair")
         self.every.setPrefix("every ")
         self.every.setSuffix(". pair")
-        self.frames = choice({"current frame": False, "all frames": True})
+        self.frames = frames_choice()
         self.frames.setCurrentIndex(1)
         self.with_disagreement = QCheckBox("disagreement")
         self.with_residual = QCheckBox("residual")
-        help_on = {
-            name: f"<qt>{escape(text, quote=False)}</qt>"
-            for name, text in parameter_help(Noise2Noise).items()
-        }
+        help_on = parameter_tooltips(Noise2Noise)
         self.add("first", self.first_combo.native, "The image layer of the first exposure.")
         self.add("second", self.second_combo.native, "The image layer of the second exposure.")
         self.add("train on", self.every, help_on["every"])
@@ -143,22 +158,120 @@ class Noise2NoiseForm(ParameterForm):
         self.device = QComboBox()
         self.device.setEditable(True)  # cuda:1
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
-        self.seed = QSpinBox()
-        self.seed.setRange(0, LARGEST_SEED)
+        self.seed = seed_field()
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
         form.add("batch size", self.batch_size, help_on["batch_size"])
         form.add("crop size", self.crop_size, help_on["crop_size"])
-        form.add("width", self.width_field, help_on["width"])
+        form.add("network width", self.width_field, help_on["width"])
         form.add("learning rate", self.learning_rate, help_on["learning_rate"])
         form.add("device", self.device, help_on["device"])
         form.add("seed", self.seed, help_on["seed"])
-        self.advanced = QCollapsible("advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.advanced = QCollapsible("advanced", expandedIcon=_icon("▾"), collapsedIcon=_icon("▸"))
         self.advanced.setDuration(0)
         self.advanced.addWidget(form)
         for part in (self.advanced, self.advanced.content()):
             if (layout := part.layout()) is not None:
                 layout.setContentsMargins(0, 4 * (part is not self.advanced), 0, 0)
         self._layout.addRow(self.advanced)
+
+
+def _icon(symbol: str) -> QIcon:
+    """Return a symbol as an icon; superqt would draw it in black, also on a dark theme."""
+    pixmap = QPixmap(16, 16)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setPen(QColor(COLOURS["note"]))
+    painter.drawText(pixmap.rect(), Qt.AlignmentFlag.AlignCenter, symbol)
+    painter.end()
+    return QIcon(pixmap)
+
+
+PAIR_EXPLANATION = (
+    "<b>Two exposures of the same scene, in the same place, each with its own noise</b>: two "
+    "frames, two scans, or the two views of a beamsplitter."
+)
+SYMBOLS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
+COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#2fbf71"}
+
+# Warnings about properties of the exposures, which do not prevent a training that was started
+# by a right-click.  Others, such as a shift, can be corrected first.
+ACCEPTABLE_WARNINGS = ("pixels", "moved", "common noise", "correlated noise")
+
+
+class PairCard(QFrame):
+    """An explanation of pairs, with the findings below.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    register_requested = Signal()
+    """The user wants to register the pair."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("card")
+        self.setStyleSheet("#card { border: 1px solid palette(mid); border-radius: 4px; }")
+        self.notes: tuple[PairNote, ...] = ()
+        self._what = _rich_text_label(PAIR_EXPLANATION)
+        self.findings = _rich_text_label("")
+        self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.register_button = QPushButton("Register")
+        self.register_button.setToolTip(
+            "<qt>Make two new layers, cropped at whole pixels to the common area, and choose them. "
+            "The training accounts for the remaining fraction of a pixel; noisy pixels are never "
+            "interpolated.</qt>"
+        )
+        self.register_button.clicked.connect(self.register_requested)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(4)
+        layout.addWidget(self._what)
+        layout.addWidget(self.findings)
+        layout.addWidget(self.register_button)
+        self.show_findings("")
+
+    @property
+    def refusal(self) -> str:
+        """Why no network can be trained on this pair; empty if nothing is known against it."""
+        return next((note.message for note in self.notes if note.level == "refuse"), "")
+
+    @property
+    def first_problem(self) -> str:
+        """The first finding that needs a decision before a training; empty if there is none."""
+        return next(
+            (
+                note.message
+                for note in self.notes
+                if note.level == "refuse"
+                or (note.level == "warn" and note.kind not in ACCEPTABLE_WARNINGS)
+            ),
+            "",
+        )
+
+    def show_findings(self, text: str, level: str = "note", notes: Sequence[PairNote] = ()) -> None:
+        """Show a sentence, with the findings of the checks below."""
+        self.notes = tuple(notes)
+        lines = [(level, text)] if text else []
+        self._show(lines + [(note.level, note.message) for note in self.notes])
+
+    def _show(self, lines: list[tuple[str, str]]) -> None:
+        rows = [
+            f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
+            f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
+            for level, text in lines
+        ]
+        self.findings.setText(f"<table>{''.join(rows)}</table>" if rows else "")
+        self.findings.setVisible(bool(rows))
+        self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
+
+
+def _rich_text_label(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.RichText)
+    return label

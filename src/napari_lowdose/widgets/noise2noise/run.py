@@ -11,11 +11,10 @@ import numpy as np
 
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.noise2noise.train_on_pair import TrainOnPair
-from napari_lowdose.widgets.layer_run import LayerRun
-from napari_lowdose.widgets.python_script import NOT_SAVED, Axes, training_script
-from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, pixels_of
-from napari_lowdose.widgets.snapshot import snapshot
-from napari_lowdose.widgets.trained_network import file_of_network
+from napari_lowdose.widgets.layer_run import LayerRun, snapshot
+from napari_lowdose.widgets.python_script import DEFAULT_NETWORK_FILE, Axes, training_script
+from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, layer_pixels
+from napari_lowdose.widgets.trained_network import network_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +73,9 @@ class PairRun(LayerRun):
     ) -> None:
         self.neighbours = first is second
         self.scene = common_name(first.name, second.name)
-        movie = snapshot(pixels_of(first))
-        pair = (movie, movie if self.neighbours else snapshot(pixels_of(second)))
+        movie = snapshot(layer_pixels(first))
+        pair = (movie, movie if self.neighbours else snapshot(layer_pixels(second)))
+        # The same snapshots for training and result, so that both use the same pixels.
         pixels = pair[:1] if self.neighbours else pair
         if self.neighbours:
             pair = (movie[:-1], movie[1:])
@@ -92,7 +92,7 @@ class PairRun(LayerRun):
         self._start = start
         self._sources = (first, second)
         self._trained_data = (first.data, second.data)
-        self._axes = Axes.of(first)
+        self._axes = Axes.from_layer(first)
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
         self.gain: tuple[float, float] | None = None
@@ -114,6 +114,7 @@ class PairRun(LayerRun):
     @property
     def sources_changed(self) -> bool:
         """Whether a layer of the pair was removed or its data replaced since the start."""
+        # Replaced data are another object.  Changes in place do no harm, because of the snapshot.
         gone = any(each not in self._layers for each in self._sources)
         return gone or not self.was_trained_on(*self._sources)
 
@@ -164,10 +165,10 @@ class PairRun(LayerRun):
         """Return the Python script that reproduces the result."""
         engine, start = self.engine, self._start
         path = None
-        if start is not None and self._goes_on_from(start):
+        if start is not None and self._continues(start):
             engine = replace(engine, start=None)  # a single training with the epochs of both
         elif start is not None:
-            path = file_of_network(start.model) or NOT_SAVED
+            path = network_file(start.model) or DEFAULT_NETWORK_FILE
         return training_script(
             engine,
             self.paths,
@@ -176,19 +177,19 @@ class PairRun(LayerRun):
             self.model,
             path,
             self._name,
-            file_of_network(self.model),
+            network_file(self.model),
             self._axes,
         )
 
-    def _goes_on_from(self, start: TrainedNetwork) -> bool:
+    def _continues(self, start: TrainedNetwork) -> bool:
         """Whether this training continues the one of `start`, unchanged."""
         before = start.run
         if not isinstance(before, PairRun) or not all(
             map(operator.is_, before._trained_data, self._trained_data)
         ):
             return False
-        alike = _as_set(before.engine) == _as_set(self.engine)
-        return alike and (before._start is None or before._goes_on_from(before._start))
+        alike = _comparable(before.engine) == _comparable(self.engine)
+        return alike and (before._start is None or before._continues(before._start))
 
     def _remember_disagreement(self, step: PairStep) -> None:
         if self._with_disagreement:
@@ -227,7 +228,7 @@ def common_name(first: str, second: str) -> str:
     return common if len(common) > 2 and not whole else f"{first} + {second}"
 
 
-def _as_set(engine: Noise2Noise) -> Noise2Noise:
+def _comparable(engine: Noise2Noise) -> Noise2Noise:
     """Return the engine without start, duration and preview of the training."""
     return replace(engine, start=None, epochs=None, time_budget=None, preview=())
 

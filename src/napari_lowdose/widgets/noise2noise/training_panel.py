@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-from napari_lowdose.widgets.run_panel import RunPanel, text_label
+from napari_lowdose.widgets.run_panel import RunPanel, make_room_for_label, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,13 +49,13 @@ class TrainingPanel(RunPanel):
         layout.insertWidget(layout.indexOf(self._box), self.gain)
         self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())  # avoids jumps
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.name_start(False)
-        self.tell_gain(None)
+        self.label_start_button(False)
+        self.show_gain(None)
 
     def clear(self) -> None:
         """Remove all messages."""
         super().clear()
-        self.tell_gain(None)
+        self.show_gain(None)
 
     def advance(self, step: Step) -> None:
         """Show the progress of training or denoising."""
@@ -63,9 +63,9 @@ class TrainingPanel(RunPanel):
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
-    def tell_gain(self, gain: tuple[float, float] | None) -> None:
+    def show_gain(self, gain: tuple[float, float] | None) -> None:
         """Show the gain over one exposure; nothing while it is unknown."""
-        text = gain_in_words(gain)
+        text = describe_gain(gain)
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
@@ -73,7 +73,7 @@ class TrainingPanel(RunPanel):
             "pair; no clean image is needed.</qt>"
         )
 
-    def name_start(self, has_network: bool) -> None:
+    def label_start_button(self, has_network: bool) -> None:
         """Label the start button: Train, or Train anew if a network exists."""
         self.start_button.setText("Train anew" if has_network else "Train")
         self.start_button.setToolTip(
@@ -87,7 +87,7 @@ class TrainingPanel(RunPanel):
         self.continue_button.setEnabled(ready and can_continue and not running)
 
 
-def gain_in_words(gain: tuple[float, float] | None) -> str:
+def describe_gain(gain: tuple[float, float] | None) -> str:
     """Return the gain as text; empty while it is unknown.
 
     Parameters
@@ -97,11 +97,11 @@ def gain_in_words(gain: tuple[float, float] | None) -> str:
 
     Examples
     --------
-    >>> gain_in_words((9.81, 10.63))
+    >>> describe_gain((9.81, 10.63))
     '9.8 to 10.6 dB better than one exposure'
-    >>> gain_in_words((17.2, float("inf")))
+    >>> describe_gain((17.2, float("inf")))
     'at least 17 dB better than one exposure'
-    >>> gain_in_words((-1.2, 0.4))
+    >>> describe_gain((-1.2, 0.4))
     'no better than one exposure so far (-1.2 to 0.4 dB)'
     """
     if gain is None:
@@ -142,6 +142,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.setLabel("left", "loss, 1 − r")
         self.setLabel("bottom", "epoch")
         self.getAxis("left").enableAutoSIPrefix(False)
+        make_room_for_label(self)
         self.setToolTip(
             "<qt>1 − Pearson correlation of the network's output with the partner, Eq. (4) of the "
             "paper. The partner's own noise keeps it above 0. Green: loss on held-out tiles of the "

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_lowdose.widgets.run_panel import text_label
+from napari_lowdose.widgets.run_panel import make_room_for_label, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +160,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(background=None)
-        self.setFixedHeight(120)
+        self.setFixedHeight(126)
         self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
@@ -169,6 +169,7 @@ class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
         self.setLabel("left", "singular value")
         self.setLabel("bottom", "eigenpatch")
         self.getAxis("left").setStyle(hideOverlappingLabels=False)  # it would hide the topmost
+        make_room_for_label(self)
         self._floor = pg.InfiniteLine(angle=0, pen=pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine))
         self.addItem(self._floor, ignoreBounds=True)
         self.setToolTip("Dashed: the singular value of pure white noise.")
@@ -225,7 +226,7 @@ def _tile(eigenpatch: NDArray[np.float32], kept: bool) -> QPixmap:
 
 
 # Eigenpatches of two stacks with a larger |cosine| show the same structure.
-SAME = 0.5
+MIN_SIMILARITY = 0.5
 
 
 def toggle_eigenpatch(stacks: Sequence[StackStep], stack: int, number: int) -> list[StackStep]:
@@ -269,7 +270,7 @@ def _most_similar(stack: StackStep, pattern: np.ndarray) -> int | None:
     norms = np.linalg.norm(patches, axis=1) * np.linalg.norm(pattern)
     cosines = np.abs(patches @ pattern.ravel()) / np.maximum(norms, np.finfo(float).tiny)
     best = int(cosines.argmax())
-    return best if cosines[best] > SAME else None
+    return best if cosines[best] > MIN_SIMILARITY else None
 
 
 def _with_choice(stack: StackStep, number: int | None, keep: bool) -> StackStep:

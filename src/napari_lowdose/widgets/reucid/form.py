@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_lowdose.parameters import parameter_help
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.fields import AutomaticSpinBox, ParameterForm, PatchSizeField, choice
-from napari_lowdose.widgets.layers import image_combo
+from napari_lowdose.widgets.fields import (
+    AutomaticSpinBox,
+    ParameterForm,
+    PatchSizeField,
+    choice,
+    frames_choice,
+    parameter_tooltips,
+    seed_field,
+)
+from napari_lowdose.widgets.layers import layer_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,9 +25,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 GIB = 2**30
-LARGEST_SEED = 2**31 - 1
 # As in the paper, and enough to see the result build up.
-STACKS = 5
+DEFAULT_STACKS = 5
 STACKS_HELP = (
     "<qt>Number of patch stacks; the result is shown after each. 1 is the fastest, with "
     "practically the same result. Automatic: as few as fit into memory.</qt>"
@@ -39,12 +44,12 @@ LABELS = {
 }
 
 
-def in_words_of_form(text: str) -> str:
+def use_form_labels(text: str) -> str:
     """Replace parameter names by the labels of the form in a message of the engine.
 
     Examples
     --------
-    >>> in_words_of_form("n_stacks is 5, which is too many.")
+    >>> use_form_labels("n_stacks is 5, which is too many.")
     'stacks is 5, which is too many.'
     """
     return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
@@ -68,20 +73,16 @@ class ReucidForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.layer_combo = image_combo(layers)
-        self.frames = choice({"current frame": False, "all frames": True})
+        self.layer_combo = layer_combo(layers)
+        self.frames = frames_choice()
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
         self.scan_noise = choice({"remove": "remove", "keep": "keep"})
         self.outliers = choice({"remove": "remove", "keep": "keep"})
-        self.seed = QSpinBox()
-        self.seed.setRange(0, LARGEST_SEED)
+        self.seed = seed_field()
         self.with_residual = QCheckBox("add residual layer")
-        help_on = {  # Qt wraps rich text to a readable width
-            name: f"<qt>{escape(text, quote=False)}</qt>"
-            for name, text in parameter_help(Reucid).items()
-        }
+        help_on = parameter_tooltips(Reucid)
         self.add("image", self.layer_combo.native, "The image layer to denoise.")
         self.add("frames", self.frames, FRAMES_HELP)
         self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
@@ -91,7 +92,7 @@ class ReucidForm(ParameterForm):
         self.add("outliers", self.outliers, help_on["outliers"])
         self.add("seed", self.seed, help_on["seed"])
         self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
-        self.set_parameters(Reucid(n_stacks=STACKS))
+        self.set_parameters(Reucid(n_stacks=DEFAULT_STACKS))
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
 

@@ -13,7 +13,7 @@ from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.psf_width import psf_width
 from napari_lowdose.reucid.stack_patch_sizes import StackReucid, find_patch_sizes
 from napari_lowdose.widgets.layers import axis_names, channel_axis, frame_in_view
-from napari_lowdose.widgets.result_layer import pixels_of
+from napari_lowdose.widgets.result_layer import layer_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import Index
     from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
-EVERY = 16  # pixels: sampling of two frames, to detect that a stack has changed
+SAMPLING_STEP = 16  # pixels: sampling of two frames, to detect that a stack has changed
 # Estimated for display: "psf" is fast and comes first.
 MODES: tuple[Literal["psf", "auto"], ...] = ("psf", "auto")
 
@@ -57,21 +57,21 @@ class PatchSizesStep(Step):
     engine: Reucid
 
 
-class KnownPatchSizes:
+class PatchSizeCache:
     """Known patch sizes of the stack in one layer, until its data change."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, Reucid], StackPatchSizes] = {}
 
-    def forget(self) -> None:
-        """Forget everything, because the data have changed."""
+    def clear(self) -> None:
+        """Remove everything, because the data have changed."""
         self._known.clear()
 
-    def of(self, layer: Image, engine: Reucid) -> StackPatchSizes | None:
+    def get(self, layer: Image, engine: Reucid) -> StackPatchSizes | None:
         """Return the patch sizes that `engine` chooses; None if they are not known."""
         return self._known.get(_key(layer, engine)) if is_stack(layer, engine) else None
 
-    def remember(self, layer: Image, engine: Reucid, sizes: StackPatchSizes | None) -> None:
+    def set(self, layer: Image, engine: Reucid, sizes: StackPatchSizes | None) -> None:
         """Keep the patch sizes found."""
         if sizes is not None and is_stack(layer, engine):
             self._known[_key(layer, engine)] = sizes
@@ -80,7 +80,7 @@ class KnownPatchSizes:
         self, layer: Image, engine: Reucid, frame: tuple[int, ...]
     ) -> tuple[int | None, int | None]:
         """Return the PSF width and the automatic patch size of `frame`; None if unknown."""
-        known = (self.of(layer, replace(engine, patch_size=mode)) for mode in MODES)
+        known = (self.get(layer, replace(engine, patch_size=mode)) for mode in MODES)
         sizes = (None if each is None else each.at(frame) for each in known)
         psf, automatic = (None if size is None else size.width for size in sizes)
         return psf, automatic
@@ -88,8 +88,8 @@ class KnownPatchSizes:
     def steps(self, layer: Image, dims: Dims, engine: Reucid) -> Iterator[Step]:
         """Estimate for the frame in view, or for its stack."""
         if not is_stack(layer, engine):
-            return psf_width_steps(pixels_of(layer)[frame_in_view(dims, layer)])
-        of = of_stack(replace(engine, patch_size="auto"), layer)
+            return psf_width_steps(layer_pixels(layer)[frame_in_view(dims, layer)])
+        of = stack_engine(replace(engine, patch_size="auto"), layer)
         assert of is not None  # it is a stack
         return patch_sizes_steps(of)
 
@@ -114,28 +114,29 @@ def patch_sizes_steps(of: StackReucid) -> Iterator[Step]:
 
 def is_stack(layer: Image, engine: Any) -> bool:
     """Whether `layer` is a stack, whose frames share decisions of `engine`."""
-    return isinstance(engine, Reucid) and pixels_of(layer).ndim > 2
+    return isinstance(engine, Reucid) and layer_pixels(layer).ndim > 2
 
 
 def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
     # These parameters do not influence the patch size.
     alike = replace(engine, n_stacks=None, memory_limit=None, keep=None)
-    return id(layer), fingerprint(pixels_of(layer)), alike
+    # The fingerprint detects changes in place, for which napari emits no event.
+    return id(layer), fingerprint(layer_pixels(layer)), alike
 
 
 def fingerprint(stack: Any) -> int:
     """Return a checksum that most likely changes if a stack in memory is changed in place."""
     if not isinstance(stack, np.ndarray):
         return 0
-    ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, EVERY))]
-    return zlib.crc32(np.ascontiguousarray(ends[..., ::EVERY, :]).data)
+    ends = stack[(slice(None, None, max(1, len(stack) - 1)), ..., slice(None, None, SAMPLING_STEP))]
+    return zlib.crc32(np.ascontiguousarray(ends[..., ::SAMPLING_STEP, :]).data)
 
 
-def of_stack(
+def stack_engine(
     engine: Reucid, layer: Image, frame: Index = (), sizes: StackPatchSizes | None = None
 ) -> StackReucid | None:
     """Return REUCID for a stack of frames; None for a single image or a fixed patch size."""
-    stack = pixels_of(layer)
+    stack = layer_pixels(layer)
     if stack.ndim < 3 or not isinstance(engine, Reucid) or isinstance(engine.patch_size, int):
         return None
     names = axis_names(layer)

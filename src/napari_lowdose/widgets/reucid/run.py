@@ -10,12 +10,11 @@ import numpy as np
 
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
-from napari_lowdose.widgets.layer_run import LayerRun
+from napari_lowdose.widgets.layer_run import MAX_FRAMES_BYTES, LayerRun
 from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
 from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
-from napari_lowdose.widgets.reucid.patch_sizes import of_stack
-from napari_lowdose.widgets.snapshot import KEPT
+from napari_lowdose.widgets.reucid.patch_sizes import stack_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +50,7 @@ class ReucidRun(LayerRun):
     ----------
     engine : Reucid
         The engine that was run.
-    asked : Reucid
+    requested : Reucid
         The engine with the parameters of the form.  They differ in the number of stacks if the
         default did not suit.
     stacks_chosen : bool
@@ -75,7 +74,7 @@ class ReucidRun(LayerRun):
         with_residual: bool = False,
         sizes: StackPatchSizes | None = None,
     ) -> None:
-        on_stack = of_stack(engine, source, frame, sizes)
+        on_stack = stack_engine(engine, source, frame, sizes)
         where = f" {list(frame)}" if frame else ""
         super().__init__(
             layers,
@@ -90,10 +89,11 @@ class ReucidRun(LayerRun):
         self.chosen: dict[Index, list[StackStep]] = {}
         self.notes: list[str] = []
         self.status = ""
-        self.asked, self.stacks_chosen = engine, True
+        self.requested, self.stacks_chosen = engine, True
         self.with_residual = with_residual
+        # Weak: a kept run must not keep the pixels of a removed layer.
         self._source = weakref.ref(source)
-        self._axes = Axes.of(source)
+        self._axes = Axes.from_layer(source)
 
     @property
     def source(self) -> Image | None:
@@ -109,7 +109,9 @@ class ReucidRun(LayerRun):
     def nbytes(self) -> int:
         """Approximate memory needed to rebuild the result from other eigenpatches, bytes."""
         stacks = [stack for frame in self.stacks.values() for stack in frame]
-        return min(int(self.run.input.nbytes), KEPT) + sum(s.eigenpatches.nbytes for s in stacks)
+        return min(int(self.run.input.nbytes), MAX_FRAMES_BYTES) + sum(
+            s.eigenpatches.nbytes for s in stacks
+        )
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest interim image, and keep the eigenpatches."""
@@ -210,10 +212,10 @@ class ReucidRun(LayerRun):
         ]
 
 
-MOST = 2**30  # bytes of all runs that are kept
+MAX_HISTORY_BYTES = 2**30  # bytes of all runs that are kept
 
 
-class KeptRuns:
+class RunHistory:
     """The newest runs whose result layers still exist, found by their layers."""
 
     def __init__(self) -> None:
@@ -223,18 +225,18 @@ class KeptRuns:
         """Keep `run`, and drop the oldest ones if they need too much memory."""
         self._runs = [each for each in self._runs if each is not run and not each.result_removed]
         self._runs.append(run)
-        while len(self._runs) > 1 and sum(each.nbytes for each in self._runs) > MOST:
+        while len(self._runs) > 1 and sum(each.nbytes for each in self._runs) > MAX_HISTORY_BYTES:
             del self._runs[0]
 
-    def of(self, layer: Image) -> ReucidRun | None:
+    def find(self, layer: Image) -> ReucidRun | None:
         """Return the run whose result or residual is `layer`; None if it is not kept."""
         return next((run for run in self._runs if layer in (run.result, run.residual)), None)
 
-    def newest_of(self, source: Image) -> ReucidRun | None:
+    def newest_on(self, source: Image) -> ReucidRun | None:
         """Return the most recently used run on `source`."""
         runs = (run for run in reversed(self._runs) if not run.result_removed)
         return next((run for run in runs if run.source is source), None)
 
-    def forget_removed(self) -> None:
+    def remove_deleted(self) -> None:
         """Drop the runs whose results were removed."""
         self._runs = [run for run in self._runs if not run.result_removed]

@@ -1,21 +1,24 @@
-"""The form for the camera frame and the layout of its two views."""
+"""The form of the widget 'Split camera frame', and the overlay of the two views."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox
 from napari.layers import Shapes
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_lowdose.widgets.fields import ParameterForm, choice
-from napari_lowdose.widgets.layers import image_combo
+from napari_lowdose.widgets.layers import layer_combo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Image
-    from qtpy.QtWidgets import QWidget
+    from numpy.typing import NDArray
+    from qtpy.QtGui import QResizeEvent
 
 RECTANGLES = "rectangles"
 
@@ -32,7 +35,7 @@ class SplitForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.layer_combo = image_combo(layers)
+        self.layer_combo = layer_combo(layers)
         self.layout_combo = choice(
             {
                 "automatic": "auto",
@@ -41,10 +44,7 @@ class SplitForm(ParameterForm):
                 "two drawn rectangles": RECTANGLES,
             }
         )
-        self.shapes_combo = ComboBox(
-            choices=lambda _: [(each.name, each) for each in layers if isinstance(each, Shapes)],
-            nullable=False,
-        )
+        self.shapes_combo = layer_combo(layers, Shapes)
         self.mirrored = choice(
             {"automatic": "auto", "no": False, "left to right": "x", "top to bottom": "y"}
         )
@@ -90,13 +90,13 @@ class SplitForm(ParameterForm):
         shapes, layer = self.shapes, self.layer
         if shapes is None or layer is None or len(shapes.data) < 2:
             raise ValueError("draw two rectangles in a Shapes layer first, one around each view.")
-        return tuple(region_of(shapes, k, layer) for k in (0, 1))
+        return tuple(shape_region(shapes, k, layer) for k in (0, 1))
 
     def _show(self) -> None:
         self.show_field(self.shapes_combo.native, self.drawn)
 
 
-def region_of(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:
+def shape_region(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:
     """Return the bounding box (y0, y1, x0, x1) of a shape in pixels of `layer`."""
     corners = [
         layer.world_to_data((0,) * (layer.ndim - 2) + tuple(shapes.data_to_world(corner)[-2:]))
@@ -111,3 +111,72 @@ def region_of(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int,
         int(np.clip(x0, 0, width)),
         int(np.clip(x1, 0, width)),
     )
+
+
+HEIGHT = 240  # pixels, at most
+PERCENTILES = (1, 99.7)  # percentiles shown as black and as full colour
+
+
+class SplitOverlay(QLabel):
+    """First in magenta, second in green: grey where they agree.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setToolTip(
+            "<qt>Overlay of the first view in magenta and the second in green: grey where they "
+            "agree, coloured fringes where they are misaligned.</qt>"
+        )
+        self._picture = QPixmap()
+        self.show_views(None)
+
+    def show_views(self, views: tuple[NDArray[Any], NDArray[Any]] | None) -> None:
+        """Show two (Y, X) views; None hides the overlay."""
+        self.setVisible(views is not None)
+        if views is not None:
+            self._picture = _picture(*views)
+            self._fit()
+
+    def sizeHint(self) -> QSize:
+        """Return the size of the picture."""
+        return QSize(300, HEIGHT)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fit the picture into the available width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._picture.isNull():
+            return
+        fitting = self._picture.scaled(
+            QSize(max(self.width(), 1), HEIGHT),
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )
+        self.setPixmap(fitting)
+        self.setFixedHeight(fitting.height())
+
+
+def overlay(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return (Y, X, 3) colours: first in red and blue, second in green, each from dark to full."""
+    levels = []
+    for view in (first, second):
+        low, high = np.percentile(view, PERCENTILES)
+        level = (view.astype(np.float32) - low) / (high - low or 1.0)
+        levels.append(np.uint8(255 * np.clip(level, 0, 1)))
+    return np.stack([levels[0], levels[1], levels[0]], axis=-1)
+
+
+def _picture(first: NDArray[Any], second: NDArray[Any]) -> QPixmap:
+    step = max(1, max(first.shape) // 512)  # enough for the screen
+    colours = np.ascontiguousarray(overlay(first[::step, ::step], second[::step, ::step]))
+    height, width = colours.shape[0], colours.shape[1]
+    image = QImage(colours.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    return QPixmap.fromImage(image.copy())  # QImage does not own the bytes

@@ -1,8 +1,10 @@
-"""Hashes of the input and the result of each frame."""
+"""Hashes that identify a result: of each frame, and of input, engine and parameters."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_lowdose.engine import Engine
+    from napari_lowdose.frames import ImageOrPair
 
 
 class FrameHash(NamedTuple):
@@ -47,6 +52,7 @@ class FrameHashes:
         whole = text[: text.rfind(b"\n") + 1]
         if whole != text:  # otherwise the next line would be appended to the incomplete one
             path.write_bytes(whole)
+        # A damaged line only costs denoising its frame again.
         lines = [line.split() for line in whole.decode("ascii", "replace").splitlines()]
         self.frames = {
             int(line[0]): FrameHash(*line[1:])
@@ -61,18 +67,53 @@ class FrameHashes:
         self.frames[number] = frame
 
 
-def hash_of(frame: NDArray[Any]) -> str:
+def hash_frame(frame: NDArray[Any]) -> str:
     """Return the hash of the pixels of a frame."""
     return hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16).hexdigest()
 
 
-def together(hashes: Sequence[str]) -> str:
+def combine_hashes(hashes: Sequence[str]) -> str:
     """Return a combined hash of the frames of a pair or a movie."""
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
 
 
-def hash_of_frames(frames: Sequence[NDArray[Any]]) -> str:
+def hash_frames(frames: Sequence[NDArray[Any]]) -> str:
     """Return the hash of a frame or of the two frames of a pair."""
-    return together([hash_of(frame) for frame in frames])
+    return combine_hashes([hash_frame(frame) for frame in frames])
+
+
+# Fields that do not identify a result: state and record of training, preview, and device, so
+# that a run on a GPU can be resumed on a CPU.
+_IRRELEVANT_FIELDS = ("state", "record", "device", "preview")
+
+
+def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
+    """Return a short identifier of engine, parameters and input.
+
+    Parameters
+    ----------
+    engine : Engine
+    image : ImageOrPair
+    pixels : str
+        Hash of the pixels to compare.
+    """
+    # JSON, because the hash of a Python object differs between processes.
+    about = [type(engine).__name__, _plain(engine), image.about(), pixels]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON-ready representation of parameters; arrays are hashed."""
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = (f for f in dataclasses.fields(value) if f.compare)
+        names = [f.name for f in fields if f.name not in _IRRELEVANT_FIELDS]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
