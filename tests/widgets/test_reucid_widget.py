@@ -15,6 +15,7 @@ from napari_lowdose import Reucid, denoise
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.widgets.layers import validation_error
 from napari_lowdose.widgets.result_layer import contrast_limits
+from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 from .conftest import FakeEngine, finish, idle
 
@@ -179,10 +180,7 @@ def test_a_complex_layer_is_refused():
     assert "complex" in validation_error(layer)
 
 
-def test_labels_are_not_offered(make_napari_viewer, qtbot):
-    from napari_lowdose.widgets.reucid_widget import ReucidWidget
-
-    viewer = make_napari_viewer()
+def test_labels_are_not_offered(viewer, qtbot):
     viewer.add_labels(np.zeros((32, 32), int))
     widget = ReucidWidget(viewer)
     viewer.window.add_dock_widget(widget)
@@ -240,10 +238,11 @@ def test_changing_the_data_does_not_mix_two_images(docked, qtbot, image, gate):
 
 
 @pytest.mark.parametrize("how", ["viewer", "dock"])
-def test_closing_stops_the_run(docked, qtbot, image, how):
+def test_closing_stops_the_run(docked, make_napari_viewer, qtbot, image, how):
     reached = []
-    widget = docked(image, FakeEngine(n_stacks=10**6, pause=0.01, at=reached.append))
-    viewer = widget.viewer
+    engine = FakeEngine(n_stacks=10**6, pause=0.01, at=reached.append)
+    viewer = make_napari_viewer()
+    widget = docked(image, engine, viewer)
     widget.denoise()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     if how == "viewer":
