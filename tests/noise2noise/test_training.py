@@ -72,6 +72,12 @@ def stopped_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def narrow(quick: Noise2Noise) -> Noise2Noise:
+    """An engine whose network is as small as can be, for tests in which it learns nothing."""
+    return replace(quick, width=2)
+
+
+@pytest.fixture
 def no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps that do nothing but count: thousands in no time."""
 
@@ -237,12 +243,12 @@ def test_epochs_may_be_a_fraction(pair: KnownPair, quick: Noise2Noise) -> None:
 
 @pytest.mark.usefixtures("no_learning")
 def test_a_plateau_ends_training(
-    quick: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = _Training._advance
     monkeypatch.setattr(_Training, "_advance", clock.ticking(0.02, advance))
     judged(monkeypatch, [0.9, 0.8, 0.7, 0.6, 0.5, 0.5])
-    step = last(replace(quick, epochs=None).training_steps(pair.first, pair.second))
+    step = last(replace(narrow, epochs=None).training_steps(pair.first, pair.second))
     assert 300 < step.n_steps < 700  # and not 2000
     assert step.last
     assert step.model.record["validation_loss"] == 0.5
@@ -250,16 +256,16 @@ def test_a_plateau_ends_training(
 
 @pytest.mark.usefixtures("no_learning")
 def test_no_plateau_where_a_number_of_epochs_is_asked_for(
-    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged(monkeypatch, [0.5])
-    step = last(replace(quick, epochs=3000).training_steps(pair.first, pair.second))
+    step = last(replace(narrow, epochs=3000).training_steps(pair.first, pair.second))
     assert step.n_steps == 3000
 
 
 @pytest.mark.usefixtures("no_learning", "clock")
 def test_a_rising_curve_is_followed_and_the_time_left_is_a_range(
-    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    narrow: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     """The loss falls as 1 / n: training ends where 0.1 dB more is not to be had."""
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
@@ -276,7 +282,7 @@ def test_a_rising_curve_is_followed_and_the_time_left_is_a_range(
     monkeypatch.setattr(_Training, "__init__", remember)
     monkeypatch.setattr(Validation, "evaluate", falling)
     told: list[tuple[float, Any]] = []
-    for step in replace(quick, epochs=None).training_steps(pair.first, pair.second):
+    for step in replace(narrow, epochs=None).training_steps(pair.first, pair.second):
         told.append((clock.now, step))
     steps = [step for _, step in told]
     assert 600 < steps[-1].n_steps < 1100  # and not 2000
@@ -310,12 +316,12 @@ def test_less_than_an_epoch_is_told_in_steps(quick: Noise2Noise) -> None:
 
 @pytest.mark.usefixtures("no_learning")
 def test_a_sign_of_life_every_third_of_a_second(
-    quick: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = _Training._advance
     monkeypatch.setattr(_Training, "_advance", clock.ticking(0.04, advance))
     told, gaps, fractions = clock.now, [], []
-    for step in denoise_steps((pair.first, pair.second), replace(quick, epochs=500)):
+    for step in denoise_steps((pair.first, pair.second), replace(narrow, epochs=500)):
         gaps.append(clock.now - told)
         told = clock.now
         fractions.append(step.fraction)
@@ -375,11 +381,11 @@ def test_a_training_that_diverges_at_once_is_a_sentence(
 
 @pytest.mark.usefixtures("no_learning")
 def test_a_training_that_diverges_keeps_what_was_good(
-    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged(monkeypatch, [0.5, 0.4, math.nan])
     with pytest.warns(UserWarning, match="training diverged after 75 steps: the best network"):
-        step = last(replace(quick, epochs=1000).training_steps(pair.first, pair.second))
+        step = last(replace(narrow, epochs=1000).training_steps(pair.first, pair.second))
     assert step.last
     assert step.n_steps == 75
     assert step.model.record["validation_loss"] == 0.4
@@ -388,11 +394,11 @@ def test_a_training_that_diverges_keeps_what_was_good(
 
 @pytest.mark.usefixtures("clock", "no_learning")
 def test_the_best_is_kept(
-    pair: KnownPair, quick: Noise2Noise, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    pair: KnownPair, narrow: Noise2Noise, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
     judged(monkeypatch, [0.5, 0.3, 0.4, 0.6, 0.7])
-    steps = list(replace(quick, epochs=200).training_steps(pair.first, pair.second))
+    steps = list(replace(narrow, epochs=200).training_steps(pair.first, pair.second))
     so_far = math.inf
     at = 0
     for step in steps:
@@ -585,7 +591,7 @@ def test_the_preview_is_normalised_where_the_result_is(pair: KnownPair, clock: C
 
 def test_the_clock_does_not_decide_which_network_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = known_pair(64)
-    engine = Noise2Noise(epochs=110, width=8, crop_size=32, batch_size=2)
+    engine = Noise2Noise(epochs=40, width=4, crop_size=32, batch_size=2)
     expected = engine.train(pair.first, pair.second)
     clock = Clock()
     for module in (training, preview, noise2noise):
