@@ -75,7 +75,8 @@ def filtered(image: NDArray[np.float32], transfer: NDArray[np.float64]) -> NDArr
     """Filter an image; it is mirrored at its border, because a Fourier filter is periodic."""
     padded = np.pad(image, PADDING, mode="symmetric")
     inner = slice(PADDING, -PADDING)
-    return np.fft.ifft2(np.fft.fft2(padded) * transfer).real[inner, inner]
+    half = transfer[:, : padded.shape[1] // 2 + 1]  # the image is real: the rest is its mirror
+    return np.fft.irfft2(np.fft.rfft2(padded) * half, padded.shape)[inner, inner]
 
 
 def one_pair(case: Case, transfer: NDArray[np.float64], seed: int, use: str) -> Estimate:

@@ -1,6 +1,7 @@
 """What tests share: a specimen with a known truth, and napari settings of their own."""
 
 import os
+import sys
 import tempfile
 
 # Before napari is imported: tests neither read nor change the settings of whoever runs them
@@ -9,6 +10,20 @@ os.environ["NAPARI_CONFIG"] = os.path.join(tempfile.mkdtemp(prefix="napari-"), "
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+# Without a screen Qt can make widgets, but not the OpenGL canvas of a viewer
+if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests with a viewer if there is no screen."""
+    if os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+        return
+    no_screen = pytest.mark.skip(reason="no screen: run under xvfb-run -a")
+    for item in items:
+        if {"make_napari_viewer", "shared_viewer"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(no_screen)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ It is one class, as CONTRIBUTING describes: what runs REUCID and Noise2Noise run
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +78,6 @@ def test_into_zarr_and_resumed(tmp_path: Path) -> None:
 
 
 def test_in_a_dock_widget(make_napari_viewer: Any, qtbot: Any) -> None:
-    if os.name == "posix" and not os.environ.get("DISPLAY") and "QT_QPA_PLATFORM" not in os.environ:
-        pytest.skip("no display: run under xvfb-run -a")
     from napari_lowdose.widgets.engine_widget import EngineWidget
 
     viewer = make_napari_viewer()

@@ -72,6 +72,12 @@ def stopped_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def narrow(quick: Noise2Noise) -> Noise2Noise:
+    """An engine whose network is as small as can be, for tests in which it learns nothing."""
+    return replace(quick, width=2)
+
+
+@pytest.fixture
 def no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Optimiser steps that only count."""
 
@@ -237,12 +243,12 @@ def test_fractional_epochs(pair: KnownPair, quick: Noise2Noise) -> None:
 
 @pytest.mark.usefixtures("no_learning")
 def test_training_ends_at_a_plateau(
-    quick: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = _Training._advance
     monkeypatch.setattr(_Training, "_advance", clock.ticking(0.02, advance))
     evaluations(monkeypatch, [0.9, 0.8, 0.7, 0.6, 0.5, 0.5])
-    step = last(replace(quick, epochs=None).training_steps(pair.first, pair.second))
+    step = last(replace(narrow, epochs=None).training_steps(pair.first, pair.second))
     assert 300 < step.n_steps < 700  # and not 2000
     assert step.last
     assert step.model.record["validation_loss"] == 0.5
@@ -250,16 +256,16 @@ def test_training_ends_at_a_plateau(
 
 @pytest.mark.usefixtures("no_learning")
 def test_set_number_of_epochs_ignores_the_plateau(
-    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluations(monkeypatch, [0.5])
-    step = last(replace(quick, epochs=3000).training_steps(pair.first, pair.second))
+    step = last(replace(narrow, epochs=3000).training_steps(pair.first, pair.second))
     assert step.n_steps == 3000
 
 
 @pytest.mark.usefixtures("no_learning", "clock")
 def test_time_left_is_a_range_until_the_plateau(
-    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    narrow: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     """With a loss that falls as 1 / n, training ends when less than 0.1 dB is left to gain."""
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
@@ -276,7 +282,7 @@ def test_time_left_is_a_range_until_the_plateau(
     monkeypatch.setattr(_Training, "__init__", remember)
     monkeypatch.setattr(Validation, "evaluate", falling)
     told: list[tuple[float, Any]] = []
-    for step in replace(quick, epochs=None).training_steps(pair.first, pair.second):
+    for step in replace(narrow, epochs=None).training_steps(pair.first, pair.second):
         told.append((clock.now, step))
     steps = [step for _, step in told]
     assert 600 < steps[-1].n_steps < 1100  # and not 2000
@@ -310,12 +316,12 @@ def test_less_than_an_epoch_is_reported_in_steps(quick: Noise2Noise) -> None:
 
 @pytest.mark.usefixtures("no_learning")
 def test_progress_report_every_third_of_a_second(
-    quick: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, clock: Clock, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = _Training._advance
     monkeypatch.setattr(_Training, "_advance", clock.ticking(0.04, advance))
     told, gaps, fractions = clock.now, [], []
-    for step in denoise_steps((pair.first, pair.second), replace(quick, epochs=500)):
+    for step in denoise_steps((pair.first, pair.second), replace(narrow, epochs=500)):
         gaps.append(clock.now - told)
         told = clock.now
         fractions.append(step.fraction)
@@ -375,11 +381,11 @@ def test_divergence_before_any_good_network_is_an_error(
 
 @pytest.mark.usefixtures("no_learning")
 def test_divergence_keeps_the_best_network(
-    quick: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
+    narrow: Noise2Noise, pair: KnownPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluations(monkeypatch, [0.5, 0.4, math.nan])
     with pytest.warns(UserWarning, match="training diverged after 75 steps: the best network"):
-        step = last(replace(quick, epochs=1000).training_steps(pair.first, pair.second))
+        step = last(replace(narrow, epochs=1000).training_steps(pair.first, pair.second))
     assert step.last
     assert step.n_steps == 75
     assert step.model.record["validation_loss"] == 0.4
@@ -388,11 +394,11 @@ def test_divergence_keeps_the_best_network(
 
 @pytest.mark.usefixtures("clock", "no_learning")
 def test_best_network_is_kept(
-    pair: KnownPair, quick: Noise2Noise, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    pair: KnownPair, narrow: Noise2Noise, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
     evaluations(monkeypatch, [0.5, 0.3, 0.4, 0.6, 0.7])
-    steps = list(replace(quick, epochs=200).training_steps(pair.first, pair.second))
+    steps = list(replace(narrow, epochs=200).training_steps(pair.first, pair.second))
     so_far = math.inf
     at = 0
     for step in steps:
@@ -585,7 +591,7 @@ def test_preview_is_normalised_if_the_result_is(pair: KnownPair, clock: Clock) -
 
 def test_kept_network_does_not_depend_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = known_pair(64)
-    engine = Noise2Noise(epochs=110, width=8, crop_size=32, batch_size=2)
+    engine = Noise2Noise(epochs=40, width=4, crop_size=32, batch_size=2)
     expected = engine.train(pair.first, pair.second)
     clock = Clock()
     for module in (training, preview, noise2noise):

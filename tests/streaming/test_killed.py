@@ -40,7 +40,7 @@ def kill(kind: str, folder: str) -> None:
     import zarr
 
     from napari_lowdose import denoise_to_zarr
-    from tests.streaming.test_stream import Counting, numbered
+    from tests.streaming.counting import Counting, numbered
 
     source, out = Path(folder, "in.zarr"), Path(folder, "out.zarr")
     movie = numbered(6)

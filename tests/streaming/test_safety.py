@@ -25,8 +25,9 @@ from napari_lowdose.io.input_files import files_overlap
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.streaming import output_folder
 from napari_lowdose.streaming.hashes import FrameHashes
+from tests.streaming.counting import Counting, numbered
 from tests.streaming.test_killed import content
-from tests.streaming.test_stream import Counting, numbered, stopped_after
+from tests.streaming.test_stream import stopped_after
 
 MOVIE = numbered(4)
 TWICE = (2 * MOVIE).astype(np.float32)

@@ -1,20 +1,25 @@
 """A real viewer with the widget docked in it, and engines that do what a test needs."""
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
+from napari._qt.qt_viewer import QtViewer
 from napari.qt.threading import WorkerBase
-from qtpy.QtCore import QTimer
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.reucid import StackStep
+from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
+from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,6 @@ def quick_viewers() -> Iterator[None]:
     """
     from npe2 import PluginManager
 
-    from napari_lowdose.widgets import noise2noise_widget, reucid_widget  # noqa: F401
-
     PluginManager.instance().discover()
     gc.collect()
     gc.freeze()
@@ -69,44 +72,65 @@ def quick_viewers() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.fixture
-def docked(make_napari_viewer, monkeypatch, qtbot):
-    """Return a function: (image, engine or None for the real one, layer options) to widget."""
-    if os.name == "posix" and not os.environ.get("DISPLAY") and "QT_QPA_PLATFORM" not in os.environ:
-        pytest.skip("no display: run under xvfb-run -a")
-    from napari_lowdose.widgets.reucid_widget import ReucidWidget
+@pytest.fixture(scope="session")
+def shared_viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
+    """Return the viewer that most tests use one after the other: to open one takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda _: None)
+        viewer = napari.Viewer(show=False, show_welcome_screen=False)
+        QtViewer._instances.clear()  # make_napari_viewer takes any that it finds for a leak
+        yield viewer
+        patch.setattr(viewer.window._qt_window, "_save_current_window_settings", lambda: None)
+        viewer.close()
 
-    def dock(image: Any, engine: Any = None, **options: Any) -> ReucidWidget:
-        viewer = make_napari_viewer()
+
+@pytest.fixture
+def viewer(shared_viewer: napari.Viewer, qtbot: QtBot) -> Iterator[napari.Viewer]:
+    """Return the shared viewer, without layers and widgets.
+
+    Tests that close or show the viewer open their own with `make_napari_viewer`.
+    """
+    yield shared_viewer
+    for widget in list(shared_viewer.window.dock_widgets.values()):
+        shared_viewer.window.remove_dock_widget(widget)
+        widget.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    WorkerBase.await_workers(20000)
+    shared_viewer.layers.clear()
+    shared_viewer.dims.ndisplay = 2
+
+
+def dock_in(viewer: napari.Viewer, widget: QWidget, name: str, engine: Any, qtbot: QtBot) -> Any:
+    """Dock `widget`, let it use `engine` (None: the real one), and wait until it is ready."""
+    viewer.window.add_dock_widget(widget, name=name)
+    if engine is not None:
+        widget.form.parameters = lambda: engine
+    finish(qtbot, widget)
+    return widget
+
+
+@pytest.fixture
+def docked(viewer: napari.Viewer, qtbot: QtBot) -> Callable[..., ReucidWidget]:
+    """Return a function: (image, engine or None for the real one, layer options) to widget."""
+
+    def dock(image: Any, engine: Any = None, viewer: Any = viewer, **options: Any) -> ReucidWidget:
         viewer.add_image(image, name="input", **options)
-        widget = ReucidWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="REUCID")
-        if engine is not None:
-            monkeypatch.setattr(widget.form, "parameters", lambda: engine)
-        qtbot.waitUntil(lambda: idle(widget), timeout=60000)
-        return widget
+        return dock_in(viewer, ReucidWidget(viewer), "REUCID", engine, qtbot)
 
     return dock
 
 
 @pytest.fixture
-def docked_pair(make_napari_viewer, monkeypatch, qtbot):
+def docked_pair(viewer: napari.Viewer, qtbot: QtBot) -> Callable[..., Noise2NoiseWidget]:
     """Return a function: (first, second, engine or None for the real one, options) to widget."""
-    if os.name == "posix" and not os.environ.get("DISPLAY") and "QT_QPA_PLATFORM" not in os.environ:
-        pytest.skip("no display: run under xvfb-run -a")
-    from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
 
-    def dock(first: Any, second: Any, engine: Any = None, **options: Any) -> Noise2NoiseWidget:
-        viewer = make_napari_viewer()
+    def dock(
+        first: Any, second: Any, engine: Any = None, viewer: Any = viewer, **options: Any
+    ) -> Noise2NoiseWidget:
         viewer.add_image(first, name="scan, first", **options)
         if second is not None:
             viewer.add_image(second, name="scan, second", **options)
-        widget = Noise2NoiseWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Noise2Noise pair")
-        if engine is not None:
-            monkeypatch.setattr(widget.form, "parameters", lambda: engine)
-        qtbot.waitUntil(lambda: idle(widget), timeout=60000)
-        return widget
+        return dock_in(viewer, Noise2NoiseWidget(viewer), "Noise2Noise pair", engine, qtbot)
 
     return dock
 

@@ -1,6 +1,5 @@
 """The dock widget that is generated from the parameters of an engine."""
 
-import os
 import threading
 from dataclasses import dataclass
 from typing import Literal
@@ -58,12 +57,8 @@ class Median(Engine):
 
 
 @pytest.fixture
-def dock(make_napari_viewer, qtbot):
-    if os.name == "posix" and not os.environ.get("DISPLAY") and "QT_QPA_PLATFORM" not in os.environ:
-        pytest.skip("no display: run under xvfb-run -a")
-
+def dock(viewer):
     def dock(*images, engine_class=Median):
-        viewer = make_napari_viewer()
         for number, image in enumerate(images):
             viewer.add_image(image, name=f"image {number}")
         widget = EngineWidget(viewer, engine_class)

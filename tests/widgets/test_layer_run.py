@@ -82,14 +82,13 @@ def test_the_residual_of_a_partial_result_is_partial(docked, qtbot):
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_a_lazy_result_has_its_own_contrast(make_napari_viewer, lazy):
+def test_a_lazy_result_has_its_own_contrast(viewer, lazy):
     class Smooth(FakeEngine):
         def frame_steps(self, frame):
             calm = (frame * np.float32(0.01) + 100).astype(np.float32)
             yield Step(fraction=1, message="", image=calm)
 
     movie = np.random.default_rng(0).normal(100, 30, (4, 32, 40)).astype(np.float32)
-    viewer = make_napari_viewer()
     data = da.from_array(movie, chunks=(1, 32, 40)) if lazy else movie
     layer = viewer.add_image(data, contrast_limits=(0, 300))
     result = LazyRun(viewer.layers, layer, Smooth(), "clean").result

@@ -23,7 +23,10 @@ def pair(truth):
 @pytest.fixture
 def training(docked_pair, pair):
     """Return a widget that is set for 40 steps of a small network."""
-    widget = docked_pair(*pair)
+    return set_for_a_short_training(docked_pair(*pair))
+
+
+def set_for_a_short_training(widget):
     widget.form.stop.choose("epochs", 40)
     widget.form.width_field.setValue(8)
     widget.form.crop_size.setValue(64)
@@ -92,7 +95,8 @@ def test_stop_is_quick_and_the_best_network_makes_the_result(training, qtbot):
     assert f"epochs={widget.model.record['epochs']}" in widget.script()
 
 
-def test_closing_the_viewer_during_training(training, qtbot):
+def test_closing_the_viewer_during_training(docked_pair, make_napari_viewer, qtbot, pair):
+    training = set_for_a_short_training(docked_pair(*pair, viewer=make_napari_viewer()))
     training.form.stop.choose("time", 3600)
     training.train()
     wait_for_network(qtbot, training)

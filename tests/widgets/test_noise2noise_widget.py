@@ -41,8 +41,7 @@ def click(qtbot, button):
 # --------------------------------------------------------------- which two layers
 
 
-def test_the_two_exposures_of_a_sample_are_chosen(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def test_the_two_exposures_of_a_sample_are_chosen(viewer, qtbot):
     widget = Noise2NoiseWidget(viewer)
     viewer.window.add_dock_widget(widget)
     assert not widget.panel.start_button.isEnabled()
@@ -285,10 +284,11 @@ def test_deleting_the_result_stops_the_training_and_keeps_the_network(
 
 
 @pytest.mark.parametrize("how", ["viewer", "dock"])
-def test_closing_stops_the_training(docked_pair, qtbot, pair, how):
+def test_closing_stops_the_training(docked_pair, make_napari_viewer, qtbot, pair, how):
     reached = []
-    widget = docked_pair(*pair, FakeNoise2Noise(n_epochs=10**6, pause=0.01, at=reached.append))
-    viewer = widget.viewer
+    engine = FakeNoise2Noise(n_epochs=10**6, pause=0.01, at=reached.append)
+    viewer = make_napari_viewer()
+    widget = docked_pair(*pair, engine, viewer)
     widget.train()
     qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     if how == "viewer":

@@ -65,10 +65,9 @@ def test_folders_and_missing_files_are_not_named(movie, tmp_path):
     assert layer_file(None) is None
 
 
-def test_a_stack_of_several_files_is_not_named(make_napari_viewer, movie, tmp_path):
+def test_a_stack_of_several_files_is_not_named(viewer, movie, tmp_path):
     for number, frame in enumerate(movie):
         tifffile.imwrite(tmp_path / f"{number}.tif", frame)
-    viewer = make_napari_viewer()
     (layer,) = viewer.open(sorted(tmp_path.iterdir()), stack=True, plugin="napari")
     assert layer.data.shape == movie.shape
     assert layer_file(layer) is None

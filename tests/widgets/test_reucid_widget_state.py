@@ -19,8 +19,7 @@ def image():
 # ------------------------------------------------------------- the chosen layer
 
 
-def test_the_sample_opened_with_the_dock_open_is_the_noisy_image(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def test_the_sample_opened_with_the_dock_open_is_the_noisy_image(viewer, qtbot):
     widget = ReucidWidget(viewer)
     viewer.window.add_dock_widget(widget)
     for data, options, _ in samples.stem_low_dose():
@@ -31,8 +30,7 @@ def test_the_sample_opened_with_the_dock_open_is_the_noisy_image(make_napari_vie
     finish(qtbot, widget)
 
 
-def test_without_an_active_layer_the_newest_visible_image_is_chosen(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def test_without_an_active_layer_the_newest_visible_image_is_chosen(viewer, qtbot):
     for name, visible in [("first", True), ("second", True), ("hidden", False)]:
         viewer.add_image(np.eye(32), name=name, visible=visible)
     viewer.layers.selection.clear()
@@ -235,12 +233,11 @@ def test_stopping_stays_until_the_run_has_stopped(docked, qtbot, image, gate):
     assert widget.panel.status.text().startswith("Stopped")
 
 
-def test_the_script_before_a_run_names_no_outdated_file(make_napari_viewer, tmp_path):
+def test_the_script_before_a_run_names_no_outdated_file(viewer, tmp_path):
     import tifffile
 
     path = tmp_path / "whole.tif"
     tifffile.imwrite(path, np.arange(64 * 64, dtype=np.uint16).reshape(64, 64))
-    viewer = make_napari_viewer()
     (layer,) = viewer.open(path, plugin="napari")
     widget = ReucidWidget(viewer)
     assert str(path) in widget.script()

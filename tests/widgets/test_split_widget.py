@@ -19,11 +19,10 @@ def frame():
 
 
 @pytest.fixture
-def splitter(make_napari_viewer, qtbot):
+def splitter(viewer, qtbot):
     """Return a function: (frame, layer options) to a widget that has looked at it."""
 
     def dock(frame, **options):
-        viewer = make_napari_viewer()
         viewer.add_image(frame, name="camera", **options)
         widget = SplitWidget(viewer)
         viewer.window.add_dock_widget(widget, name="Split camera frame")

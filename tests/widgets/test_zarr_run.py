@@ -13,7 +13,7 @@ from napari.layers import Image
 
 from napari_lowdose.io.zarr_folder import read_zarr
 from napari_lowdose.widgets.layer_run import ZarrRun
-from tests.streaming.test_stream import Counting, numbered
+from tests.streaming.counting import Counting, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
