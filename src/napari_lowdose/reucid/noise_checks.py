@@ -22,7 +22,20 @@ MIN_COLUMN_POWER = 5.0  # minimum power of column noise, relative to the referen
 
 
 def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
-    """Warn if the noise of neighbouring pixels is correlated.
+    """Warn if the noise of neighbouring pixels is correlated; see `noise_is_correlated`."""
+    shared = noise_is_correlated(image)
+    if shared:
+        warnings.warn(
+            "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
+            "which looks like structure: denoise the pixels as they were recorded.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return shared
+
+
+def noise_is_correlated(image: NDArray[np.float32]) -> bool:
+    """Return whether the noise of neighbouring pixels is correlated.
 
     White noise has the same power at all frequencies.  In blurred, interpolated or resampled
     images it has less power in the corners of the spectrum, where there is no scene, or less
@@ -35,12 +48,11 @@ def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
     Returns
     -------
     bool
-        True if it is correlated.
 
     Examples
     --------
     >>> noise = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
-    >>> warn_of_correlated_noise(noise)
+    >>> noise_is_correlated(noise)
     False
     """
     image = _middle(image)
@@ -53,19 +65,11 @@ def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
     beside = _between(radius, *REFERENCE) & (down > 0.05) & (along > 0.05)
     of_columns = (along > FINE_AXIS) & _between(down, *OTHER_AXIS)
     of_rows = (down > FINE_AXIS) & _between(along, *OTHER_AXIS)
-    shared = (
+    return (
         _is_lower(power, radius > CORNERS, beside)
         or _is_lower(power, of_columns, of_rows)
         or _is_lower(power, of_rows, of_columns)
     )
-    if shared:
-        warnings.warn(
-            "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
-            "which looks like structure: denoise the pixels as they were recorded.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return shared
 
 
 def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:

@@ -1,0 +1,165 @@
+r"""Poisson-Gaussian noise, and its variance stabilisation.
+
+An electron or photon counts as :math:`\alpha` grey levels.  A pixel of expected intensity
+:math:`x` is
+
+.. math:: y = \alpha P + g + N, \qquad P \sim Poisson((x - g) / \alpha), \quad N \sim (0, \sigma^2)
+
+with the gain :math:`\alpha`, the offset :math:`g` and the read noise :math:`\sigma`.  Its variance
+grows linearly with its intensity.  The generalised Anscombe transform makes it 1 everywhere.
+
+References
+----------
+M. Makitalo and A. Foi, "Optimal inversion of the generalized Anscombe transformation for
+Poisson-Gaussian noise", IEEE Trans. Image Process. 22, 91 (2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+# Above this number of electrons the Taylor series of the inverse is accurate to 1e-3 of the noise
+_MANY = 100.0
+_NODES = 41  # of the Gauss-Hermite quadrature over the read noise
+
+
+@dataclass(frozen=True)
+class PoissonGaussian:
+    """Noise of a detector that counts electrons or photons.
+
+    Parameters
+    ----------
+    gain : float
+        Grey levels per electron or photon.  0 for additive noise, which does not depend on the
+        intensity.
+    offset : float
+        Grey level of zero electrons.
+    read_noise : float
+        Standard deviation of the noise that does not depend on the intensity, grey levels.
+
+    Raises
+    ------
+    ValueError
+        If the gain or the read noise is negative or not finite, or if both are 0.
+
+    Examples
+    --------
+    >>> noise = PoissonGaussian(gain=2.0, offset=100.0, read_noise=3.0)
+    >>> noise.variance([100, 150]).tolist()
+    [9.0, 109.0]
+    """
+
+    gain: float
+    offset: float
+    read_noise: float
+
+    def __post_init__(self) -> None:
+        values = self.gain, self.offset, self.read_noise
+        if not np.isfinite(values).all() or self.gain < 0 or self.read_noise < 0:
+            raise ValueError(
+                "The gain and the read noise must be zero or positive, and the offset finite: got "
+                f"gain={self.gain}, offset={self.offset}, read_noise={self.read_noise}."
+            )
+        if self.gain == self.read_noise == 0:
+            raise ValueError("There is no noise: gain and read noise are both 0.")
+
+    def variance(self, level: ArrayLike) -> NDArray[np.float64]:
+        """Return the noise variance of pixels of the given expected intensity.
+
+        Parameters
+        ----------
+        level : array
+            Expected intensity, grey levels.  Below `offset` there are no electrons.
+
+        Returns
+        -------
+        array of the same shape, grey levels squared
+        """
+        electrons = np.maximum(np.asarray(level, np.float64) - self.offset, 0)
+        return np.asarray(self.gain * electrons + self.read_noise**2)
+
+    def stabilise(self, image: ArrayLike) -> NDArray[np.float32]:
+        r"""Transform an image to noise of variance 1 (generalised Anscombe transform).
+
+        .. math:: z = \frac{2}{\alpha}
+                  \sqrt{\alpha (y - g) + \tfrac{3}{8} \alpha^2 + \sigma^2}
+
+        Parameters
+        ----------
+        image : array
+            Grey levels.
+
+        Returns
+        -------
+        float32 array of the same shape
+        """
+        levels = np.asarray(image, np.float64) - self.offset
+        if self.gain == 0:
+            return (levels / self.read_noise).astype(np.float32)
+        inside = levels / self.gain + 0.375 + (self.read_noise / self.gain) ** 2
+        return (2 * np.sqrt(np.maximum(inside, 0))).astype(np.float32)
+
+    def unstabilise(self, stabilised: ArrayLike) -> NDArray[np.float32]:
+        """Transform a denoised image back to grey levels, exactly unbiased.
+
+        The mean of a root is not the root of the mean.  The inverse is therefore that of the
+        expected value of `stabilise`, not of its formula, which loses 9 dB at one electron per
+        pixel.
+
+        Parameters
+        ----------
+        stabilised : array
+            Denoised image, in units of the noise.
+
+        Returns
+        -------
+        float32 array of the same shape
+            Grey levels.  They can be below `offset`, as nothing is clipped.
+        """
+        values = np.asarray(stabilised, np.float64)
+        if self.gain == 0:
+            return (values * self.read_noise + self.offset).astype(np.float32)
+        read = self.read_noise / self.gain
+        # Taylor series of the mean to the second order: z = 2 t - 1 / (4 t), with t the root of
+        # the mean of the radicand.
+        root = (values + np.sqrt(values**2 + 2)) / 4
+        found = root**2 - 0.375 - read**2
+        if read**2 < _MANY:
+            electrons, expected = _expected_root(round(read, 6))
+            few = values < expected[-1]
+            # Below no electrons at all: along the first chord, as nothing is clipped.
+            slope = (electrons[1] - electrons[0]) / (expected[1] - expected[0])
+            found[few] = np.interp(values[few], expected, electrons)
+            found[few] += np.minimum(values[few] - expected[0], 0) * slope
+        return (found * self.gain + self.offset).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _expected_root(read_noise: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Tabulate the expected value of the stabilised pixel.
+
+    Parameters
+    ----------
+    read_noise : float
+        Electrons.
+
+    Returns
+    -------
+    electrons, expected : (k,) float64 array
+        Expected number of electrons, and mean of the stabilised pixel, ascending.
+    """
+    electrons = np.concatenate([[0.0], np.geomspace(1e-2, _MANY, 300)])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    counts = np.arange(int(_MANY + 12 * np.sqrt(_MANY)))
+    inside = counts[:, np.newaxis] + read_noise * nodes + 0.375 + read_noise**2
+    of_count = 2 * np.sqrt(np.maximum(inside, 0)) @ (weights / weights.sum())
+    probabilities = scipy.stats.poisson.pmf(counts, electrons[:, np.newaxis])
+    return electrons, probabilities @ of_count
