@@ -127,7 +127,7 @@ def test_truncated_file(path: Path, content: bytes, share: float) -> None:
 def test_not_a_safetensors_file(path: Path) -> None:
     for other in (b"", b"hello", b"PK\3\4" * 99, b"\xff" * 99, b"II*\0" + bytes(999)):
         path.write_bytes(other)
-        assert "damaged, or not a safetensors file" in refused(path)
+        assert "damaged, or not a network" in refused(path)
 
 
 def test_foreign_safetensors_file(path: Path) -> None:
@@ -302,7 +302,7 @@ def test_long_header_is_refused_unread(path: Path, content: bytes, length: int) 
     path.write_bytes(struct.pack("<Q", length) + content[8:])
     with open(path, "r+b") as file:
         file.truncate(2**26)  # sparse
-    assert "damaged, or not a safetensors file" in refused(path)
+    assert "damaged, or not a network" in refused(path)
 
 
 @pytest.mark.parametrize("wrong", [None, 0, b"model", ["a"]])

@@ -98,7 +98,7 @@ def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Mod
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
         # TypeError and AttributeError: dtypes that NumPy does not have, such as bfloat16
-        raise ValueError(f"{path.name} is damaged, or not a safetensors file: {error}.") from error
+        raise ValueError(f"{path.name} is damaged, or not a network: {error}.") from error
     _check_weights(weights, path)
     try:
         return build(weights=weights, **fields)
@@ -126,7 +126,7 @@ def _check_file(path: Path) -> None:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if about.st_size <= 8 or length > _LONGEST_HEADER:
-        raise ValueError(f"{path.name} is damaged, or not a safetensors file.")
+        raise ValueError(f"{path.name} is damaged, or not a network (safetensors).")
 
 
 def _check_header(header: dict[str, str], path: Path) -> None:
