@@ -70,7 +70,21 @@ class Prepared:
         outliers : "remove" or "keep"
             Give outliers their denoised values, or restore those of the input.
         """
-        image = reconstruct(canvas, terrain, self.offset, self.scale, self.mended)
+        return self.place(
+            reconstruct(canvas, terrain, self.offset, self.scale, self.mended), outliers
+        )
+
+    def place(
+        self, image: NDArray[np.float32], outliers: Literal["remove", "keep"]
+    ) -> NDArray[np.float32]:
+        """Return the whole frame with a denoised image area.
+
+        Parameters
+        ----------
+        image : (m, n) float32 array
+            Denoised area, in the units of the input.
+        outliers : "remove" or "keep"
+        """
         if outliers == "keep":
             image[self.outliers] = self.frame[self.area][self.outliers]
         if image.shape == self.frame.shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,18 +14,20 @@ from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
+from napari_lowdose.reucid.alike import alike_steps
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
+from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
     assign_stacks,
     check_patch_fits,
     check_stacks_full,
 )
-from napari_lowdose.reucid.prepared import prepare, prepared_images
+from napari_lowdose.reucid.prepared import Prepared, prepare, prepared_images
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -39,8 +42,11 @@ if TYPE_CHECKING:
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep"]
 Outliers = Literal["remove", "keep"]
+Stacks = Literal["random", "alike"]
+Deviations = Literal["keep", "average"]
 
 SEARCH = 0.5  # approximate fraction of the work spent on choosing the patch size "auto"
+NOISE = 0.1  # likewise, on estimating the noise
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,14 @@ class Reucid(Engine):
         Eigenpatches to keep, instead of the choice of the classifier: the number of leading
         eigenpatches in every stack, their indices from 0 (requires a single stack), or one
         sequence of indices per stack.
+    stacks : "random" or "alike"
+        "random": stacks of random patches, the REUCID of the paper, which is a convolution.
+        "alike": stacks of patches that look alike, which see more, above all where structure
+        repeats.  The noise is estimated from the image.
+    deviations : "keep" or "average"
+        With alike stacks, keep sites that deviate significantly from the patches that look like
+        them, such as vacancies and dopants, at the noise of random stacks.  "average" denoises
+        most, and weakens such sites.
     scan_noise : "remove" or "keep"
         Remove offsets between scan rows as noise, or keep them as data.
     outliers : "remove" or "keep"
@@ -116,6 +130,8 @@ class Reucid(Engine):
     memory_limit: int | None = None
     n_components: int = 25
     keep: int | Sequence[int] | Sequence[Sequence[int]] | None = None
+    stacks: Stacks = "random"
+    deviations: Deviations = "keep"
     scan_noise: ScanNoise = "remove"
     outliers: Outliers = "remove"
     exact: bool = False
@@ -130,6 +146,8 @@ class Reucid(Engine):
         else:
             self._set("patch_size", odd_width("patch_size", self.patch_size))
         self._set("scan_noise", one_of("scan_noise", self.scan_noise, get_args(ScanNoise)))
+        self._set("stacks", one_of("stacks", self.stacks, get_args(Stacks)))
+        self._set("deviations", one_of("deviations", self.deviations, get_args(Deviations)))
         self._set("outliers", one_of("outliers", self.outliers, get_args(Outliers)))
         self._set("exact", flag("exact", self.exact))
         for name, least in (("n_stacks", 1), ("memory_limit", 1), ("n_components", 1), ("seed", 0)):
@@ -150,7 +168,7 @@ class Reucid(Engine):
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the fraction of the work in a stack spent on finding the patch size."""
         # The search reads a fixed number of frames, so its share shrinks with the stack.
-        return SEARCH / given.n_frames if self.patch_size == "auto" and given.leading else 0.0
+        return SEARCH / given.n_frames if self._compares_sizes and given.leading else 0.0
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Choose one patch size for all frames of a stack.
@@ -265,11 +283,14 @@ class Reucid(Engine):
         shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
-            begun = SEARCH if self.patch_size == "auto" else 0.0
+            begun = SEARCH if self._compares_sizes else 0.0
             size = yield from self._patch_size([image], begun)
         p, wide = size
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
+        if self.stacks == "alike":
+            yield from self._alike_steps(prepared, p, n_components, wide, begun, shared)
+            return
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         # Both grow from stack to stack, so that every interim image uses all patches so far.
@@ -341,6 +362,51 @@ class Reucid(Engine):
         """Summarise the patch sizes and the kept eigenpatches; see `Engine.summary`."""
         return stack_summary(records)
 
+    def _alike_steps(
+        self,
+        prepared: Prepared,
+        patch_size: int,
+        n_components: int,
+        wide: bool,
+        begun: float,
+        correlated: bool,
+    ) -> Generator[Step, None, None]:
+        """Denoise a prepared frame with stacks of alike patches."""
+        estimate = noise_of(prepared, patch_size=None if wide else patch_size)
+        end = begun + NOISE * (1 - begun)
+        noise = yield from report(estimate, begun, end, "noise")
+        if not correlated:  # which has its own warning
+            for note in noise.notes:
+                warnings.warn(note, UserWarning, stacklevel=2)
+        weights = load_weights(self.scan_noise)
+
+        def choose_useful(
+            eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
+        ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            utilities = utility(eigenpatches, values, floor, weights)
+            if self.keep is None and not correlated:
+                warn_of_choice(utilities)
+            return utilities, self._choose(utilities, 0)
+
+        yield from alike_steps(
+            prepared.mended,
+            noise,
+            patch_size,
+            n_components,
+            choose_useful,
+            lambda image: prepared.place(image, self.outliers),
+            begin=end,
+            wide=wide,
+            deviations=self.deviations,
+            n_outliers=prepared.n_outliers,
+            seed=self.seed,
+        )
+
+    @property
+    def _compares_sizes(self) -> bool:
+        """True if the patch size is chosen by a trial of two; alike patches need none."""
+        return self.patch_size == "auto" and self.stacks == "random"
+
     def _set(self, name: str, value: object) -> None:
         # A frozen dataclass refuses assignment, even in `__post_init__`.
         object.__setattr__(self, name, value)
@@ -357,9 +423,10 @@ class Reucid(Engine):
         """Return the patch width and True if the patches are wider than the PSF."""
         if isinstance(self.patch_size, int):
             return self.patch_size, False
-        search = choose_patch_size(
-            images, self.patch_size, self.n_components, self.scan_noise, self.seed
+        wanted = (
+            "psf" if self.patch_size == "auto" and not self._compares_sizes else self.patch_size
         )
+        search = choose_patch_size(images, wanted, self.n_components, self.scan_noise, self.seed)
         return (yield from report(search, 0.0, end, "patch size"))
 
     def _n_stacks(self, shape: tuple[int, int], itemsize: int, patch_size: int) -> int:

@@ -1,0 +1,198 @@
+"""REUCID with stacks of alike patches.
+
+1. Estimate the noise and stabilise its variance.
+2. Pilot: REUCID of the stabilised image, with a single stack of all patches.
+3. Group alike patches by the pilot, and project each group (`alike_stacks`).
+4. Once more, with the result as pilot.
+5. Restore sites that deviate from their group (`deviations`).
+6. Return to grey levels with the exact unbiased inverse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_lowdose.engine import Step, report
+from napari_lowdose.reucid.alike_stacks import AlikeStacks, group_patches, project_alike
+from napari_lowdose.reucid.deviations import restore_deviations
+from napari_lowdose.reucid.eigenpatches import decompose
+from napari_lowdose.reucid.kernel import kernel
+from napari_lowdose.reucid.patch_stacks import largest_patch
+from napari_lowdose.reucid.projection import project
+from napari_lowdose.reucid.stack_step import StackStep
+from napari_lowdose.reucid.terrain import patch_terrain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from numpy.typing import NDArray
+
+    from napari_lowdose.reucid.noise_estimate import NoiseEstimate
+
+    Image = NDArray[np.float32]
+    Choose = Callable[[NDArray[np.float32], NDArray[np.float64], float], tuple[Any, Any]]
+
+PASSES = 2  # a third one changes less than 0.1 dB
+NARROWEST = 17  # minimum width of alike patches: smaller ones cannot be told apart in noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlikeStep(StackStep):
+    """Result of the pilot, or of a pass over the groups of alike patches.
+
+    `stack` is 0 for the pilot and the number of the pass otherwise.  After a pass, `eigenpatches`
+    are the shared basis of all groups.
+
+    Attributes
+    ----------
+    noise : NoiseEstimate
+        Noise of the frame.
+    n_groups : int
+        Number of groups of alike patches; 0 for the pilot.
+    deviations : float
+        Fraction of the image in which deviations from the groups were restored.
+    """
+
+    noise: NoiseEstimate
+    n_groups: int = 0
+    deviations: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Return patch size, groups and noise, JSON-ready."""
+        return super().record() | {
+            "n_groups": self.n_groups,
+            "deviations": round(self.deviations, 4),
+            "gain": float(self.noise.gain),
+            "offset": float(self.noise.offset),
+            "read_noise": float(self.noise.read_noise),
+        }
+
+
+def alike_steps(
+    image: NDArray[Any],
+    noise: NoiseEstimate,
+    patch_size: int,
+    n_components: int,
+    choose: Choose,
+    restore: Callable[[Image], Image],
+    *,
+    begin: float,
+    wide: bool,
+    deviations: Literal["keep", "average"],
+    n_outliers: int,
+    seed: int,
+) -> Generator[Step, None, None]:
+    """Denoise an image with stacks of alike patches.
+
+    Parameters
+    ----------
+    image : (m, n) array
+        Grey levels, without outliers.
+    noise : NoiseEstimate
+        Noise of `image`.
+    patch_size : int
+        Width of a patch of the pilot, pixels.
+    n_components : int
+        Rank of the SVD of the pilot.
+    choose : callable
+        Function of eigenpatches, singular values and noise floor that returns the utilities and
+        the mask of those to keep.
+    restore : callable
+        Function of a denoised image in grey levels that returns the result for the frame.
+    begin : float
+        Fraction of the work that is done before.
+    wide : bool
+        True if the patches of the pilot are wider than the PSF.
+    deviations : "keep" or "average"
+        See `Reucid`.
+    n_outliers : int
+    seed : int
+
+    Yields
+    ------
+    AlikeStep
+        After the pilot and after each pass.
+    Step
+        Progress in between, without an image.
+    """
+
+    def at(fraction: float) -> float:
+        return begin + (1 - begin) * fraction
+
+    stabilised = noise.stabilise(image)
+    level = np.float32(stabilised.mean(dtype=np.float64))
+    stabilised -= level
+    p = patch_size
+    everywhere = np.ones([n - p + 1 for n in image.shape], bool)
+    svd = decompose(stabilised, everywhere, p, n_components, seed=seed)
+    values, eigenpatches, floor = yield from report(svd, at(0.0), at(0.05), "pilot: SVD")
+    utilities, kept = choose(eigenpatches, values, floor)
+    placed = project(stabilised, eigenpatches[kept], everywhere)
+    pilot = yield from report(placed, at(0.05), at(0.1), "pilot: reconstruction")
+    pilot /= patch_terrain(everywhere, p)
+    common: dict[str, Any] = {
+        "n_stacks": 1 + PASSES,
+        "wide": wide,
+        "n_outliers": n_outliers,
+        "noise": noise,
+    }
+
+    def result(denoised: Image) -> Image:
+        return restore(noise.unstabilise(denoised + level))
+
+    yield AlikeStep(
+        fraction=at(0.1),
+        message=f"pilot: patches of {p} px, {kept.sum()} of {len(kept)} eigenpatches kept",
+        image=result(pilot),
+        stack=0,
+        patch_size=p,
+        eigenpatches=eigenpatches,
+        singular_values=values,
+        noise_floor=floor,
+        utilities=utilities,
+        kept=kept,
+        **common,
+    )
+    filter_kernel = kernel(eigenpatches[kept])
+    width = min(max(p, NARROWEST), largest_patch(image.shape))
+    denoised = pilot
+    for number in range(PASSES):
+        start, end = 0.1 + 0.9 * number / PASSES, 0.1 + 0.9 * (number + 1) / PASSES
+        name, last = f"pass {number + 1} of {PASSES}", number == PASSES - 1
+        found = group_patches(stabilised, denoised, width, seed)
+        stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
+        keep_deviations = last and deviations == "keep"
+        placed_twice = project_alike(stabilised, denoised, stacks, consensus=keep_deviations)
+        denoised, consensus = yield from report(
+            placed_twice, at((start + end) / 2), at(end), f"{name}: reconstruction"
+        )
+        share = 0.0
+        if consensus is not None:
+            denoised, mask = restore_deviations(stabilised, denoised, consensus, filter_kernel, p)
+            share = float(mask.mean())
+        yield AlikeStep(
+            fraction=at(end),
+            message=f"{name}: {len(stacks.sizes)} groups of alike patches of {width} px",
+            image=result(denoised),
+            stack=1 + number,
+            patch_size=width,
+            n_groups=len(stacks.sizes),
+            deviations=share,
+            **_basis(stacks),
+            **common,
+        )
+
+
+def _basis(stacks: AlikeStacks) -> dict[str, Any]:
+    """Return the shared basis of the groups in the form of a `StackStep`."""
+    n = float(stacks.sizes.sum())
+    return {
+        "eigenpatches": stacks.eigenpatches,
+        "singular_values": np.sqrt(np.maximum(stacks.variances, 0) * n),
+        "noise_floor": float(np.sqrt(n)),
+        "utilities": (stacks.variances / (stacks.variances + 1)).astype(np.float32),
+        "kept": np.ones(len(stacks.variances), bool),
+    }

@@ -1,0 +1,294 @@
+"""Stacks of alike patches: one weighted projection for each group of patches.
+
+Stacks of random patches are alike on average, so that each of them gives the same eigenpatches.
+Patches that look alike have less variety: few eigenpatches describe them, and their mean is known
+much better than a single patch.  Patches are grouped by a pilot image, an earlier result.  Image
+and pilot are stabilised, so that the noise variance is 1.
+
+All groups share one basis, the leading eigenpatches of the pilot.  The stack of a group is then a
+small matrix on the coefficients of its patches, and the patches of all groups are placed at once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import scipy
+from scipy.cluster.vq import kmeans2
+
+from napari_lowdose.engine import rescale_progress
+from napari_lowdose.reucid.patch_gram import patch_gram
+from napari_lowdose.reucid.patch_stacks import extract_patches
+from napari_lowdose.reucid.terrain import patch_terrain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+    Tile = tuple[int, int, int, int]  # first row and column of patches, number of rows and columns
+
+T = TypeVar("T")
+
+MAX_GROUPS = 96
+LEAST = 600  # minimum mean number of patches of a group
+MAX_RANK = 64  # of the shared basis
+FAINTEST = 0.01  # minimum variance of a component of the basis, relative to the noise
+WEAKEST = 0.05  # minimum variance of a component within a group, relative to the noise
+LEADING = 10  # coefficients by which patches are grouped
+SAMPLE = 8192  # patches from which the groups are found
+ITERATIONS = 10  # of k-means
+SURE_MEAN = 10  # patches after which the mean of a group counts more than that of its pilot
+TILE = 160  # approximate tile size, pixels
+
+
+@dataclass(frozen=True, eq=False)
+class AlikeStacks:
+    """Groups of alike patches, and the projection of each.
+
+    Attributes
+    ----------
+    eigenpatches : (r, p, p) float32 array
+        Leading eigenpatches of the pilot, of unit norm: the shared basis.
+    variances : (r,) float64 array
+        Mean square of the coefficients of the pilot, in units of the noise variance.
+    centres : (g, c) float32 array
+        Leading coefficients of the centre of each group.
+    sizes : (g,) int array
+        Number of patches of each group.
+    means : (g, r) float32 array
+        Mean coefficients of each group.
+    shrinkage : (g, r, r) float32 array
+        Wiener filter of each group: its eigenpatches, weighted by w / (w + 1) with their variance
+        w in the pilot.
+    level : float
+        Mean of the image, subtracted from image and pilot.
+    """
+
+    eigenpatches: Image
+    variances: NDArray[np.float64]
+    centres: Image
+    sizes: NDArray[np.int_]
+    means: Image
+    shrinkage: Image
+    level: float
+
+    @property
+    def patch_size(self) -> int:
+        """Width p of a patch, pixels."""
+        return int(self.eigenpatches.shape[-1])
+
+
+def group_patches(
+    image: Image, pilot: Image, patch_size: int, seed: int
+) -> Generator[float, None, AlikeStacks]:
+    """Group alike patches and find the projection of each group.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+        Stabilised image, noise variance 1.
+    pilot : (m, n) float32 array
+        Denoised image, from which patches are compared.
+    patch_size : int
+        Width p of a patch, pixels.
+    seed : int
+
+    Yields
+    ------
+    float
+        Fraction of the work that is done.
+
+    Returns
+    -------
+    AlikeStacks
+    """
+    p = patch_size
+    level = float(pilot.mean(dtype=np.float64))
+    image, pilot = image - np.float32(level), pilot - np.float32(level)
+    positions = [n - p + 1 for n in pilot.shape]
+    n_patches = math.prod(positions)
+    gram = yield from rescale_progress(patch_gram(pilot, p), 0.0, 0.2)
+    rank = min(MAX_RANK, p * p)
+    variances, vectors = scipy.linalg.eigh(
+        gram / n_patches, subset_by_index=[p * p - rank, p * p - 1]
+    )
+    variances, vectors = variances[::-1], vectors[:, ::-1]
+    rank = max(1, int(np.count_nonzero(variances > FAINTEST)))
+    basis = np.ascontiguousarray(vectors[:, :rank].T, np.float32)
+    yield 0.3
+
+    rng = np.random.default_rng(seed)
+    sample = rng.choice(n_patches, min(SAMPLE, n_patches), replace=False)
+    leading = extract_patches(pilot, p, sample) @ basis[:LEADING].T
+    n_groups = max(1, min(MAX_GROUPS, n_patches // LEAST))
+    centres, _ = kmeans2(leading, n_groups, iter=ITERATIONS, minit="++", seed=rng, missing="raise")
+    centres = centres.astype(np.float32)
+    eigenpatches = basis.reshape(rank, p, p)
+    yield 0.5
+
+    sizes = np.zeros(n_groups, int)
+    sums, pilot_sums = np.zeros((2, n_groups, rank))
+    products = np.zeros((n_groups, rank, rank))
+
+    tiles = _Tiles(eigenpatches, pilot.shape)
+
+    def of_tile(tile: Tile) -> list[tuple[int, int, Image, Image, Image]]:
+        ours, theirs = tiles.coefficients(image, tile), tiles.coefficients(pilot, tile)
+        found = []
+        for group, members in _groups(nearest(theirs, centres)):
+            mine, pilots = ours[members], theirs[members]
+            found.append((group, len(members), mine.sum(0), pilots.sum(0), pilots.T @ pilots))
+        return found
+
+    for fraction, found in tiles.each(of_tile):
+        for group, n, total, pilot_total, product in found:
+            sizes[group] += n
+            sums[group] += total
+            pilot_sums[group] += pilot_total
+            products[group] += product
+        yield 0.5 + 0.5 * fraction
+
+    counts = np.maximum(sizes, 1)[:, np.newaxis]
+    pilot_means = pilot_sums / counts
+    # The mean of a few patches is noisier than that of their pilot.
+    means = pilot_means + (sums / counts - pilot_means) * (counts / (counts + SURE_MEAN))
+    covariances = (
+        products / counts[..., np.newaxis] - pilot_means[:, :, None] * pilot_means[:, None]
+    )
+    w, q = np.linalg.eigh(covariances)
+    weights = np.where(w > WEAKEST, w / (w + 1), 0)
+    return AlikeStacks(
+        eigenpatches=eigenpatches,
+        variances=variances[:rank],
+        centres=centres,
+        sizes=sizes,
+        means=means.astype(np.float32),
+        shrinkage=((q * weights[:, np.newaxis]) @ q.transpose(0, 2, 1)).astype(np.float32),
+        level=level,
+    )
+
+
+def project_alike(
+    image: Image, pilot: Image, stacks: AlikeStacks, *, consensus: bool = False
+) -> Generator[float, None, tuple[Image, Image | None]]:
+    r"""Project every patch by the stack of its group, and place it.
+
+    .. math:: \hat x_q = V^T (m_g + F_g (V x_q - m_g))
+
+    with the shared basis V, and mean m and Wiener filter F of the group g of patch q.
+
+    Parameters
+    ----------
+    image, pilot : (m, n) float32 array
+        As in `group_patches`.
+    stacks : AlikeStacks
+    consensus : bool
+        Also place the mean of the group in place of each patch.
+
+    Yields
+    ------
+    float
+        Fraction of the work that is done.
+
+    Returns
+    -------
+    denoised : (m, n) float32 array
+    consensus : (m, n) float32 array or None
+    """
+    p = stacks.patch_size
+    image, pilot = image - np.float32(stacks.level), pilot - np.float32(stacks.level)
+    positions = [n - p + 1 for n in image.shape]
+    tiles = _Tiles(stacks.eigenpatches, image.shape)
+
+    def of_tile(tile: Tile) -> tuple[Tile, list[Image]]:
+        leading = tiles.coefficients(pilot, tile, stacks.centres.shape[1])
+        groups = nearest(leading, stacks.centres)
+        coefficients = tiles.coefficients(image, tile)
+        for group, members in _groups(groups):
+            mean = stacks.means[group]
+            coefficients[members] = mean + (coefficients[members] - mean) @ stacks.shrinkage[group]
+        placed = [tiles.place(coefficients, tile)]
+        if consensus:
+            placed.append(tiles.place(stacks.means[groups], tile))
+        return tile, placed
+
+    canvases = np.zeros((1 + consensus, *image.shape), np.float32)
+    for fraction, (tile, placed) in tiles.each(of_tile):
+        y, x, height, width = tile
+        for canvas, part in zip(canvases, placed, strict=True):
+            canvas[y : y + height + p - 1, x : x + width + p - 1] += part
+        yield fraction
+    canvases /= patch_terrain(np.ones(positions, bool), p)
+    canvases += np.float32(stacks.level)
+    return canvases[0], canvases[1] if consensus else None
+
+
+def nearest(coefficients: Image, centres: Image) -> NDArray[np.intp]:
+    """Return the index of the nearest centre of each patch, (n, r) to (n,)."""
+    c = centres.shape[1]
+    # |x - c|^2 without |x|^2, which is the same for all centres
+    distance = np.square(centres).sum(1) / 2 - coefficients[:, :c] @ centres.T
+    return np.asarray(distance.argmin(1))
+
+
+class _Tiles:
+    """Tiles of the patches of an image, their coefficients and their placement, by FFT."""
+
+    def __init__(self, eigenpatches: Image, shape: tuple[int, ...]) -> None:
+        self.p = p = eigenpatches.shape[-1]
+        self.positions = [n - p + 1 for n in shape]
+        self.step = [math.ceil(n / math.ceil(n / max(TILE, 4 * p))) for n in self.positions]
+        self.shape = [scipy.fft.next_fast_len(n + p - 1, real=True) for n in self.step]
+        self.spectra = scipy.fft.rfft2(eigenpatches, self.shape)
+
+    def coefficients(self, image: Image, tile: Tile, rank: int | None = None) -> Image:
+        """Return the leading coefficients of all patches of a tile, (height * width, r)."""
+        y, x, height, width = tile
+        spectrum = scipy.fft.rfft2(
+            image[y : y + height + self.p - 1, x : x + width + self.p - 1], self.shape
+        )
+        spectra = self.spectra[:rank]
+        found = np.empty((height * width, len(spectra)), np.float32)
+        for k, eigenpatch in enumerate(spectra):
+            whole = scipy.fft.irfft2(spectrum * eigenpatch.conj(), self.shape)
+            found[:, k] = whole[:height, :width].ravel()
+        return found
+
+    def place(self, coefficients: Image, tile: Tile) -> Image:
+        """Sum the patches of these coefficients, (height + p - 1, width + p - 1)."""
+        _, _, height, width = tile
+        total = np.zeros(self.spectra.shape[1:], self.spectra.dtype)
+        for eigenpatch, values in zip(self.spectra, coefficients.T, strict=True):
+            total += scipy.fft.rfft2(values.reshape(height, width), self.shape) * eigenpatch
+        placed: Image = scipy.fft.irfft2(total, self.shape)
+        return placed[: height + self.p - 1, : width + self.p - 1]
+
+    def each(self, of_tile: Callable[[Tile], T]) -> Iterator[tuple[float, T]]:
+        """Process tiles in parallel; yield the results in order, for the same sums every time."""
+        (rows, columns), (down, across) = self.positions, self.step
+        tiles = [
+            (y, x, min(down, rows - y), min(across, columns - x))
+            for y in range(0, rows, down)
+            for x in range(0, columns, across)
+        ]
+        n_threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(n_threads) as pool:
+            # One batch at a time, so that cancelling waits for a few tiles only.
+            for first in range(0, len(tiles), n_threads):
+                batch = tiles[first : first + n_threads]
+                for number, result in enumerate(pool.map(of_tile, batch), first + 1):
+                    yield number / len(tiles), result
+
+
+def _groups(groups: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield each group and the indices of its patches."""
+    order = np.argsort(groups, kind="stable")
+    present, begin = np.unique(groups[order], return_index=True)
+    yield from zip(present.tolist(), np.split(order, begin[1:]), strict=True)

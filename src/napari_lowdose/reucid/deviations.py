@@ -1,0 +1,71 @@
+"""Sites that deviate from their group of alike patches, such as vacancies and dopants.
+
+A rare site is outvoted by the many regular ones of its group.  Whether it deviates is therefore
+tested against the consensus, in which every patch is the mean of its group and the deviation is
+still whole, not against the denoised image, in which half of it may be left.  Where it is
+significant and has been weakened, the residual is put back as far as the pilot resolves it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+
+SITE = 6.25  # PSF widths per standard deviation of a site: the best filter for single atoms
+# Deviation from the consensus, in standard errors, from which on the residual is put back, and one
+# at which all of it is.  2.2 keeps a site of 3.5 standard errors; a lower one costs 0.5 dB.
+SIGNIFICANT, CERTAIN = 2.2, 3.2
+# Missing share of a deviation in the denoised image, likewise
+SLIGHT, MARKED = 0.1, 0.3
+
+
+def restore_deviations(
+    image: Image, denoised: Image, consensus: Image, kernel: NDArray[np.floating], psf_width: int
+) -> tuple[Image, Image]:
+    r"""Put back what the groups of alike patches took from sites that deviate from them.
+
+    .. math:: \hat x + M \, K * (z - \hat x)
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+        Stabilised image z, noise variance 1.
+    denoised, consensus : (m, n) float32 array
+        From `project_alike`.
+    kernel : (2p - 1, 2p - 1) array
+        Kernel K of the pilot.
+    psf_width : int
+        Pixels.
+
+    Returns
+    -------
+    restored : (m, n) float32 array
+    mask : (m, n) float32 array
+        M, from 0 to 1.
+    """
+    sigma = max(1.0, psf_width / SITE)
+    found = scipy.ndimage.gaussian_filter(image - consensus, sigma)
+    kept = scipy.ndimage.gaussian_filter(denoised - consensus, sigma)
+    # The noise of a Gaussian mean: 1 / (2 sqrt(pi) sigma)
+    errors = np.abs(found) * (2 * np.sqrt(np.pi) * sigma)
+    missing = 1 - kept / np.where(found == 0, 1, found)
+    mask = _ramp(errors, SIGNIFICANT, CERTAIN) * _ramp(missing, SLIGHT, MARKED)
+    mask = scipy.ndimage.maximum_filter(
+        mask, footprint=scipy.ndimage.generate_binary_structure(2, 1)
+    )
+    mask = scipy.ndimage.gaussian_filter(mask, 1)
+    margin = len(kernel) // 2
+    residual = np.pad(image - denoised, margin, mode="symmetric")
+    passed = scipy.signal.oaconvolve(residual, kernel.astype(np.float32), mode="valid")
+    return (denoised + mask * passed).astype(np.float32), mask.astype(np.float32)
+
+
+def _ramp(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1))
