@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import scipy
-from scipy.cluster.vq import kmeans2
 
 from napari_lowdose.engine import rescale_progress
 from napari_lowdose.reucid.patch_gram import patch_gram
@@ -43,6 +42,7 @@ FAINTEST = 0.01  # minimum variance of a component of the basis, relative to the
 WEAKEST = 0.05  # minimum variance of a component within a group, relative to the noise
 LEADING = 10  # coefficients by which patches are grouped
 SAMPLE = 8192  # patches from which the groups are found
+FIRST = 1024  # of them, from which k-means++ chooses the first centres
 ITERATIONS = 10  # of k-means
 SURE_MEAN = 10  # patches after which the mean of a group counts more than that of its pilot
 TILE = 160  # approximate tile size, pixels
@@ -128,8 +128,7 @@ def group_patches(
     sample = rng.choice(n_patches, min(SAMPLE, n_patches), replace=False)
     leading = extract_patches(pilot, p, sample) @ basis[:LEADING].T
     n_groups = max(1, min(MAX_GROUPS, n_patches // LEAST))
-    centres, _ = kmeans2(leading, n_groups, iter=ITERATIONS, minit="++", seed=rng, missing="raise")
-    centres = centres.astype(np.float32)
+    centres = _k_means(leading, n_groups, rng)
     eigenpatches = basis.reshape(rank, p, p)
     yield 0.5
 
@@ -228,6 +227,27 @@ def project_alike(
     canvases /= patch_terrain(np.ones(positions, bool), p)
     canvases += np.float32(stacks.level)
     return canvases[0], canvases[1] if consensus else None
+
+
+def _k_means(points: Image, n_groups: int, rng: np.random.Generator) -> Image:
+    """Return the centres of groups of points, (n, c) to (g, c).
+
+    As `scipy.cluster.vq.kmeans2`, but ten times as fast by matrix products, and without its
+    warning of empty groups, which do no harm here.
+    """
+    # k-means++: each centre is a point, chosen with the square of its distance to the others
+    few = points[:FIRST]
+    distance = np.full(len(few), np.inf)
+    chosen = [int(rng.integers(len(few)))]
+    while len(chosen) < n_groups:
+        distance = np.minimum(distance, np.square(few - few[chosen[-1]]).sum(1))
+        total = np.cumsum(distance)
+        chosen.append(min(int(np.searchsorted(total, rng.random() * total[-1])), len(few) - 1))
+    centres = few[chosen]
+    for _ in range(ITERATIONS):
+        for group, members in _groups(nearest(points, centres)):
+            centres[group] = points[members].mean(0)
+    return centres
 
 
 def nearest(coefficients: Image, centres: Image) -> NDArray[np.intp]:
