@@ -133,7 +133,7 @@ class PoissonGaussian:
         root = (values + np.sqrt(values**2 + 2)) / 4
         found = root**2 - 0.375 - read**2
         if read**2 < _MANY:
-            electrons, expected = _expected_root(round(read, 6))
+            electrons, expected, _ = _moments_of_root(round(read, 6))
             few = values < expected[-1]
             # Below no electrons at all: along the first chord, as nothing is clipped.
             slope = (electrons[1] - electrons[0]) / (expected[1] - expected[0])
@@ -141,10 +141,30 @@ class PoissonGaussian:
             found[few] += np.minimum(values[few] - expected[0], 0) * slope
         return (found * self.gain + self.offset).astype(np.float32)
 
+    def stabilised_variance(self, stabilised: ArrayLike) -> NDArray[np.float64]:
+        """Return the variance that is left after `stabilise`.
+
+        It is 1, except below a few electrons per pixel, where it falls to that of the read noise.
+
+        Parameters
+        ----------
+        stabilised : array
+            Denoised image, in units of the noise.
+
+        Returns
+        -------
+        array of the same shape
+        """
+        values = np.asarray(stabilised, np.float64)
+        if self.gain == 0 or self.read_noise**2 >= _MANY * self.gain**2:
+            return np.ones_like(values)
+        _, expected, variance = _moments_of_root(round(self.read_noise / self.gain, 6))
+        return np.asarray(np.interp(values, expected, variance, right=1.0))
+
 
 @lru_cache(maxsize=64)
-def _expected_root(read_noise: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Tabulate the expected value of the stabilised pixel.
+def _moments_of_root(read_noise: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Tabulate the mean and the variance of the stabilised pixel.
 
     Parameters
     ----------
@@ -153,13 +173,16 @@ def _expected_root(read_noise: float) -> tuple[NDArray[Any], NDArray[Any]]:
 
     Returns
     -------
-    electrons, expected : (k,) float64 array
-        Expected number of electrons, and mean of the stabilised pixel, ascending.
+    electrons, expected, variance : (k,) float64 array
+        Expected number of electrons, ascending; mean and variance of the stabilised pixel.
     """
     electrons = np.concatenate([[0.0], np.geomspace(1e-2, _MANY, 300)])
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    weights /= weights.sum()
     counts = np.arange(int(_MANY + 12 * np.sqrt(_MANY)))
     inside = counts[:, np.newaxis] + read_noise * nodes + 0.375 + read_noise**2
-    of_count = 2 * np.sqrt(np.maximum(inside, 0)) @ (weights / weights.sum())
+    squares = 4 * np.maximum(inside, 0)
     probabilities = scipy.stats.poisson.pmf(counts, electrons[:, np.newaxis])
-    return electrons, probabilities @ of_count
+    expected = probabilities @ (np.sqrt(squares) @ weights)
+    variance = probabilities @ (squares @ weights) - expected**2
+    return electrons, expected, variance

@@ -124,15 +124,16 @@ def alike_steps(
 
     stabilised = noise.stabilise(image)
     level = np.float32(stabilised.mean(dtype=np.float64))
-    stabilised -= level
+    centred = stabilised - level
     p = patch_size
     everywhere = np.ones([n - p + 1 for n in image.shape], bool)
-    svd = decompose(stabilised, everywhere, p, n_components, seed=seed)
+    svd = decompose(centred, everywhere, p, n_components, seed=seed)
     values, eigenpatches, floor = yield from report(svd, at(0.0), at(0.05), "pilot: SVD")
     utilities, kept = choose(eigenpatches, values, floor)
-    placed = project(stabilised, eigenpatches[kept], everywhere)
+    placed = project(centred, eigenpatches[kept], everywhere)
     pilot = yield from report(placed, at(0.05), at(0.1), "pilot: reconstruction")
     pilot /= patch_terrain(everywhere, p)
+    pilot += level
     common: dict[str, Any] = {
         "n_stacks": 1 + PASSES,
         "wide": wide,
@@ -141,7 +142,7 @@ def alike_steps(
     }
 
     def result(denoised: Image) -> Image:
-        return restore(noise.unstabilise(denoised + level))
+        return restore(noise.unstabilise(denoised))
 
     yield AlikeStep(
         fraction=at(0.1),
@@ -162,7 +163,7 @@ def alike_steps(
     for number in range(PASSES):
         start, end = 0.1 + 0.9 * number / PASSES, 0.1 + 0.9 * (number + 1) / PASSES
         name, last = f"pass {number + 1} of {PASSES}", number == PASSES - 1
-        found = group_patches(stabilised, denoised, width, seed)
+        found = group_patches(stabilised, denoised, width, noise, seed)
         stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
         keep_deviations = last and deviations == "keep"
         placed_twice = project_alike(stabilised, denoised, stacks, consensus=keep_deviations)
@@ -171,7 +172,14 @@ def alike_steps(
         )
         share = 0.0
         if consensus is not None:
-            denoised, mask = restore_deviations(stabilised, denoised, consensus, filter_kernel, p)
+            denoised, mask = restore_deviations(
+                stabilised,
+                denoised,
+                consensus,
+                noise.stabilised_variance(consensus),
+                filter_kernel,
+                p,
+            )
             share = float(mask.mean())
         yield AlikeStep(
             fraction=at(end),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+
     Image = NDArray[np.float32]
     Tile = tuple[int, int, int, int]  # first row and column of patches, number of rows and columns
 
@@ -65,8 +67,8 @@ class AlikeStacks:
     means : (g, r) float32 array
         Mean coefficients of each group.
     shrinkage : (g, r, r) float32 array
-        Wiener filter of each group: its eigenpatches, weighted by w / (w + 1) with their variance
-        w in the pilot.
+        Wiener filter of each group: its eigenpatches, weighted by w / (w + v) with their variance
+        w and the noise variance v of the group.
     level : float
         Mean of the image, subtracted from image and pilot.
     """
@@ -86,7 +88,7 @@ class AlikeStacks:
 
 
 def group_patches(
-    image: Image, pilot: Image, patch_size: int, seed: int
+    image: Image, pilot: Image, patch_size: int, noise: PoissonGaussian, seed: int
 ) -> Generator[float, None, AlikeStacks]:
     """Group alike patches and find the projection of each group.
 
@@ -98,6 +100,8 @@ def group_patches(
         Denoised image, from which patches are compared.
     patch_size : int
         Width p of a patch, pixels.
+    noise : PoissonGaussian
+        Noise of the image before it was stabilised.
     seed : int
 
     Yields
@@ -133,36 +137,42 @@ def group_patches(
     yield 0.5
 
     sizes = np.zeros(n_groups, int)
-    sums, pilot_sums = np.zeros((2, n_groups, rank))
-    products = np.zeros((n_groups, rank, rank))
-
+    own_sums, pilot_sums = np.zeros((2, n_groups, rank))
+    own_products, pilot_products = np.zeros((2, n_groups, rank, rank))
     tiles = _Tiles(eigenpatches, pilot.shape)
 
-    def of_tile(tile: Tile) -> list[tuple[int, int, Image, Image, Image]]:
-        ours, theirs = tiles.coefficients(image, tile), tiles.coefficients(pilot, tile)
+    def of_tile(tile: Tile) -> list[tuple[int, int, list[Image], list[Image]]]:
+        both = tiles.coefficients(image, tile), tiles.coefficients(pilot, tile)
         found = []
-        for group, members in _groups(nearest(theirs, centres)):
-            mine, pilots = ours[members], theirs[members]
-            found.append((group, len(members), mine.sum(0), pilots.sum(0), pilots.T @ pilots))
+        for group, members in _groups(nearest(both[1], centres)):
+            own, pilots = both[0][members], both[1][members]
+            sums = [own.sum(0), pilots.sum(0)]
+            found.append((group, len(members), sums, [own.T @ own, pilots.T @ pilots]))
         return found
 
     for fraction, found in tiles.each(of_tile):
-        for group, n, total, pilot_total, product in found:
+        for group, n, sums, products in found:
             sizes[group] += n
-            sums[group] += total
-            pilot_sums[group] += pilot_total
-            products[group] += product
+            own_sums[group] += sums[0]
+            pilot_sums[group] += sums[1]
+            own_products[group] += products[0]
+            pilot_products[group] += products[1]
         yield 0.5 + 0.5 * fraction
 
     counts = np.maximum(sizes, 1)[:, np.newaxis]
-    pilot_means = pilot_sums / counts
+    own_means, pilot_means = own_sums / counts, pilot_sums / counts
     # The mean of a few patches is noisier than that of their pilot.
-    means = pilot_means + (sums / counts - pilot_means) * (counts / (counts + SURE_MEAN))
-    covariances = (
-        products / counts[..., np.newaxis] - pilot_means[:, :, None] * pilot_means[:, None]
-    )
+    means = pilot_means + (own_means - pilot_means) * (counts / (counts + SURE_MEAN))
+    covariances = _covariances(pilot_products, pilot_means, sizes)
     w, q = np.linalg.eigh(covariances)
-    weights = np.where(w > WEAKEST, w / (w + 1), 0)
+    # Where there are few electrons per pixel, the stabilised noise is weaker than 1.
+    mean_patches = pilot_means @ basis + level
+    variance = noise.stabilised_variance(mean_patches).mean(1)[:, np.newaxis]
+    # The variance of the image itself, less that of the noise, is an unbiased estimate of w where
+    # the pilot has noise of its own.  The smaller weight of the two is the safer one.
+    observed = np.einsum("gik,gij,gjk->gk", q, _covariances(own_products, own_means, sizes), q)
+    observed_weights = 1 - variance / np.maximum(observed, variance)
+    weights = np.where(w > WEAKEST * variance, np.minimum(w / (w + variance), observed_weights), 0)
     return AlikeStacks(
         eigenpatches=eigenpatches,
         variances=variances[:rank],
@@ -256,6 +266,14 @@ def nearest(coefficients: Image, centres: Image) -> NDArray[np.intp]:
     # |x - c|^2 without |x|^2, which is the same for all centres
     distance = np.square(centres).sum(1) / 2 - coefficients[:, :c] @ centres.T
     return np.asarray(distance.argmin(1))
+
+
+def _covariances(
+    products: NDArray[np.float64], means: NDArray[np.float64], sizes: NDArray[np.int_]
+) -> NDArray[np.float64]:
+    """Return the covariance matrix of the coefficients of each group, (g, r, r)."""
+    counts = np.maximum(sizes, 1)[:, np.newaxis, np.newaxis]
+    return np.asarray(products / counts - means[:, :, np.newaxis] * means[:, np.newaxis])
 
 
 class _Tiles:

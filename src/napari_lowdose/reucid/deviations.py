@@ -27,7 +27,12 @@ SLIGHT, MARKED = 0.1, 0.3
 
 
 def restore_deviations(
-    image: Image, denoised: Image, consensus: Image, kernel: NDArray[np.floating], psf_width: int
+    image: Image,
+    denoised: Image,
+    consensus: Image,
+    variance: NDArray[np.floating],
+    kernel: NDArray[np.floating],
+    psf_width: int,
 ) -> tuple[Image, Image]:
     r"""Put back what the groups of alike patches took from sites that deviate from them.
 
@@ -36,9 +41,11 @@ def restore_deviations(
     Parameters
     ----------
     image : (m, n) float32 array
-        Stabilised image z, noise variance 1.
+        Stabilised image z.
     denoised, consensus : (m, n) float32 array
         From `project_alike`.
+    variance : (m, n) array
+        Noise variance of `image`; below 1 where there are few electrons.
     kernel : (2p - 1, 2p - 1) array
         Kernel K of the pilot.
     psf_width : int
@@ -54,7 +61,7 @@ def restore_deviations(
     found = scipy.ndimage.gaussian_filter(image - consensus, sigma)
     kept = scipy.ndimage.gaussian_filter(denoised - consensus, sigma)
     # The noise of a Gaussian mean: 1 / (2 sqrt(pi) sigma)
-    errors = np.abs(found) * (2 * np.sqrt(np.pi) * sigma)
+    errors = np.abs(found) * (2 * np.sqrt(np.pi) * sigma) / np.sqrt(variance)
     missing = 1 - kept / np.where(found == 0, 1, found)
     mask = _ramp(errors, SIGNIFICANT, CERTAIN) * _ramp(missing, SLIGHT, MARKED)
     mask = scipy.ndimage.maximum_filter(
