@@ -61,14 +61,20 @@ class AlikeStep(StackStep):
     deviations: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return patch size, groups and noise, JSON-ready."""
-        return super().record() | {
-            "n_groups": self.n_groups,
-            "deviations": round(self.deviations, 4),
+        """Return patch size, groups and noise, JSON-ready.
+
+        The pilot has the indices of its kept eigenpatches, a pass the number of its groups.
+        """
+        record = super().record() | {
             "gain": float(self.noise.gain),
             "offset": float(self.noise.offset),
             "read_noise": float(self.noise.read_noise),
         }
+        if self.stack == 0:
+            return record
+        # There is no choice of eigenpatches in a pass: a group weights all of them.
+        del record["kept"], record["n_eigenpatches"]
+        return record | {"n_groups": self.n_groups, "deviations": round(self.deviations, 4)}
 
 
 def alike_steps(

@@ -14,7 +14,7 @@ from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
-from napari_lowdose.reucid.alike import alike_steps
+from napari_lowdose.reucid.alike import AlikeStep, alike_steps
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
@@ -344,7 +344,18 @@ class Reucid(Engine):
         Returns
         -------
         (Y, X) float32 array
+
+        Raises
+        ------
+        ValueError
+            If the stacks are of alike patches: the groups depend on the pilot and must be found
+            again.
         """
+        if any(isinstance(step, AlikeStep) for step in stacks):
+            raise ValueError(
+                "Stacks of alike patches cannot be rebuilt from other eigenpatches: denoise again "
+                "with `keep`, the eigenpatches of the pilot."
+            )
         # Prepared again: keeping it in the steps would need as much memory as the movie.
         prepared = prepare(frame)
         image = prepared.image

@@ -70,6 +70,9 @@ class StackStep(Step):
 def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Summarise the patch sizes and the kept eigenpatches of all patch stacks.
 
+    For stacks of alike patches, the kept eigenpatches are those of the pilot, and the groups of
+    the last pass and the noise are added.
+
     Parameters
     ----------
     records : sequence of dict
@@ -85,7 +88,18 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     >>> stack = {"index": (), "patch_size": 7, "kept": [0, 1, 2, 5], "n_eigenpatches": 25}
     >>> stack_summary([stack])
     ['patch 7 px', 'kept 4 of 25 eigenpatches (0-2 5)']
+    >>> noise = {"gain": 2.06, "offset": 100.0, "read_noise": 3.0}
+    >>> groups = {"index": (), "patch_size": 17, "n_groups": 96, "deviations": 0.032}
+    >>> for line in stack_summary([{**stack, **noise}, {**groups, **noise}]):
+    ...     print(line)
+    patch 7 px
+    kept 4 of 25 eigenpatches (0-2 5)
+    96 groups of alike patches of 17 px
+    deviations restored in 3.2 % of the image
+    gain 2.1, read noise 3
     """
+    passes = {tuple(r["index"]): r for r in records if "n_groups" in r}  # the last of each frame
+    records = [record for record in records if "n_groups" not in record]
     if not records:
         return []
     n_kept = _span(len(record["kept"]) for record in records)
@@ -97,12 +111,28 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
         kept += f" in each of {len(records)} patch stacks"
     else:
         kept += f" in each patch stack of {n_frames} frames"
-    return [f"patch {_span(record['patch_size'] for record in records)} px", kept]
+    summary = [f"patch {_span(record['patch_size'] for record in records)} px", kept]
+    if passes:
+        summary += _alike_summary(list(passes.values()))
+    return summary
 
 
-def _span(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+def _alike_summary(passes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Summarise the groups, the deviations and the noise of the last pass of each frame."""
+    n_groups = _span(record["n_groups"] for record in passes)
+    width = _span(record["patch_size"] for record in passes)
+    summary = [f"{n_groups} groups of alike patches of {width} px"]
+    share = _span(float(f"{100 * record['deviations']:.2g}") for record in passes)
+    if any(record["deviations"] for record in passes):
+        summary.append(f"deviations restored in {share} % of the image")
+    gain, read = (_span(float(f"{r[name]:.2g}") for r in passes) for name in ("gain", "read_noise"))
+    poisson = any(record["gain"] for record in passes)
+    return [*summary, f"gain {gain}, read noise {read}" if poisson else f"additive noise {read}"]
+
+
+def _span(numbers: Iterable[float]) -> str:
+    found = [f"{number:g}" for number in sorted(set(numbers))]
+    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -22,6 +22,7 @@ from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
 from napari_lowdose.widgets.reucid.form import ReucidForm, use_form_labels
+from napari_lowdose.widgets.reucid.noise_plot import NoisePlot
 from napari_lowdose.widgets.reucid.patch_sizes import (
     PatchSizeCache,
     PatchSizesStep,
@@ -203,6 +204,10 @@ class ReucidWidget(RunDock):
             of = f"'{run.result.name}'" + (f", frame {list(index)}" if index else "")
             self.gallery.show_stacks(run.stacks[index], run.chosen[index], of)
         self.gallery.setVisible(shown)
+        noise = None if run is None or index is None else run.noise.get(index)
+        if shown and noise is not None:
+            self.noise_plot.show_noise(noise)
+        self.noise_plot.setVisible(shown and noise is not None)
 
     def _shown_index(self) -> Index | None:
         """Return the frame whose eigenpatches to show: the one in view if they are known."""
@@ -367,18 +372,22 @@ class ReucidWidget(RunDock):
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
         self.form.layer_combo.changed.connect(self._layer_chosen)
-        self.form.scan_noise.currentIndexChanged.connect(self._request_estimate)
+        for field in (self.form.strength, self.form.scan_noise):
+            field.currentIndexChanged.connect(self._request_estimate)
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
         self.gallery.setVisible(False)
+        self.noise_plot = NoisePlot()
+        self.noise_plot.setVisible(False)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
         self.copy_button = CopyButton(self.script, self.panel, tooltip, use_form_labels)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.gallery, 1)
+        self.parts.addWidget(self.noise_plot)
         self.parts.addWidget(self.copy_button)
         self.parts.addStretch()
 
