@@ -98,7 +98,7 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     deviations restored in 3.2 % of the image
     gain 2.1, read noise 3
     """
-    passes = {tuple(r["index"]): r for r in records if "n_groups" in r}  # the last of each frame
+    alike = alike_summary(records)
     records = [record for record in records if "n_groups" not in record]
     if not records:
         return []
@@ -111,14 +111,25 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
         kept += f" in each of {len(records)} patch stacks"
     else:
         kept += f" in each patch stack of {n_frames} frames"
-    summary = [f"patch {_span(record['patch_size'] for record in records)} px", kept]
-    if passes:
-        summary += _alike_summary(list(passes.values()))
-    return summary
+    return [f"patch {_span(record['patch_size'] for record in records)} px", kept, *alike]
 
 
-def _alike_summary(passes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Summarise the groups, the deviations and the noise of the last pass of each frame."""
+def alike_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Summarise the groups of alike patches, the deviations and the noise.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        As for `stack_summary`.  Of each frame the last pass counts.
+
+    Returns
+    -------
+    list of str
+        Empty if there are no stacks of alike patches.
+    """
+    passes = list({tuple(r["index"]): r for r in records if "n_groups" in r}.values())
+    if not passes:
+        return []
     n_groups = _span(record["n_groups"] for record in passes)
     width = _span(record["patch_size"] for record in passes)
     summary = [f"{n_groups} groups of alike patches of {width} px"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.fields import (
@@ -41,10 +41,10 @@ STRENGTHS: dict[str, dict[str, Any]] = {
     "balanced": {"stacks": "alike", "deviations": "keep"},
     "strongest": {"stacks": "alike", "deviations": "average"},
 }
-STRENGTH_LABELS = {
-    "faithful (REUCID of the paper)": "faithful",
-    "balanced": "balanced",
-    "strongest (weakens rare sites)": "strongest",
+STRENGTH_HINTS = {
+    "faithful": "REUCID of the paper",
+    "balanced": "keeps distinct rare sites",
+    "strongest": "weakens rare sites",
 }
 STRENGTH_HELP = (
     "<qt><p><b>faithful</b>: REUCID of the paper. The same filter everywhere in the image, so "
@@ -110,7 +110,8 @@ class ReucidForm(ParameterForm):
         super().__init__(parent)
         self.layer_combo = layer_combo(layers)
         self.frames = frames_choice()
-        self.strength = choice(STRENGTH_LABELS)
+        self.strength = choice({name: name for name in STRENGTHS})
+        self.strength_hint = QLabel()
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
@@ -122,6 +123,7 @@ class ReucidForm(ParameterForm):
         self.add("image", self.layer_combo.native, "The image layer to denoise.")
         self.add("frames", self.frames, FRAMES_HELP)
         self.add("strength", self.strength, STRENGTH_HELP)
+        self.add("", self.strength_hint, STRENGTH_HELP)
         self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
         self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
         self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
@@ -133,8 +135,8 @@ class ReucidForm(ParameterForm):
         self.n_stacks.setValue(DEFAULT_STACKS)
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
-        self.strength.currentIndexChanged.connect(self._show_random_stacks)
-        self._show_random_stacks()
+        self.strength.currentIndexChanged.connect(self._show_strength)
+        self._show_strength()
 
     @property
     def layer(self) -> Image | None:
@@ -190,9 +192,11 @@ class ReucidForm(ParameterForm):
         """Show or hide the choice of frames."""
         self.show_field(self.frames, shown)
 
-    def _show_random_stacks(self, event: Any = None) -> None:
-        """Show the fields that only stacks of random patches use, or hide them."""
-        random = STRENGTHS[self.strength.currentData()]["stacks"] == "random"
+    def _show_strength(self, event: Any = None) -> None:
+        """Show the hint, and the fields that only stacks of random patches use."""
+        strength = self.strength.currentData()
+        self.strength_hint.setText(STRENGTH_HINTS[strength])
+        random = STRENGTHS[strength]["stacks"] == "random"
         self.show_field(self.n_stacks, random)
         self.show_field(self.memory_limit, random)
 

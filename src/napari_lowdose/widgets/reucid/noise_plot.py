@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_lowdose.widgets.reucid.eigenpatches import DROPPED, KEPT
-from napari_lowdose.widgets.run_panel import collapsible, make_room_for_label, text_label
+from napari_lowdose.widgets.run_panel import collapsible, make_room_for_label
 
 if TYPE_CHECKING:
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
@@ -37,13 +37,15 @@ class NoisePlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._shown: NoiseEstimate | None = None
-        self.caption = text_label()
+        # Without word wrap: the section does not grow with its text.
+        self.caption = QLabel()
+        self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot = pg.PlotWidget(background=None)
         self.plot.setFixedHeight(126)
         self.plot.setMenuEnabled(False)
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.hideButtons()
-        self.plot.setLabel("left", "noise variance")
+        self.plot.setLabel("left", "variance")
         self.plot.setLabel("bottom", "intensity (grey levels)")
         for axis in ("left", "bottom"):  # an SI prefix would stand without a unit
             self.plot.getAxis(axis).enableAutoSIPrefix(False)
@@ -73,6 +75,7 @@ class NoisePlot(QWidget):
         noise : NoiseEstimate
         """
         self._shown = noise
+        self.caption.setText(describe(noise))
         self._draw()
 
     def _draw(self) -> None:
@@ -83,8 +86,8 @@ class NoisePlot(QWidget):
         line = noise.variance(levels)
         self.points.setData(noise.levels, noise.variances)
         self.line.setData(levels, line)
-        self.plot.setYRange(0, float(max(noise.variances.max(), line.max())))
-        self.caption.setText(describe(noise))
+        highest = float(max(noise.variances.max(), line.max()))
+        self.plot.setYRange(0, highest, padding=0.2)  # the topmost label needs room
 
 
 def describe(noise: PoissonGaussian) -> str:
@@ -94,13 +97,10 @@ def describe(noise: PoissonGaussian) -> str:
     --------
     >>> from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
     >>> describe(PoissonGaussian(gain=2.06, offset=100, read_noise=3))
-    'gain 2.1 per electron or photon, offset 100, read noise 3'
+    'gain 2.1, offset 100, read noise 3'
     >>> describe(PoissonGaussian(gain=0, offset=0, read_noise=12.3))
     'additive noise, standard deviation 12'
     """
     if noise.gain == 0:
         return f"additive noise, standard deviation {noise.read_noise:.2g}"
-    return (
-        f"gain {noise.gain:.2g} per electron or photon, offset {noise.offset:.3g}, "
-        f"read noise {noise.read_noise:.2g}"
-    )
+    return f"gain {noise.gain:.2g}, offset {noise.offset:.3g}, read noise {noise.read_noise:.2g}"

@@ -11,7 +11,7 @@ import numpy as np
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
 from napari_lowdose.reucid.alike import AlikeStep
-from napari_lowdose.reucid.stack_step import stack_summary
+from napari_lowdose.reucid.stack_step import alike_summary
 from napari_lowdose.widgets.layer_run import MAX_FRAMES_BYTES, LayerRun
 from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
@@ -210,17 +210,16 @@ class ReucidRun(LayerRun):
         stacks = [stack for frame in self.stacks.values() for stack in frame]
         if not stacks:
             return "no eigenpatches"
-        if self.noise:
-            return ", ".join(stack_summary(self.run.record()["steps"]))
         sizes = sorted({stack.patch_size for stack in stacks})
         kept = [int(stack.kept.sum()) for stack in stacks]
         low, high = min(kept), max(kept)
-        per = " per stack" if len(stacks) > 1 else ""
-        return (
-            f"patch size {' or '.join(map(str, sizes))} px, "
+        per = f" per {'frame' if self.noise else 'stack'}" if len(stacks) > 1 else ""
+        kept_now = (
             f"{low if low == high else f'{low} to {high}'} of {len(stacks[0].kept)} "
             f"eigenpatches kept{per}"
         )
+        alike = alike_summary(self.run.record()["steps"])
+        return ", ".join([f"patch size {' or '.join(map(str, sizes))} px", kept_now, *alike])
 
     def script(self) -> str:
         """Return the Python script that reproduces the current result."""
