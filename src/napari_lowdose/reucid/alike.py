@@ -1,6 +1,6 @@
 """REUCID with stacks of alike patches.
 
-1. Estimate the noise and stabilise its variance.
+1. Remove the offsets of scan rows (`row_offsets`), estimate the noise and stabilise its variance.
 2. Pilot: REUCID of the stabilised image, with a single stack of all patches.
 3. Group alike patches by the pilot, and project each group (`alike_stacks`).
 4. Once more, with the result as pilot.
@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     Choose = Callable[[NDArray[np.float32], NDArray[np.float64], float], tuple[Any, Any]]
 
 PASSES = 2  # a third one changes less than 0.1 dB
+# Mean number of electrons per pixel, below which rare bright features lose more than is gained
+FEWEST = 0.01
 NARROWEST = 17  # minimum width of alike patches: smaller ones cannot be told apart in noise
 
 
@@ -128,6 +131,15 @@ def alike_steps(
     def at(fraction: float) -> float:
         return begin + (1 - begin) * fraction
 
+    electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
+    passes = PASSES if electrons >= FEWEST else 0
+    if not passes:
+        warnings.warn(
+            f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
+            "the result is that of random stacks.",
+            UserWarning,
+            stacklevel=2,
+        )
     stabilised = noise.stabilise(image)
     level = np.float32(stabilised.mean(dtype=np.float64))
     centred = stabilised - level
@@ -141,7 +153,7 @@ def alike_steps(
     pilot /= patch_terrain(everywhere, p)
     pilot += level
     common: dict[str, Any] = {
-        "n_stacks": 1 + PASSES,
+        "n_stacks": 1 + passes,
         "wide": wide,
         "n_outliers": n_outliers,
         "noise": noise,
@@ -151,7 +163,7 @@ def alike_steps(
         return restore(noise.unstabilise(denoised))
 
     yield AlikeStep(
-        fraction=at(0.1),
+        fraction=at(0.1) if passes else 1.0,
         message=f"pilot: patches of {p} px, {kept.sum()} of {len(kept)} eigenpatches kept",
         image=result(pilot),
         stack=0,
@@ -166,9 +178,9 @@ def alike_steps(
     filter_kernel = kernel(eigenpatches[kept])
     width = min(max(p, NARROWEST), largest_patch(image.shape))
     denoised = pilot
-    for number in range(PASSES):
-        start, end = 0.1 + 0.9 * number / PASSES, 0.1 + 0.9 * (number + 1) / PASSES
-        name, last = f"pass {number + 1} of {PASSES}", number == PASSES - 1
+    for number in range(passes):
+        start, end = 0.1 + 0.9 * number / passes, 0.1 + 0.9 * (number + 1) / passes
+        name, last = f"pass {number + 1} of {passes}", number == passes - 1
         found = group_patches(stabilised, denoised, width, noise, seed)
         stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
         keep_deviations = last and deviations == "keep"

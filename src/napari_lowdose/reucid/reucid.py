@@ -29,6 +29,7 @@ from napari_lowdose.reucid.patch_stacks import (
 )
 from napari_lowdose.reucid.prepared import Prepared, prepare, prepared_images
 from napari_lowdose.reucid.projection import project
+from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
 
@@ -383,9 +384,13 @@ class Reucid(Engine):
         correlated: bool,
     ) -> Generator[Step, None, None]:
         """Denoise a prepared frame with stacks of alike patches."""
-        estimate = noise_of(prepared, patch_size=None if wide else patch_size)
         end = begun + NOISE * (1 - begun)
-        noise = yield from report(estimate, begun, end, "noise")
+        if self.scan_noise == "remove":
+            # Patches of one row share its offset, so that it would not average out in their groups.
+            level = remove_row_offsets(prepared, patch_size)
+            prepared = yield from report(level, begun, (begun + end) / 2, "row offsets")
+        estimate = noise_of(prepared, patch_size=None if wide else patch_size)
+        noise = yield from report(estimate, (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warnings.warn(note, UserWarning, stacklevel=2)
