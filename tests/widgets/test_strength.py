@@ -144,6 +144,16 @@ def test_frames_of_a_movie(docked, qtbot, noisy):
     np.testing.assert_array_equal(one.data[0], result.data[1])
 
 
+def test_script_of_a_frame_with_wide_patches(docked, qtbot, noisy):
+    widget = docked(np.stack([noisy, noisy[::-1]]))
+    choose(widget, "balanced")
+    widget.form.patch_size.value = "wide"
+    result = run(qtbot, widget)
+    made = {}
+    exec(script_on(widget.script(), noisy), made)
+    np.testing.assert_array_equal(made["clean"], result.data[0])
+
+
 def test_pilot_and_passes_are_shown_one_after_the_other(docked, qtbot, image, gate):
     widget = docked(image, FakeAlike(at=gate))
     widget.denoise()

@@ -122,15 +122,13 @@ def estimate_noise(image: Any, *, offset: float | None = None) -> NoiseEstimate:
 
 
 def noise_of(
-    prepared: Prepared, *, patch_size: int | None = None, offset: float | None = None
+    prepared: Prepared, *, offset: float | None = None
 ) -> Generator[float, None, NoiseEstimate]:
     """Estimate the noise of a prepared frame; see `estimate_noise`.
 
     Parameters
     ----------
     prepared : Prepared
-    patch_size : int, optional
-        Width of a patch, pixels.  By default the PSF width.
     offset : float, optional
 
     Yields
@@ -139,7 +137,7 @@ def noise_of(
         Fraction of the work that is done.
     """
     image = prepared.image
-    p = patch_size or min(psf_width_of_image(image), largest_patch(image.shape))
+    p = min(psf_width_of_image(image), largest_patch(image.shape))
     yield 0.1
     pilot, eigenpatches = yield from rescale_progress(pilot_of(image, p), 0.1, 0.9)
     k = kernel(eigenpatches)

@@ -389,8 +389,8 @@ class Reucid(Engine):
             # Patches of one row share its offset, so that it would not average out in their groups.
             level = remove_row_offsets(prepared, patch_size)
             prepared = yield from report(level, begun, (begun + end) / 2, "row offsets")
-        estimate = noise_of(prepared, patch_size=None if wide else patch_size)
-        noise = yield from report(estimate, (begun + end) / 2, end, "noise")
+        # With patches of the PSF width, whatever those of the pilot, as `estimate_noise`.
+        noise = yield from report(noise_of(prepared), (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warnings.warn(note, UserWarning, stacklevel=2)

@@ -120,24 +120,26 @@ def alike_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     Parameters
     ----------
     records : sequence of dict
-        As for `stack_summary`.  Of each frame the last pass counts.
+        As for `stack_summary`.  The last record of each frame counts.
 
     Returns
     -------
     list of str
         Empty if there are no stacks of alike patches.
     """
-    passes = list({tuple(r["index"]): r for r in records if "n_groups" in r}.values())
-    if not passes:
+    last = {tuple(record["index"]): record for record in records if "gain" in record}.values()
+    if not last:
         return []
-    n_groups = _span(record["n_groups"] for record in passes)
-    width = _span(record["patch_size"] for record in passes)
-    summary = [f"{n_groups} groups of alike patches of {width} px"]
-    share = _span(float(f"{100 * record['deviations']:.2g}") for record in passes)
-    if any(record["deviations"] for record in passes):
-        summary.append(f"deviations restored in {share} % of the image")
-    gain, read = (_span(float(f"{r[name]:.2g}") for r in passes) for name in ("gain", "read_noise"))
-    poisson = any(record["gain"] for record in passes)
+    summary = []
+    if passes := [record for record in last if "n_groups" in record]:
+        n_groups = _span(record["n_groups"] for record in passes)
+        width = _span(record["patch_size"] for record in passes)
+        summary.append(f"{n_groups} groups of alike patches of {width} px")
+        if any(record["deviations"] for record in passes):
+            share = _span(float(f"{100 * record['deviations']:.2g}") for record in passes)
+            summary.append(f"deviations restored in {share} % of the image")
+    gain, read = (_span(float(f"{r[name]:.2g}") for r in last) for name in ("gain", "read_noise"))
+    poisson = any(record["gain"] for record in last)
     return [*summary, f"gain {gain}, read noise {read}" if poisson else f"additive noise {read}"]
 
 
