@@ -64,13 +64,14 @@ class Reucid(Engine):
         Width of a patch in pixels, odd.  "psf": width of the PSF, estimated from the
         autocorrelation of the image, as in the paper.  "wide": three times that width, which
         averages over more repeats of a periodic structure.  "auto": the wide patch where it
-        denoises much better, otherwise the PSF width.  All frames of a stack share one width,
-        chosen from up to five evenly spaced frames.
+        denoises much better, otherwise the PSF width; with alike stacks always the PSF width.  All
+        frames of a stack share one width, chosen from up to five evenly spaced frames.
     n_stacks : int, optional
         Number of patch stacks.  An interim image is shown after each.  By default the smallest
-        number that fits into memory.
+        number that fits into memory.  Not used with alike stacks.
     memory_limit : int, optional
-        Maximum memory, bytes.  By default a quarter of the available memory.
+        Maximum memory, bytes.  By default a quarter of the available memory.  Not used with alike
+        stacks.
     n_components : int
         Rank of the SVD of a patch stack.  Wide patches use three times as many components.
     keep : int, sequence of int, or sequence of those, optional
@@ -82,9 +83,9 @@ class Reucid(Engine):
         "alike": stacks of patches that look alike, which see more, above all where structure
         repeats.  The noise is estimated from the image.
     deviations : "keep" or "average"
-        With alike stacks, keep sites that deviate significantly from the patches that look like
-        them, such as vacancies and dopants, at the noise of random stacks.  "average" denoises
-        most, and weakens such sites.
+        With alike stacks: sites that deviate significantly from the patches that look like them,
+        such as vacancies and dopants.  "keep" restores them, at the noise of random stacks.
+        "average" denoises most, and weakens them.
     scan_noise : "remove" or "keep"
         Remove offsets between scan rows as noise, or keep them as data.
     outliers : "remove" or "keep"

@@ -96,11 +96,17 @@ def describe(noise: PoissonGaussian) -> str:
     Examples
     --------
     >>> from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
-    >>> describe(PoissonGaussian(gain=2.06, offset=100, read_noise=3))
-    'gain 2.1, offset 100, read noise 3'
+    >>> describe(PoissonGaussian(gain=2.06, offset=1013.4, read_noise=101))
+    'gain 2.1, offset 1013, read noise 100'
     >>> describe(PoissonGaussian(gain=0, offset=0, read_noise=12.3))
     'additive noise, standard deviation 12'
     """
     if noise.gain == 0:
-        return f"additive noise, standard deviation {noise.read_noise:.2g}"
-    return f"gain {noise.gain:.2g}, offset {noise.offset:.3g}, read noise {noise.read_noise:.2g}"
+        return f"additive noise, standard deviation {_short(noise.read_noise, 2)}"
+    gain, read_noise = _short(noise.gain, 2), _short(noise.read_noise, 2)
+    return f"gain {gain}, offset {_short(noise.offset, 4)}, read noise {read_noise}"
+
+
+def _short(value: float, digits: int) -> str:
+    """Round to significant digits; 100 does not become 1e+02."""
+    return f"{float(f'{value:.{digits}g}'):g}"
