@@ -71,6 +71,27 @@ class Prepared:
             Give outliers their denoised values, or restore those of the input.
         """
         image = reconstruct(canvas, terrain, self.offset, self.scale, self.mended)
+        return self._whole_frame(image, outliers)
+
+    def rescale(
+        self, image: NDArray[np.float32], outliers: Literal["remove", "keep"]
+    ) -> NDArray[np.float32]:
+        """Return the whole frame in the units of the input, from a denoised `image`.
+
+        Parameters
+        ----------
+        image : (m, n) float32 array
+            Denoised pixels of unit power; changed in place.
+        outliers : "remove" or "keep"
+            As in `restore`.
+        """
+        image *= np.float32(self.scale)
+        image += np.float32(self.offset)
+        return self._whole_frame(image, outliers)
+
+    def _whole_frame(
+        self, image: NDArray[np.float32], outliers: Literal["remove", "keep"]
+    ) -> NDArray[np.float32]:
         if outliers == "keep":
             image[self.outliers] = self.frame[self.area][self.outliers]
         if image.shape == self.frame.shape:

@@ -16,6 +16,7 @@ from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
+from napari_lowdose.reucid.kernel import convolve
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
@@ -272,9 +273,8 @@ class Reucid(Engine):
         n_components = self.n_components * (WIDTHS if wide else 1)
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
-        # Both grow from stack to stack, so that every interim image uses all patches so far.
-        canvas = np.zeros_like(image)
-        terrain = np.zeros(image.shape, np.int32)
+        # From stack to stack, so that every interim image uses all patches so far
+        canvas, terrain = _empty_canvas(image)
         weights = load_weights(self.scan_noise)
         for stack in range(d):
             in_stack = stack_of == stack
@@ -289,15 +289,21 @@ class Reucid(Engine):
             # Once per frame, and not in correlated noise, which has its own warning.
             if stack == 0 and self.keep is None and not shared:
                 warn_of_choice(utilities)
-            placed = project(image, eigenpatches[kept], in_stack)
-            canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
-            terrain += patch_terrain(in_stack, p)
-            yield Step(fraction=end, message=f"{name}: terrain")
+            if d == 1:
+                convolved = convolve(image, eigenpatches[kept])
+                result = yield from report(convolved, middle, end, f"{name}: reconstruction")
+                restored = prepared.rescale(result, self.outliers)
+            else:
+                placed = project(image, eigenpatches[kept], in_stack)
+                canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
+                terrain += patch_terrain(in_stack, p)
+                yield Step(fraction=end, message=f"{name}: terrain")
+                restored = prepared.restore(canvas, terrain, self.outliers)
             yield StackStep(
                 fraction=end,
                 message=f"{name}: patches of {p} px{' (wide)' * wide}, "
                 f"{kept.sum()} of {len(kept)} eigenpatches kept",
-                image=prepared.restore(canvas, terrain, self.outliers),
+                image=restored,
                 stack=stack,
                 n_stacks=d,
                 patch_size=p,
@@ -328,9 +334,12 @@ class Reucid(Engine):
         prepared = prepare(frame)
         image = prepared.image
         p, d = stacks[0].patch_size, stacks[0].n_stacks
+        if d == 1:
+            (step,) = stacks
+            result = run_to_end(convolve(image, step.eigenpatches[step.kept]))
+            return prepared.rescale(result, self.outliers)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
-        canvas = np.zeros_like(image)
-        terrain = np.zeros(image.shape, np.int32)
+        canvas, terrain = _empty_canvas(image)
         for step in stacks:
             in_stack = stack_of == step.stack
             canvas += run_to_end(project(image, step.eigenpatches[step.kept], in_stack))
@@ -402,6 +411,11 @@ class Reucid(Engine):
             )
         kept[list(chosen)] = True
         return kept
+
+
+def _empty_canvas(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return an empty canvas and patch terrain.  Both grow from stack to stack."""
+    return np.zeros_like(image), np.zeros(image.shape, np.int32)
 
 
 @dataclass(frozen=True)
