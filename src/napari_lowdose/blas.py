@@ -26,10 +26,9 @@ def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
     something else, the many small products of an engine take several times as long.  The limit
     holds while a step is computed, never while its consumer has it.
     """
-    controller = _controller("torch" in sys.modules)
     try:
         while True:
-            with one_blas_thread(controller):
+            with one_blas_thread():
                 try:
                     step = next(steps)
                 except StopIteration as stop:
@@ -50,7 +49,7 @@ def _controller(with_torch: bool) -> ThreadpoolController:
 
 
 @contextmanager
-def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """Keep BLAS on one thread.
 
     The limit is the process's.  Frames may be denoised in several threads (dask does): the first
@@ -59,9 +58,7 @@ def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[
     global _inside, _limit
     with _lock:
         if _inside == 0:
-            _limit = (controller or _controller("torch" in sys.modules)).limit(
-                limits=1, user_api="blas"
-            )
+            _limit = _controller("torch" in sys.modules).limit(limits=1, user_api="blas")
         _inside += 1
     try:
         yield

@@ -42,7 +42,8 @@ def prepare(eigenpatches: NDArray[np.floating]) -> NDArray[np.float32]:
     # Linear interpolation between the pixels, as a matrix: the same for rows and columns
     at = np.linspace(0, p - 1, INPUT_SIZE)
     matrix = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(p))).astype(np.float32)
-    return matrix @ (np.asarray(eigenpatches, np.float32) * p) @ matrix.T
+    resampled: NDArray[np.float32] = matrix @ (np.asarray(eigenpatches, np.float32) * p) @ matrix.T
+    return resampled
 
 
 def normalise(singular_values: NDArray[np.floating], noise_floor: float) -> NDArray[np.float32]:

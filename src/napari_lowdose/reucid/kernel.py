@@ -246,10 +246,9 @@ def _column_products(eigenpatches: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return [a, b, d] = sum over k and x of v_k[a, x] v_k[b, x + d], d from 1 - p to p - 1."""
     p = eigenpatches.shape[-1]
     spectra = scipy.fft.rfft(eigenpatches, 2 * p - 1).transpose(2, 1, 0)  # (frequency, a, k)
-    products = spectra.conj() @ spectra.transpose(0, 2, 1)
-    return scipy.fft.fftshift(scipy.fft.irfft(products, 2 * p - 1, axis=0), axes=0).transpose(
-        1, 2, 0
-    )
+    spectra = spectra.conj() @ spectra.transpose(0, 2, 1)  # (frequency, a, b)
+    products = scipy.fft.fftshift(scipy.fft.irfft(spectra, 2 * p - 1, axis=0), axes=0)
+    return np.asarray(products.transpose(1, 2, 0), np.float32)
 
 
 def _border_strip(

@@ -107,7 +107,7 @@ def _autocorrelation(
         left = min(x, p - 1)
         wider = image[y : y + len(tile) + p - 1, x - left : x + tile.shape[1] + p - 1]
         second[: wider.shape[0], p - 1 - left : p - 1 - left + wider.shape[1]] = wider
-        spectrum = scipy.fft.rfft2(first, overwrite_x=True)
+        spectrum: NDArray[np.complex128] = scipy.fft.rfft2(first, overwrite_x=True)
         np.conj(spectrum, out=spectrum)
         spectrum *= scipy.fft.rfft2(second, overwrite_x=True)
         return spectrum

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from napari_lowdose.blas import on_one_blas_thread
+from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
 from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_checks import check_image
@@ -336,7 +336,8 @@ class Reucid(Engine):
         p, d = stacks[0].patch_size, stacks[0].n_stacks
         if d == 1:
             (step,) = stacks
-            result = run_to_end(convolve(image, step.eigenpatches[step.kept]))
+            with one_blas_thread():
+                result = run_to_end(convolve(image, step.eigenpatches[step.kept]))
             return prepared.rescale(result, self.outliers)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         canvas, terrain = _empty_canvas(image)
