@@ -3,7 +3,8 @@
 ``python -m benchmarks.reucid_speed`` prints the seconds per frame on all cores (median of several
 runs, in this process), and those of the plain transcription of the paper on one thread.
 ``--one-stack`` prints the time with a single stack, with known eigenpatches, and of its convolution
-against the same sum patch by patch.  ``--memory`` prints the increase of peak memory at 4096 x 4096 pixels with a memory limit.
+against the same sum patch by patch.  ``--memory`` prints the increase of peak memory at 4096 x 4096
+pixels with a memory limit.
 """
 
 from __future__ import annotations
