@@ -143,11 +143,14 @@ def forward(
 
 @cache
 def load_weights(scan_noise: str) -> Weights:
-    """Load the included weights for ``"remove"`` or ``"keep"`` scan noise."""
+    """Load the included weights for ``"remove"`` or ``"keep"`` scan noise.
+
+    Those for ``"columns"`` are those for ``"remove"``, for a transposed image.
+    """
     from safetensors.numpy import load
 
     everything = load(files(__package__).joinpath("classifier.safetensors").read_bytes())
-    prefix = f"{scan_noise}."
+    prefix = "remove." if scan_noise == "columns" else f"{scan_noise}."
     return {k.removeprefix(prefix): v for k, v in everything.items() if k.startswith(prefix)}
 
 

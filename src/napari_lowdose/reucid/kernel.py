@@ -156,14 +156,14 @@ def convolve(
         return (yield from _project_all(image, eigenpatches))
     result = np.empty_like(image)
     inside = result[border : image.shape[0] - border, border : image.shape[1] - border]
-    yield from rescale_progress(_convolve_valid(image, kernel(eigenpatches), inside), 0.0, 0.8)
+    yield from rescale_progress(_convolve_valid(image, kernel(eigenpatches), inside), 0.0, 0.6)
     # Two border strips along the rows; those along the columns are rows of the transposed image.
     for axis in (0, 1):
         products = _column_products(eigenpatches)
         _border_strip(image, products, result)
         # Upside down, for the strip at the other end
         _border_strip(image[::-1], products[::-1, ::-1], result[::-1])
-        yield 0.9 if axis == 0 else 1.0
+        yield 0.7 if axis == 0 else 0.8
         image, result = image.T, result.T
         eigenpatches = eigenpatches.transpose(0, 2, 1)
     first, last = slice(None, border), slice(-border, None)
@@ -171,6 +171,7 @@ def convolve(
         # All patches on a corner lie in this block of 2p - 2 x 2p - 2 pixels.
         block = image[_twice(rows), _twice(columns)]
         result[rows, columns] = _project_corner(block, eigenpatches)[rows, columns]
+        yield 0.9
     return result
 
 

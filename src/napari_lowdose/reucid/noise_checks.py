@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy
@@ -20,6 +20,14 @@ MIN_SIGNIFICANCE = 4.0  # significance, in standard errors of that ratio
 FINE = 8  # frequencies below 1 / FINE cycles per pixel are ignored: they contain the scene
 REFERENCE_PERIODS = np.arange(4, 20)  # periods per column of the reference for the column means
 MIN_COLUMN_POWER = 5.0  # minimum power of column noise, relative to the reference
+
+
+COLUMN_NOISE = {
+    "columns": "the columns differ in their offset (column noise of a camera?), which looks like "
+    "structure and is not removed: use scan_noise='columns'.",
+    "rows": "the rows differ in their offset (scan noise?), which looks like structure and is not "
+    "removed: use scan_noise='remove'.",
+}
 
 
 def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
@@ -93,12 +101,16 @@ def _is_lower(here: NDArray[Any], there: NDArray[Any]) -> bool:
     return bool(ratio < MAX_POWER_RATIO and np.log(max(ratio, 1e-30)) < -MIN_SIGNIFICANCE * error)
 
 
-def warn_of_column_noise(image: NDArray[np.float32]) -> None:
+def warn_of_column_noise(
+    image: NDArray[np.float32], name: Literal["columns", "rows"] = "columns"
+) -> None:
     """Warn of random offsets between columns; those between rows are scan noise.
 
     Parameters
     ----------
     image : (m, n) float32 array
+    name : "columns" or "rows"
+        Name of the columns of `image` in the message: "rows" if the image is transposed.
     """
     image = _middle(image)
     height, width = image.shape
@@ -114,8 +126,7 @@ def warn_of_column_noise(image: NDArray[np.float32]) -> None:
     power = np.median(spectra[:, width // FINE :], axis=1)
     if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
         warnings.warn(
-            "the columns differ in their offset (column noise of a camera?), which looks like "
-            "structure and is not removed: denoise the transposed image with scan_noise='remove'.",
+            COLUMN_NOISE[name],
             UserWarning,
             stacklevel=3,
         )

@@ -46,7 +46,7 @@ def choose_patch_size(
     images: Iterable[NDArray[np.float32]],
     wanted: Literal["auto", "psf", "wide"],
     n_components: int,
-    scan_noise: Literal["remove", "keep"],
+    scan_noise: str,
     seed: int,
 ) -> Generator[float, None, tuple[int, bool]]:
     """Find one patch width for all images.
@@ -58,7 +58,8 @@ def choose_patch_size(
     wanted : "auto", "psf" or "wide"
     n_components : int
         Rank of the SVD for a patch of the PSF width.
-    scan_noise : "remove" or "keep"
+    scan_noise : "remove", "keep" or "columns"
+        With "columns" the images are transposed.
     seed : int
 
     Yields
@@ -109,7 +110,7 @@ def _risk(
     image: NDArray[np.float32],
     patch_size: int,
     n_components: int,
-    scan_noise: Literal["remove", "keep"],
+    scan_noise: str,
     seed: int,
     variance: float | None = None,
 ) -> Generator[float, None, tuple[float, float]]:

@@ -25,7 +25,7 @@ from napari_lowdose.reucid.patch_stacks import (
     check_patch_fits,
     check_stacks_full,
 )
-from napari_lowdose.reucid.prepared import prepare, prepared_images
+from napari_lowdose.reucid.prepared import Prepared, prepare, prepared_images
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
 
 PatchSize = Literal["auto", "psf", "wide"]
-ScanNoise = Literal["remove", "keep"]
+ScanNoise = Literal["remove", "keep", "columns"]
 Outliers = Literal["remove", "keep"]
 
 SEARCH = 0.5  # approximate fraction of the work spent on choosing the patch size "auto"
@@ -71,8 +71,9 @@ class Reucid(Engine):
         Eigenpatches to keep, instead of the choice of the classifier: the number of leading
         eigenpatches in every stack, their indices from 0 (requires a single stack), or one
         sequence of indices per stack.
-    scan_noise : "remove" or "keep"
-        Remove offsets between scan rows as noise, or keep them as data.
+    scan_noise : "remove", "keep" or "columns"
+        Remove offsets between scan rows as noise, or keep them as data.  "columns" removes
+        offsets between columns instead, such as those of a camera or a vertical scan.
     outliers : "remove" or "keep"
         Remove or keep isolated pixels that neither scene nor noise explains, such as cosmic rays,
         hot pixels and dead pixels.  They are always excluded from the patches.  "remove" replaces
@@ -217,7 +218,8 @@ class Reucid(Engine):
         ValueError
             If none of the frames can be denoised.
         """
-        return (yield from on_one_blas_thread(self._patch_size(prepared_images(frames), 1.0)))
+        images = map(self._scanned_along_rows, prepared_images(frames))
+        return (yield from on_one_blas_thread(self._patch_size(images, 1.0)))
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
@@ -261,8 +263,8 @@ class Reucid(Engine):
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
         prepared.warn(self.outliers)
-        image = prepared.image
-        warn_of_column_noise(image)
+        image = self._scanned_along_rows(prepared.image)
+        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
         shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
@@ -292,13 +294,13 @@ class Reucid(Engine):
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
                 result = yield from report(convolved, middle, end, f"{name}: reconstruction")
-                restored = prepared.rescale(result, self.outliers)
+                restored = prepared.rescale(self._scanned_along_rows(result), self.outliers)
             else:
                 placed = project(image, eigenpatches[kept], in_stack)
                 canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
                 terrain += patch_terrain(in_stack, p)
                 yield Step(fraction=end, message=f"{name}: terrain")
-                restored = prepared.restore(canvas, terrain, self.outliers)
+                restored = self._restore(prepared, canvas, terrain)
             yield StackStep(
                 fraction=end,
                 message=f"{name}: patches of {p} px{' (wide)' * wide}, "
@@ -308,7 +310,7 @@ class Reucid(Engine):
                 n_stacks=d,
                 patch_size=p,
                 wide=wide,
-                eigenpatches=eigenpatches,
+                eigenpatches=self._scanned_along_rows(eigenpatches),
                 singular_values=values,
                 noise_floor=floor,
                 utilities=utilities,
@@ -332,20 +334,40 @@ class Reucid(Engine):
         """
         # Prepared again: keeping it in the steps would need as much memory as the movie.
         prepared = prepare(frame)
-        image = prepared.image
+        image = self._scanned_along_rows(prepared.image)
         p, d = stacks[0].patch_size, stacks[0].n_stacks
         if d == 1:
             (step,) = stacks
             with one_blas_thread():
-                result = run_to_end(convolve(image, step.eigenpatches[step.kept]))
-            return prepared.rescale(result, self.outliers)
+                result = run_to_end(convolve(image, self._kept_of(step)))
+            return prepared.rescale(self._scanned_along_rows(result), self.outliers)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         canvas, terrain = _empty_canvas(image)
         for step in stacks:
             in_stack = stack_of == step.stack
-            canvas += run_to_end(project(image, step.eigenpatches[step.kept], in_stack))
+            canvas += run_to_end(project(image, self._kept_of(step), in_stack))
             terrain += patch_terrain(in_stack, p)
-        return prepared.restore(canvas, terrain, self.outliers)
+        return self._restore(prepared, canvas, terrain)
+
+    def _scanned_along_rows(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Transpose if the scan noise is along columns, there and back.
+
+        The classifier is trained for scan noise along rows.
+        """
+        if self.scan_noise != "columns":
+            return pixels
+        return np.ascontiguousarray(pixels.swapaxes(-1, -2))
+
+    def _kept_of(self, step: StackStep) -> NDArray[np.float32]:
+        """Return the kept eigenpatches of a step, as for the image scanned along rows."""
+        return self._scanned_along_rows(step.eigenpatches[step.kept])
+
+    def _restore(
+        self, prepared: Prepared, canvas: NDArray[np.float32], terrain: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        return prepared.restore(
+            self._scanned_along_rows(canvas), self._scanned_along_rows(terrain), self.outliers
+        )
 
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
         """Summarise the patch sizes and the kept eigenpatches; see `Engine.summary`."""
