@@ -156,7 +156,7 @@ def convolve(
         return (yield from _project_all(image, eigenpatches))
     result = np.empty_like(image)
     inside = result[border : image.shape[0] - border, border : image.shape[1] - border]
-    yield from rescale_progress(_convolve_valid(image, kernel(eigenpatches), inside), 0.0, 0.6)
+    yield from rescale_progress(convolve_inside(image, kernel(eigenpatches), inside), 0.0, 0.6)
     # Two border strips along the rows; those along the columns are rows of the transposed image.
     for axis in (0, 1):
         products = _column_products(eigenpatches)
@@ -209,10 +209,23 @@ def _project_corner(
     return canvas
 
 
-def _convolve_valid(
+def convolve_inside(
     image: NDArray[np.float32], kernel: NDArray[np.float32], result: NDArray[np.float32]
 ) -> Generator[float, None, None]:
-    """Convolve where the kernel lies within the image: "valid" in the terms of SciPy."""
+    """Convolve where the kernel lies within the image: "valid" in the terms of SciPy.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+    kernel : (2p - 1, 2p - 1) float32 array
+    result : (m - 2p + 2, n - 2p + 2) float32 array
+        Filled in.
+
+    Yields
+    ------
+    float
+        Fraction of the work that is done.
+    """
     width = len(kernel)
     step = [math.ceil(n / math.ceil(n / max(TILE, 4 * width))) for n in result.shape]
     shape = [scipy.fft.next_fast_len(n + width - 1, real=True) for n in step]
