@@ -73,13 +73,17 @@ def patch_gram(
     yield 0.8
     # From (a, b, c, d) to (a + 1, b, c + 1, d): one row leaves, another enters.  Because G is
     # symmetric, only c >= a is computed.
-    change = _row_products(image[down:], p) - _row_products(image[: p - 1], p)
+    change = _row_products(image[down:], image[: p - 1], p)
     for a in range(p - 1):
         gram[a + 1, :, a + 1 :] = gram[a, :, a:-1] + change[a, :, a:]
         yield 0.8 + 0.2 * (a + 1) / p
     # Mirrored, so that the matrix is exactly symmetric despite rounding.
-    upper = np.triu(gram.reshape(p * p, p * p))
-    return upper + np.triu(upper, 1).T
+    matrix = gram.reshape(p * p, p * p)
+    for a in range(p):
+        block = slice(a * p, (a + 1) * p)
+        matrix[block, : a * p] = matrix[: a * p, block].T
+        matrix[block, block] = (matrix[block, block] + matrix[block, block].T) / 2
+    return matrix
 
 
 def _autocorrelation(
@@ -145,19 +149,27 @@ def _strip_products(strip: NDArray[np.float32], down: int) -> NDArray[np.float64
     return np.tensordot(strip[:down].T, shifted, axes=(1, 2))
 
 
-def _row_products(rows: NDArray[np.float32], patch_size: int) -> NDArray[np.float64]:
-    """Return [a, b, c, d] = sum over x < N of rows[a, x + b] rows[c, x + d], for p - 1 rows."""
+def _row_products(
+    entering: NDArray[np.float32], leaving: NDArray[np.float32], patch_size: int
+) -> NDArray[np.float64]:
+    """Return [a, b, c, d] = sum over x < N of I[a, x + b] I[c, x + d], for p - 1 rows.
+
+    The sums of `leaving` rows are subtracted from those of `entering` rows.
+    """
     p = patch_size
-    across = rows.shape[1] - p + 1
+    across = entering.shape[1] - p + 1
     products = np.empty((p - 1, p, p - 1, p))
-    # Columns of the rows are rows of the transposed strip: [a, c, d] = rows[a, x] rows[c, x + d]
-    first = np.ascontiguousarray(_strip_products(rows.T, across).transpose(0, 2, 1))
-    products[:, 0] = first
-    products[:, :, :, 0] = first.transpose(1, 2, 0)
+    # Columns of the rows are rows of the transposed strip: [a, d, c] = I[a, x] I[c, x + d]
+    first = _strip_products(entering.T, across) - _strip_products(leaving.T, across)
+    products[:, 0] = first.transpose(0, 2, 1)
+    products[:, :, :, 0] = first.transpose(2, 1, 0)
     # From (a, b, c, d) to (a, b + 1, c, d + 1): one pixel of each row leaves, another enters.
-    entering, leaving = rows[:, across:].astype(np.float64), rows[:, : p - 1].astype(np.float64)
+    ends = [
+        (sign, rows[:, part].astype(np.float64))
+        for rows, sign in ((entering, 1.0), (leaving, -1.0))
+        for part, sign in ((slice(across, None), sign), (slice(None, p - 1), -sign))
+    ]
     for b in range(p - 1):
-        products[:, b + 1, :, 1:] = products[:, b, :, :-1]
-        products[:, b + 1, :, 1:] += entering[:, b, None, None] * entering
-        products[:, b + 1, :, 1:] -= leaving[:, b, None, None] * leaving
+        change = sum(sign * end[:, b, None, None] * end for sign, end in ends)
+        np.add(products[:, b, :, :-1], change, out=products[:, b + 1, :, 1:])
     return products
