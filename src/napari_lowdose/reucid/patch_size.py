@@ -33,10 +33,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDTHS = 3  # width of a wide patch in PSF widths; also the factor on the number of components
-CROP = 256  # size of the crop on which "auto" tries both patch sizes, pixels
-MARGIN = 3.0  # minimum estimated gain for a wide patch, dB: its gain on a perfect crystal
+# Size of the crop on which "auto" tries both patch sizes: in PSF widths, and at least in pixels
+CROP_WIDTHS, SMALLEST_SIDE = 23, 192
+# Minimum estimated gain for a wide patch, dB.  The gain on a perfect crystal is more than 3 dB, and
+# the estimate is up to 1 dB lower; on other specimens it is less than 2 dB.
+MARGIN = 2.5
 SMALLEST_CROP = 2  # minimum size of a crop in wide patches; smaller ones have too few repeats
 PROBE = 0.1  # perturbation of Monte-Carlo SURE, in standard deviations of the noise
+TRIAL_WIDTH = 7  # PSF width in the trials, pixels; the classifier is less sure of smaller patches
 TRIAL_ITERATIONS = 4  # power iterations: the risk hardly depends on the weakest eigenpatches
 
 
@@ -81,7 +85,7 @@ def choose_patch_size(
     largest = MAX_WIDTH * WIDTHS
     for image in images:
         widths.append(psf_width_of_image(image))
-        crops.append(_middle(image).copy())
+        crops.append(_middle(image, CROP_WIDTHS * MAX_WIDTH).copy())
         largest = min(largest, largest_patch(image.shape))
         yield 0.0
     # The lower median: one frame with an unusual structure does not decide for the movie.
@@ -92,21 +96,54 @@ def choose_patch_size(
         return psf, False
     if wanted == "wide":
         return wide, True
+    crops = [_middle(crop, max(CROP_WIDTHS * psf, SMALLEST_SIDE)) for crop in crops]
     crops = [crop for crop in crops if min(crop.shape) >= SMALLEST_CROP * wide]
     narrow, broad = 0.0, 0.0
     for number, crop in enumerate(crops):
-        # The trial with wide patches takes longer: they have more pixels and components.
-        begin, middle, end = (0.1 + 0.9 * (number + part) / len(crops) for part in (0, 0.22, 1))
-        search = _risk(crop, psf, n_components, scan_noise, seed)
-        risk, variance = yield from rescale_progress(search, begin, middle)
-        search = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
-        risk_wide, _ = yield from rescale_progress(search, middle, end)
-        smallest = 1e-3 * variance  # the estimate may be negative
-        narrow += max(risk, smallest)
-        broad += max(risk_wide, smallest)
+        search = estimate_risks(crop, psf, wide, n_components, scan_noise, seed)
+        begin, end = (0.1 + 0.9 * (number + part) / len(crops) for part in (0, 1))
+        risk, risk_wide = yield from rescale_progress(search, begin, end)
+        narrow += risk
+        broad += risk_wide
     if crops and 10 * np.log10(narrow / broad) > MARGIN:
         return wide, True
     return psf, False
+
+
+def estimate_risks(
+    crop: NDArray[np.float32],
+    psf: int,
+    wide: int,
+    n_components: int,
+    scan_noise: str,
+    seed: int,
+) -> Generator[float, None, tuple[float, float]]:
+    """Estimate the mean squared errors with patches of the PSF width and with wide ones.
+
+    The crop is resampled to a PSF width of `TRIAL_WIDTH` pixels.  Both errors become smaller, but
+    their ratio hardly changes, and the SVD of wide patches takes a fraction of the time.
+    """
+    if psf > TRIAL_WIDTH:
+        factor = TRIAL_WIDTH / psf
+        crop = _downsample(crop, factor)
+        psf, wide = TRIAL_WIDTH, round(factor * wide) // 2 * 2 + 1
+    # The trial with wide patches takes longer: they have more pixels and components.
+    search = _risk(crop, psf, n_components, scan_noise, seed)
+    risk, variance = yield from rescale_progress(search, 0.0, 0.22)
+    search = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
+    risk_wide, _ = yield from rescale_progress(search, 0.22, 1.0)
+    smallest = 1e-3 * variance  # the estimates may be negative
+    return max(risk, smallest), max(risk_wide, smallest)
+
+
+def _downsample(image: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Remove the highest frequencies, so that white noise stays white, unlike by interpolation."""
+    shape = [round(factor * n) for n in image.shape]
+    spectrum = scipy.fft.fftshift(scipy.fft.fft2(image))
+    first = [n // 2 - m // 2 for n, m in zip(image.shape, shape, strict=True)]
+    low = spectrum[first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+    smaller = scipy.fft.ifft2(scipy.fft.ifftshift(low)).real
+    return np.asarray(smaller * (smaller.size / image.size), np.float32)
 
 
 def _risk(
@@ -233,9 +270,9 @@ def _stationary_gram(correlation: NDArray[np.float32]) -> NDArray[np.float32]:
     return windows.reshape(p * p, p * p)
 
 
-def _middle(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    y, x = (max(0, (n - CROP) // 2) for n in image.shape)
-    return image[y : y + CROP, x : x + CROP]
+def _middle(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    y, x = (max(0, (n - side) // 2) for n in image.shape)
+    return image[y : y + side, x : x + side]
 
 
 def odd_width(name: str, value: Any) -> int:
