@@ -43,6 +43,7 @@ class KernelPlot(QWidget):
         self._shown: tuple[StackStep, tuple[float, float] | None, str | None] | None = None
         self.picture = QLabel()
         self.picture.setFixedSize(SIDE, SIDE)
+        self.picture.hide()
         self.plot = pg.PlotWidget(background=None)
         self.plot.setFixedHeight(126)
         self.plot.setMenuEnabled(False)
@@ -85,6 +86,8 @@ class KernelPlot(QWidget):
         self._draw()
 
     def _draw(self) -> None:
+        # A collapsed section has no height, but its parts would count as visible.
+        self.picture.setVisible(self.section.isExpanded())
         if self._shown is None or not self.section.isExpanded():
             return
         stack, pixel_size, unit = self._shown
