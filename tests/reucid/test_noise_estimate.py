@@ -27,7 +27,8 @@ def test_gain_and_read_noise(scene, electrons) -> None:
     truth = truth * (electrons / truth.mean())
     noise = estimate_noise(camera(truth), offset=0)
     assert noise.gain == pytest.approx(2, rel=0.1)
-    assert noise.read_noise == pytest.approx(3, rel=0.35)  # its share of the variance is small
+    # The variance at zero: the share of the read noise is small, and structure adds to it.
+    assert noise.read_noise == pytest.approx(3, abs=1.2)
     assert noise.notes == ()
 
 

@@ -21,11 +21,9 @@ from napari_lowdose.reucid.alike_stacks import AlikeStacks, group_patches, proje
 from napari_lowdose.reucid.classifier import UTILITY_THRESHOLD
 from napari_lowdose.reucid.deviations import restore_deviations
 from napari_lowdose.reucid.eigenpatches import decompose
-from napari_lowdose.reucid.kernel import kernel
+from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
-from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep
-from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -144,9 +142,8 @@ def alike_steps(
             UserWarning,
             stacklevel=2,
         )
-    placed = project(centred, eigenpatches[kept], everywhere)
-    pilot = yield from report(placed, at(0.05), at(0.1), "pilot: reconstruction")
-    pilot /= patch_terrain(everywhere, p)
+    convolved = convolve(centred, eigenpatches[kept])
+    pilot = yield from report(convolved, at(0.05), at(0.1), "pilot: reconstruction")
     pilot += level
     common: dict[str, Any] = {
         "n_stacks": 1 + passes,
