@@ -12,5 +12,6 @@ from .pairs.register_stack import register_stack as register_stack
 from .pairs.split import split_frame as split_frame
 from .reucid import Reucid as Reucid
 from .reucid import StackStep as StackStep
+from .reucid.noise_estimate import estimate_noise as estimate_noise
 from .streaming import Stream as Stream
 from .streaming import denoise_to_zarr as denoise_to_zarr

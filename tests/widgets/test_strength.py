@@ -97,9 +97,10 @@ def test_default_number_of_stacks_comes_back_after_an_alike_result(docked, qtbot
     widget.viewer.layers.selection.active = alike
     assert form.strength.currentData() == "strongest" and form.parameters() == asked
     assert widget.noise_plot.isVisibleTo(widget) and "weakened" in widget.panel.notes.text()
+    assert not widget.kernel_plot.isVisibleTo(widget)  # the denoiser is no convolution
     widget.viewer.layers.selection.active = faithful
     assert form.parameters() == Reucid(patch_size=7, n_stacks=2)
-    assert not widget.noise_plot.isVisibleTo(widget)
+    assert widget.kernel_plot.isVisibleTo(widget) and not widget.noise_plot.isVisibleTo(widget)
     finish(qtbot, widget)
 
 

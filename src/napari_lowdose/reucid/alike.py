@@ -18,13 +18,12 @@ import numpy as np
 
 from napari_lowdose.engine import Step, report
 from napari_lowdose.reucid.alike_stacks import AlikeStacks, group_patches, project_alike
+from napari_lowdose.reucid.classifier import UTILITY_THRESHOLD
 from napari_lowdose.reucid.deviations import restore_deviations
 from napari_lowdose.reucid.eigenpatches import decompose
-from napari_lowdose.reucid.kernel import kernel
+from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
-from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep
-from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -131,15 +130,6 @@ def alike_steps(
     def at(fraction: float) -> float:
         return begin + (1 - begin) * fraction
 
-    electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
-    passes = PASSES if electrons >= FEWEST else 0
-    if not passes:
-        warnings.warn(
-            f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
-            "the result is that of random stacks.",
-            UserWarning,
-            stacklevel=2,
-        )
     stabilised = noise.stabilise(image)
     level = np.float32(stabilised.mean(dtype=np.float64))
     centred = stabilised - level
@@ -148,9 +138,18 @@ def alike_steps(
     svd = decompose(centred, everywhere, p, n_components, seed=seed)
     values, eigenpatches, floor = yield from report(svd, at(0.0), at(0.05), "pilot: SVD")
     utilities, kept = choose(eigenpatches, values, floor)
-    placed = project(centred, eigenpatches[kept], everywhere)
-    pilot = yield from report(placed, at(0.05), at(0.1), "pilot: reconstruction")
-    pilot /= patch_terrain(everywhere, p)
+    passes = PASSES if utilities.max() > UTILITY_THRESHOLD else 0  # groups of noise look ordered
+    electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
+    if electrons < FEWEST:
+        passes = 0
+        warnings.warn(
+            f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
+            "the result is that of random stacks.",
+            UserWarning,
+            stacklevel=2,
+        )
+    convolved = convolve(centred, eigenpatches[kept])
+    pilot = yield from report(convolved, at(0.05), at(0.1), "pilot: reconstruction")
     pilot += level
     common: dict[str, Any] = {
         "n_stacks": 1 + passes,

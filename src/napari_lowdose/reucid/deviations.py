@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SITE = 6.25  # PSF widths per standard deviation of a site: the best filter for single atoms
 # Deviation from the consensus, in standard errors, from which on the residual is put back, and one
-# at which all of it is.  2.2 keeps a site of 3.5 standard errors; a lower one costs 0.5 dB.
-SIGNIFICANT, CERTAIN = 2.2, 3.2
+# at which all of it is.  A higher one gains 0.3 dB, but loses sites of 3.5 standard errors.
+SIGNIFICANT, CERTAIN = 2.0, 3.0
 # Missing share of a deviation in the denoised image, likewise
 SLIGHT, MARKED = 0.1, 0.3
 

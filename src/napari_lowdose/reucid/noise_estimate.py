@@ -16,13 +16,11 @@ from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import decompose
-from napari_lowdose.reucid.kernel import kernel
+from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.prepared import Prepared, prepare
-from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.psf_width import psf_width_of_image
-from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -184,13 +182,12 @@ def pilot_of(image: Image, patch_size: int) -> Generator[float, None, tuple[Imag
     eigenpatches : (k, p, p) float32 array
         Kept eigenpatches.
     """
-    everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)
+    everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)  # a single stack
     svd = decompose(image, everywhere, patch_size, N_COMPONENTS)
     values, eigenpatches, floor = yield from rescale_progress(svd, 0.0, 0.6)
     useful = choose(utility(eigenpatches, values, floor, load_weights("remove")))
     eigenpatches = eigenpatches[useful]
-    canvas = yield from rescale_progress(project(image, eigenpatches, everywhere), 0.6, 1.0)
-    pilot = np.asarray(canvas / patch_terrain(everywhere, patch_size), np.float32)
+    pilot = yield from rescale_progress(convolve(image, eigenpatches), 0.6, 1.0)
     return pilot, eigenpatches
 
 

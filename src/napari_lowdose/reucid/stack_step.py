@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.engine import Step
+from napari_lowdose.reucid.kernel import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,6 +54,16 @@ class StackStep(Step):
     utilities: NDArray[np.float32]
     kept: NDArray[np.bool_]
     n_outliers: int = 0
+
+    @property
+    def kernel(self) -> NDArray[np.float32]:
+        """Convolution kernel of the kept eigenpatches, (2p - 1, 2p - 1).
+
+        With a single stack the result is the convolution of the image with it, except in the
+        p - 1 outermost rows and columns.  With several stacks it is the same on average; see
+        `napari_lowdose.reucid.kernel`.
+        """
+        return kernel(self.eigenpatches[self.kept])
 
     def record(self) -> dict[str, Any]:
         """Return the patch size and the indices of the kept eigenpatches, JSON-ready."""

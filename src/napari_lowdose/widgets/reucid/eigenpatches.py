@@ -114,6 +114,12 @@ class EigenpatchGallery(QWidget):
         self.stack_combo.setVisible(len(stacks) > 1)
         self._draw()
 
+    @property
+    def stack(self) -> StackStep | None:
+        """The patch stack that is shown."""
+        position = self.stack_combo.currentIndex()
+        return self._stacks[position] if 0 <= position < len(self._stacks) else None
+
     def set_clickable(self, clickable: bool) -> None:
         """Enable or disable clicks: they do nothing during a run."""
         self._clickable = clickable

@@ -115,7 +115,9 @@ class ReucidForm(ParameterForm):
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
-        self.scan_noise = choice({"remove": "remove", "keep": "keep"})
+        self.scan_noise = choice(
+            {"remove": "remove", "keep": "keep", "remove from columns": "columns"}
+        )
         self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.seed = seed_field()
         self.with_residual = QCheckBox("add residual layer")

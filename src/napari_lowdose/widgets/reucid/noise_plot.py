@@ -40,6 +40,7 @@ class NoisePlot(QWidget):
         # Without word wrap: the section does not grow with its text.
         self.caption = QLabel()
         self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.caption.hide()
         self.plot = pg.PlotWidget(background=None)
         self.plot.setFixedHeight(126)
         self.plot.setMenuEnabled(False)
@@ -79,6 +80,8 @@ class NoisePlot(QWidget):
         self._draw()
 
     def _draw(self) -> None:
+        # A collapsed section has no height, but its parts would count as visible.
+        self.caption.setVisible(self.section.isExpanded())
         noise = self._shown
         if noise is None or not self.section.isExpanded():
             return
