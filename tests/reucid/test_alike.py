@@ -43,7 +43,7 @@ def test_units_of_the_input(image) -> None:
     difference = (denoise(camera, ALIKE) - 300) / 7 - clean
     # Not equal: the pedestal of a camera is estimated with the rest of the noise.
     assert np.sqrt(np.mean(difference**2)) < 0.05 * clean.std()
-    assert abs(difference.mean()) < 0.005 * clean.mean()
+    assert abs(difference.mean()) < 0.02 * clean.mean()
 
 
 @pytest.mark.filterwarnings("ignore:all 25 eigenpatches look useful")
