@@ -39,7 +39,11 @@ def test_mean_intensity_is_kept(image) -> None:
 
 def test_units_of_the_input(image) -> None:
     camera = 7 * image + 300
-    np.testing.assert_allclose(denoise(camera, ALIKE), 7 * denoise(image, ALIKE) + 300, atol=1.5)
+    clean = denoise(image, ALIKE)
+    difference = (denoise(camera, ALIKE) - 300) / 7 - clean
+    # Not equal: the pedestal of a camera is estimated with the rest of the noise.
+    assert np.sqrt(np.mean(difference**2)) < 0.05 * clean.std()
+    assert abs(difference.mean()) < 0.02 * clean.mean()
 
 
 @pytest.mark.filterwarnings("ignore:all 25 eigenpatches look useful")
