@@ -25,9 +25,9 @@ SITE = 6.25  # PSF widths per standard deviation of a site: the best filter for 
 # Sites of 3.5 standard errors are lost above 2 on features.  On a background that is all noise, 2
 # shows as specks.
 ON_FEATURE, ON_BACKGROUND, RANGE = 2.0, 3.2, 1.0
-# Contrast of the consensus to its surroundings, in standard errors, of a feature at the least, and
-# of one for certain
-FLAT, FEATURE = 2.0, 4.0
+# Contrast of the consensus to its surroundings, in standard errors, that is a background at most,
+# and certainly has features.  Crystals at 9 dB have 0.8 to 2.4, empty background 0.2.
+FLAT, FEATURE = 0.5, 1.0
 SURROUNDINGS = 3  # width of the surroundings, relative to that of a site
 # Missing share of a deviation in the denoised image, likewise
 SLIGHT, MARKED = 0.1, 0.3
