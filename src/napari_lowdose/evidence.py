@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST = 16  # minimum height and width, pixels
-SAME_SIGN = 2.0  # minimum difference of the site itself, without its surroundings, standard errors
+SITE_SHARE = 0.5  # minimum difference of the site alone, relative to that with its surroundings
 FALSE_ALARMS = 0.05  # expected number of false alarms of an image at the default threshold
 
 
@@ -179,7 +179,9 @@ def evidence(
     outside = np.ones_like(valid)
     outside[image_area(raw)] = False
     significance[outside] = residual[outside] = 0
-    differs = (np.abs(residual) > limit) & (np.sign(residual) * site > SAME_SIGN)
+    differs = (np.abs(residual) > limit) & (
+        np.sign(residual) * site > SITE_SHARE * np.abs(residual)
+    )
     has_structure = -np.sign(residual) * significance > limit
     unsupported = _regions_by_peak(differs, residual, has_structure)
     return Evidence(
