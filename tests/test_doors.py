@@ -46,7 +46,7 @@ DOORS: dict[str, Callable[[Any, Any], Any]] = {
     "Run": lambda first, second: [*lowdose.Run(first, ENGINE)][-1].image,
     "evidence": lambda first, second: lowdose.evidence(first, second, NOISE).residual,
     "survival": lambda first, second: (
-        lowdose.survival(first, ENGINE, SITE, n=2, noise=NOISE).shares
+        lowdose.survival(first, ENGINE, SITE, -1, n=2, noise=NOISE).shares
     ),
     "psf_width": lambda first, second: np.array(psf_width(first)),
     "psnr": lambda first, second: np.array(metrics.psnr(first, second, data_range=40)),
