@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SMALLEST = 16  # minimum height and width, pixels
 SITE_SHARE = 0.7  # minimum difference of the site alone, relative to that with its surroundings
+VISIBLE = 2.0  # minimum contrast of a structure of the result, standard errors
 FALSE_ALARMS = 0.05  # expected number of false alarms of an image at the default threshold
 
 
@@ -36,10 +37,10 @@ class Evidence:
         noise of the raw image gives to this contrast.  Between -2 and 2 the structure cannot be
         distinguished from noise.
     unsupported : (Y, X) bool array
-        Pixels where the result has a significant contrast that the raw image contradicts.
+        Pixels where the result has a structure that the raw image contradicts significantly.
     removed : (Y, X) bool array
-        Pixels where the raw image has a significant contrast that the result has not, or only in
-        part.
+        Pixels where the raw image has a structure that the result has not, or only in part, and
+        the difference is significant.
     residual : (Y, X) float32 array
         Contrast of raw image minus result, in the same standard errors.  Positive where the
         result is too dark, negative where it is too bright.  A faithful result gives noise of
@@ -96,9 +97,10 @@ def evidence(
 
     .. math:: \text{significance} = C[x] / s, \qquad \text{residual} = C[y - x] / s
 
-    and a region whose residual exceeds the threshold is unsupported if at its strongest pixel the
-    significance does so, too, with the opposite sign: the result has a structure that the raw
-    image has not.  Otherwise the result has less structure than the raw image: it was removed.
+    and pixels whose residual exceeds the threshold differ.  A region of them is unsupported if at
+    its strongest pixel the significance is above 2, with the opposite sign to the residual: the
+    result has a structure that the raw image has not.  Otherwise the result has less structure
+    than the raw image: it was removed.
 
     Parameters
     ----------
@@ -182,7 +184,7 @@ def evidence(
     differs = (np.abs(residual) > limit) & (
         np.sign(residual) * site > SITE_SHARE * np.abs(residual)
     )
-    has_structure = -np.sign(residual) * significance > limit
+    has_structure = -np.sign(residual) * significance > VISIBLE
     unsupported = _regions_by_peak(differs, residual, has_structure)
     return Evidence(
         significance.astype(np.float32),
