@@ -3,7 +3,8 @@
 ``python -m benchmarks.reucid_quality [--draws N]`` adds noise to ``../shared/data/sim_stem``
 (Poisson, and Gaussian of 5 % of the maximum; 256 x 256 crops).  It prints the mean PSNR of the
 classifier's choice, the best choice in hindsight, the plain rule, BM3D, and "auto" patches.  The
-`data_range` is the maximum of the truth.
+`data_range` is the maximum of the truth.  ``--columns`` compares noise of rows and of columns, with
+``scan_noise="remove"`` and "columns".
 """
 
 from __future__ import annotations
@@ -62,7 +63,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--no-bm3d", action="store_true")
+    parser.add_argument("--columns", action="store_true")
     arguments = parser.parse_args()
+    if arguments.columns:
+        column_noise(arguments.draws)
+        return
     table: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
     for name, whole in sim_stem().items():
         truth = whole[:CROP, :CROP]
@@ -79,6 +84,29 @@ def main() -> None:
     for (kind, group), rows in sorted(table.items(), key=lambda kv: (kv[0][0], kv[0][1] == "mean")):
         means = "".join(f"{np.mean([r[c] for r in rows]):12.2f}" for c in columns)
         print(f"{kind:6s} {group:18s}{means}")
+
+
+def column_noise(draws: int) -> None:
+    """Print the mean PSNR with noise of rows, and of columns in the same truth."""
+    db = 13
+    results = []
+    for whole in sim_stem().values():
+        truth = whole[:CROP, :CROP]
+        for draw in range(draws):
+            rows = noisy(truth, db, ROW, np.random.default_rng([draw, db, 1]))
+            columns = noisy(truth.T, db, ROW, np.random.default_rng([draw, db, 2])).T
+            cleans = (
+                rows,
+                denoise(rows, Reucid(patch_size="psf", n_stacks=1)),
+                columns,
+                denoise(columns, Reucid(patch_size="psf", n_stacks=1)),
+                denoise(columns, Reucid(patch_size="psf", n_stacks=1, scan_noise="columns")),
+            )
+            top = float(truth.max())
+            results.append([metrics.psnr(truth, clean, data_range=top) for clean in cleans])
+    names = ("rows", "remove", "columns", "remove", "columns")
+    print("".join(f"{name:>10s}" for name in names))
+    print("".join(f"{value:10.2f}" for value in np.mean(results, axis=0)))
 
 
 def measure(truth: np.ndarray, image: np.ndarray, *, bm3d: bool) -> dict[str, float]:

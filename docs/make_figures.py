@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 
 from napari_lowdose import Noise2Noise, Reucid, StackStep, TrainingStep, denoise_steps, metrics
+from napari_lowdose.reucid.kernel import transfer_function
 from napari_lowdose.samples import PIXEL_SIZE, stem_low_dose, stem_pair
 
 mpl.use("Agg")
@@ -78,6 +79,29 @@ def stages(noisy: np.ndarray, last: StackStep) -> None:
     figure.savefig(IMAGES / "reucid_stages.png", dpi=110)
 
 
+def linear_filter(noisy: np.ndarray, truth: np.ndarray, last: StackStep) -> None:
+    """Draw the transfer function of one stack, and what alike stacks add."""
+    top = float(truth.max())
+    alike = list(denoise_steps(noisy, Reucid(stacks="alike")))[-1]
+    figure, axes = plt.subplots(1, 4, figsize=(15, 3.5), layout="constrained")
+    frequency, gain, highest = transfer_function(last.kernel, PIXEL_SIZE)
+    axes[0].plot(frequency, gain, label="mean over directions")
+    axes[0].plot(frequency, highest, label="highest direction")
+    axes[0].set(xlabel="spatial frequency, 1/angstrom", ylabel="gain")
+    axes[0].set_title("random stacks: one linear filter", fontsize=9)
+    axes[0].legend(fontsize=8)
+    for panel, image, name in (
+        (axes[1], last.image, "random stacks"),
+        (axes[2], alike.image, "alike stacks"),
+        (axes[3], truth, "the specimen without noise"),
+    ):
+        psnr = metrics.psnr(truth, image, data_range=top)
+        title = name if image is truth else f"{name}, {psnr:.1f} dB"
+        show(panel, image, title, (0.0, 0.8 * top))
+    scale_bar(axes[1], len(noisy))
+    figure.savefig(IMAGES / "reucid_filter.png", dpi=100)
+
+
 def noise2noise(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> None:
     """Draw a pair, the result, where the exposures disagree, and the loss while training."""
     top = float(truth.max())
@@ -119,6 +143,7 @@ def main() -> None:
     assert isinstance(last, StackStep)
     before_after(noisy, truth, last)
     stages(noisy, last)
+    linear_filter(noisy, truth, last)
     noise2noise(*stem_pair())
 
 

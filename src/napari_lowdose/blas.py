@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -24,10 +26,9 @@ def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
     something else, the many small products of an engine take several times as long.  The limit
     holds while a step is computed, never while its consumer has it.
     """
-    controller = ThreadpoolController()
     try:
         while True:
-            with one_blas_thread(controller):
+            with one_blas_thread():
                 try:
                     step = next(steps)
                 except StopIteration as stop:
@@ -37,8 +38,18 @@ def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
         steps.close()
 
 
+@cache
+def _controller(with_torch: bool) -> ThreadpoolController:
+    """Return the controller of the loaded libraries.
+
+    Finding them takes longer than denoising a small image.  PyTorch, which is imported at first
+    use, may bring another BLAS: `with_torch` makes the cache find the libraries again.
+    """
+    return ThreadpoolController()
+
+
 @contextmanager
-def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """Keep BLAS on one thread.
 
     The limit is the process's.  Frames may be denoised in several threads (dask does): the first
@@ -47,7 +58,7 @@ def one_blas_thread(controller: ThreadpoolController | None = None) -> Iterator[
     global _inside, _limit
     with _lock:
         if _inside == 0:
-            _limit = (controller or ThreadpoolController()).limit(limits=1, user_api="blas")
+            _limit = _controller("torch" in sys.modules).limit(limits=1, user_api="blas")
         _inside += 1
     try:
         yield

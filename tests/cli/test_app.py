@@ -586,7 +586,13 @@ def test_help_names_every_parameter_and_its_default():
     )
     for option in ("--patch-size auto|psf|wide|N", "--n-stacks N", "--memory-limit BYTES"):
         assert option in done.stdout
-    for option in ("--keep", "--scan-noise remove|keep", "--exact", "--seed N", "--overwrite"):
+    for option in (
+        "--keep",
+        "--scan-noise remove|keep|columns",
+        "--exact",
+        "--seed N",
+        "--overwrite",
+    ):
         assert option in done.stdout
     assert f"[default: {Reucid().n_components}]" in " ".join(done.stdout.split())
 

@@ -56,7 +56,7 @@ def test_unsuitable_image(image: np.ndarray, sentence: str) -> None:
         ({"n_stacks": 0}, "n_stacks must be a whole number, at least 1, not 0"),
         ({"n_components": 0}, "n_components must be a whole number, at least 1"),
         ({"memory_limit": 0}, "memory_limit must be a whole number, at least 1"),
-        ({"scan_noise": "yes"}, "'remove', 'keep'"),
+        ({"scan_noise": "yes"}, "'remove', 'keep', 'columns'"),
         ({"seed": -1}, "seed must be a whole number, at least 0, not -1"),
         ({"n_stacks": 2.5}, "n_stacks must be a whole number"),
         ({"n_stacks": True}, "n_stacks must be a whole number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ def counts(dose: float = 20, seed: int = 0, side: int = 160) -> np.ndarray:
     return RNG(seed).poisson(2 + dose * lattice(2.0, 12.0, (side, side))).astype(float)
 
 
-def said(image: np.ndarray) -> str:
+def said(image: np.ndarray, scan_noise: str = "remove") -> str:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        denoise(image, ENGINE)
+        denoise(image, replace(ENGINE, scan_noise=scan_noise))  # type: ignore[arg-type]
     return " ".join(str(warning.message) for warning in caught)
 
 
@@ -58,5 +59,9 @@ def test_noise_that_neighbours_share_is_said(spoil) -> None:
 
 def test_column_noise_is_said_and_row_noise_is_removed() -> None:
     image, offsets = counts(), RNG(3).normal(0, 4, 160)
-    assert "the columns differ in their offset" in said(image + offsets)
+    text = said(image + offsets)
+    assert "the columns differ in their offset" in text
+    assert "scan_noise='columns'" in text
     assert said(image + offsets[:, np.newaxis]) == ""
+    assert said(image + offsets, "columns") == ""
+    assert "the rows differ in their offset" in said(image + offsets[:, np.newaxis], "columns")

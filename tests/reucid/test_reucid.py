@@ -130,6 +130,28 @@ def test_keep_overrides_the_classifier() -> None:
 
 
 @pytest.mark.parametrize("n_stacks", [1, 3])
+def test_column_noise_is_removed_as_row_noise_is(n_stacks: int) -> None:
+    image = noisy((96, 110)) + np.random.default_rng(1).normal(0, 0.3, (1, 110))
+    rows = Reucid(patch_size=P, n_stacks=n_stacks)
+    columns = replace(rows, scan_noise="columns")
+    *_, by_rows = stacks(image.T, rows)
+    *_, by_columns = stacks(image, columns)
+    np.testing.assert_allclose(by_columns.image, by_rows.image.T, atol=1e-3)
+    eigenpatches = by_rows.eigenpatches.transpose(0, 2, 1)
+    kept = by_columns.kept
+    np.testing.assert_allclose(by_columns.eigenpatches[kept], eigenpatches[kept], atol=1e-3)
+    rebuilt = columns.rebuild(image, stacks(image, columns))
+    np.testing.assert_allclose(rebuilt, by_columns.image, atol=1e-4)
+
+
+def test_position_of_an_outlier_is_that_in_the_frame() -> None:
+    image = noisy((60, 71))
+    image[20, 50] = 1e4
+    with pytest.warns(UserWarning, match="first at row 20, column 50"):
+        denoise(image, Reucid(patch_size=7, scan_noise="columns"))
+
+
+@pytest.mark.parametrize("n_stacks", [1, 3])
 def test_rebuild_is_denoising_with_another_choice(n_stacks: int) -> None:
     image = noisy()
     engine = Reucid(patch_size=P, n_stacks=n_stacks)

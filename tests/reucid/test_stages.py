@@ -39,10 +39,10 @@ def test_gram_of_all_patches_without_a_patch(shape: tuple[int, int], p: int) -> 
     np.testing.assert_allclose(run_to_end(patch_gram.patch_gram(image, p)), x.T @ x, atol=1e-8)
 
 
-def test_gram_is_the_same_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gram_is_the_same_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     image = scene((50, 30))
     whole = run_to_end(patch_gram.patch_gram(image, 7))
-    monkeypatch.setattr(patch_gram, "BAND", 6)
+    monkeypatch.setattr(patch_gram, "TILE", 6)
     np.testing.assert_allclose(run_to_end(patch_gram.patch_gram(image, 7)), whole, atol=1e-8)
 
 

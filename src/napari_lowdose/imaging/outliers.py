@@ -7,6 +7,8 @@ statistics, so that outliers do not mask each other.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,7 @@ MAX_PIXELS = 6  # pixels in the track of a cosmic ray
 # typical event are outliers.
 MAX_SHARE = 2e-3
 EVENT_FACTOR = 8.0
-BAND_HEIGHT = 64  # rows processed at a time, so that they stay in the processor's cache
+BAND_PIXELS = 2**15  # pixels processed at a time, so that they stay in the processor's cache
 NEAREST = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 RING_1 = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 RING_2 = [(y, x) for y in range(-2, 3) for x in range(-2, 3) if max(abs(y), abs(x)) == 2]
@@ -79,19 +81,23 @@ def find_outliers(frame: NDArray[Any]) -> NDArray[np.bool_]:
     rng = np.random.default_rng(0)
     n = min(SAMPLE_SIZE, frame.size)
     sample = rng.integers(0, frame.shape[0], n), rng.integers(0, frame.shape[1], n)
-    neighbours = np.sort(_around(padded, *sample, NEAREST), axis=0)
-    level = (neighbours[1] + neighbours[2]) / 2
+    darker, brighter = _middle_two(*_around(padded, *sample, NEAREST))
+    level = (darker + brighter) / 2
     edges = [round(q * n) for q in LEVEL_QUANTILES]
     order = np.argpartition(level, edges[1:-1])
     parts = [order[a:b] for a, b in pairwise(edges)]
     middle = padded[sample[0] + 2, sample[1] + 2]
-    hot = _limits(middle - neighbours[1], level, parts)
-    dead = _limits(neighbours[2] - middle, -level, parts[::-1])
+    hot = _limits(middle - darker, level, parts)
+    dead = _limits(brighter - middle, -level, parts[::-1])
 
-    bands = [
-        _candidates(padded[first : first + BAND_HEIGHT + 4], first, hot, dead)
-        for first in range(0, frame.shape[0], BAND_HEIGHT)
-    ]
+    height = max(8, BAND_PIXELS // frame.shape[1])  # rows of a band
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bands = list(
+            pool.map(
+                lambda first: _candidates(padded[first : first + height + 4], first, hot, dead),
+                range(0, frame.shape[0], height),
+            )
+        )
     found = np.zeros(frame.shape, bool)
     for sign, limits, of_bands in (
         (1, hot, [b[0] for b in bands]),
@@ -113,20 +119,22 @@ def _candidates(padded: Image, first: int, hot: Limits, dead: Limits) -> list[ND
     middle = padded[2:-2, 2:-2]
     up, down = padded[1:-3, 2:-2], padded[3:-1, 2:-2]
     left, right = padded[2:-2, 1:-3], padded[2:-2, 3:-1]
-    # The two middle values of four, by comparison only: much faster than sorting
-    one = np.maximum(np.minimum(up, down), np.minimum(left, right))
-    other = np.minimum(np.maximum(up, down), np.maximum(left, right))
+    darker, brighter = _middle_two(up, down, left, right)
     pixels = []
-    for sign, beside, limits in (
-        (1, np.minimum(one, other), hot),
-        (-1, np.maximum(one, other), dead),
-    ):
+    for sign, beside, limits in ((1, darker, hot), (-1, brighter, dead)):
         sharpness = middle - beside if sign == 1 else beside - middle
         at = np.flatnonzero(sharpness > limits[1][0])
         at = at[sharpness.ravel()[at] > _limit(sign * beside.ravel()[at], *limits)]
         y, x = np.divmod(at, middle.shape[1])
         pixels.append(np.stack([y + first, x]))
     return pixels
+
+
+def _middle_two(up: Image, down: Image, left: Image, right: Image) -> tuple[Image, Image]:
+    """Return the two middle values of four, by comparison only: much faster than sorting."""
+    one = np.maximum(np.minimum(up, down), np.minimum(left, right))
+    other = np.minimum(np.maximum(up, down), np.maximum(left, right))
+    return np.minimum(one, other), np.maximum(one, other)
 
 
 def _isolated(

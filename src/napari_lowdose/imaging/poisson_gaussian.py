@@ -103,9 +103,9 @@ class PoissonGaussian:
         """
         levels = np.asarray(image, np.float64) - self.offset
         if self.gain == 0:
-            return (levels / self.read_noise).astype(np.float32)
+            return np.asarray(levels / self.read_noise, np.float32)
         inside = levels / self.gain + 0.375 + (self.read_noise / self.gain) ** 2
-        return (2 * np.sqrt(np.maximum(inside, 0))).astype(np.float32)
+        return np.asarray(2 * np.sqrt(np.maximum(inside, 0)), np.float32)
 
     def unstabilise(self, stabilised: ArrayLike) -> NDArray[np.float32]:
         """Transform a denoised image back to grey levels, exactly unbiased.
@@ -126,7 +126,7 @@ class PoissonGaussian:
         """
         values = np.asarray(stabilised, np.float64)
         if self.gain == 0:
-            return (values * self.read_noise + self.offset).astype(np.float32)
+            return np.asarray(values * self.read_noise + self.offset, np.float32)
         read = self.read_noise / self.gain
         # Taylor series of the mean to the second order: z = 2 t - 1 / (4 t), with t the root of
         # the mean of the radicand.
@@ -134,12 +134,12 @@ class PoissonGaussian:
         found = root**2 - 0.375 - read**2
         if read**2 < _MANY:
             electrons, expected, _ = _moments_of_root(round(read, 6))
-            few = values < expected[-1]
             # Below no electrons at all: along the first chord, as nothing is clipped.
             slope = (electrons[1] - electrons[0]) / (expected[1] - expected[0])
-            found[few] = np.interp(values[few], expected, electrons)
-            found[few] += np.minimum(values[few] - expected[0], 0) * slope
-        return (found * self.gain + self.offset).astype(np.float32)
+            few = np.interp(values, expected, electrons)
+            few += np.minimum(values - expected[0], 0) * slope
+            found = np.where(values < expected[-1], few, found)
+        return np.asarray(found * self.gain + self.offset, np.float32)
 
     def stabilised_variance(self, stabilised: ArrayLike) -> NDArray[np.float64]:
         """Return the variance that is left after `stabilise`.

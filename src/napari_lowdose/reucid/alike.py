@@ -1,6 +1,6 @@
 """REUCID with stacks of alike patches.
 
-1. Estimate the noise and stabilise its variance.
+1. Remove the offsets of scan rows (`row_offsets`), estimate the noise and stabilise its variance.
 2. Pilot: REUCID of the stabilised image, with a single stack of all patches.
 3. Group alike patches by the pilot, and project each group (`alike_stacks`).
 4. Once more, with the result as pilot.
@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,13 +18,12 @@ import numpy as np
 
 from napari_lowdose.engine import Step, report
 from napari_lowdose.reucid.alike_stacks import AlikeStacks, group_patches, project_alike
+from napari_lowdose.reucid.classifier import UTILITY_THRESHOLD
 from napari_lowdose.reucid.deviations import restore_deviations
 from napari_lowdose.reucid.eigenpatches import decompose
-from napari_lowdose.reucid.kernel import kernel
+from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
-from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.stack_step import StackStep
-from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Choose = Callable[[NDArray[np.float32], NDArray[np.float64], float], tuple[Any, Any]]
 
 PASSES = 2  # a third one changes less than 0.1 dB
+# Mean number of electrons per pixel, below which rare bright features lose more than is gained
+FEWEST = 0.01
 NARROWEST = 17  # minimum width of alike patches: smaller ones cannot be told apart in noise
 
 
@@ -61,14 +63,20 @@ class AlikeStep(StackStep):
     deviations: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return patch size, groups and noise, JSON-ready."""
-        return super().record() | {
-            "n_groups": self.n_groups,
-            "deviations": round(self.deviations, 4),
+        """Return patch size, groups and noise, JSON-ready.
+
+        The pilot has the indices of its kept eigenpatches, a pass the number of its groups.
+        """
+        record = super().record() | {
             "gain": float(self.noise.gain),
             "offset": float(self.noise.offset),
             "read_noise": float(self.noise.read_noise),
         }
+        if self.stack == 0:
+            return record
+        # There is no choice of eigenpatches in a pass: a group weights all of them.
+        del record["kept"], record["n_eigenpatches"]
+        return record | {"n_groups": self.n_groups, "deviations": round(self.deviations, 4)}
 
 
 def alike_steps(
@@ -130,12 +138,21 @@ def alike_steps(
     svd = decompose(centred, everywhere, p, n_components, seed=seed)
     values, eigenpatches, floor = yield from report(svd, at(0.0), at(0.05), "pilot: SVD")
     utilities, kept = choose(eigenpatches, values, floor)
-    placed = project(centred, eigenpatches[kept], everywhere)
-    pilot = yield from report(placed, at(0.05), at(0.1), "pilot: reconstruction")
-    pilot /= patch_terrain(everywhere, p)
+    passes = PASSES if utilities.max() > UTILITY_THRESHOLD else 0  # groups of noise look ordered
+    electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
+    if electrons < FEWEST:
+        passes = 0
+        warnings.warn(
+            f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
+            "the result is that of random stacks.",
+            UserWarning,
+            stacklevel=2,
+        )
+    convolved = convolve(centred, eigenpatches[kept])
+    pilot = yield from report(convolved, at(0.05), at(0.1), "pilot: reconstruction")
     pilot += level
     common: dict[str, Any] = {
-        "n_stacks": 1 + PASSES,
+        "n_stacks": 1 + passes,
         "wide": wide,
         "n_outliers": n_outliers,
         "noise": noise,
@@ -145,7 +162,7 @@ def alike_steps(
         return restore(noise.unstabilise(denoised))
 
     yield AlikeStep(
-        fraction=at(0.1),
+        fraction=at(0.1) if passes else 1.0,
         message=f"pilot: patches of {p} px, {kept.sum()} of {len(kept)} eigenpatches kept",
         image=result(pilot),
         stack=0,
@@ -160,9 +177,9 @@ def alike_steps(
     filter_kernel = kernel(eigenpatches[kept])
     width = min(max(p, NARROWEST), largest_patch(image.shape))
     denoised = pilot
-    for number in range(PASSES):
-        start, end = 0.1 + 0.9 * number / PASSES, 0.1 + 0.9 * (number + 1) / PASSES
-        name, last = f"pass {number + 1} of {PASSES}", number == PASSES - 1
+    for number in range(passes):
+        start, end = 0.1 + 0.9 * number / passes, 0.1 + 0.9 * (number + 1) / passes
+        name, last = f"pass {number + 1} of {passes}", number == passes - 1
         found = group_patches(stabilised, denoised, width, noise, seed)
         stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
         keep_deviations = last and deviations == "keep"

@@ -8,7 +8,8 @@ significant and has been weakened, the residual is put back as far as the pilot 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
 SITE = 6.25  # PSF widths per standard deviation of a site: the best filter for single atoms
 # Deviation from the consensus, in standard errors, from which on the residual is put back, and one
-# at which all of it is.  2.2 keeps a site of 3.5 standard errors; a lower one costs 0.5 dB.
-SIGNIFICANT, CERTAIN = 2.2, 3.2
+# at which all of it is: on features of the consensus, such as atoms, and on a flat background.
+# Sites of 3.5 standard errors are lost above 2 on features.  On a background that is all noise, 2
+# shows as specks.
+ON_FEATURE, ON_BACKGROUND, RANGE = 2.0, 3.2, 1.0
+# Contrast of the consensus to its surroundings, in standard errors, of a feature at the least, and
+# of one for certain
+FLAT, FEATURE = 2.0, 4.0
+SURROUNDINGS = 3  # width of the surroundings, relative to that of a site
 # Missing share of a deviation in the denoised image, likewise
 SLIGHT, MARKED = 0.1, 0.3
 
@@ -58,12 +65,17 @@ def restore_deviations(
         M, from 0 to 1.
     """
     sigma = max(1.0, psf_width / SITE)
-    found = scipy.ndimage.gaussian_filter(image - consensus, sigma)
-    kept = scipy.ndimage.gaussian_filter(denoised - consensus, sigma)
+    mean = functools.partial(scipy.ndimage.gaussian_filter, sigma=sigma)
+    found, kept = mean(image - consensus), mean(denoised - consensus)
     # The noise of a Gaussian mean: 1 / (2 sqrt(pi) sigma)
-    errors = np.abs(found) * (2 * np.sqrt(np.pi) * sigma) / np.sqrt(variance)
+    error = np.sqrt(variance) / (2 * np.sqrt(np.pi) * sigma)
+    contrast = np.abs(mean(consensus) - mean(consensus, sigma=SURROUNDINGS * sigma)) / error
+    # Of the region: a faint site between bright ones is as likely to deviate as they are.
+    contrast = np.sqrt(mean(contrast**2, sigma=SURROUNDINGS * sigma))
+    threshold = ON_BACKGROUND + (ON_FEATURE - ON_BACKGROUND) * _ramp(contrast, FLAT, FEATURE)
     missing = 1 - kept / np.where(found == 0, 1, found)
-    mask = _ramp(errors, SIGNIFICANT, CERTAIN) * _ramp(missing, SLIGHT, MARKED)
+    mask = _ramp(np.abs(found) / error, threshold, threshold + RANGE)
+    mask = mask * _ramp(missing, SLIGHT, MARKED)
     mask = scipy.ndimage.maximum_filter(
         mask, footprint=scipy.ndimage.generate_binary_structure(2, 1)
     )
@@ -74,5 +86,5 @@ def restore_deviations(
     return (denoised + mask * passed).astype(np.float32), mask.astype(np.float32)
 
 
-def _ramp(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
+def _ramp(values: NDArray[np.floating], low: Any, high: Any) -> NDArray[np.floating]:
     return np.asarray(np.clip((values - low) / (high - low), 0, 1))

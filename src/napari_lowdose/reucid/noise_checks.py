@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy
@@ -19,6 +20,14 @@ MIN_SIGNIFICANCE = 4.0  # significance, in standard errors of that ratio
 FINE = 8  # frequencies below 1 / FINE cycles per pixel are ignored: they contain the scene
 REFERENCE_PERIODS = np.arange(4, 20)  # periods per column of the reference for the column means
 MIN_COLUMN_POWER = 5.0  # minimum power of column noise, relative to the reference
+
+
+COLUMN_NOISE = {
+    "columns": "the columns differ in their offset (column noise of a camera?), which looks like "
+    "structure and is not removed: use scan_noise='columns'.",
+    "rows": "the rows differ in their offset (scan noise?), which looks like structure and is not "
+    "removed: use scan_noise='remove'.",
+}
 
 
 def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
@@ -57,42 +66,55 @@ def noise_is_correlated(image: NDArray[np.float32]) -> bool:
     """
     image = _middle(image)
     window = np.outer(*(np.hanning(n).astype(np.float32) for n in image.shape))
-    power = np.square(np.abs(scipy.fft.rfft2((image - image.mean()) * window)))
-    down = np.abs(scipy.fft.fftfreq(image.shape[0]))[:, np.newaxis]
-    along = scipy.fft.rfftfreq(image.shape[1])[np.newaxis]
+    spectrum = scipy.fft.rfft2((image - image.mean()) * window).ravel()
+    corners, beside, of_columns, of_rows = (
+        np.square(np.abs(spectrum[part])) for part in _parts_of_spectrum(*image.shape)
+    )
+    return (
+        _is_lower(corners, beside)
+        or _is_lower(of_columns, of_rows)
+        or _is_lower(of_rows, of_columns)
+    )
+
+
+@lru_cache(maxsize=4)  # computed once per movie
+def _parts_of_spectrum(height: int, width: int) -> tuple[NDArray[np.intp], ...]:
+    """Return the frequencies of the corners, beside them, and fine ones of columns and of rows."""
+    down = np.abs(scipy.fft.fftfreq(height))[:, np.newaxis]
+    along = scipy.fft.rfftfreq(width)[np.newaxis]
     radius = np.hypot(down, along)
     # Exclude the axes, which contain the offsets of rows and columns.
     beside = _between(radius, *REFERENCE) & (down > 0.05) & (along > 0.05)
     of_columns = (along > FINE_AXIS) & _between(down, *OTHER_AXIS)
     of_rows = (down > FINE_AXIS) & _between(along, *OTHER_AXIS)
-    return (
-        _is_lower(power, radius > CORNERS, beside)
-        or _is_lower(power, of_columns, of_rows)
-        or _is_lower(power, of_rows, of_columns)
-    )
+    return tuple(np.flatnonzero(part) for part in (radius > CORNERS, beside, of_columns, of_rows))
 
 
 def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:
     return np.asarray((frequency > low) & (frequency < high))
 
 
-def _is_lower(power: NDArray[Any], here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
+def _is_lower(here: NDArray[Any], there: NDArray[Any]) -> bool:
     """Return True if the power is significantly lower here; medians ignore lattice peaks."""
-    n = min(np.count_nonzero(here), np.count_nonzero(there)) / 2  # the window correlates neighbours
+    n = min(here.size, there.size) / 2  # the window correlates neighbours
     if n < 1:
         return False
     # Relative standard error of the median of exponentially distributed powers: 1.44 / sqrt(n)
     error = 1.44 * np.sqrt(2 / n)
-    ratio = np.median(power[here]) / max(np.median(power[there]), np.finfo(np.float32).tiny)
+    ratio = np.median(here) / max(np.median(there), np.finfo(np.float32).tiny)
     return bool(ratio < MAX_POWER_RATIO and np.log(max(ratio, 1e-30)) < -MIN_SIGNIFICANCE * error)
 
 
-def warn_of_column_noise(image: NDArray[np.float32]) -> None:
+def warn_of_column_noise(
+    image: NDArray[np.float32], name: Literal["columns", "rows"] = "columns"
+) -> None:
     """Warn of random offsets between columns; those between rows are scan noise.
 
     Parameters
     ----------
     image : (m, n) float32 array
+    name : "columns" or "rows"
+        Name of the columns of `image` in the message: "rows" if the image is transposed.
     """
     image = _middle(image)
     height, width = image.shape
@@ -108,8 +130,7 @@ def warn_of_column_noise(image: NDArray[np.float32]) -> None:
     power = np.median(spectra[:, width // FINE :], axis=1)
     if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
         warnings.warn(
-            "the columns differ in their offset (column noise of a camera?), which looks like "
-            "structure and is not removed: denoise the transposed image with scan_noise='remove'.",
+            COLUMN_NOISE[name],
             UserWarning,
             stacklevel=3,
         )

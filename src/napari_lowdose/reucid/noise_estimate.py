@@ -10,24 +10,24 @@ import numpy as np
 import scipy
 
 from napari_lowdose.blas import on_one_blas_thread
-from napari_lowdose.engine import run_to_end
+from napari_lowdose.engine import rescale_progress, run_to_end
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.reucid.classifier import choose, load_weights, utility
 from napari_lowdose.reucid.eigenpatches import decompose
-from napari_lowdose.reucid.kernel import kernel
+from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.prepared import Prepared, prepare
-from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.psf_width import psf_width_of_image
-from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
 
 N_COMPONENTS = 25  # rank of the pilot, as the default of the engine
 N_BINS = 20  # points of the noise curve
@@ -120,15 +120,13 @@ def estimate_noise(image: Any, *, offset: float | None = None) -> NoiseEstimate:
 
 
 def noise_of(
-    prepared: Prepared, *, patch_size: int | None = None, offset: float | None = None
+    prepared: Prepared, *, offset: float | None = None
 ) -> Generator[float, None, NoiseEstimate]:
     """Estimate the noise of a prepared frame; see `estimate_noise`.
 
     Parameters
     ----------
     prepared : Prepared
-    patch_size : int, optional
-        Width of a patch, pixels.  By default the PSF width.
     offset : float, optional
 
     Yields
@@ -137,15 +135,9 @@ def noise_of(
         Fraction of the work that is done.
     """
     image = prepared.image
-    p = patch_size or min(psf_width_of_image(image), largest_patch(image.shape))
+    p = min(psf_width_of_image(image), largest_patch(image.shape))
     yield 0.1
-    everywhere = np.ones([n - p + 1 for n in image.shape], bool)
-    values, eigenpatches, floor = yield from decompose(image, everywhere, p, N_COMPONENTS)
-    eigenpatches = eigenpatches[
-        choose(utility(eigenpatches, values, floor, load_weights("remove")))
-    ]
-    yield 0.5
-    pilot = (yield from project(image, eigenpatches, everywhere)) / patch_terrain(everywhere, p)
+    pilot, eigenpatches = yield from rescale_progress(pilot_of(image, p), 0.1, 0.9)
     k = kernel(eigenpatches)
     remainder = -k  # delta - K
     remainder[p - 1, p - 1] += 1
@@ -166,8 +158,37 @@ def noise_of(
         skewness=float(np.sum(remainder**2 * k) / np.sum(remainder**2)),
         offset=offset,
     )
-    yield 0.9
     return curve.estimate(correlated=noise_is_correlated(image))
+
+
+def pilot_of(image: Image, patch_size: int) -> Generator[float, None, tuple[Image, Image]]:
+    """Denoise an image with a single stack of random patches.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+        Image without its mean.
+    patch_size : int
+        Width p of a patch, pixels.
+
+    Yields
+    ------
+    float
+        Fraction of the work that is done.
+
+    Returns
+    -------
+    pilot : (m, n) float32 array
+    eigenpatches : (k, p, p) float32 array
+        Kept eigenpatches.
+    """
+    everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)  # a single stack
+    svd = decompose(image, everywhere, patch_size, N_COMPONENTS)
+    values, eigenpatches, floor = yield from rescale_progress(svd, 0.0, 0.6)
+    useful = choose(utility(eigenpatches, values, floor, load_weights("remove")))
+    eigenpatches = eigenpatches[useful]
+    pilot = yield from rescale_progress(convolve(image, eigenpatches), 0.6, 1.0)
+    return pilot, eigenpatches
 
 
 class _NoiseLine:

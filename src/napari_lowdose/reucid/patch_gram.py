@@ -6,17 +6,24 @@ number of pixels of the image, not with the p*p pixels of each patch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
+
+from napari_lowdose.engine import rescale_progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
 
-BAND = 256  # rows of the image per Fourier transform
+# Approximate tile size, pixels: transforms fit into the cache of a core, and an image of 512 x 512
+# pixels has several tiles to process in parallel.
+TILE = 256
 
 
 def patch_gram(
@@ -28,7 +35,7 @@ def patch_gram(
 
     over the M x N top-left pixels.  The sums for (a, b, c, d) and (a+1, b, c+1, d) differ only by
     the row that leaves the window at the top and the row that enters at the bottom.  Only the
-    sums for a = b = 0 are computed over the whole image, as a cross-correlation by FFT.  The cost
+    sums for a = b = 0 are computed over the whole image, as an autocorrelation by FFT.  The cost
     is linear in the number of pixels.
 
     Parameters
@@ -49,34 +56,90 @@ def patch_gram(
     """
     p = patch_size
     down, across = image.shape[0] - p + 1, image.shape[1] - p + 1  # M, N
-    lags = np.arange(p)
-    rightwards = np.zeros((p, p))  # [c, d] for a = b = 0
-    leftwards = np.zeros((p, p))  # [c, b] for a = d = 0
-    for top in range(0, down, BAND):
-        height = min(BAND, down - top)
-        band = image[top : top + height + p - 1].astype(np.float64)
-        rightwards += _correlate(band[:height, :across], band)[:p, :p]
-        leftwards += _correlate(band[:height], band[:, :across])[:p, -lags]
-        yield 0.5 * (top + height) / down
-
+    # [c, d + p - 1] = sum over y < M and all x of I[y, x] I[y + c, x + d]
+    correlated = yield from rescale_progress(_autocorrelation(image, p), 0.0, 0.7)
+    right = _strip_products(image[:, across:], down)
     gram = np.empty((p, p, p, p))  # [a, b, c, d]
-    gram[0, 0] = rightwards
-    gram[0, :, :, 0] = leftwards.T
+    # The sums over x < N are those over all x but for the last p - 1 columns.
+    gram[0, 0] = correlated[:, p - 1 :]
+    gram[0, :, :, 0] = correlated[:, p - 1 :: -1].T
+    for b in range(p - 1):
+        gram[0, 0, :, : p - 1 - b] -= right[b, :, b:]
+        gram[0, 1 : p - 1 - b, :, 0] -= right[b + 1 :, :, b]
     # From (0, b, c, d) to (0, b + 1, c, d + 1): one column leaves, another enters.
-    change = _strip_products(image[:, across:], down) - _strip_products(image[:, : p - 1], down)
+    change = right - _strip_products(image[:, : p - 1], down)
     for b in range(p - 1):
         gram[0, b + 1, :, 1:] = gram[0, b, :, :-1] + change[b]
+    yield 0.8
     # From (a, b, c, d) to (a + 1, b, c + 1, d): one row leaves, another enters.  Because G is
     # symmetric, only c >= a is computed.
-    entering, leaving = (_row_windows(rows, across) for rows in (image[down:], image[: p - 1]))
+    change = _row_products(image[down:], image[: p - 1], p)
     for a in range(p - 1):
-        change = entering[a] @ entering[a:].reshape(-1, across).T
-        change -= leaving[a] @ leaving[a:].reshape(-1, across).T
-        gram[a + 1, :, a + 1 :] = gram[a, :, a:-1] + change.reshape(p, -1, p)
-        yield 0.5 + 0.5 * (a + 1) / p
+        gram[a + 1, :, a + 1 :] = gram[a, :, a:-1] + change[a, :, a:]
+        yield 0.8 + 0.2 * (a + 1) / p
     # Mirrored, so that the matrix is exactly symmetric despite rounding.
-    upper = np.triu(gram.reshape(p * p, p * p))
-    return upper + np.triu(upper, 1).T
+    matrix = gram.reshape(p * p, p * p)
+    for a in range(p):
+        block = slice(a * p, (a + 1) * p)
+        matrix[block, : a * p] = matrix[: a * p, block].T
+        matrix[block, block] = (matrix[block, block] + matrix[block, block].T) / 2
+    return matrix
+
+
+def _autocorrelation(
+    image: NDArray[np.float32], patch_size: int
+) -> Generator[float, None, NDArray[np.float64]]:
+    """Return [c, d + p - 1] = sum over y < M, x of I[y, x] I[y + c, x + d], |d| < p, by FFT.
+
+    The sum is divided into tiles.  Their cross-spectra have the same shape and are added up.
+    """
+    p = patch_size
+    n_rows, n_columns = image.shape[0] - p + 1, image.shape[1]
+    step = [math.ceil(n / math.ceil(n / TILE)) for n in (n_rows, n_columns)]
+    shape = [
+        scipy.fft.next_fast_len(n + margin, real=True)
+        for n, margin in zip(step, (p - 1, 2 * p - 2), strict=True)
+    ]
+    corners = [(y, x) for y in range(0, n_rows, step[0]) for x in range(0, n_columns, step[1])]
+
+    def cross_spectrum(corner: tuple[int, int]) -> NDArray[np.complex128]:
+        y, x = corner
+        first, second = np.zeros(shape), np.zeros(shape)
+        tile = image[y : min(y + step[0], n_rows), x : x + step[1]]
+        first[: tile.shape[0], p - 1 : p - 1 + tile.shape[1]] = tile
+        # The same pixels and those around them, up to the largest lag
+        left = min(x, p - 1)
+        wider = image[y : y + len(tile) + p - 1, x - left : x + tile.shape[1] + p - 1]
+        second[: wider.shape[0], p - 1 - left : p - 1 - left + wider.shape[1]] = wider
+        spectrum: NDArray[np.complex128] = scipy.fft.rfft2(first, overwrite_x=True)
+        np.conj(spectrum, out=spectrum)
+        spectrum *= scipy.fft.rfft2(second, overwrite_x=True)
+        return spectrum
+
+    n_threads = os.cpu_count() or 1
+    batch = 2 * n_threads  # cancelling waits for these tiles only
+    total: Any = 0.0
+    with ThreadPoolExecutor(n_threads) as pool:
+        for start in range(0, len(corners), batch):
+            for spectrum in pool.map(cross_spectrum, corners[start : start + batch]):
+                total = total + spectrum
+            yield min(1.0, (start + batch) / len(corners))
+    # Only a few lags are needed: their Fourier sums, one axis after the other.
+    rows = _waves(np.arange(p), shape[0]) @ total / shape[0]
+    half = np.full(rows.shape[1], 2.0)  # frequencies of a real transform stand for two,
+    half[0] = 1.0  # except for zero
+    if shape[1] % 2 == 0:
+        half[-1] = 1.0  # and the Nyquist frequency
+    waves = _waves(np.arange(1 - p, p), shape[1])[:, : rows.shape[1]]
+    product: NDArray[np.float64] = ((rows * half) @ waves.T).real / shape[1]
+    return product
+
+
+def _waves(lags: NDArray[np.int_], length: int) -> NDArray[np.complex128]:
+    """Return the Fourier waves [lag, frequency] of a transform of this length."""
+    # Modulo the length, so that the argument of the exponential is small and exact
+    turns = np.outer(lags, np.arange(length)) % length / length
+    return np.asarray(np.exp(2j * np.pi * turns))
 
 
 def _strip_products(strip: NDArray[np.float32], down: int) -> NDArray[np.float64]:
@@ -86,19 +149,27 @@ def _strip_products(strip: NDArray[np.float32], down: int) -> NDArray[np.float64
     return np.tensordot(strip[:down].T, shifted, axes=(1, 2))
 
 
-def _row_windows(rows: NDArray[np.float32], across: int) -> NDArray[np.float64]:
-    """Return [a, b, x] = rows[a, x + b]."""
-    windows = np.lib.stride_tricks.sliding_window_view(rows.astype(np.float64), across, axis=1)
-    return np.ascontiguousarray(windows)
+def _row_products(
+    entering: NDArray[np.float32], leaving: NDArray[np.float32], patch_size: int
+) -> NDArray[np.float64]:
+    """Return [a, b, c, d] = sum over x < N of I[a, x + b] I[c, x + d], for p - 1 rows.
 
-
-def _correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sum over y, x of first[y, x] second[y + lag, x + lag], with periodic lags."""
-    shape = [
-        scipy.fft.next_fast_len(max(a, b), real=True)
-        for a, b in zip(first.shape, second.shape, strict=True)
+    The sums of `leaving` rows are subtracted from those of `entering` rows.
+    """
+    p = patch_size
+    across = entering.shape[1] - p + 1
+    products = np.empty((p - 1, p, p - 1, p))
+    # Columns of the rows are rows of the transposed strip: [a, d, c] = I[a, x] I[c, x + d]
+    first = _strip_products(entering.T, across) - _strip_products(leaving.T, across)
+    products[:, 0] = first.transpose(0, 2, 1)
+    products[:, :, :, 0] = first.transpose(2, 1, 0)
+    # From (a, b, c, d) to (a, b + 1, c, d + 1): one pixel of each row leaves, another enters.
+    ends = [
+        (sign, rows[:, part].astype(np.float64))
+        for rows, sign in ((entering, 1.0), (leaving, -1.0))
+        for part, sign in ((slice(across, None), sign), (slice(None, p - 1), -sign))
     ]
-    spectrum = scipy.fft.rfft2(first, shape, workers=-1).conj()
-    spectrum *= scipy.fft.rfft2(second, shape, workers=-1)
-    product: NDArray[np.float64] = scipy.fft.irfft2(spectrum, shape, workers=-1)
-    return product
+    for b in range(p - 1):
+        change = sum(sign * end[:, b, None, None] * end for sign, end in ends)
+        np.add(products[:, b, :, :-1], change, out=products[:, b + 1, :, 1:])
+    return products

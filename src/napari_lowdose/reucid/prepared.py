@@ -70,9 +70,24 @@ class Prepared:
         outliers : "remove" or "keep"
             Give outliers their denoised values, or restore those of the input.
         """
-        return self.place(
-            reconstruct(canvas, terrain, self.offset, self.scale, self.mended), outliers
-        )
+        image = reconstruct(canvas, terrain, self.offset, self.scale, self.mended)
+        return self.place(image, outliers)
+
+    def rescale(
+        self, image: NDArray[np.float32], outliers: Literal["remove", "keep"]
+    ) -> NDArray[np.float32]:
+        """Return the whole frame in the units of the input, from a denoised `image`.
+
+        Parameters
+        ----------
+        image : (m, n) float32 array
+            Denoised pixels of unit power; changed in place.
+        outliers : "remove" or "keep"
+            As in `restore`.
+        """
+        image *= np.float32(self.scale)
+        image += np.float32(self.offset)
+        return self.place(image, outliers)
 
     def place(
         self, image: NDArray[np.float32], outliers: Literal["remove", "keep"]
@@ -82,8 +97,9 @@ class Prepared:
         Parameters
         ----------
         image : (m, n) float32 array
-            Denoised area, in the units of the input.
+            Denoised area, in the units of the input; changed in place.
         outliers : "remove" or "keep"
+            As in `restore`.
         """
         if outliers == "keep":
             image[self.outliers] = self.frame[self.area][self.outliers]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from napari_lowdose.blas import on_one_blas_thread
+from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
 from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
-from napari_lowdose.reucid.alike import alike_steps
+from napari_lowdose.reucid.alike import AlikeStep, alike_steps
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
+from napari_lowdose.reucid.kernel import convolve
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
@@ -29,6 +30,7 @@ from napari_lowdose.reucid.patch_stacks import (
 )
 from napari_lowdose.reucid.prepared import Prepared, prepare, prepared_images
 from napari_lowdose.reucid.projection import project
+from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
 
 PatchSize = Literal["auto", "psf", "wide"]
-ScanNoise = Literal["remove", "keep"]
+ScanNoise = Literal["remove", "keep", "columns"]
 Outliers = Literal["remove", "keep"]
 Stacks = Literal["random", "alike"]
 Deviations = Literal["keep", "average"]
@@ -63,13 +65,14 @@ class Reucid(Engine):
         Width of a patch in pixels, odd.  "psf": width of the PSF, estimated from the
         autocorrelation of the image, as in the paper.  "wide": three times that width, which
         averages over more repeats of a periodic structure.  "auto": the wide patch where it
-        denoises much better, otherwise the PSF width.  All frames of a stack share one width,
-        chosen from up to five evenly spaced frames.
+        denoises much better, otherwise the PSF width; with alike stacks always the PSF width.  All
+        frames of a stack share one width, chosen from up to five evenly spaced frames.
     n_stacks : int, optional
         Number of patch stacks.  An interim image is shown after each.  By default the smallest
-        number that fits into memory.
+        number that fits into memory.  Not used with alike stacks.
     memory_limit : int, optional
-        Maximum memory, bytes.  By default a quarter of the available memory.
+        Maximum memory, bytes.  By default a quarter of the available memory.  Not used with alike
+        stacks.
     n_components : int
         Rank of the SVD of a patch stack.  Wide patches use three times as many components.
     keep : int, sequence of int, or sequence of those, optional
@@ -81,11 +84,12 @@ class Reucid(Engine):
         "alike": stacks of patches that look alike, which see more, above all where structure
         repeats.  The noise is estimated from the image.
     deviations : "keep" or "average"
-        With alike stacks, keep sites that deviate significantly from the patches that look like
-        them, such as vacancies and dopants, at the noise of random stacks.  "average" denoises
-        most, and weakens such sites.
-    scan_noise : "remove" or "keep"
-        Remove offsets between scan rows as noise, or keep them as data.
+        With alike stacks: sites that deviate significantly from the patches that look like them,
+        such as vacancies and dopants.  "keep" restores them, at the noise of random stacks.
+        "average" denoises most, and weakens them.
+    scan_noise : "remove", "keep" or "columns"
+        Remove offsets between scan rows as noise, or keep them as data.  "columns" removes
+        offsets between columns instead, such as those of a camera or a vertical scan.
     outliers : "remove" or "keep"
         Remove or keep isolated pixels that neither scene nor noise explains, such as cosmic rays,
         hot pixels and dead pixels.  They are always excluded from the patches.  "remove" replaces
@@ -234,7 +238,8 @@ class Reucid(Engine):
         ValueError
             If none of the frames can be denoised.
         """
-        return (yield from on_one_blas_thread(self._patch_size(prepared_images(frames), 1.0)))
+        images = map(self._scanned_along_rows, prepared_images(frames))
+        return (yield from on_one_blas_thread(self._patch_size(images, 1.0)))
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
@@ -278,8 +283,8 @@ class Reucid(Engine):
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
         prepared.warn(self.outliers)
-        image = prepared.image
-        warn_of_column_noise(image)
+        image = self._scanned_along_rows(prepared.image)
+        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
         shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
@@ -293,9 +298,8 @@ class Reucid(Engine):
             return
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
-        # Both grow from stack to stack, so that every interim image uses all patches so far.
-        canvas = np.zeros_like(image)
-        terrain = np.zeros(image.shape, np.int32)
+        # From stack to stack, so that every interim image uses all patches so far
+        canvas, terrain = _empty_canvas(image)
         weights = load_weights(self.scan_noise)
         for stack in range(d):
             in_stack = stack_of == stack
@@ -310,20 +314,26 @@ class Reucid(Engine):
             # Once per frame, and not in correlated noise, which has its own warning.
             if stack == 0 and self.keep is None and not shared:
                 warn_of_choice(utilities)
-            placed = project(image, eigenpatches[kept], in_stack)
-            canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
-            terrain += patch_terrain(in_stack, p)
-            yield Step(fraction=end, message=f"{name}: terrain")
+            if d == 1:
+                convolved = convolve(image, eigenpatches[kept])
+                result = yield from report(convolved, middle, end, f"{name}: reconstruction")
+                restored = prepared.rescale(self._scanned_along_rows(result), self.outliers)
+            else:
+                placed = project(image, eigenpatches[kept], in_stack)
+                canvas += yield from report(placed, middle, end, f"{name}: reconstruction")
+                terrain += patch_terrain(in_stack, p)
+                yield Step(fraction=end, message=f"{name}: terrain")
+                restored = self._restore(prepared, canvas, terrain)
             yield StackStep(
                 fraction=end,
                 message=f"{name}: patches of {p} px{' (wide)' * wide}, "
                 f"{kept.sum()} of {len(kept)} eigenpatches kept",
-                image=prepared.restore(canvas, terrain, self.outliers),
+                image=restored,
                 stack=stack,
                 n_stacks=d,
                 patch_size=p,
                 wide=wide,
-                eigenpatches=eigenpatches,
+                eigenpatches=self._scanned_along_rows(eigenpatches),
                 singular_values=values,
                 noise_floor=floor,
                 utilities=utilities,
@@ -344,19 +354,54 @@ class Reucid(Engine):
         Returns
         -------
         (Y, X) float32 array
+
+        Raises
+        ------
+        ValueError
+            If the stacks are of alike patches: the groups depend on the pilot and must be found
+            again.
         """
+        if any(isinstance(step, AlikeStep) for step in stacks):
+            raise ValueError(
+                "Stacks of alike patches cannot be rebuilt from other eigenpatches: denoise again "
+                "with `keep`, the eigenpatches of the pilot."
+            )
         # Prepared again: keeping it in the steps would need as much memory as the movie.
         prepared = prepare(frame)
-        image = prepared.image
+        image = self._scanned_along_rows(prepared.image)
         p, d = stacks[0].patch_size, stacks[0].n_stacks
+        if d == 1:
+            (step,) = stacks
+            with one_blas_thread():
+                result = run_to_end(convolve(image, self._kept_of(step)))
+            return prepared.rescale(self._scanned_along_rows(result), self.outliers)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
-        canvas = np.zeros_like(image)
-        terrain = np.zeros(image.shape, np.int32)
+        canvas, terrain = _empty_canvas(image)
         for step in stacks:
             in_stack = stack_of == step.stack
-            canvas += run_to_end(project(image, step.eigenpatches[step.kept], in_stack))
+            canvas += run_to_end(project(image, self._kept_of(step), in_stack))
             terrain += patch_terrain(in_stack, p)
-        return prepared.restore(canvas, terrain, self.outliers)
+        return self._restore(prepared, canvas, terrain)
+
+    def _scanned_along_rows(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Transpose if the scan noise is along columns, there and back.
+
+        The classifier is trained for scan noise along rows.
+        """
+        if self.scan_noise != "columns":
+            return pixels
+        return np.ascontiguousarray(pixels.swapaxes(-1, -2))
+
+    def _kept_of(self, step: StackStep) -> NDArray[np.float32]:
+        """Return the kept eigenpatches of a step, as for the image scanned along rows."""
+        return self._scanned_along_rows(step.eigenpatches[step.kept])
+
+    def _restore(
+        self, prepared: Prepared, canvas: NDArray[np.float32], terrain: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        return prepared.restore(
+            self._scanned_along_rows(canvas), self._scanned_along_rows(terrain), self.outliers
+        )
 
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
         """Summarise the patch sizes and the kept eigenpatches; see `Engine.summary`."""
@@ -372,9 +417,19 @@ class Reucid(Engine):
         correlated: bool,
     ) -> Generator[Step, None, None]:
         """Denoise a prepared frame with stacks of alike patches."""
-        estimate = noise_of(prepared, patch_size=None if wide else patch_size)
         end = begun + NOISE * (1 - begun)
-        noise = yield from report(estimate, begun, end, "noise")
+        scanned = replace(
+            prepared,
+            image=self._scanned_along_rows(prepared.image),
+            mended=self._scanned_along_rows(prepared.mended),
+            outliers=self._scanned_along_rows(prepared.outliers),
+        )
+        if self.scan_noise != "keep":
+            # Patches of one row share its offset, so that it would not average out in their groups.
+            level = remove_row_offsets(scanned, patch_size)
+            scanned = yield from report(level, begun, (begun + end) / 2, "row offsets")
+        # With patches of the PSF width, whatever those of the pilot, as `estimate_noise`.
+        noise = yield from report(noise_of(scanned), (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warnings.warn(note, UserWarning, stacklevel=2)
@@ -388,19 +443,27 @@ class Reucid(Engine):
                 warn_of_choice(utilities)
             return utilities, self._choose(utilities, 0)
 
-        yield from alike_steps(
-            prepared.mended,
+        def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
+            return prepared.place(self._scanned_along_rows(image), self.outliers)
+
+        steps = alike_steps(
+            scanned.mended,
             noise,
             patch_size,
             n_components,
             choose_useful,
-            lambda image: prepared.place(image, self.outliers),
+            restore,
             begin=end,
             wide=wide,
             deviations=self.deviations,
             n_outliers=prepared.n_outliers,
             seed=self.seed,
         )
+        for step in steps:
+            if isinstance(step, StackStep):
+                yield replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
+            else:
+                yield step
 
     @property
     def _compares_sizes(self) -> bool:
@@ -469,6 +532,11 @@ class Reucid(Engine):
             )
         kept[list(chosen)] = True
         return kept
+
+
+def _empty_canvas(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return an empty canvas and patch terrain.  Both grow from stack to stack."""
+    return np.zeros_like(image), np.zeros(image.shape, np.int32)
 
 
 @dataclass(frozen=True)

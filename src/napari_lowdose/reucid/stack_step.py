@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.engine import Step
+from napari_lowdose.reucid.kernel import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +55,16 @@ class StackStep(Step):
     kept: NDArray[np.bool_]
     n_outliers: int = 0
 
+    @property
+    def kernel(self) -> NDArray[np.float32]:
+        """Convolution kernel of the kept eigenpatches, (2p - 1, 2p - 1).
+
+        With a single stack the result is the convolution of the image with it, except in the
+        p - 1 outermost rows and columns.  With several stacks it is the same on average; see
+        `napari_lowdose.reucid.kernel`.
+        """
+        return kernel(self.eigenpatches[self.kept])
+
     def record(self) -> dict[str, Any]:
         """Return the patch size and the indices of the kept eigenpatches, JSON-ready."""
         return {
@@ -70,6 +81,9 @@ class StackStep(Step):
 def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Summarise the patch sizes and the kept eigenpatches of all patch stacks.
 
+    For stacks of alike patches, the kept eigenpatches are those of the pilot, and the groups of
+    the last pass and the noise are added.
+
     Parameters
     ----------
     records : sequence of dict
@@ -85,7 +99,18 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     >>> stack = {"index": (), "patch_size": 7, "kept": [0, 1, 2, 5], "n_eigenpatches": 25}
     >>> stack_summary([stack])
     ['patch 7 px', 'kept 4 of 25 eigenpatches (0-2 5)']
+    >>> noise = {"gain": 2.06, "offset": 100.0, "read_noise": 3.0}
+    >>> groups = {"index": (), "patch_size": 17, "n_groups": 96, "deviations": 0.032}
+    >>> for line in stack_summary([{**stack, **noise}, {**groups, **noise}]):
+    ...     print(line)
+    patch 7 px
+    kept 4 of 25 eigenpatches (0-2 5)
+    96 groups of alike patches of 17 px
+    deviations restored in 3.2 % of the image
+    gain 2.1, read noise 3
     """
+    alike = alike_summary(records)
+    records = [record for record in records if "n_groups" not in record]
     if not records:
         return []
     n_kept = _span(len(record["kept"]) for record in records)
@@ -97,12 +122,41 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
         kept += f" in each of {len(records)} patch stacks"
     else:
         kept += f" in each patch stack of {n_frames} frames"
-    return [f"patch {_span(record['patch_size'] for record in records)} px", kept]
+    return [f"patch {_span(record['patch_size'] for record in records)} px", kept, *alike]
 
 
-def _span(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+def alike_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Summarise the groups of alike patches, the deviations and the noise.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        As for `stack_summary`.  The last record of each frame counts.
+
+    Returns
+    -------
+    list of str
+        Empty if there are no stacks of alike patches.
+    """
+    last = {tuple(record["index"]): record for record in records if "gain" in record}.values()
+    if not last:
+        return []
+    summary = []
+    if passes := [record for record in last if "n_groups" in record]:
+        n_groups = _span(record["n_groups"] for record in passes)
+        width = _span(record["patch_size"] for record in passes)
+        summary.append(f"{n_groups} groups of alike patches of {width} px")
+        if any(record["deviations"] for record in passes):
+            share = _span(float(f"{100 * record['deviations']:.2g}") for record in passes)
+            summary.append(f"deviations restored in {share} % of the image")
+    gain, read = (_span(float(f"{r[name]:.2g}") for r in last) for name in ("gain", "read_noise"))
+    poisson = any(record["gain"] for record in last)
+    return [*summary, f"gain {gain}, read noise {read}" if poisson else f"additive noise {read}"]
+
+
+def _span(numbers: Iterable[float]) -> str:
+    found = [f"{number:g}" for number in sorted(set(numbers))]
+    return found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

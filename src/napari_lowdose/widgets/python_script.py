@@ -100,7 +100,8 @@ def reucid_script(
     """
     stacks = stacks or {}
     used = {each[0].n_stacks for each in stacks.values() if each}
-    if len(used) == 1:  # the automatic number depends on the free memory
+    # The automatic number of random stacks depends on the free memory.
+    if len(used) == 1 and engine.stacks == "random":
         engine = replace(engine, n_stacks=used.pop())
 
     def engine_at(index: Index) -> Reucid:

@@ -14,6 +14,7 @@ from napari_lowdose.widgets.layers import (
     already_denoised_warning,
     frame_in_view,
     layer_file,
+    layer_pixel_size,
     suggested_layer,
     validation_error,
     view_error,
@@ -22,6 +23,8 @@ from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
 from napari_lowdose.widgets.reucid.form import ReucidForm, use_form_labels
+from napari_lowdose.widgets.reucid.kernel_plot import KernelPlot
+from napari_lowdose.widgets.reucid.noise_plot import NoisePlot
 from napari_lowdose.widgets.reucid.patch_sizes import (
     PatchSizeCache,
     PatchSizesStep,
@@ -202,7 +205,20 @@ class ReucidWidget(RunDock):
         if run is not None and run.result is not None and index is not None:
             of = f"'{run.result.name}'" + (f", frame {list(index)}" if index else "")
             self.gallery.show_stacks(run.stacks[index], run.chosen[index], of)
+            self._show_kernel()
         self.gallery.setVisible(shown)
+        noise = None if run is None or index is None else run.noise.get(index)
+        if shown and noise is not None:
+            self.noise_plot.show_noise(noise)
+        self.noise_plot.setVisible(shown and noise is not None)
+        # With alike stacks the denoiser is no convolution.
+        self.kernel_plot.setVisible(shown and noise is None)
+
+    def _show_kernel(self, position: int | None = None) -> None:
+        """Show the kernel of the stack whose eigenpatches are shown."""
+        stack, run = self.gallery.stack, self.current
+        if stack is not None and run is not None and run.result is not None:
+            self.kernel_plot.show_stack(stack, *layer_pixel_size(run.result))
 
     def _shown_index(self) -> Index | None:
         """Return the frame whose eigenpatches to show: the one in view if they are known."""
@@ -367,18 +383,26 @@ class ReucidWidget(RunDock):
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
         self.form.layer_combo.changed.connect(self._layer_chosen)
-        self.form.scan_noise.currentIndexChanged.connect(self._request_estimate)
+        for field in (self.form.strength, self.form.scan_noise):
+            field.currentIndexChanged.connect(self._request_estimate)
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
+        self.gallery.stack_combo.currentIndexChanged.connect(self._show_kernel)
         self.gallery.setVisible(False)
+        self.kernel_plot = KernelPlot()
+        self.kernel_plot.setVisible(False)
+        self.noise_plot = NoisePlot()
+        self.noise_plot.setVisible(False)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
         self.copy_button = CopyButton(self.script, self.panel, tooltip, use_form_labels)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.gallery, 1)
+        self.parts.addWidget(self.kernel_plot)
+        self.parts.addWidget(self.noise_plot)
         self.parts.addWidget(self.copy_button)
         self.parts.addStretch()
 

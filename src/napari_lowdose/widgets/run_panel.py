@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -15,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 from napari_lowdose.engine import duration as duration
 
@@ -137,6 +139,27 @@ def text_label() -> QLabel:
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
     return label
+
+
+def collapsible(title: str) -> QCollapsible:
+    """Return a collapsed section without margins."""
+    section = QCollapsible(title, expandedIcon=_icon("▾"), collapsedIcon=_icon("▸"))
+    section.setDuration(0)
+    for part in (section, section.content()):
+        if (layout := part.layout()) is not None:
+            layout.setContentsMargins(0, 4 * (part is not section), 0, 0)
+    return section
+
+
+def _icon(symbol: str) -> QIcon:
+    """Return a symbol as an icon; superqt would draw it in black, also on a dark theme."""
+    pixmap = QPixmap(16, 16)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setPen(QColor("#8a8f98"))
+    painter.drawText(pixmap.rect(), Qt.AlignmentFlag.AlignCenter, symbol)
+    painter.end()
+    return QIcon(pixmap)
 
 
 def make_room_for_label(plot: Any) -> None:

@@ -9,7 +9,6 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,7 +20,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.widgets.fields import (
@@ -35,6 +33,7 @@ from napari_lowdose.widgets.fields import (
     seed_field,
 )
 from napari_lowdose.widgets.layers import layer_combo
+from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,24 +168,9 @@ class Noise2NoiseForm(ParameterForm):
         form.add("learning rate", self.learning_rate, help_on["learning_rate"])
         form.add("device", self.device, help_on["device"])
         form.add("seed", self.seed, help_on["seed"])
-        self.advanced = QCollapsible("advanced", expandedIcon=_icon("▾"), collapsedIcon=_icon("▸"))
-        self.advanced.setDuration(0)
+        self.advanced = collapsible("advanced")
         self.advanced.addWidget(form)
-        for part in (self.advanced, self.advanced.content()):
-            if (layout := part.layout()) is not None:
-                layout.setContentsMargins(0, 4 * (part is not self.advanced), 0, 0)
         self._layout.addRow(self.advanced)
-
-
-def _icon(symbol: str) -> QIcon:
-    """Return a symbol as an icon; superqt would draw it in black, also on a dark theme."""
-    pixmap = QPixmap(16, 16)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    painter.setPen(QColor(COLOURS["note"]))
-    painter.drawText(pixmap.rect(), Qt.AlignmentFlag.AlignCenter, symbol)
-    painter.end()
-    return QIcon(pixmap)
 
 
 PAIR_EXPLANATION = (

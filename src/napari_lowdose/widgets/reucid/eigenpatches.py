@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.reucid.alike import AlikeStep
 from napari_lowdose.widgets.run_panel import make_room_for_label, text_label
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 TILE = 42  # pixels
 KEPT = QColor("#2fbf71")
 DROPPED = QColor("#8a8f98")
+TOGGLE_HELP = "<qt>Click on an eigenpatch to keep or drop it in every stack.</qt>"
+PILOT_HELP = (
+    "<qt>The pilot is denoised with these eigenpatches, and patches that look alike are found in "
+    "it. To choose the eigenpatches by hand, use strength <i>faithful</i>, or <code>keep</code> in "
+    "a script.</qt>"
+)
 
 
 class EigenpatchGallery(QWidget):
@@ -58,7 +65,6 @@ class EigenpatchGallery(QWidget):
         self._clickable = False
         self.title = text_label()
         self.caption = QLabel()
-        self.caption.setToolTip("Click on an eigenpatch to keep or drop it in every stack.")
         self.stack_combo = QComboBox()
         self.stack_combo.setToolTip("Patch stack to show")
         self.stack_combo.currentIndexChanged.connect(self._draw)
@@ -108,6 +114,12 @@ class EigenpatchGallery(QWidget):
         self.stack_combo.setVisible(len(stacks) > 1)
         self._draw()
 
+    @property
+    def stack(self) -> StackStep | None:
+        """The patch stack that is shown."""
+        position = self.stack_combo.currentIndex()
+        return self._stacks[position] if 0 <= position < len(self._stacks) else None
+
     def set_clickable(self, clickable: bool) -> None:
         """Enable or disable clicks: they do nothing during a run."""
         self._clickable = clickable
@@ -144,12 +156,21 @@ class EigenpatchGallery(QWidget):
         if not 0 <= position < len(self._stacks):
             return
         kept = self._stacks[position].kept
+        self.caption.setToolTip(PILOT_HELP if self._of_pilot else TOGGLE_HELP)
+        if self._of_pilot:
+            self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> kept in the pilot · fixed")
+            return
         between = " · " if len(self._stacks) == 1 else "<br>"  # beside the combo box
         hint = f"{between}click to toggle" if self._clickable else ""
         self.caption.setText(f"<b>{kept.sum()} of {len(kept)}</b> kept{hint}")
 
+    @property
+    def _of_pilot(self) -> bool:
+        """Whether the eigenpatches are those of a pilot, which cannot be changed afterwards."""
+        return any(isinstance(stack, AlikeStep) for stack in self._stacks)
+
     def _clicked(self, number: int) -> None:
-        if self._clickable:
+        if self._clickable and not self._of_pilot:
             self.toggled.emit(self.stack_combo.currentIndex(), number)
 
 

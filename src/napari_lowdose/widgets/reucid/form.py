@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.fields import (
@@ -36,6 +36,26 @@ FRAMES_HELP = (
     "chosen from several of them; each channel has its own. The current frame is denoised with "
     "the same patch size as in a run on all frames.</qt>"
 )
+STRENGTHS: dict[str, dict[str, Any]] = {
+    "faithful": {"stacks": "random"},
+    "balanced": {"stacks": "alike", "deviations": "keep"},
+    "strongest": {"stacks": "alike", "deviations": "average"},
+}
+STRENGTH_HINTS = {
+    "faithful": "REUCID of the paper",
+    "balanced": "keeps distinct rare sites",
+    "strongest": "weakens rare sites",
+}
+STRENGTH_HELP = (
+    "<qt><p><b>faithful</b>: REUCID of the paper. The same filter everywhere in the image, so "
+    "that a rare site is treated like all others. Leaves the most noise.</p>"
+    "<p><b>balanced</b>: averages patches that look alike, and removes much more noise where "
+    "structure repeats. Sites that deviate significantly from their like, such as a vacancy, are "
+    "restored as in <i>faithful</i>; fainter ones are weakened. Takes longer than a single stack "
+    "of <i>faithful</i>.</p>"
+    "<p><b>strongest</b>: as <i>balanced</i>, but restores no deviating sites. Removes the most "
+    "noise. A vacancy or dopant can lose half of its contrast.</p></qt>"
+)
 LABELS = {
     "patch_size": "patch size",
     "n_stacks": "stacks",
@@ -53,6 +73,21 @@ def use_form_labels(text: str) -> str:
     'stacks is 5, which is too many.'
     """
     return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
+
+
+def strength_of(engine: Reucid) -> str:
+    """Return the strength in the form that stands for the parameters of an engine.
+
+    Examples
+    --------
+    >>> strength_of(Reucid(stacks="alike", deviations="average"))
+    'strongest'
+    """
+    return next(
+        name
+        for name, parameters in STRENGTHS.items()
+        if all(getattr(engine, key) == value for key, value in parameters.items())
+    )
 
 
 class ReucidForm(ParameterForm):
@@ -75,16 +110,22 @@ class ReucidForm(ParameterForm):
         super().__init__(parent)
         self.layer_combo = layer_combo(layers)
         self.frames = frames_choice()
+        self.strength = choice({name: name for name in STRENGTHS})
+        self.strength_hint = QLabel()
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
-        self.scan_noise = choice({"remove": "remove", "keep": "keep"})
+        self.scan_noise = choice(
+            {"remove": "remove", "keep": "keep", "remove from columns": "columns"}
+        )
         self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.seed = seed_field()
         self.with_residual = QCheckBox("add residual layer")
         help_on = parameter_tooltips(Reucid)
         self.add("image", self.layer_combo.native, "The image layer to denoise.")
         self.add("frames", self.frames, FRAMES_HELP)
+        self.add("strength", self.strength, STRENGTH_HELP)
+        self.add("", self.strength_hint, STRENGTH_HELP)
         self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
         self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
         self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
@@ -92,9 +133,12 @@ class ReucidForm(ParameterForm):
         self.add("outliers", self.outliers, help_on["outliers"])
         self.add("seed", self.seed, help_on["seed"])
         self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
-        self.set_parameters(Reucid(n_stacks=DEFAULT_STACKS))
+        self.set_parameters(Reucid())
+        self.n_stacks.setValue(DEFAULT_STACKS)
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
+        self.strength.currentIndexChanged.connect(self._show_strength)
+        self._show_strength()
 
     @property
     def layer(self) -> Image | None:
@@ -115,11 +159,14 @@ class ReucidForm(ParameterForm):
         ValueError
             If the parameters are invalid.
         """
-        stacks, memory = self.n_stacks.number(), self.memory_limit.number()
+        parameters = dict(STRENGTHS[self.strength.currentData()])
+        if parameters["stacks"] == "random":
+            stacks, memory = self.n_stacks.number(), self.memory_limit.number()
+            parameters["n_stacks"] = None if stacks is None else int(stacks)
+            parameters["memory_limit"] = None if memory is None else int(memory * GIB)
         return Reucid(
+            **parameters,
             patch_size=self.patch_size.value,
-            n_stacks=None if stacks is None else int(stacks),
-            memory_limit=None if memory is None else int(memory * GIB),
             scan_noise=self.scan_noise.currentData(),
             outliers=self.outliers.currentData(),
             seed=self.seed.value(),
@@ -127,9 +174,11 @@ class ReucidForm(ParameterForm):
 
     def set_parameters(self, engine: Reucid) -> None:
         """Fill in the form from `engine`."""
+        self.strength.setCurrentIndex(self.strength.findData(strength_of(engine)))
         self.patch_size.value = engine.patch_size
-        self.n_stacks.setValue(engine.n_stacks or 0)
-        self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
+        if engine.stacks == "random":  # alike stacks do not use these fields
+            self.n_stacks.setValue(engine.n_stacks or 0)
+            self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.seed.setValue(engine.seed)
@@ -144,6 +193,14 @@ class ReucidForm(ParameterForm):
     def show_frames(self, shown: bool) -> None:
         """Show or hide the choice of frames."""
         self.show_field(self.frames, shown)
+
+    def _show_strength(self, event: Any = None) -> None:
+        """Show the hint, and the fields that only stacks of random patches use."""
+        strength = self.strength.currentData()
+        self.strength_hint.setText(STRENGTH_HINTS[strength])
+        random = STRENGTHS[strength]["stacks"] == "random"
+        self.show_field(self.n_stacks, random)
+        self.show_field(self.memory_limit, random)
 
     def _stacks_changed(self, value: float) -> None:
         self.stacks_chosen = True

@@ -119,7 +119,7 @@ def is_stack(layer: Image, engine: Any) -> bool:
 
 def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
     # These parameters do not influence the patch size.
-    alike = replace(engine, n_stacks=None, memory_limit=None, keep=None)
+    alike = replace(engine, n_stacks=None, memory_limit=None, keep=None, deviations="keep")
     # The fingerprint detects changes in place, for which napari emits no event.
     return id(layer), fingerprint(layer_pixels(layer)), alike
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
+from napari_lowdose.reucid.alike import AlikeStep
+from napari_lowdose.reucid.stack_step import alike_summary
 from napari_lowdose.widgets.layer_run import MAX_FRAMES_BYTES, LayerRun
 from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
@@ -23,11 +25,21 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.reucid import Reucid
+    from napari_lowdose.reucid.noise_estimate import NoiseEstimate
     from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
 WIDE_PATCHES = (
     "Wide patches average over more repeats and may weaken features that occur once (a vacancy, "
     'a dopant): for rare defects compare with patch size "PSF width".'
+)
+
+AVERAGED = (
+    "Sites that deviate from the patches that look like them (a vacancy, a dopant) are weakened: "
+    'for rare defects compare with strength "balanced" or "faithful".'
+)
+FIXED = (
+    "the eigenpatches of the pilot cannot be changed afterwards, because the groups of alike "
+    "patches depend on them."
 )
 
 
@@ -56,7 +68,10 @@ class ReucidRun(LayerRun):
     stacks_chosen : bool
         Whether the user has set the number of stacks.
     stacks : dict from frame index to list of StackStep
-        With the eigenpatches kept now.  The key of a single frame is ``()``.
+        With the eigenpatches kept now.  The key of a single frame is ``()``.  For alike stacks
+        only the pilot, as the passes have no choice of eigenpatches.
+    noise : dict from frame index to NoiseEstimate
+        Noise of each frame, for alike stacks.
     chosen : dict from frame index to list of StackStep
         With the eigenpatches chosen by the engine.
     notes : list of str
@@ -87,6 +102,7 @@ class ReucidRun(LayerRun):
         self.engine = engine
         self.stacks: dict[Index, list[StackStep]] = {}
         self.chosen: dict[Index, list[StackStep]] = {}
+        self.noise: dict[Index, NoiseEstimate] = {}
         self.notes: list[str] = []
         self.status = ""
         self.requested, self.stacks_chosen = engine, True
@@ -118,6 +134,12 @@ class ReucidRun(LayerRun):
         if self.sizes is not None and (note := self.sizes.note()):
             self.note(note)
         for step in steps:
+            if isinstance(step, AlikeStep):
+                self.noise[step.index] = step.noise
+                if step.stack > 0:
+                    if self.engine.deviations == "average":
+                        self.note(AVERAGED)
+                    continue
             if isinstance(step, StackStep):
                 if step.wide:
                     self.note(WIDE_PATCHES)
@@ -141,7 +163,15 @@ class ReucidRun(LayerRun):
         return next(reversed(self.stacks))
 
     def toggle(self, index: Index, stack: int, number: int) -> None:
-        """Keep or drop an eigenpatch of frame `index`, in all its stacks."""
+        """Keep or drop an eigenpatch of frame `index`, in all its stacks.
+
+        Raises
+        ------
+        ValueError
+            If it is the last kept one, or if the stacks are of alike patches.
+        """
+        if index in self.noise:
+            raise ValueError(FIXED)
         self.stacks[index] = toggle_eigenpatch(self.stacks[index], stack, number)
 
     def rebuild_steps(self, index: Index) -> Iterator[Step]:
@@ -183,12 +213,13 @@ class ReucidRun(LayerRun):
         sizes = sorted({stack.patch_size for stack in stacks})
         kept = [int(stack.kept.sum()) for stack in stacks]
         low, high = min(kept), max(kept)
-        per = " per stack" if len(stacks) > 1 else ""
-        return (
-            f"patch size {' or '.join(map(str, sizes))} px, "
+        per = f" per {'frame' if self.noise else 'stack'}" if len(stacks) > 1 else ""
+        kept_now = (
             f"{low if low == high else f'{low} to {high}'} of {len(stacks[0].kept)} "
             f"eigenpatches kept{per}"
         )
+        alike = alike_summary(self.run.record()["steps"])
+        return ", ".join([f"patch size {' or '.join(map(str, sizes))} px", kept_now, *alike])
 
     def script(self) -> str:
         """Return the Python script that reproduces the current result."""
