@@ -14,6 +14,8 @@ from napari_lowdose import Noise2Noise, Reucid, metrics, samples
 from napari_lowdose.reucid.psf_width import psf_width
 
 ENGINE = Reucid(patch_size=7)
+NOISE = lowdose.PoissonGaussian(gain=1, offset=5, read_noise=2)
+SITE = (39, 70)  # an atom
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,10 @@ DOORS: dict[str, Callable[[Any, Any], Any]] = {
     "denoise": lambda first, second: lowdose.denoise(first, ENGINE),
     "denoise_steps": lambda first, second: [*lowdose.denoise_steps(first, ENGINE)][-1].image,
     "Run": lambda first, second: [*lowdose.Run(first, ENGINE)][-1].image,
+    "evidence": lambda first, second: lowdose.evidence(first, second, NOISE).residual,
+    "survival": lambda first, second: (
+        lowdose.survival(first, ENGINE, SITE, -1, n=2, noise=NOISE).shares
+    ),
     "psf_width": lambda first, second: np.array(psf_width(first)),
     "psnr": lambda first, second: np.array(metrics.psnr(first, second, data_range=40)),
     "frc": lambda first, second: metrics.frc(first, second).correlation,

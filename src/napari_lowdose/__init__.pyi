@@ -3,6 +3,9 @@ from . import samples as samples
 from .denoise import Run as Run
 from .denoise import denoise as denoise
 from .denoise import denoise_steps as denoise_steps
+from .evidence import Evidence as Evidence
+from .evidence import evidence as evidence
+from .imaging.poisson_gaussian import PoissonGaussian as PoissonGaussian
 from .noise2noise import Noise2Noise as Noise2Noise
 from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
 from .noise2noise import TrainingStep as TrainingStep
@@ -15,3 +18,5 @@ from .reucid import StackStep as StackStep
 from .reucid.noise_estimate import estimate_noise as estimate_noise
 from .streaming import Stream as Stream
 from .streaming import denoise_to_zarr as denoise_to_zarr
+from .survival import Survival as Survival
+from .survival import survival as survival

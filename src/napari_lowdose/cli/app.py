@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from napari_lowdose.cli.evidence import evidence_file, survival_of_file
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
@@ -37,6 +38,19 @@ Output = Annotated[
         help="Output file, .tif, .ome.tif or .zarr; for several images a folder, created if "
         "needed. A .zarr is written frame by frame, for movies larger than memory.",
         show_default=False,
+    ),
+]
+Frame = Annotated[
+    int | None,
+    typer.Option("--frame", metavar="N", help="Frame of a movie, counted from 0."),
+]
+Noise = Annotated[
+    str | None,
+    typer.Option(
+        "--noise",
+        metavar="GAIN,OFFSET,READ",
+        help="Grey levels per electron or photon, grey level of zero electrons, and standard "
+        "deviation of the read noise; by default they are estimated.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing output files.")]
@@ -98,6 +112,10 @@ def build_app(**engines: type[Any]) -> typer.Typer:
         app.command(name, short_help=_summary(engine))(_command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
+    app.command("evidence")(evidence)
+    app.command("survival", short_help="Plant a change and measure how much of it survives.")(
+        _with_options(survival, engine_options(Reucid))
+    )
     return app
 
 
@@ -228,6 +246,94 @@ def split(
 ) -> None:
     """Split beamsplitter frames into two views."""
     _end(split_file(frame, output, layout.replace("-", " "), overwrite))
+
+
+def evidence(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Raw image.", show_default=False)],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="Its denoised image.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Output TIFF with three channels: significance of the structure of the result, "
+            "mask of the structure that the data do not support, and residual, both in standard "
+            "errors of the noise.",
+            show_default=False,
+        ),
+    ],
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Standard errors from which on a contrast is significant; by default noise alone "
+            "exceeds them in one of 20 images.",
+        ),
+    ] = None,
+    frame: Frame = None,
+    noise: Noise = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show which structure of a result the raw image supports."""
+    _end(
+        evidence_file(
+            image,
+            result,
+            output,
+            frame=frame,
+            noise=noise,
+            threshold=threshold,
+            overwrite=overwrite,
+        )
+    )
+
+
+def survival(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Raw image.", show_default=False)],
+    at: Annotated[
+        list[str],
+        typer.Option(
+            metavar="Y,X",
+            help="Position of a site, pixels; repeat it for several sites.",
+            show_default=False,
+        ),
+    ],
+    contrast: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            help="Change as a fraction of the contrast of the site: -1 removes it, 0.5 adds half "
+            "of it.",
+        ),
+    ] = -0.5,
+    draws: Annotated[int, typer.Option(metavar="N", help="Noise draws for each site.")] = 5,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Trained network to use instead of REUCID.", show_default=False
+        ),
+    ] = None,
+    frame: Frame = None,
+    noise: Noise = None,
+    **given: Any,
+) -> None:
+    """Plant a change into an image, denoise it, and measure how much of the change survives."""
+    engine = _built(lambda: engine_from(Reucid, given), image) if model is None else _network(model)
+    _end(
+        survival_of_file(
+            image,
+            engine,
+            at=at,
+            contrast=contrast,
+            n=draws,
+            frame=frame,
+            noise=noise,
+            seed=getattr(engine, "seed", 0),
+        )
+    )
 
 
 def _network(path: Path) -> Noise2NoiseModel:

@@ -51,6 +51,21 @@ def split_camera_frame(viewer: Viewer) -> None:
         widget.choose(images[0])
 
 
+def show_evidence(viewer: Viewer) -> None:
+    """Outline the structure of the selected result that its input does not support.
+
+    If the input cannot be found by its name, the user selects both.
+    """
+    from napari.utils.notifications import show_warning
+
+    from napari_lowdose.widgets.evidence_layers import EvidenceRun, input_and_result
+
+    try:
+        EvidenceRun(viewer, *input_and_result(viewer, selected_images(viewer))).start()
+    except ValueError as error:
+        show_warning(str(error))
+
+
 def selected_images(viewer: Viewer) -> list[Image]:
     """Return the selected image layers, the lowest one first."""
     return [

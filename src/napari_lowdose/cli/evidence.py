@@ -1,0 +1,180 @@
+"""Commands that compare a result with its input, and that plant a change into an image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from napari_lowdose.cli.messages import error_line, print_message, print_warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+    from napari_lowdose.io.tiff import ImageFile
+
+UNSUITABLE = 2  # exit code
+CHANNELS = ("significance", "not supported by the data", "residual")
+
+
+def evidence_file(
+    image: Path,
+    result: Path,
+    output: Path,
+    *,
+    frame: int | None,
+    noise: str | None,
+    threshold: float | None,
+    overwrite: bool,
+) -> int:
+    """Write the evidence for a result as a TIFF with three channels.
+
+    Parameters
+    ----------
+    image, result, output : Path
+    frame : int, optional
+        Frame of a movie.
+    noise : str, optional
+        Gain, offset and read noise; by default they are estimated.
+    threshold : float, optional
+        Standard errors.
+    overwrite : bool
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 if the files cannot be compared.
+    """
+    from napari_lowdose.evidence import evidence
+    from napari_lowdose.io.atomic import check_writable
+    from napari_lowdose.io.readers import read_image
+    from napari_lowdose.io.tiff import check_target, write_tiff
+
+    try:
+        known = parse_noise(noise)
+        for source in (image, result):
+            check_target(output, source, overwrite=overwrite)
+        check_writable(output)
+        with print_warnings(str(image)):
+            raw = read_image(image)
+            denoised = read_image(result)
+            found = evidence(
+                _one_frame(raw, frame), _one_frame(denoised, frame), known, threshold=threshold
+            )
+        stack = np.stack([found.significance, found.unsupported, found.residual], dtype=np.float32)
+        record = {
+            "source": [image.name, result.name],
+            "evidence": {
+                "channels": list(CHANNELS),
+                "threshold": found.threshold,
+                "psf_width": found.psf_width,
+                "noise": [found.noise.gain, found.noise.offset, found.noise.read_noise],
+            },
+        }
+        write_tiff(output, stack, _with_channels(raw, stack), record=record, overwrite=overwrite)
+    except Exception as error:
+        print_message(f"{image} + {result}: {error_line(error, image)}")
+        return UNSUITABLE
+    typer.echo(f"{image} + {result} -> {output}: {found}")
+    return 0
+
+
+def survival_of_file(
+    image: Path,
+    engine: Any,
+    *,
+    at: Sequence[str],
+    contrast: float,
+    n: int,
+    frame: int | None,
+    noise: str | None,
+    seed: int,
+) -> int:
+    """Print the fraction of a planted change that survives denoising.
+
+    Parameters
+    ----------
+    image : Path
+    engine : Engine
+    at : sequence of str
+        Positions, "y,x".
+    contrast : float
+        Change, as a fraction of the contrast of the site.
+    n : int
+        Number of noise draws for each site.
+    frame : int, optional
+        Frame of a movie.
+    noise : str, optional
+        Gain, offset and read noise; by default they are estimated.
+    seed : int
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 if it cannot be measured.
+    """
+    from napari_lowdose.io.readers import read_image
+    from napari_lowdose.survival import survival
+
+    try:
+        sites = [_numbers(text, 2, "--at takes Y,X") for text in at]
+        known = parse_noise(noise)
+        with print_warnings(str(image)):
+            pixels = _one_frame(read_image(image), frame)
+            found = survival(pixels, engine, sites, contrast, n, known, seed)
+    except Exception as error:
+        print_message(f"{image}: {error_line(error, image)}")
+        return UNSUITABLE
+    typer.echo(f"{image}: {found}")
+    return 0
+
+
+def parse_noise(text: str | None) -> PoissonGaussian | None:
+    """Return the noise that "GAIN,OFFSET,READ" describes; None if there is no text."""
+    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+
+    if text is None:
+        return None
+    return PoissonGaussian(*_numbers(text, 3, "--noise takes GAIN,OFFSET,READ"))
+
+
+def _numbers(text: str, n: int, usage: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != n:
+        raise ValueError(f"{usage}, not {text!r}.")
+    return numbers
+
+
+def _one_frame(image: ImageFile, frame: int | None) -> NDArray[Any]:
+    """Return the only frame of an image, or frame `frame` of a movie."""
+    shape = image.pixels.shape
+    leading = [n for n in shape[:-2] if n > 1]
+    if not leading:
+        return np.asarray(image.pixels).reshape(shape[-2:])
+    if len(leading) > 1 or frame is None or not 0 <= frame < leading[0]:
+        raise ValueError(
+            f"{image.source.name} has the shape {shape}: choose one frame of a movie with "
+            f"--frame, from 0 to {leading[0] - 1}."
+        )
+    index = tuple(frame if n > 1 else 0 for n in shape[:-2])
+    return np.asarray(image.pixels[index])
+
+
+def _with_channels(image: ImageFile, stack: NDArray[np.float32]) -> ImageFile:
+    """Return an image like the input, for three channels of one frame."""
+    metadata = {
+        key: value
+        for key, value in image.options.get("metadata", {}).items()
+        if key in ("unit", "Info", "Description", "Name") or key.startswith("PhysicalSize")
+    }
+    options = {**image.options, "metadata": {**metadata, "axes": "CYX"}}
+    return replace(image, pixels=stack, axes="CYX", options=options)
