@@ -288,6 +288,8 @@ def test_reucid(run, tmp_path):
         "n_stacks": 2,
         "memory_limit": 2**30,
         "n_components": 12,
+        "stacks": "random",
+        "deviations": "keep",
         "keep": 5,
         "scan_noise": "keep",
         "exact": True,

@@ -94,7 +94,8 @@ def test_interim_images_improve(truth, image) -> None:
     assert [type(step) for step in steps] == [AlikeStep] * 3
     assert [step.stack for step in steps] == [0, 1, 2]
     quality = [psnr(truth, step.image) for step in steps]
-    assert quality[0] < quality[1] < quality[2] + 0.3
+    # The restoration of deviations after the last pass costs up to 1 dB where none is real.
+    assert quality[0] + 3 < quality[1] < quality[2] + 1
     assert steps[-1].fraction == 1
     record = steps[-1].record()
     assert record["n_groups"] > 1

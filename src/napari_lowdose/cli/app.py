@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import logging
@@ -376,10 +377,16 @@ def _with_options(
         *(p.replace(kind=p.KEYWORD_ONLY) for p in own),
         *options,
     ]
+
+    # A copy, because the app may be built more than once.
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        command(**given)
+
     # typer reads both, and expects them to agree.
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_options
 
 
 app = build_app(reucid=Reucid, pair=Noise2Noise)
