@@ -615,11 +615,15 @@ def test_bad_files_leave_one_line_and_no_traceback(tmp_path):
 
 
 SLOW = """
+import signal
 import time
 from dataclasses import dataclass
 import numpy as np
 from napari_lowdose.cli import app as cli
 from napari_lowdose.engine import Engine, Step
+
+# A suite that runs in the background of a shell ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @dataclass(frozen=True)
 class Slow(Engine):
