@@ -17,6 +17,11 @@ SITE = 6.25  # PSF widths per standard deviation of the site: the best filter fo
 SURROUNDINGS = 3.0  # standard deviation of the surroundings, relative to that of the site
 
 
+def site_sigma(psf_width: float) -> float:
+    """Return the standard deviation of a site, pixels."""
+    return max(1.0, psf_width / SITE)
+
+
 class LocalContrast:
     r"""Gaussian mean of a site minus that of its surroundings.
 
@@ -48,7 +53,7 @@ class LocalContrast:
     def __init__(
         self, valid: NDArray[np.bool_], psf_width: float, surroundings: bool = True
     ) -> None:
-        sigma = max(1.0, psf_width / SITE)
+        sigma = site_sigma(psf_width)
         reach = int(np.ceil(4 * SURROUNDINGS * sigma))
         x = np.arange(-reach, reach + 1)
         self._site, self._around = (

@@ -11,31 +11,29 @@ small matrix on the coefficients of its patches, and the patches of all groups a
 
 from __future__ import annotations
 
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 
 from napari_lowdose.engine import rescale_progress
 from napari_lowdose.reucid.patch_gram import patch_gram
-from napari_lowdose.reucid.patch_stacks import extract_patches
+from napari_lowdose.reucid.patch_stacks import count_patches, extract_patches
+from napari_lowdose.reucid.projection import TILE
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 
     Image = NDArray[np.float32]
+    Corner = tuple[int, int]
     Tile = tuple[int, int, int, int]  # first row and column of patches, number of rows and columns
-
-T = TypeVar("T")
 
 MAX_GROUPS = 96
 LEAST = 600  # minimum mean number of patches of a group
@@ -47,7 +45,6 @@ SAMPLE = 8192  # patches from which the groups are found
 FIRST = 1024  # of them, from which k-means++ chooses the first centres
 ITERATIONS = 10  # of k-means
 SURE_MEAN = 10  # patches after which the mean of a group counts more than that of its pilot
-TILE = 160  # approximate tile size, pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +113,7 @@ def group_patches(
     p = patch_size
     level = float(pilot.mean(dtype=np.float64))
     image, pilot = image - np.float32(level), pilot - np.float32(level)
-    positions = [n - p + 1 for n in pilot.shape]
-    n_patches = math.prod(positions)
+    n_patches = count_patches(pilot.shape, p)
     gram = yield from rescale_progress(patch_gram(pilot, p), 0.0, 0.2)
     rank = min(MAX_RANK, p * p)
     variances, vectors = scipy.linalg.eigh(
@@ -141,7 +137,8 @@ def group_patches(
     own_products, pilot_products = np.zeros((2, n_groups, rank, rank))
     tiles = _Tiles(eigenpatches, pilot.shape)
 
-    def of_tile(tile: Tile) -> list[tuple[int, int, list[Image], list[Image]]]:
+    def of_tile(corner: Corner) -> list[tuple[int, int, list[Image], list[Image]]]:
+        tile = tiles.at(corner)
         both = tiles.coefficients(image, tile), tiles.coefficients(pilot, tile)
         found = []
         for group, members in _groups(nearest(both[1], centres)):
@@ -150,8 +147,8 @@ def group_patches(
             found.append((group, len(members), sums, [own.T @ own, pilots.T @ pilots]))
         return found
 
-    for fraction, found in tiles.each(of_tile):
-        for group, n, sums, products in found:
+    for fraction, batch in over_tiles(of_tile, tiles.corners):
+        for group, n, sums, products in (found for _, of_groups in batch for found in of_groups):
             sizes[group] += n
             own_sums[group] += sums[0]
             pilot_sums[group] += sums[1]
@@ -213,10 +210,10 @@ def project_alike(
     """
     p = stacks.patch_size
     image, pilot = image - np.float32(stacks.level), pilot - np.float32(stacks.level)
-    positions = [n - p + 1 for n in image.shape]
     tiles = _Tiles(stacks.eigenpatches, image.shape)
 
-    def of_tile(tile: Tile) -> tuple[Tile, list[Image]]:
+    def of_tile(corner: Corner) -> list[Image]:
+        tile = tiles.at(corner)
         leading = tiles.coefficients(pilot, tile, stacks.centres.shape[1])
         groups = nearest(leading, stacks.centres)
         coefficients = tiles.coefficients(image, tile)
@@ -226,15 +223,15 @@ def project_alike(
         placed = [tiles.place(coefficients, tile)]
         if consensus:
             placed.append(tiles.place(stacks.means[groups], tile))
-        return tile, placed
+        return placed
 
     canvases = np.zeros((1 + consensus, *image.shape), np.float32)
-    for fraction, (tile, placed) in tiles.each(of_tile):
-        y, x, height, width = tile
-        for canvas, part in zip(canvases, placed, strict=True):
-            canvas[y : y + height + p - 1, x : x + width + p - 1] += part
+    for fraction, batch in over_tiles(of_tile, tiles.corners):
+        for (y, x), placed in batch:
+            for canvas, part in zip(canvases, placed, strict=True):
+                canvas[y : y + part.shape[0], x : x + part.shape[1]] += part
         yield fraction
-    canvases /= patch_terrain(np.ones(positions, bool), p)
+    canvases /= patch_terrain(np.ones(tiles.positions, bool), p)
     canvases += np.float32(stacks.level)
     return canvases[0], canvases[1] if consensus else None
 
@@ -282,9 +279,15 @@ class _Tiles:
     def __init__(self, eigenpatches: Image, shape: tuple[int, ...]) -> None:
         self.p = p = eigenpatches.shape[-1]
         self.positions = [n - p + 1 for n in shape]
-        self.step = [math.ceil(n / math.ceil(n / max(TILE, 4 * p))) for n in self.positions]
+        self.step = [tile_step(n, max(TILE, 4 * p)) for n in self.positions]
+        self.corners = tile_corners(self.positions, self.step)
         self.shape = [scipy.fft.next_fast_len(n + p - 1, real=True) for n in self.step]
         self.spectra = scipy.fft.rfft2(eigenpatches, self.shape)
+
+    def at(self, corner: Corner) -> Tile:
+        """Return the tile at a corner; the last ones may be smaller."""
+        (y, x), (rows, columns), (down, across) = corner, self.positions, self.step
+        return y, x, min(down, rows - y), min(across, columns - x)
 
     def coefficients(self, image: Image, tile: Tile, rank: int | None = None) -> Image:
         """Return the leading coefficients of all patches of a tile, (height * width, r)."""
@@ -307,22 +310,6 @@ class _Tiles:
             total += scipy.fft.rfft2(values.reshape(height, width), self.shape) * eigenpatch
         placed: Image = scipy.fft.irfft2(total, self.shape)
         return placed[: height + self.p - 1, : width + self.p - 1]
-
-    def each(self, of_tile: Callable[[Tile], T]) -> Iterator[tuple[float, T]]:
-        """Process tiles in parallel; yield the results in order, for the same sums every time."""
-        (rows, columns), (down, across) = self.positions, self.step
-        tiles = [
-            (y, x, min(down, rows - y), min(across, columns - x))
-            for y in range(0, rows, down)
-            for x in range(0, columns, across)
-        ]
-        n_threads = os.cpu_count() or 1
-        with ThreadPoolExecutor(n_threads) as pool:
-            # One batch at a time, so that cancelling waits for a few tiles only.
-            for first in range(0, len(tiles), n_threads):
-                batch = tiles[first : first + n_threads]
-                for number, result in enumerate(pool.map(of_tile, batch), first + 1):
-                    yield number / len(tiles), result
 
 
 def _groups(groups: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:

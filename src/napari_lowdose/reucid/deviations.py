@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
+from napari_lowdose.imaging.local_contrast import SURROUNDINGS, site_sigma
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image = NDArray[np.float32]
 
-SITE = 6.25  # PSF widths per standard deviation of a site: the best filter for single atoms
 # Deviation from the consensus, in standard errors, from which on the residual is put back, and one
 # at which all of it is: on features of the consensus, such as atoms, and on a flat background.
 # Sites of 3.5 standard errors are lost above 2 on features.  On a background that is all noise, 2
@@ -28,7 +29,6 @@ ON_FEATURE, ON_BACKGROUND, RANGE = 2.0, 3.2, 1.0
 # Contrast of the consensus to its surroundings, in standard errors, that is a background at most,
 # and certainly has features.  Crystals at 9 dB have 0.8 to 2.4, empty background 0.2.
 FLAT, FEATURE = 0.5, 1.0
-SURROUNDINGS = 3  # width of the surroundings, relative to that of a site
 # Missing share of a deviation in the denoised image, likewise
 SLIGHT, MARKED = 0.1, 0.3
 
@@ -64,7 +64,7 @@ def restore_deviations(
     mask : (m, n) float32 array
         M, from 0 to 1.
     """
-    sigma = max(1.0, psf_width / SITE)
+    sigma = site_sigma(psf_width)
     mean = functools.partial(scipy.ndimage.gaussian_filter, sigma=sigma)
     found, kept = mean(image - consensus), mean(denoised - consensus)
     # The noise of a Gaussian mean: 1 / (2 sqrt(pi) sigma)

@@ -14,9 +14,6 @@ linear in the image, too, but differ from row to row.
 
 from __future__ import annotations
 
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,6 +23,7 @@ from napari_lowdose.engine import rescale_progress
 from napari_lowdose.reucid.patch_stacks import extract_patches
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -227,14 +225,9 @@ def convolve_inside(
         Fraction of the work that is done.
     """
     width = len(kernel)
-    step = [math.ceil(n / math.ceil(n / max(TILE, 4 * width))) for n in result.shape]
+    step = [tile_step(n, max(TILE, 4 * width)) for n in result.shape]
     shape = [scipy.fft.next_fast_len(n + width - 1, real=True) for n in step]
     spectrum = scipy.fft.rfft2(kernel, shape)
-    corners = [
-        (y, x)
-        for y in range(0, result.shape[0], step[0])
-        for x in range(0, result.shape[1], step[1])
-    ]
 
     def convolve_tile(corner: tuple[int, int]) -> None:
         y, x = corner
@@ -248,12 +241,8 @@ def convolve_inside(
         convolved = scipy.fft.irfft2(product, shape, overwrite_x=True)
         part[:] = convolved[width - 1 : width - 1 + height, width - 1 : width - 1 + across]
 
-    n_threads = os.cpu_count() or 1
-    batch = 4 * n_threads  # cancelling waits for these tiles only
-    with ThreadPoolExecutor(n_threads) as pool:
-        for first in range(0, len(corners), batch):
-            list(pool.map(convolve_tile, corners[first : first + batch]))
-            yield min(1.0, (first + batch) / len(corners))
+    for fraction, _ in over_tiles(convolve_tile, tile_corners(result.shape, step), per_thread=4):
+        yield fraction
 
 
 def _column_products(eigenpatches: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,15 +6,13 @@ number of pixels of the image, not with the p*p pixels of each patch.
 
 from __future__ import annotations
 
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
 
 from napari_lowdose.engine import rescale_progress
+from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -95,12 +93,11 @@ def _autocorrelation(
     """
     p = patch_size
     n_rows, n_columns = image.shape[0] - p + 1, image.shape[1]
-    step = [math.ceil(n / math.ceil(n / TILE)) for n in (n_rows, n_columns)]
+    step = [tile_step(n, TILE) for n in (n_rows, n_columns)]
     shape = [
         scipy.fft.next_fast_len(n + margin, real=True)
         for n, margin in zip(step, (p - 1, 2 * p - 2), strict=True)
     ]
-    corners = [(y, x) for y in range(0, n_rows, step[0]) for x in range(0, n_columns, step[1])]
 
     def cross_spectrum(corner: tuple[int, int]) -> NDArray[np.complex128]:
         y, x = corner
@@ -116,14 +113,12 @@ def _autocorrelation(
         spectrum *= scipy.fft.rfft2(second, overwrite_x=True)
         return spectrum
 
-    n_threads = os.cpu_count() or 1
-    batch = 2 * n_threads  # cancelling waits for these tiles only
     total: Any = 0.0
-    with ThreadPoolExecutor(n_threads) as pool:
-        for start in range(0, len(corners), batch):
-            for spectrum in pool.map(cross_spectrum, corners[start : start + batch]):
-                total = total + spectrum
-            yield min(1.0, (start + batch) / len(corners))
+    corners = tile_corners((n_rows, n_columns), step)
+    for fraction, batch in over_tiles(cross_spectrum, corners, per_thread=2):
+        for _, spectrum in batch:
+            total = total + spectrum
+        yield fraction
     # Only a few lags are needed: their Fourier sums, one axis after the other.
     rows = _waves(np.arange(p), shape[0]) @ total / shape[0]
     half = np.full(rows.shape[1], 2.0)  # frequencies of a real transform stand for two,

@@ -8,13 +8,12 @@ tiles that fit into the processor cache, so that temporary memory does not grow 
 
 from __future__ import annotations
 
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
+
+from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Approximate tile size, pixels: transforms fit into the cache of a core, and small images still
-# have several tiles to process in parallel.
+# have several tiles to process in parallel.  Tiles are at least 4 patches wide if possible.
 TILE = 160
 
 
@@ -56,14 +55,9 @@ def project(
     """
     p = eigenpatches.shape[-1]
     canvas = np.zeros(image.shape, np.float32)
-    step = [_tile_step(length, p) for length in in_stack.shape]
+    step = [tile_step(length, max(TILE, 4 * p)) for length in in_stack.shape]
     shape = [scipy.fft.next_fast_len(length + p - 1, real=True) for length in step]
     spectra = scipy.fft.rfft2(eigenpatches, shape, workers=-1)  # V_k
-    corners = [
-        (y, x)
-        for y in range(0, in_stack.shape[0], step[0])
-        for x in range(0, in_stack.shape[1], step[1])
-    ]
 
     def project_tile(corner: tuple[int, int]) -> NDArray[np.float32]:
         y, x = corner
@@ -82,18 +76,8 @@ def project(
         placed: NDArray[np.float32] = scipy.fft.irfft2(total, shape)
         return placed[: tile.shape[0], : tile.shape[1]]
 
-    n_threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(n_threads) as pool:
-        # One batch at a time, so that cancelling waits for a few tiles only.
-        for first in range(0, len(corners), n_threads):
-            batch = corners[first : first + n_threads]
-            for (y, x), tile in zip(batch, pool.map(project_tile, batch), strict=True):
-                canvas[y : y + tile.shape[0], x : x + tile.shape[1]] += tile
-            yield min(1.0, (first + n_threads) / len(corners))
+    for fraction, batch in over_tiles(project_tile, tile_corners(in_stack.shape, step)):
+        for (y, x), tile in batch:
+            canvas[y : y + tile.shape[0], x : x + tile.shape[1]] += tile
+        yield fraction
     return canvas
-
-
-def _tile_step(n_positions: int, patch_size: int) -> int:
-    """Return the distance between tiles: equal tiles, at least 4 patches wide if possible."""
-    n_tiles = math.ceil(n_positions / max(TILE, 4 * patch_size))
-    return math.ceil(n_positions / n_tiles)

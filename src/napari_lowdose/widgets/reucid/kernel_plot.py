@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_lowdose.reucid.kernel import transfer_function
 from napari_lowdose.widgets.reucid.eigenpatches import DROPPED, KEPT
-from napari_lowdose.widgets.run_panel import collapsible, make_room_for_label
+from napari_lowdose.widgets.reucid.section_plot import section_plot
+from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,15 +45,10 @@ class KernelPlot(QWidget):
         self.picture = QLabel()
         self.picture.setFixedSize(SIDE, SIDE)
         self.picture.hide()
-        self.plot = pg.PlotWidget(background=None)
-        self.plot.setFixedHeight(126)
-        self.plot.setMenuEnabled(False)
-        self.plot.setMouseEnabled(x=False, y=False)
-        self.plot.hideButtons()
+        self.plot = section_plot()
         self.plot.setLabel("left", "gain")
         # An SI prefix would turn 1/nm into 1/mnm.
         self.plot.getAxis("bottom").enableAutoSIPrefix(False)
-        make_room_for_label(self.plot)
         dashed = pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine)
         self.highest = self.plot.plot(pen=dashed)
         self.gain = self.plot.plot(pen=pg.mkPen(KEPT, width=2))

@@ -9,7 +9,8 @@ import pyqtgraph as pg
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_lowdose.widgets.reucid.eigenpatches import DROPPED, KEPT
-from napari_lowdose.widgets.run_panel import collapsible, make_room_for_label
+from napari_lowdose.widgets.reucid.section_plot import section_plot
+from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
@@ -41,16 +42,11 @@ class NoisePlot(QWidget):
         self.caption = QLabel()
         self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.caption.hide()
-        self.plot = pg.PlotWidget(background=None)
-        self.plot.setFixedHeight(126)
-        self.plot.setMenuEnabled(False)
-        self.plot.setMouseEnabled(x=False, y=False)
-        self.plot.hideButtons()
+        self.plot = section_plot()
         self.plot.setLabel("left", "variance")
         self.plot.setLabel("bottom", "intensity (grey levels)")
         for axis in ("left", "bottom"):  # an SI prefix would stand without a unit
             self.plot.getAxis(axis).enableAutoSIPrefix(False)
-        make_room_for_label(self.plot)
         self.line = self.plot.plot(pen=pg.mkPen(DROPPED, width=2))
         self.points = self.plot.plot(
             pen=None, symbol="o", symbolSize=6, symbolBrush=KEPT, symbolPen=None
