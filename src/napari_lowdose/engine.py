@@ -149,6 +149,13 @@ class Engine:
         """Return the prepared engine for the frame at `index`, for example for its channel."""
         return self
 
+    def for_live(self) -> Engine:
+        """Return the engine for the frames of a running source, which come one after the other.
+
+        It may keep what it has found in earlier frames, and is as fast as it can be.
+        """
+        return self
+
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise one frame, step by step.
 

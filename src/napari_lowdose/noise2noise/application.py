@@ -52,6 +52,7 @@ class NetworkApplication(Engine):
         Whether the frames belong to a stack.  Only then may a frame be constant.
     """
 
+    title = "Noise2Noise"
     takes = "either"
 
     model: Noise2NoiseModel

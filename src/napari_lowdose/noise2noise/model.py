@@ -149,6 +149,10 @@ class Noise2NoiseModel(Engine):
         """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
         yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
 
+    def for_live(self) -> Engine:
+        """Return the network for the frames of a running source: in one orientation."""
+        return NetworkApplication(self, orientations=1, in_stack=True)
+
     def with_pixel_size(
         self, pixel_size: tuple[float, float] | None, unit: str | None
     ) -> Noise2NoiseModel:

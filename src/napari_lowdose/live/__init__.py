@@ -1,0 +1,5 @@
+"""Denoise the frames of a running source: a camera, a layer, a folder that is being filled."""
+
+from napari_lowdose.live.live_run import LiveRun as LiveRun
+from napari_lowdose.live.live_run import LiveStep as LiveStep
+from napari_lowdose.live.live_run import denoise_live as denoise_live
