@@ -6,7 +6,7 @@ number of pixels of the image, not with the p*p pixels of each patch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
