@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +27,11 @@ def _pool() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads
+
+
+def beside(function: Callable[[S], T], item: S) -> Future[T]:
+    """Compute ``function(item)`` in another thread."""
+    return _pool().submit(function, item)
 
 
 def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:

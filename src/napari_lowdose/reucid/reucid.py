@@ -22,7 +22,7 @@ from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
 from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
+from napari_lowdose.reucid.noise_checks import check_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
@@ -35,6 +35,7 @@ from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -267,7 +268,7 @@ class Reucid(Engine):
         yield from on_one_blas_thread(self.steps_of_size(frame, None))
 
     def steps_of_size(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None
+        self, frame: NDArray[Any], size: tuple[int, bool] | None, warn: bool = True
     ) -> Generator[Step, None, None]:
         """Denoise a frame with a given patch size.
 
@@ -277,6 +278,8 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
+        warn : bool
+            Warn of what may mislead.
 
         Yields
         ------
@@ -284,10 +287,11 @@ class Reucid(Engine):
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
-        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-        shared = warn_of_correlated_noise(image)
+        noise = beside(check_noise, image)  # while this thread decomposes it
+        columns: Literal["columns", "rows"] = "rows" if self.scan_noise == "columns" else "columns"
+        if warn:
+            prepared.warn(self.outliers)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -296,7 +300,9 @@ class Reucid(Engine):
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
-            yield from self._alike_steps(prepared, p, n_components, wide, begun, shared)
+            checks = noise.result()
+            checks.warn(columns)
+            yield from self._alike_steps(prepared, p, n_components, wide, begun, checks.correlated)
             return
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
@@ -313,9 +319,11 @@ class Reucid(Engine):
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
-            # Once per frame, and not in correlated noise, which has its own warning.
-            if stack == 0 and self.keep is None and not shared:
-                warn_of_choice(utilities)
+            if stack == 0 and warn:
+                checks = noise.result()
+                checks.warn(columns)
+                if self.keep is None and not checks.correlated:  # which has its own warning
+                    warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
                 result = yield from report(convolved, middle, end, f"{name}: reconstruction")
@@ -367,7 +375,7 @@ class Reucid(Engine):
         return run_to_end(self.learn_steps(frame, size))
 
     def learn_steps(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None = None
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
     ) -> Generator[Step, None, KnownEigenpatches]:
         """Learn the eigenpatches of a frame step by step; see `learn`.
 
@@ -375,6 +383,8 @@ class Reucid(Engine):
         ----------
         frame, size
             As for `learn`.
+        warn : bool
+            Warn of what may mislead, as `frame_steps` does.
 
         Yields
         ------
@@ -401,7 +411,7 @@ class Reucid(Engine):
         one_stack = replace(self, n_stacks=1)
         area = image_area(frame)
         last: Step | None = None
-        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size)):
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
             last = step
             yield step
         assert isinstance(last, StackStep)  # the last step of a single stack
