@@ -273,7 +273,7 @@ def reconstruct(
     everywhere = covered.all()
     # Stacks that a stopped run has not reached may leave pixels without patches.
     counts = terrain if everywhere else np.maximum(terrain, 1)
-    image: NDArray[np.float32] = canvas / counts.astype(np.float32)
+    image = np.asarray(canvas / counts.astype(np.float32), np.float32)
     image *= np.float32(scale)
     image += np.float32(offset)
     if not everywhere:
