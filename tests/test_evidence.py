@@ -221,7 +221,7 @@ def test_the_noise_is_estimated():
 @pytest.mark.parametrize("change", [-0.4, 0.4])
 @pytest.mark.parametrize(("gain", "read"), [(1.0, 0.0), (2.5, 3.0), (2.0, 10.0)])
 def test_a_planted_change_has_the_noise_of_the_changed_specimen(gain, read, change):
-    from napari_lowdose.survival import Change
+    from napari_lowdose.imaging.planted_change import Change
 
     noise = PoissonGaussian(gain, 100.0, read)
     truth = np.full((200, 200), 100 + 12 * gain)
