@@ -216,6 +216,8 @@ class SurvivalTest:
     ----------
     sites : list of (float, float)
         Positions (y, x) of the sites measured so far.
+    psf_width : int or None
+        Width of the spot, pixels; None until it is estimated.
 
     Raises
     ------
@@ -250,7 +252,7 @@ class SurvivalTest:
         if n < 1:
             raise ValueError(f"n, the number of noise draws, is at least 1, not {n}.")
         self._engine, self._contrast, self._n, self._seed = engine, contrast, n, seed
-        self._noise, self._psf_width = checked_noise(noise), psf_width
+        self._noise, self.psf_width = checked_noise(noise), psf_width
         self._all_sites: Sites | None = None
         self._before: NDArray[Any] | None = None
         self.sites: list[tuple[float, float]] = []
@@ -349,8 +351,9 @@ class SurvivalTest:
             if self._noise is None:
                 estimate = on_one_blas_thread(noise_of(prepare(self._recorded)))
                 self._noise = yield from report(estimate, 0.0, 1.0, "noise")
-            width = self._psf_width or estimate_psf_width(self._image)
-            self._all_sites = Sites(self._image, valid_pixels(self._image), self._noise, width)
+            self.psf_width = self.psf_width or estimate_psf_width(self._image)
+            valid = valid_pixels(self._image)
+            self._all_sites = Sites(self._image, valid, self._noise, self.psf_width)
         return self._all_sites
 
     def _denoise(
