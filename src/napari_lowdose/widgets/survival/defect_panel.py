@@ -158,13 +158,21 @@ class DefectPanel(RunPanel):
         self._measure_next()
 
     def _layer_removed(self, event: Any = None) -> None:
-        if self.sites is not None and self.sites.layer not in self._layers:
-            self.sites = None
-            self.cancel("Stopped: the layer of the sites was removed.")
-        if self._entered is not None and self._entered.layer not in self._layers:
-            name, self._entered, self.sites = self._entered.layer.name, None, None
+        entered, sites, status = self._entered, self.sites, ""
+        if sites is not None and sites.layer not in self._layers:
+            self.sites, status = None, "Stopped: the layer of the sites was removed."
+        if entered is not None and entered.layer not in self._layers:
+            self._entered = self.sites = None
+            status = f"Stopped: '{entered.layer.name}' was removed."
+        if not status:
+            return
+        if self.runner.busy:
+            self.cancel(status)
+        else:
+            self.clear()
+        if self._entered is None and self.mode.active:
             self.mode.leave()
-            self.cancel(f"Stopped: '{name}' was removed.")
+            self.end(status)
 
     # ----------------------------------------------------------------- the work
 
@@ -187,14 +195,16 @@ class DefectPanel(RunPanel):
         else:
             sites.drop(mark)
         found = sites.result
+        lines = [str(job.error)] if job.outcome == "failed" else []
         if job.outcome == "stopped" or sites.removed:
             self.end(self._status)
+        elif found is None:
+            self.end("")
         else:
-            self.end("" if found is None else f"{found}.")
-            for note in () if found is None else found.notes:
-                self.warn(note)
-        if job.outcome == "failed":
-            self.show_message(str(job.error))
+            self.end(f"{found}.")
+            lines += found.notes
+        if lines:  # or the reason why a later click was refused stays
+            self.show_message("\n".join(lines))
         self._measure_next()
 
     def _show_work(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COLOUR = "orange"
 TEXT_SIZE = 12
+BESIDE = 0.35  # diameters of a ring, from its centre to its edge along a diagonal
 WAITING = "…"
 MEASURED_ALREADY = "This site has been measured already: click on another one."
 
@@ -202,8 +203,10 @@ class PlantedSites:
             "label": [WAITING if share is None else f"{share:.2f}" for share in shares],
             "share": [np.nan if share is None else share for share in shares],
         }
-        if self._test is not None and self._test.psf_width is not None:
-            self.layer.size = self._test.psf_width
+        if self._test is not None and (width := self._test.psf_width) is not None:
+            self.layer.size = width
+            # Beside the ring
+            self.layer.text.translation = [*(0,) * len(frame), -BESIDE * width, BESIDE * width]
         self.layer.metadata[METADATA_KEY] = self._record()
 
     def _record(self) -> dict[str, Any]:
