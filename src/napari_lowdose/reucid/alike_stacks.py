@@ -141,7 +141,7 @@ def group_patches(
         for k, pilot in enumerate(pilots)
     ]
     leading = np.concatenate(patches) @ basis[:LEADING].T
-    n_groups = max(1, min(MAX_GROUPS, n_patches // LEAST))
+    n_groups = max(1, min(int(MAX_GROUPS * n_frames**0.5), n_patches // LEAST))
     centres = _k_means(leading, n_groups, rng)
     eigenpatches = basis.reshape(rank, p, p)
     yield 0.5
