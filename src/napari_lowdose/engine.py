@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from napari_lowdose.frames import ImageOrPair, Index
 
+# The frames around a frame, (Y, X) arrays or the two of a pair, by their distance in time
+Neighbours = Mapping[int, tuple["NDArray[Any]", ...]]
+
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -149,6 +152,24 @@ class Engine:
     def for_frame(self, index: Index) -> Engine:
         """Return the prepared engine for the frame at `index`, for example for its channel."""
         return self
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the other frames along time that a frame is denoised with.
+
+        Parameters
+        ----------
+        number : int
+            Number of the frame along the first axis of the stack.
+        n_frames : int
+            Length of that axis; 1 for a single frame.
+
+        Returns
+        -------
+        sequence of int
+            Empty by default: each frame is denoised by itself.  Otherwise `frame_steps` gets them
+            as ``neighbours={distance: frames}``, with negative distances for earlier frames.
+        """
+        return ()
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise one frame, step by step.

@@ -350,10 +350,13 @@ class SurvivalTest:
         if self._all_sites is None:
             if self._noise is None:
                 estimate = on_one_blas_thread(noise_of(prepare(self._recorded)))
-                self._noise = yield from report(estimate, 0.0, 1.0, "noise")
+                self._noise = yield from report(estimate, 0.0, 0.8, "noise")
+            yield Step(fraction=0.8, message="PSF width")
             self.psf_width = self.psf_width or estimate_psf_width(self._image)
+            yield Step(fraction=0.9, message="level of the image")
             valid = valid_pixels(self._image)
             self._all_sites = Sites(self._image, valid, self._noise, self.psf_width)
+            yield Step(fraction=1.0, message="level of the image")
         return self._all_sites
 
     def _denoise(

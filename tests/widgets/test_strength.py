@@ -242,3 +242,18 @@ def test_noise_plot_follows_the_frame_in_view(docked, qtbot, image):
         widget.viewer.dims.set_current_step(0, frame)
         highest.append(widget.noise_plot.points.getData()[0].max())
     assert highest[1] == pytest.approx(3 * highest[0])
+
+
+def test_frames_together_is_shown_for_a_movie_and_recorded(docked, qtbot, image):
+    widget = docked(np.stack([image, image]))
+    field = widget.form.frames_together
+    choose(widget, "balanced")
+    assert field.isVisibleTo(widget) == widget.form.all_frames
+    widget.form.frames.setCurrentIndex(widget.form.frames.findData(True))
+    assert field.isVisibleTo(widget)
+    field.setValue(2)
+    assert widget.form.parameters().frames_together == 2
+    choose(widget, "faithful")
+    assert not field.isVisibleTo(widget)
+    assert widget.form.parameters().frames_together == 1
+    finish(qtbot, widget)

@@ -280,14 +280,19 @@ class ReucidWidget(RunDock):
         assert layer is not None  # or `raw_frame_in_view` raises
         run = self.current
         if run is not None and run.result is not None and run.source is layer:
-            name = run.result.name
-            return Subject(layer, frame, run.engine_at(frame), name, f"as '{name}'")
-        engine = self.form.parameters()
-        if not self.form.stacks_chosen:  # one stack is faster, with practically the same result
-            engine = replace(engine, n_stacks=None)
-        if (sizes := self.patch_sizes.get(layer, engine)) is not None:
-            engine = sizes.engine_at(engine, frame)
-        return Subject(layer, frame, engine, f"{layer.name} REUCID", "with the settings above")
+            engine, name = run.engine_at(frame), run.result.name
+            how = f"as '{name}'"
+        else:
+            engine, name = self.form.parameters(), f"{layer.name} REUCID"
+            how = "with the settings above"
+            if not self.form.stacks_chosen:  # one is faster, with practically the same result
+                engine = replace(engine, n_stacks=None)
+            if (sizes := self.patch_sizes.get(layer, engine)) is not None:
+                engine = sizes.engine_at(engine, frame)
+        if engine.frames_together > 1:
+            engine = replace(engine, frames_together=1)
+            how += ", but from this frame alone"
+        return Subject(layer, frame, engine, name, how)
 
     # -------------------------------------------------------------- the layers
 
