@@ -244,6 +244,18 @@ def test_a_frame_of_a_result_is_repeated_with_the_patch_size_of_the_movie(docked
     np.testing.assert_array_equal(again, widget.viewer.layers["input REUCID"].data[1])
 
 
+def test_a_defect_of_one_frame_is_denoised_without_the_other_frames(docked, qtbot):
+    widget = docked(np.stack([NOISY, NOISY]))
+    form = widget.form
+    form.strength.setCurrentIndex(form.strength.findData("balanced"))
+    form.frames.setCurrentIndex(form.frames.findData(True))
+    form.frames_together.setValue(2)
+    press(qtbot, widget)
+    assert "but from this frame alone" in texts(widget)[0]
+    assert widget._subject().engine.frames_together == 1
+    finish(qtbot, widget)
+
+
 def test_another_image_is_denoised_with_the_form(docked, qtbot):
     widget = docked(NOISY)
     widget.denoise()
