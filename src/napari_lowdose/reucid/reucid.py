@@ -12,6 +12,7 @@ import numpy as np
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
 from napari_lowdose.engine import Engine, Neighbours, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
+from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.alike import AlikeStep, alike_steps, match_brightness
@@ -19,8 +20,9 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
+from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
+from napari_lowdose.reucid.noise_checks import check_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
@@ -33,6 +35,7 @@ from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -290,6 +293,7 @@ class Reucid(Engine):
         self,
         frame: NDArray[Any],
         size: tuple[int, bool] | None,
+        warn: bool = True,
         neighbours: Neighbours | None = None,
     ) -> Generator[Step, None, None]:
         """Denoise a frame with a given patch size.
@@ -300,6 +304,8 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
+        warn : bool
+            Warn of what may mislead.
         neighbours : mapping, optional
             The frames around it.
 
@@ -309,10 +315,11 @@ class Reucid(Engine):
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
-        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-        shared = warn_of_correlated_noise(image)
+        noise = beside(check_noise, image)  # while this thread decomposes it
+        columns: Literal["columns", "rows"] = "rows" if self.scan_noise == "columns" else "columns"
+        if warn:
+            prepared.warn(self.outliers)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -321,8 +328,12 @@ class Reucid(Engine):
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
+            checks = noise.result()
+            checks.warn(columns)
             others = [other for (other,) in (neighbours or {}).values()]
-            yield from self._alike_steps(prepared, others, p, n_components, wide, begun, shared)
+            yield from self._alike_steps(
+                prepared, others, p, n_components, wide, begun, checks.correlated
+            )
             return
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
@@ -339,9 +350,11 @@ class Reucid(Engine):
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
-            # Once per frame, and not in correlated noise, which has its own warning.
-            if stack == 0 and self.keep is None and not shared:
-                warn_of_choice(utilities)
+            if stack == 0 and warn:
+                checks = noise.result()
+                checks.warn(columns)
+                if self.keep is None and not checks.correlated:  # which has its own warning
+                    warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
                 result = yield from report(convolved, middle, end, f"{name}: reconstruction")
@@ -368,6 +381,73 @@ class Reucid(Engine):
                 kept=kept,
                 n_outliers=prepared.n_outliers,
             )
+
+    def learn(self, frame: NDArray[Any], size: tuple[int, bool] | None = None) -> KnownEigenpatches:
+        """Learn the eigenpatches of a frame, to denoise other frames of the same scene with them.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+            It is decomposed once, as a single patch stack.
+        size : (int, bool), optional
+            `KnownEigenpatches.size` that was learnt before, which saves finding a patch size.  By
+            default that of this frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+            An engine that denoises each frame by one convolution.
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised, or if the engine is not of a single random stack.
+        """
+        return run_to_end(self.learn_steps(frame, size))
+
+    def learn_steps(
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
+    ) -> Generator[Step, None, KnownEigenpatches]:
+        """Learn the eigenpatches of a frame step by step; see `learn`.
+
+        Parameters
+        ----------
+        frame, size
+            As for `learn`.
+        warn : bool
+            Warn of what may mislead, as `frame_steps` does.
+
+        Yields
+        ------
+        Step
+            Those of `frame_steps`; the last one has the denoised frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+        """
+        if self.stacks == "alike":
+            raise ValueError(
+                "Stacks of alike patches are found anew in each frame, so there is nothing to "
+                "learn from one: use stacks='random'."
+            )
+        if isinstance(self.keep, tuple) and self._stacks_of_keep() > 1:
+            raise ValueError(
+                "Eigenpatches are learnt from a single stack: give one sequence of indices as "
+                "keep, or none."
+            )
+        check_image(frame)
+        if frame.ndim != 2:
+            raise ValueError(f"a frame has two axes (Y, X), this array has shape {frame.shape}.")
+        one_stack = replace(self, n_stacks=1)
+        area = image_area(frame)
+        last: Step | None = None
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
+            last = step
+            yield step
+        assert isinstance(last, StackStep)  # the last step of a single stack
+        shape = frame.shape[0], frame.shape[1]
+        return KnownEigenpatches(replace(last, image=None), shape, area, self.outliers)
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
