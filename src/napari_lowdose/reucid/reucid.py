@@ -19,6 +19,8 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
+from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
+from napari_lowdose.reucid.live_reucid import LiveReucid
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
@@ -340,6 +342,43 @@ class Reucid(Engine):
                 kept=kept,
                 n_outliers=prepared.n_outliers,
             )
+
+    def for_live(self) -> Engine:
+        """Return REUCID with a single patch stack, which keeps its eigenpatches between frames."""
+        return LiveReucid(self)
+
+    def learn(self, frame: NDArray[Any], size: tuple[int, bool]) -> KnownEigenpatches:
+        """Decompose a frame, without a warning and without denoising it.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+        size : (int, bool)
+            Width of a patch in pixels, and True if the patches are wider than the PSF.
+
+        Returns
+        -------
+        KnownEigenpatches
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised.
+        """
+        image = self._scanned_along_rows(prepare(frame).image)
+        p, wide = size
+        check_patch_fits(image.shape, p)
+        everywhere = assign_stacks(image.shape, p, 1, self.seed) == 0
+        n_components = self.n_components * (WIDTHS if wide else 1)
+        values, eigenpatches, floor = run_to_end(
+            decompose(image, everywhere, p, n_components, exact=self.exact, seed=self.seed)
+        )
+        kept = self._choose(utility(eigenpatches, values, floor, load_weights(self.scan_noise)), 0)
+        return KnownEigenpatches(self, eigenpatches[kept], wide)
+
+    def known(self, step: StackStep) -> KnownEigenpatches:
+        """Return the eigenpatches of a single patch stack, to denoise other frames with them."""
+        return KnownEigenpatches(self, self._kept_of(step), step.wide)
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
