@@ -38,7 +38,7 @@ class KnownEigenpatches:
     @property
     def patch_size(self) -> int:
         """Width of a patch, pixels."""
-        return self.eigenpatches.shape[-1]
+        return int(self.eigenpatches.shape[-1])
 
     def denoise(self, frame: NDArray[Any]) -> tuple[NDArray[np.float32], float]:
         """Denoise a frame.
