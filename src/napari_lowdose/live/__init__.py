@@ -3,3 +3,5 @@
 from napari_lowdose.live.live_run import LiveRun as LiveRun
 from napari_lowdose.live.live_run import LiveStep as LiveStep
 from napari_lowdose.live.live_run import denoise_live as denoise_live
+from napari_lowdose.live.running_mean import RunningMean as RunningMean
+from napari_lowdose.live.split_views import SplitViews as SplitViews

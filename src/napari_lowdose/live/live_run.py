@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_lowdose.frames import is_constant
 from napari_lowdose.image_or_pair import check_engine
 from napari_lowdose.live.feed import Feed, IterableSource, LiveFrame, Source
@@ -19,6 +17,7 @@ from napari_lowdose.run import denoise_frame
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Engine
@@ -184,9 +183,10 @@ class LiveRun:
 
 def _denoised(engine: Engine, frame: LiveFrame) -> tuple[NDArray[np.float32] | None, str]:
     """Return the denoised frame and an empty message, or None and what is wrong."""
-    if is_constant(frame.pixels):  # a closed shutter
-        return np.asarray(frame.pixels, np.float32), "the frame is constant: is the shutter closed?"
     try:
+        if is_constant(frame.pixels):  # a closed shutter
+            same = engine.constant_frame(frame.pixels)
+            return same, "the frame is constant: is the shutter closed?"
         return denoise_frame(engine, 0, (), (frame.pixels,)), ""
     except ValueError as error:  # the next frame may be better
         return None, str(error)
