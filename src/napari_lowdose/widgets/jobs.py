@@ -41,10 +41,13 @@ class Job(QObject):
     Parameters
     ----------
     steps : iterable of Step
-        A `Run`, or a generator.  Nothing of it runs before the job is started.
+        A `Run`, or a generator.  Nothing of it runs before the job is started.  If the next step
+        may not come for long, as of a running source, its method `stop()` ends the wait.
     parent : QObject, optional
     out_of_memory : str
         Message of the error if memory runs out.
+    interval : int
+        Time between deliveries of new steps, at least, milliseconds.
 
     Attributes
     ----------
@@ -54,7 +57,7 @@ class Job(QObject):
     """
 
     advanced = Signal(list)
-    """The new steps, at most ten times a second."""
+    """The new steps, at most once in each `interval`."""
     warned = Signal(str)
     """A warning of the engine."""
     ended = Signal(object)
@@ -65,10 +68,12 @@ class Job(QObject):
         steps: Iterable[Step],
         parent: QObject | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
+        interval: int = PREVIEW_INTERVAL,
     ) -> None:
         super().__init__(parent)
         self.steps = steps
         self.out_of_memory = out_of_memory
+        self.interval = interval
         self.outcome: Literal["waiting", "running", "done", "stopped", "failed"] = "waiting"
         self.error: JobError | None = None
 
@@ -102,7 +107,6 @@ class JobRunner(QObject):
         # interval, steps never pile up in the event queue (a throttler would let them).
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(PREVIEW_INTERVAL)
         self._timer.timeout.connect(self._deliver)
 
     @property
@@ -135,6 +139,7 @@ class JobRunner(QObject):
         ended: Callable[[Job], None],
         warned: Callable[[str], Any] | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
+        interval: int = PREVIEW_INTERVAL,
     ) -> None:
         """Run steps in a thread; a running job is stopped first.
 
@@ -149,8 +154,10 @@ class JobRunner(QObject):
             Called with each warning.
         out_of_memory : str
             Message of the error if memory runs out.
+        interval : int
+            Time between deliveries of new steps, at least, milliseconds.
         """
-        job = Job(steps, out_of_memory=out_of_memory)
+        job = Job(steps, None, out_of_memory, interval)
         job.advanced.connect(advanced)
         job.ended.connect(ended)
         if warned is not None:
@@ -172,7 +179,7 @@ class JobRunner(QObject):
         self.destroyed.connect(worker.quit)
         job.outcome = "running"
         self._job, self._worker = job, worker
-        self._timer.start()
+        self._timer.start(job.interval)
         worker.start()
 
     def _quit(self) -> None:
@@ -186,7 +193,7 @@ class JobRunner(QObject):
             self._job.advanced.emit(steps)
         collect_garbage()
         if self._job.outcome == "running":
-            self._timer.start()
+            self._timer.start(self._job.interval)
 
     def _warned(self, warning: tuple[Warning | str, type[Warning], str, int]) -> None:
         message, category, file, line = warning[:4]
@@ -245,6 +252,12 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
                 if self.abort_requested and step.fraction < 1:
                     return
         self.exhausted = True
+
+    def quit(self) -> None:
+        """Stop after the current step; do not wait for the next frame of a running source."""
+        super().quit()
+        if (stop := getattr(self._steps, "stop", None)) is not None:
+            stop()
 
     def take(self) -> list[Step]:
         """Return the steps reached since the last call."""
