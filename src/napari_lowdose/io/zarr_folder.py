@@ -152,6 +152,25 @@ def attributes_like(image: ImageFile) -> dict[str, Any]:
     return attributes
 
 
+def update_record(folder: Path, **changes: Any) -> None:
+    """Change attributes of this package in a result.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the group.
+    **changes
+        JSON-ready values.
+    """
+    import zarr
+
+    group = zarr.open_group(folder, mode="r+")
+    ours: Any = group.attrs[RECORD_KEY]
+    # Both have the attributes, because `denoise_to_zarr` returns the array alone.
+    for node in (zarr.open_array(folder / LEVEL, mode="r+"), group):
+        node.attrs[RECORD_KEY] = {**ours, **changes}
+
+
 def add_to_record(path: Path, *, source: str | list[str], warnings: list[str]) -> None:
     """Add the source and the warnings of a run to the last record of a result.
 
@@ -166,15 +185,12 @@ def add_to_record(path: Path, *, source: str | list[str], warnings: list[str]) -
     """
     import zarr
 
-    group = zarr.open_group(path, mode="r+")
-    ours: Any = group.attrs[RECORD_KEY]
+    ours: Any = zarr.open_group(path, mode="r").attrs[RECORD_KEY]
     *before, last = ours["history"]
     # A resumed run must keep the warnings of the interrupted one
     every = [*last.get("warnings", []), *warnings]
     last = {**last, "source": source, "warnings": list(dict.fromkeys(every))}
-    ours = {**ours, "history": [*before, last]}
-    for node in (zarr.open_array(path / LEVEL, mode="r+"), group):
-        node.attrs[RECORD_KEY] = ours
+    update_record(path, history=[*before, last])
 
 
 def axes_of(array: Any, attributes: Mapping[str, Any], path: Path | None = None) -> Axes:
