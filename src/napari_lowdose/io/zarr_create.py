@@ -1,4 +1,4 @@
-"""Creating the folder of an OME-Zarr image with one array, one chunk per frame."""
+"""Creating and opening an OME-Zarr image with one array, one chunk per frame, to write frames."""
 
 from __future__ import annotations
 
@@ -49,8 +49,25 @@ def create_image(
         dtype=dtype,
         fill_value=fill_value,
         dimension_names=axis_names(described),
-        # Otherwise zarr writes no file for a frame of the fill value.
-        config={"write_empty_chunks": True},
         compressors=compressors,
         attributes=dict(attributes),
     )
+
+
+def open_to_write(folder: Path) -> Any:
+    """Open the array of an image that `create_image` has made.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the group.
+
+    Returns
+    -------
+    zarr.Array
+    """
+    import zarr
+
+    array = zarr.open_array(folder / LEVEL, mode="r+")
+    # Otherwise zarr writes no file for a frame of the fill value
+    return array.with_config({"write_empty_chunks": True})

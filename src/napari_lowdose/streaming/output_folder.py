@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -17,8 +16,8 @@ import numpy as np
 
 from napari_lowdose.io.ome_zarr import LEVEL
 from napari_lowdose.io.tiff_flavours import RECORD_KEY
-from napari_lowdose.io.zarr_create import create_image
-from napari_lowdose.io.zarr_folder import is_array, update_record
+from napari_lowdose.io.zarr_create import create_image, open_to_write
+from napari_lowdose.io.zarr_folder import is_array, own_attributes, update_record
 from napari_lowdose.streaming.hashes import FrameHash, FrameHashes, hash_frame
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 NETWORK = "network.safetensors"
 _HASHES = "frame_hashes.txt"
-BESIDE, _OLD = ".napari-lowdose-part", ".napari-lowdose-old"  # unlikely to be used by others
+_BESIDE, _OLD = ".napari-lowdose-part", ".napari-lowdose-old"  # unlikely to be used by others
 _CHUNKS = re.compile(r"c|\d+(\.\d+)*")
 
 
@@ -64,7 +63,7 @@ class OutputFolder:
                 f"{path} is not a folder on this computer: choose a new one, for example OUT.zarr."
             )
         self.path = self.folder = path.resolve()
-        self._beside = self.path.with_name(self.path.name + BESIDE)
+        self._beside = self.path.with_name(self.path.name + _BESIDE)
         self._old = self.path.with_name(self.path.name + _OLD)
 
     def find(self, work: str, shape: tuple[int, ...], *, resume: bool, overwrite: bool) -> bool:
@@ -223,10 +222,8 @@ class OutputFolder:
 
     def _open(self, folder: Path, shape: tuple[int, ...]) -> str | None:
         """Open a folder as the result, or return the reason why that is not possible."""
-        import zarr
-
         try:
-            array = zarr.open_array(folder / LEVEL, mode="r+")
+            array = open_to_write(folder)
         except Exception as error:  # zarr raises various errors
             return f"its array cannot be opened: {' '.join(str(error).split())}"
         chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
@@ -273,10 +270,8 @@ class OutputFolder:
             remove_folder(self._old)
 
     def _moved(self, folder: Path) -> None:
-        import zarr
-
         self.folder = folder
-        self.array = zarr.open_array(folder / LEVEL, mode="r+")
+        self.array = open_to_write(folder)
         self.hashes = FrameHashes(folder / LEVEL / _HASHES)
 
 
@@ -285,12 +280,8 @@ def result_attributes(folder: Path) -> dict[str, Any] | None:
 
     Results of earlier versions are recognised, too.
     """
-    try:
-        found = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-        ours = found["attributes"][RECORD_KEY]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return ours if isinstance(ours, dict) and "work" in ours else None
+    ours = own_attributes(folder)
+    return ours if ours is not None and "work" in ours else None
 
 
 def unfinished_folder(path: Path) -> Path | None:
