@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,9 @@ from napari_lowdose.io.zarr_folder import own_attributes
 from napari_lowdose.live.feed import Feed, IterableSource, LiveFrame
 from napari_lowdose.live.growing_zarr import GrowingZarr
 from napari_lowdose.live.recorder import Recorder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -113,6 +113,7 @@ class Feed:
         """Say that the reader wants no more frames; its iteration ends."""
         with self._changed:
             self.closed = True
+            self._watchers.clear()  # a run that is over would keep its camera
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[LiveFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -212,8 +213,12 @@ class LiveRun:
             The error with which the source ended.
         """
         engine, shape = self.engine.for_live(), None
-        self.source.start(self.feed)
-        try:
+        with ExitStack() as ending:  # the last one is called first
+            ending.callback(self.stop_recording)
+            self.source.start(self.feed)
+            ending.callback(self.source.stop)
+            ending.callback(self.stop_training)
+            ending.callback(self.feed.close)
             for frame in self.feed:
                 if shape is not None and frame.pixels.shape != shape:
                     engine = self.engine.for_live()
@@ -234,11 +239,6 @@ class LiveRun:
                 if self.recorder is not None:
                     self.recorder.put_clean(step, self.engine if chosen is engine else chosen)
                 yield step
-        finally:
-            self.feed.close()
-            self.stop_training()
-            self.source.stop()
-            self.stop_recording()
 
     def _record_raw(self, frame: LiveFrame) -> None:
         if self.recorder is not None:
