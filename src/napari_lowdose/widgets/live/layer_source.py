@@ -41,7 +41,7 @@ class LayerSource(QObject):
     viewer : Viewer
     layer : Image
     parent : QObject
-        A widget; the source ends with it.
+        A widget; the source ends with it, or with `deleteLater`.
 
     Attributes
     ----------
@@ -75,13 +75,19 @@ class LayerSource(QObject):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._poll)
         self._timer.start(round(1000 * POLL))
-        self._events = (
+        events = (
             (layer.events.data, self._replaced),
             (layer.events.set_data, self._poll),
             (viewer.layers.events.removed, self._removed),
         )
-        for event, callback in self._events:
+        for event, callback in events:
             event.connect(callback)
+
+        def disconnect() -> None:
+            for event, callback in events:
+                event.disconnect(callback)
+
+        self.destroyed.connect(disconnect)
 
     def start(self, feed: Feed) -> None:
         """Put the present frame, and each new one from now on; see `Source.start`."""
@@ -92,14 +98,6 @@ class LayerSource(QObject):
     def stop(self) -> None:
         """Put no more frames; see `Source.stop`."""
         self._feed = None
-
-    def close(self) -> None:
-        """Disconnect from the layer, in the thread of the user interface."""
-        self.stop()
-        self._timer.stop()
-        for event, callback in self._events:
-            event.disconnect(callback)
-        self._events = ()
 
     # ------------------------------------------------------------------ events
 

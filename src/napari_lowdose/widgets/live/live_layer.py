@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari_lowdose.frames import is_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from napari.components import LayerList
     from numpy.typing import NDArray
@@ -31,11 +31,11 @@ class LiveLayer:
     ----------
     layers : LayerList
     name : str
-    place : mapping
-        Arguments of the layer: scale, units and so on.
+    place : callable
+        Returns the arguments of the layer that place it: scale, units and so on.
     refresh : PacedRefresh
-    layer : Image, optional
-        Layer of an earlier run, which is used again if it is still there.
+    before : LiveLayer, optional
+        That of an earlier run, whose layer is used again if it is still there.
 
     Attributes
     ----------
@@ -47,16 +47,14 @@ class LiveLayer:
         self,
         layers: LayerList,
         name: str,
-        place: Mapping[str, Any],
+        place: Callable[[], dict[str, Any]],
         refresh: PacedRefresh,
-        layer: Image | None = None,
+        before: LiveLayer | None = None,
     ) -> None:
-        self.layer = layer if layer in layers else None
+        self.layer = None if before is None or before.removed else before.layer
         self._layers, self._name, self._place, self._refresh = layers, name, place, refresh
         self._pixels: NDArray[Any] | None = None  # ours: nobody else's array is written into
         self._blank = False  # whether the contrast limits are those of a constant frame
-        if self.layer is not None:
-            self.follow(place)
 
     @property
     def removed(self) -> bool:
@@ -77,7 +75,7 @@ class LiveLayer:
         if self.layer is None:
             self._pixels = np.array(pixels)
             self._blank = is_constant(pixels)
-            self.layer = Image(self._pixels, name=self._name, **self._place)
+            self.layer = Image(self._pixels, name=self._name, **self._place())
             self._layers.append(self.layer)
             return
         shown = self.layer.data
@@ -94,11 +92,11 @@ class LiveLayer:
             self.layer.reset_contrast_limits_range("data")
             self.layer.reset_contrast_limits("data")
 
-    def follow(self, place: Mapping[str, Any]) -> None:
-        """Move the layer to where its source is now."""
-        if self.layer is None:
+    def follow(self) -> None:
+        """Move the layer to where its source is now, for example with another objective."""
+        if self.layer is None or self.removed:
             return
-        for name in FOLLOWED.intersection(place):
-            value = getattr(self.layer, name)
-            if not np.array_equal(getattr(value, "affine_matrix", value), place[name]):
-                setattr(self.layer, name, place[name])
+        for name, value in self._place().items():
+            now = getattr(self.layer, name)
+            if name in FOLLOWED and not np.array_equal(getattr(now, "affine_matrix", now), value):
+                setattr(self.layer, name, value)
