@@ -11,6 +11,7 @@ from napari_lowdose.image_or_pair import check_engine
 from napari_lowdose.live.feed import Feed, IterableSource, LiveFrame, Source
 from napari_lowdose.live.live_training import LiveTraining
 from napari_lowdose.live.ring_buffer import RingBuffer
+from napari_lowdose.live.running_mean import RunningMean
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
 
@@ -129,13 +130,24 @@ class LiveRun:
             Parameters of the training.
         n_pairs : int
             Number of pairs of successive frames.
+
+        Raises
+        ------
+        ValueError
+            If the buffer is too small for the pairs, or the engine averages frames.
         """
-        self.stop_training()
+        if isinstance(self.engine, RunningMean):
+            raise ValueError(
+                "A running mean cannot be compared with a network, because it mixes the frames: "
+                "start with Reucid()."
+            )
+        if self.training is not None:
+            self.training.close()
         self.training = LiveTraining(self.buffer, self.engine, engine, n_pairs)
         self.training.start()
 
     def stop_training(self) -> None:
-        """End the training; the network so far goes on if it is the better one."""
+        """End the training; the network so far goes on while it is the better one."""
         if self.training is not None:
             self.training.stop()
 
@@ -177,7 +189,8 @@ class LiveRun:
                 )
         finally:
             self.feed.close()
-            self.stop_training()
+            if self.training is not None:
+                self.training.close()
             self.source.stop()
 
 
