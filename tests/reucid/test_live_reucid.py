@@ -63,12 +63,12 @@ def test_a_changed_scene_is_decomposed_again_with_another_patch_size():
     live = Reucid(patch_size="psf").for_live()
     for seed in range(3):
         denoised(live, camera(first, seed))
-    width = live._known.patch_size
+    width = live._known.size[0]
     frames = [camera(second, seed) for seed in range(200)]
     until_decomposed_again(live, frames)
     live._decomposition.join()
     anew = denoise(frames[0], Reucid(patch_size="psf"))
-    assert live._known.patch_size > 1.5 * width
+    assert live._known.size[0] > 1.5 * width
     assert error(denoised(live, frames[0]), second) < 1.05 * error(anew, second)
 
 
@@ -92,13 +92,13 @@ def test_frames_never_wait_for_a_decomposition(monkeypatch):
     live = Reucid(patch_size=9).for_live()
     learnt = []
 
-    def learn(self, frame, size):
+    def learn(frame, size):
         learnt.append(frame)
         time.sleep(0.3)
         raise ValueError("unsuitable")
 
-    monkeypatch.setattr(Reucid, "learn", learn)
     denoised(live, camera(scene(12)))
+    monkeypatch.setattr(live, "_learn", learn)
     denoised(live, camera(scene(12)))
     time.sleep(live._seconds)
     begun = time.perf_counter()
@@ -124,13 +124,19 @@ def test_warnings_come_once():
 
 def test_a_frame_that_cannot_be_denoised_is_refused_and_the_next_one_is_fine():
     live = Reucid(patch_size=9).for_live()
-    bad = np.full((64, 64), np.nan)
+    bad = np.full((128, 128), np.nan)
     with pytest.raises(ValueError, match="NaN"):
         denoised(live, bad)
     denoised(live, camera(scene(12)))
     with pytest.raises(ValueError, match="NaN"):
         denoised(live, bad)
     assert denoised(live, camera(scene(12))).shape == (128, 128)
+
+
+def test_frames_of_another_shape_are_decomposed_at_once():
+    live = Reucid(patch_size=9).for_live()
+    for n in (128, 96):
+        assert denoised(live, camera(scene(12, n))).shape == (n, n)
 
 
 def test_alike_stacks_are_too_slow_and_it_says_so():

@@ -13,6 +13,7 @@ from napari_lowdose.live.feed import Feed, IterableSource, LiveFrame, Source
 from napari_lowdose.live.live_training import LiveTraining
 from napari_lowdose.live.recorder import MAX_BYTES, TIME_TO_CLOSE, Recorder
 from napari_lowdose.live.ring_buffer import RingBuffer
+from napari_lowdose.live.running_mean import RunningMean
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
 
@@ -136,13 +137,24 @@ class LiveRun:
             Parameters of the training.
         n_pairs : int
             Number of pairs of successive frames.
+
+        Raises
+        ------
+        ValueError
+            If the buffer is too small for the pairs, or the engine averages frames.
         """
-        self.stop_training()
+        if isinstance(self.engine, RunningMean):
+            raise ValueError(
+                "A running mean cannot be compared with a network, because it mixes the frames: "
+                "start with Reucid()."
+            )
+        if self.training is not None:
+            self.training.close()
         self.training = LiveTraining(self.buffer, self.engine, engine, n_pairs)
         self.training.start()
 
     def stop_training(self) -> None:
-        """End the training; the network so far goes on if it is the better one."""
+        """End the training; the network so far goes on while it is the better one."""
         if self.training is not None:
             self.training.stop()
 
@@ -216,7 +228,7 @@ class LiveRun:
             ending.callback(self.stop_recording)
             self.source.start(self.feed)
             ending.callback(self.source.stop)
-            ending.callback(self.stop_training)
+            ending.callback(self._close_training)
             ending.callback(self.feed.close)
             for frame in self.feed:
                 if shape is not None and frame.pixels.shape != shape:
@@ -238,6 +250,10 @@ class LiveRun:
                 if self.recorder is not None:
                     self.recorder.put_clean(step, self.engine if chosen is engine else chosen)
                 yield step
+
+    def _close_training(self) -> None:
+        if self.training is not None:
+            self.training.close()
 
     def _record_raw(self, frame: LiveFrame) -> None:
         if self.recorder is not None:

@@ -95,11 +95,18 @@ class SplitViews(Engine):
         ValueError
             If the size of the frame is not that of the layout, or a view cannot be denoised.
         """
-        first, second = self.layout.split(frames[0])
+        first, second = self.split(frames[0])
         one = yield from _result(self.engine, first, 0.0, 0.5)
-        other = yield from _result(self.for_second or self.engine, self._to_first(second), 0.5, 1.0)
+        other = yield from _result(self.for_second or self.engine, second, 0.5, 1.0)
         mean = (one + _shifted(other, [-part for part in self.layout.fraction])) / np.float32(2)
         yield Step(fraction=1.0, message="mean of both views", image=mean)
+
+    def split(self, frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Return the two views of a frame, the second in the units of the first."""
+        first, second = self.layout.split(frame)
+        # In float64: float32 cannot hold every int32
+        matched = (second.astype(np.float64) - self.layout.offset) / self.layout.gain
+        return first, matched.astype(np.float32)
 
     def constant_frame(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
         """Return the first view of a constant frame."""
@@ -108,12 +115,6 @@ class SplitViews(Engine):
     def about(self) -> dict[str, Any]:
         """Return name, parameters and versions of the engine, and the layout."""
         return {**self.engine.about(), "layout": asdict(self.layout)}
-
-    def _to_first(self, second: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the second view in the units of the first."""
-        # In float64: float32 cannot hold every int32
-        matched = (second.astype(np.float64) - self.layout.offset) / self.layout.gain
-        return matched.astype(np.float32)
 
 
 def _result(

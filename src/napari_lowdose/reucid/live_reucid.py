@@ -8,9 +8,9 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.blas import one_blas_thread
 from napari_lowdose.engine import Engine, Step, run_to_end
-from napari_lowdose.reucid.stack_step import StackStep
+from napari_lowdose.reucid.known_eigenpatches import KnownStep
+from napari_lowdose.reucid.scene_change import SceneChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,15 +22,11 @@ if TYPE_CHECKING:
 
 REFRESH = 5.0  # seconds between decompositions of an unchanged scene, at least
 MAX_LOAD = 0.05  # share of the time that they take, at most
-# Change of the share of a frame that its eigenpatches explain: relative, and in units of the mean
-# change from frame to frame, which the noise causes.  Noise of an unchanged scene stays below both.
-MIN_CHANGE, MIN_CHANGES = 0.03, 5.0
-MEMORY = 0.1  # weight of the newest frame in that mean
 MIN_RATIO = 1.25  # of patch sizes: a smaller change would only make the picture flicker
 
 
 class LiveReucid(Engine):
-    """REUCID with a single patch stack, for frames of one shape that follow each other.
+    """REUCID with a single patch stack, for frames that follow each other.
 
     The first frame is decomposed; the others are convolved with the kernel of its eigenpatches.
     When the scene changes, and every few seconds, the newest frame is decomposed in a thread
@@ -79,11 +75,10 @@ class LiveReucid(Engine):
                 "keep has indices of eigenpatches for several stacks, and a running source has "
                 "one: give the indices of one stack, or a number."
             )
-        self.engine = replace(engine, n_stacks=1)
+        self.engine = engine
         self._known: KnownEigenpatches | None = None
-        self._compared: KnownEigenpatches | None = None  # the eigenpatches of `_share`
-        self._share = self._last_share = 0.0  # of their first frame, and of the newest
-        self._mean_change = 0.0
+        self._of_last: KnownEigenpatches | None = None  # the eigenpatches of the last frame
+        self._scene_change = SceneChange()
         self._decomposition: threading.Thread | None = None
         self._decomposed = 0.0  # when, by time.perf_counter
         self._seconds = 0.0  # that it took
@@ -92,61 +87,52 @@ class LiveReucid(Engine):
         """Denoise the next frame; see `Engine.frame_steps`."""
         (frame,) = frames
         known = self._known
-        if known is None:
-            yield from self._first(frame)
+        if known is None or frame.shape != known.shape:
+            begun = time.perf_counter()
+            self._known = yield from self.engine.learn_steps(frame)
+            self._note(begun)
             return
-        image, share = known.denoise(frame)
-        changed = self._has_changed(known, share)
-        if self._may_decompose(changed):
-            self._decomposition = threading.Thread(
-                target=self._decompose, args=(frame, known, changed), name="REUCID", daemon=True
-            )
-            self._decomposition.start()
-        yield Step(fraction=1.0, message="known eigenpatches", image=image)
+        for step in known.frame_steps(frame):
+            if isinstance(step, KnownStep):
+                self._watch(frame, known, step)
+            yield step
 
     def about(self) -> dict[str, Any]:
         """Return name, parameters and versions of the engine."""
         return self.engine.about()
 
-    def _first(self, frame: NDArray[Any]) -> Iterator[Step]:
-        begun = time.perf_counter()
-        for step in self.engine.frame_steps(frame):
-            if isinstance(step, StackStep):
-                self._known = self.engine.known(step)
-                self._decomposed = time.perf_counter()
-                self._seconds = self._decomposed - begun
-            yield step
-
-    def _has_changed(self, known: KnownEigenpatches, share: float) -> bool:
-        """Return whether the eigenpatches explain more, or less, of the frame than before."""
-        if self._compared is not known:  # the share of other eigenpatches says nothing
-            self._compared, self._share, self._last_share = known, share, share
-            return False
-        least = max(MIN_CHANGE * self._share, MIN_CHANGES * self._mean_change)
-        changed = abs(share - self._share) > least
-        self._mean_change += MEMORY * (abs(share - self._last_share) - self._mean_change)
-        self._last_share = share
-        return changed
-
-    def _may_decompose(self, changed: bool) -> bool:
-        """Return whether to decompose beside the stream: one frame at a time, and not too often."""
+    def _watch(self, frame: NDArray[Any], known: KnownEigenpatches, step: KnownStep) -> None:
+        """Decompose the frame in a thread, if it is time to; one at a time, the newest."""
+        if known is not self._of_last:
+            self._of_last = known
+            self._scene_change.restart()
+        changed = self._scene_change.is_seen(step)
         if self._decomposition is not None and self._decomposition.is_alive():
-            return False
+            return
         # While a scene keeps changing, the stream has at least half of the time for itself
         pause = self._seconds if changed else max(REFRESH, self._seconds / MAX_LOAD)
-        return time.perf_counter() - self._decomposed > pause
+        if time.perf_counter() - self._decomposed > pause:
+            self._decomposition = threading.Thread(
+                target=self._decompose, args=(frame, known, changed), name="REUCID", daemon=True
+            )
+            self._decomposition.start()
 
     def _decompose(self, frame: NDArray[Any], known: KnownEigenpatches, changed: bool) -> None:
         begun = time.perf_counter()
-        size = known.patch_size, known.wide
         try:
-            with one_blas_thread():
-                self._known = self.engine.learn(frame, size)
-                self._seconds = time.perf_counter() - begun
-                if changed:
-                    found = run_to_end(self.engine.find_patch_size([frame]))
-                    if not 1 / MIN_RATIO < found[0] / size[0] < MIN_RATIO:
-                        self._known = self.engine.learn(frame, found)
+            self._known = self._learn(frame, known.size)
+            self._note(begun)
+            if changed:
+                size = run_to_end(self.engine.find_patch_size([frame]))
+                if not 1 / MIN_RATIO < size[0] / known.size[0] < MIN_RATIO:
+                    self._known = self._learn(frame, size)
         except ValueError:  # the frame cannot be denoised, which its own result says
             pass
         self._decomposed = time.perf_counter()
+
+    def _learn(self, frame: NDArray[Any], size: tuple[int, bool]) -> KnownEigenpatches:
+        return run_to_end(self.engine.learn_steps(frame, size, warn=False))
+
+    def _note(self, begun: float) -> None:
+        self._decomposed = time.perf_counter()
+        self._seconds = self._decomposed - begun

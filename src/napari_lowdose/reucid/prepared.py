@@ -151,7 +151,28 @@ def prepare(frame: NDArray[Any]) -> Prepared:
         If the frame cannot be denoised.
     """
     check_pixels(frame, SMALLEST_IMAGE)
-    area = image_area(frame)
+    return _prepare(frame, image_area(frame))
+
+
+def prepare_area(frame: NDArray[Any], area: tuple[slice, slice]) -> Prepared:
+    """Prepare a frame as `prepare`, but with a known image area.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+    area : (slice, slice)
+        Rows and columns of the image area.
+
+    Raises
+    ------
+    ValueError
+        If the frame cannot be denoised.
+    """
+    check_pixels(frame, SMALLEST_IMAGE)
+    return _prepare(frame, area)
+
+
+def _prepare(frame: NDArray[Any], area: tuple[slice, slice]) -> Prepared:
     inside = frame[area]
     outliers = find_outliers(inside)
     mended = replace_outliers(inside, outliers)

@@ -12,6 +12,7 @@ import numpy as np
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
 from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
+from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.alike import AlikeStep, alike_steps
@@ -267,7 +268,7 @@ class Reucid(Engine):
         yield from on_one_blas_thread(self.steps_of_size(frame, None))
 
     def steps_of_size(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None
+        self, frame: NDArray[Any], size: tuple[int, bool] | None, warn: bool = True
     ) -> Generator[Step, None, None]:
         """Denoise a frame with a given patch size.
 
@@ -277,6 +278,8 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
+        warn : bool
+            Warn of what may mislead.
 
         Yields
         ------
@@ -284,10 +287,12 @@ class Reucid(Engine):
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
-        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-        shared = warn_of_correlated_noise(image)
+        shared = False
+        if warn:
+            prepared.warn(self.outliers)
+            warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
+            shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -314,7 +319,7 @@ class Reucid(Engine):
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
             # Once per frame, and not in correlated noise, which has its own warning.
-            if stack == 0 and self.keep is None and not shared:
+            if warn and stack == 0 and self.keep is None and not shared:
                 warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
@@ -344,41 +349,75 @@ class Reucid(Engine):
             )
 
     def for_live(self) -> Engine:
-        """Return REUCID with a single patch stack, which keeps its eigenpatches between frames."""
+        """Return REUCID with a single patch stack that keeps its eigenpatches; see `LiveReucid`."""
         return LiveReucid(self)
 
-    def learn(self, frame: NDArray[Any], size: tuple[int, bool]) -> KnownEigenpatches:
-        """Decompose a frame, without a warning and without denoising it.
+    def learn(self, frame: NDArray[Any], size: tuple[int, bool] | None = None) -> KnownEigenpatches:
+        """Learn the eigenpatches of a frame, to denoise other frames of the same scene with them.
 
         Parameters
         ----------
         frame : (Y, X) array
-        size : (int, bool)
-            Width of a patch in pixels, and True if the patches are wider than the PSF.
+            It is decomposed once, as a single patch stack.
+        size : (int, bool), optional
+            `KnownEigenpatches.size` that was learnt before, which saves finding a patch size.  By
+            default that of this frame.
 
         Returns
         -------
         KnownEigenpatches
+            An engine that denoises each frame by one convolution.
 
         Raises
         ------
         ValueError
-            If the frame cannot be denoised.
+            If the frame cannot be denoised, or if the engine is not of a single random stack.
         """
-        image = self._scanned_along_rows(prepare(frame).image)
-        p, wide = size
-        check_patch_fits(image.shape, p)
-        everywhere = assign_stacks(image.shape, p, 1, self.seed) == 0
-        n_components = self.n_components * (WIDTHS if wide else 1)
-        values, eigenpatches, floor = run_to_end(
-            decompose(image, everywhere, p, n_components, exact=self.exact, seed=self.seed)
-        )
-        kept = self._choose(utility(eigenpatches, values, floor, load_weights(self.scan_noise)), 0)
-        return KnownEigenpatches(self, eigenpatches[kept], wide)
+        return run_to_end(self.learn_steps(frame, size))
 
-    def known(self, step: StackStep) -> KnownEigenpatches:
-        """Return the eigenpatches of a single patch stack, to denoise other frames with them."""
-        return KnownEigenpatches(self, self._kept_of(step), step.wide)
+    def learn_steps(
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
+    ) -> Generator[Step, None, KnownEigenpatches]:
+        """Learn the eigenpatches of a frame step by step; see `learn`.
+
+        Parameters
+        ----------
+        frame, size
+            As for `learn`.
+        warn : bool
+            Warn of what may mislead, as `frame_steps` does.
+
+        Yields
+        ------
+        Step
+            Those of `frame_steps`; the last one has the denoised frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+        """
+        if self.stacks == "alike":
+            raise ValueError(
+                "Stacks of alike patches are found anew in each frame, so there is nothing to "
+                "learn from one: use stacks='random'."
+            )
+        if isinstance(self.keep, tuple) and self._stacks_of_keep() > 1:
+            raise ValueError(
+                "Eigenpatches are learnt from a single stack: give one sequence of indices as "
+                "keep, or none."
+            )
+        check_image(frame)
+        if frame.ndim != 2:
+            raise ValueError(f"a frame has two axes (Y, X), this array has shape {frame.shape}.")
+        one_stack = replace(self, n_stacks=1)
+        area = image_area(frame)
+        last: Step | None = None
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
+            last = step
+            yield step
+        assert isinstance(last, StackStep)  # the last step of a single stack
+        shape = frame.shape[0], frame.shape[1]
+        return KnownEigenpatches(replace(last, image=None), shape, area, self.outliers)
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.

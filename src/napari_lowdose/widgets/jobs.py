@@ -7,7 +7,7 @@ import gc
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import (  # type: ignore[attr-defined]
@@ -19,14 +19,20 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from napari_lowdose.engine import Step
-
 logger = logging.getLogger(__name__)
 
 # A layer needs 8 to 22 ms for new data, and up to 85 ms for painting with software OpenGL.
 # At 10 Hz, half of the time is left for the rest of the user interface.
 PREVIEW_INTERVAL = 100  # milliseconds
 OUT_OF_MEMORY = "there is not enough memory: set a lower memory limit, or more stacks."
+
+
+class Progress(Protocol):
+    """A `Step`, or one of a running source (`LiveStep`)."""
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of the work that is done, 0 to 1."""
 
 
 class JobError(Exception):
@@ -40,7 +46,7 @@ class Job(QObject):
 
     Parameters
     ----------
-    steps : iterable of Step
+    steps : iterable of Progress
         A `Run`, or a generator.  Nothing of it runs before the job is started.  If the next step
         may not come for long, as of a running source, its method `stop()` ends the wait.
     parent : QObject, optional
@@ -65,7 +71,7 @@ class Job(QObject):
 
     def __init__(
         self,
-        steps: Iterable[Step],
+        steps: Iterable[Progress],
         parent: QObject | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
         interval: int = PREVIEW_INTERVAL,
@@ -134,7 +140,7 @@ class JobRunner(QObject):
 
     def run(
         self,
-        steps: Iterable[Step],
+        steps: Iterable[Progress],
         advanced: Callable[[Any], None],
         ended: Callable[[Job], None],
         warned: Callable[[str], Any] | None = None,
@@ -145,7 +151,7 @@ class JobRunner(QObject):
 
         Parameters
         ----------
-        steps : iterable of Step
+        steps : iterable of Progress
         advanced : callable
             Called with a list of the new steps.
         ended : callable
@@ -236,10 +242,10 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
     shows errors and warnings in pop-ups.
     """
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[Progress]) -> None:
         super().__init__()
         self._steps = steps
-        self._reached: deque[Step] = deque()
+        self._reached: deque[Progress] = deque()
         self.exhausted = False
 
     def work(self) -> None:
@@ -259,13 +265,13 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
         if (stop := getattr(self._steps, "stop", None)) is not None:
             stop()
 
-    def take(self) -> list[Step]:
+    def take(self) -> list[Progress]:
         """Return the steps reached since the last call."""
         # Counted first: the worker may append meanwhile.  deque is thread-safe.
         return [self._reached.popleft() for _ in range(len(self._reached))]
 
 
-def _each(steps: Iterable[Step]) -> Generator[Step, None, None]:
+def _each(steps: Iterable[Progress]) -> Generator[Progress, None, None]:
     """Make any iterable closeable; closing reaches through to a generator."""
     yield from steps
 

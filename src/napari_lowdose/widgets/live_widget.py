@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.jobs import Job
 
 DELIVERY = 8  # milliseconds between two looks for a new frame
+TRAIN, STOP_TRAINING = "Train on the last frames", "Stop training"
 STATUS = 500  # milliseconds between two updates of the text
 
 
@@ -99,8 +100,8 @@ class LiveWidget(DockArea):
         self.recording.begin_run(run)
         if (layer := self.form.layer) is not None:
             self.panel.warn(already_denoised_warning(layer))
-            if isinstance(engine.model or engine, Noise2NoiseModel):
-                self.panel.warn(pixel_size_note(engine.model or engine, layer))
+            if isinstance(model := engine.model or engine, Noise2NoiseModel):
+                self.panel.warn(pixel_size_note(model, layer))
         self._enable()
         self._ticks.start(STATUS)
         self.runner.run(
@@ -178,21 +179,23 @@ class LiveWidget(DockArea):
 
     def _layer_removed(self, event: Any) -> None:
         """End the run if its result was removed; a layer of raw frames is not needed."""
-        view = self.view
+        view, layer = self.view, event.value
         if view is None or not self.running:
             return
-        if view.clean.layer is event.value:
-            self._removed = event.value.name
+        if layer is view.clean.layer:
+            self._removed = layer.name
             self.stop()
-        elif view.raw is not None and view.raw.layer is event.value:
-            self.panel.warn(f"'{event.value.name}' was removed: only the clean frames are shown.")
+        elif view.raw is not None and layer is view.raw.layer:
+            self.panel.warn(f"'{layer.name}' was removed: only the clean frames are shown.")
 
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
         self.form = LiveForm(self.viewer)
         self.form.source_combo.changed.connect(self._enable)
-        self.panel = RunPanel("Start", "Denoise the frames as they arrive, in a layer of their own.")
+        self.panel = RunPanel(
+            "Start", "Denoise the frames as they arrive, in a layer of their own."
+        )
         self.panel.progress.hide()
         self.panel.status.setMinimumHeight(2 * self.panel.status.fontMetrics().lineSpacing())
         self.panel.stop_button.setToolTip("Stop; the last frame stays, and so does the source.")
@@ -239,7 +242,9 @@ class LiveWidget(DockArea):
         self.form.setEnabled(not self.running)
         self.panel.set_running(self.running, layer is None or not validation_error(layer))
         self.train_button.setEnabled(self.running)
-        self.train_button.setText("Stop training" if self._in_training else "Train on the last frames")
+        self.train_button.setText(
+            "Stop training" if self._in_training else "Train on the last frames"
+        )
         self.training.setVisible(bool(self.training.text()))
         frames = self.view is not None and self.view.step is not None
         self.keep_button.setEnabled(frames)

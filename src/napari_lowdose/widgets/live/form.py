@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
 from napari.layers import Image
 from qtpy.QtWidgets import QSpinBox, QWidget
@@ -22,8 +24,6 @@ from napari_lowdose.widgets.menus import opened_widget
 from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import napari.viewer
     from qtpy.QtCore import QObject
 
@@ -143,8 +143,7 @@ class LiveForm(ParameterForm):
         """Name of the source, for layers."""
         if self.layer is not None:
             return str(self.layer.name)
-        path: Path | None = self.folder.value
-        if self.source_combo.value == FOLDER and path is not None:
+        if self.source_combo.value == FOLDER and isinstance(path := self.folder.value, Path):
             return path.name
         return str(self.source_combo.value)
 
@@ -248,8 +247,8 @@ def has_camera() -> bool:
     return False
 
 
-def _path_field(mode: str, kind: str | None = None) -> FileEdit:
-    field = FileEdit(mode=mode, filter=kind, nullable=True)
+def _path_field(mode: Literal["d", "r"], kind: str | None = None) -> FileEdit:
+    field = FileEdit(mode=FileDialogMode(mode), filter=kind, nullable=True)
     field.choose_btn.text = "…"
     return field
 
@@ -264,7 +263,7 @@ def _frames_field(value: int, maximum: int) -> QSpinBox:
 
 
 def _chosen(field: FileEdit, what: str) -> Path:
-    path: Path | None = field.value
-    if path is None:
+    path = field.value
+    if not isinstance(path, Path):
         raise ValueError(f"Choose {what} first.")
     return path

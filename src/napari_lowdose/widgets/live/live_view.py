@@ -68,7 +68,9 @@ class LiveView:
         self.raw: LiveLayer | None = None
         if not isinstance(run.source, LayerSource):
             self.raw = LiveLayer(layers, name, self._place, refresh, known and known.raw)
-        self.clean = LiveLayer(layers, name + LIVE, self._clean_place, refresh, known and known.clean)
+        self.clean = LiveLayer(
+            layers, name + LIVE, self._clean_place, refresh, known and known.clean
+        )
         self._scene: tuple[Any, ...] | None = None  # shape and dtype of the raw frames
         self._recorded: Engine | None = None
 
