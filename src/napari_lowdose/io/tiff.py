@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_TAGS = 4096  # tags per page; more than that means that the page is damaged
 _IGNORE_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
-_COLOUR = (
+COLOUR = (
     "This is a colour (RGB or indexed) image;"
     " split it into channels and save the one to be denoised as greyscale."
 )
@@ -366,7 +366,7 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
     if is_palette:
         levels = grey_levels(page, pixels)
         if levels is None:
-            raise ValueError(_COLOUR)
+            raise ValueError(COLOUR)
         pixels = levels
     with damaged_tiff():
         flavour, fields = read_metadata(file, axes)
@@ -428,5 +428,5 @@ def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
     palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
     grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
     if "S" in axes or page.samplesperpixel > 1 or not (grey or palette):
-        raise ValueError(_COLOUR)
+        raise ValueError(COLOUR)
     return palette and not is_imagej  # an ImageJ lookup table is for display only

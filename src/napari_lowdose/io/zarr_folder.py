@@ -392,6 +392,7 @@ def _rows_and_columns_last(axes: str) -> tuple[int, ...]:
 def pixel_size_of(
     scale: tuple[float, ...] | None, units: tuple[str, ...] | None
 ) -> tuple[tuple[float, float] | None, str | None]:
+    """Return height and width of a pixel and their unit, from scale and units of all axes."""
     if scale is None or units is None:
         return None, None
     height, width = (abs(length) for length in scale[-2:])
