@@ -15,15 +15,18 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.pairs import READOUT
 from benchmarks.shared_data import sim_stem
 from napari_lowdose import LiveRun, Noise2Noise, Reucid, denoise
-from napari_lowdose.engine import Engine
-from napari_lowdose.live import LiveStep
-from napari_lowdose.live.feed import Feed
+
+if TYPE_CHECKING:
+    from napari_lowdose.engine import Engine
+    from napari_lowdose.live import LiveStep
+    from napari_lowdose.live.feed import Feed
 
 OFFSET, ELECTRON = 100, 20  # grey levels of the camera, and of an electron
 N_DRAWS = 24  # different frames of a scene, which the camera repeats

@@ -116,7 +116,10 @@ def _newest_usable(frames: Sequence[LiveFrame], n: int) -> list[LiveFrame] | Non
 def _registered(
     first: NDArray[Any], second: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], tuple[float, float]]:
-    """Crop exposures of a drifting scene to their common field; return also the rest of the shift."""
+    """Crop exposures of a drifting scene to their common field; return the rest of the shift, too.
+
+    Exposures whose shift cannot be measured are left as they are.
+    """
     try:
         one, other, found = register_pair(first, second)
     except ValueError:  # too little light, about which the checks before the training are clearer

@@ -200,15 +200,20 @@ class LiveTraining:
             )
         except ValueError:  # a frame that cannot be denoised
             return None
-        # Of two frames with a cut between them every method makes something worse than the first
-        return None if other.high <= 0 or math.isinf(other.low) else (one, other)
+        # With a cut between the two frames, every method seems to make them worse
+        known = math.isfinite(one.low) and math.isfinite(other.low)
+        return (one, other) if known and max(one.high, other.high) > 0 else None
 
     def _say(self, training: bool = False) -> None:
         """Set the message."""
         name = self._against.title
         if self._gains is None:
             seconds = time.perf_counter() - self._begun
-            self.message = f"training: {seconds:.0f} s" if training else "not compared yet"
+            self.message = (
+                f"training: {seconds:.0f} s"
+                if training
+                else "the network is trained, and waits for frames on which it can be compared"
+            )
             return
         network, other = map(in_words, self._gains)
         if self.winner is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
 from napari_lowdose.engine import Engine, Step, report
-from napari_lowdose.reucid.kernel import convolve
+from napari_lowdose.reucid.kernel import StackFilter
 from napari_lowdose.reucid.patch_stacks import count_patches, extract_patches
 from napari_lowdose.reucid.prepared import prepare_area
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
@@ -143,7 +143,7 @@ class KnownEigenpatches(Engine):
         self._check_shape(frame)
         prepared = prepare_area(frame, self.area)
         explained, change = self._fit(prepared.image)
-        convolved = convolve(prepared.image, self.eigenpatches)
+        convolved = self._filter.convolve(prepared.image)
         result = yield from report(convolved, 0.2, 1.0, "known eigenpatches")
         share = float(np.vdot(prepared.image, result)) / result.size  # of unit power
         yield KnownStep(
@@ -233,6 +233,10 @@ class KnownEigenpatches(Engine):
         ratios = _to_noise(energies, power, p)
         change = np.sqrt(np.square(np.log(ratios / self._learnt_ratios)).mean())
         return float(energies.sum() / power), float(change)
+
+    @cached_property
+    def _filter(self) -> StackFilter:
+        return StackFilter(self.eigenpatches)
 
     @cached_property
     def _sampled(self) -> NDArray[np.intp]:
