@@ -61,6 +61,8 @@ class LiveTraining:
         The best network so far, for example to save it.
     message : str
         How it goes, in a few words.
+    ended : bool
+        Whether the training has ended; the comparisons may go on.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class LiveTraining:
         self.winner: Engine | None = None
         self.model: Noise2NoiseModel | None = None
         self.message = ""
+        self.ended = False
         self._buffer, self._against, self._n_pairs = buffer, against, n_pairs
         self._pairs = PairsOfFrames(against)
         self._engine = engine or Noise2Noise()
@@ -115,10 +118,13 @@ class LiveTraining:
     def _work(self) -> None:
         try:
             with _torch_threads(THREADS):
-                pairs = self._wait()
-                if pairs is None:
-                    return
-                self._train(pairs)
+                try:
+                    pairs = self._wait()
+                    if pairs is None:
+                        return
+                    self._train(pairs)
+                finally:
+                    self.ended = True
                 while not self._closed.wait(POLL):
                     self._compare(*AFTERWARDS)
                     self._say()

@@ -7,27 +7,25 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 
 from napari_lowdose.live import LiveRun
-from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, DockArea
-from napari_lowdose.widgets.layers import (
-    already_denoised_warning,
-    pixel_size_note,
-    validation_error,
-)
+from napari_lowdose.widgets.layers import already_denoised_warning, validation_error
 from napari_lowdose.widgets.live.form import LiveForm
 from napari_lowdose.widgets.live.live_view import LiveView
 from napari_lowdose.widgets.live.paced_refresh import PacedRefresh
 from napari_lowdose.widgets.live.recording_panel import RecordingPanel
+from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
+from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
     from napari_lowdose.live import LiveStep
+    from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.widgets.jobs import Job
 
 DELIVERY = 8  # milliseconds between two looks for a new frame
@@ -55,8 +53,7 @@ class LiveWidget(DockArea):
         self.view: LiveView | None = None
         self.running = False
         self._removed = ""  # the layer whose removal ends the run
-        self._message = ""  # of the newest step
-        self._in_training = False
+        self._problem = ""  # of the newest frame
         self._refresh = PacedRefresh(self)
         self._ticks = QTimer(self)
         self._ticks.timeout.connect(self._tick)
@@ -92,23 +89,21 @@ class LiveWidget(DockArea):
         self.view = LiveView(
             self.viewer.layers, run, self.form.source_name, self._refresh, self.view
         )
-        self.running, self._in_training = True, False
-        self._removed = self._message = ""
+        self.running = True
+        self._removed = self._problem = ""
         self.form.keep_choice()
         self.panel.start()
         self.training.setText("")
         self.recording.begin_run(run)
         if (layer := self.form.layer) is not None:
             self.panel.warn(already_denoised_warning(layer))
-            if isinstance(model := engine.model or engine, Noise2NoiseModel):
-                self.panel.warn(pixel_size_note(model, layer))
         self._enable()
         self._ticks.start(STATUS)
         self.runner.run(
             run,
             functools.partial(self._advanced, self.view),
             functools.partial(self._ended, self.view),
-            self.panel.warn,
+            self._warned,
             interval=DELIVERY,
         )
 
@@ -132,18 +127,26 @@ class LiveWidget(DockArea):
         if self._in_training:
             run.stop_training()
         else:
-            run.train(n_pairs=self.form.n_pairs.value())
-        self._in_training = not self._in_training
+            try:
+                run.train(n_pairs=self.form.n_pairs.value())
+            except ValueError as error:
+                self.panel.show_message(str(error))
         self._tick()
+
+    @property
+    def _in_training(self) -> bool:
+        training = self.view and self.view.run.training
+        return self.running and training is not None and not training.ended
 
     def _advanced(self, view: LiveView, steps: list[LiveStep]) -> None:
         step = steps[-1]  # the others are out of date
         view.show(step)
-        training = view.run.training
-        message = "" if training is not None and step.message == training.message else step.message
-        if message != self._message:
-            self._message = message
-            self.panel.show_message(message)
+        if step.problem != self._problem:
+            self._problem = step.problem
+            self.panel.show_message(step.problem)
+
+    def _warned(self, message: str) -> None:
+        self.panel.warn(message.replace("n_components", "the number of eigenpatches"))
 
     def _tick(self) -> None:
         """Update what is told twice a second."""
@@ -154,7 +157,8 @@ class LiveWidget(DockArea):
             self.panel.status.setText(view.rates.text(time.perf_counter(), view.run.feed.n_in))
         view.follow()
         training = view.run.training
-        self.training.setText("" if training is None else training.message)
+        message = "" if training is None else training.message
+        self.training.setText(message[:1].upper() + message[1:])
         self.recording.show_progress()
         self.form.show_memory(None if view.step is None else view.step.frame.pixels.nbytes)
         self._enable()
@@ -174,6 +178,8 @@ class LiveWidget(DockArea):
         else:
             how = "Stopped" if job.outcome == "stopped" else "The source has ended"
             self.panel.end(f"{how} {frames}.")
+        if self._network is None:
+            self.training.setText("")
         self.recording.end_run()
         self.reset_choices()
 
@@ -201,7 +207,7 @@ class LiveWidget(DockArea):
         self.panel.stop_button.setToolTip("Stop; the last frame stays, and so does the source.")
         self.panel.start_button.clicked.connect(self.start)
         self.panel.stop_button.clicked.connect(self.stop)
-        self.train_button = QPushButton()
+        self.train_button = QPushButton(TRAIN)
         self.train_button.setToolTip(
             "<qt>Train a network on the last frames while the view goes on. From the moment at "
             "which it is the better one, it denoises the frames. The scene should stand still for "
@@ -209,15 +215,21 @@ class LiveWidget(DockArea):
         )
         self.train_button.clicked.connect(self.train)
         self.training = text_label()
-        self.keep_button = QPushButton("Keep this frame")
-        self.keep_button.setToolTip("Add the raw and the clean frame in view as layers that stay.")
-        self.keep_button.clicked.connect(self._keep_frame)
-        self.keep_all_button = QPushButton("Keep the last frames")
-        self.keep_all_button.setToolTip("Add the last raw frames in memory as a layer (T, Y, X).")
-        self.keep_all_button.clicked.connect(self._keep_buffer)
+        self.keep_frame = QPushButton("this frame")
+        self.keep_frame.setToolTip("Add the raw and the clean frame in view as layers that stay.")
+        self.keep_frame.clicked.connect(self._keep_frame)
+        self.keep_last = QPushButton("last frames")
+        self.keep_last.setToolTip("Add the last raw frames in memory as a layer (T, Y, X).")
+        self.keep_last.clicked.connect(self._keep_last)
+        self.keep_network = QPushButton("network")
+        self.keep_network.setToolTip(
+            "<qt>Show the network in the widget 'Noise2Noise pair', to save or to apply it.</qt>"
+        )
+        self.keep_network.clicked.connect(self._keep_network)
         keep = QHBoxLayout()
-        keep.addWidget(self.keep_button)
-        keep.addWidget(self.keep_all_button)
+        keep.addWidget(QLabel("keep"))
+        for button in (self.keep_frame, self.keep_last, self.keep_network):
+            keep.addWidget(button, 1)
         self.recording = RecordingPanel()
         record = collapsible("record")
         record.addWidget(self.recording)
@@ -233,9 +245,19 @@ class LiveWidget(DockArea):
         if self.view is not None:
             self.view.keep_frame()
 
-    def _keep_buffer(self) -> None:
+    def _keep_last(self) -> None:
         if self.view is not None:
-            self.view.keep_buffer()
+            self.view.keep_last()
+
+    def _keep_network(self) -> None:
+        if self.view is not None and self._network is not None:
+            network = TrainedNetwork(self._network, self.view.name)
+            open_widget(self.viewer, "Noise2Noise pair").use_network(network)
+
+    @property
+    def _network(self) -> Noise2NoiseModel | None:
+        training = self.view and self.view.run.training
+        return training.model if training else None
 
     def _enable(self, event: Any = None) -> None:
         layer = self.form.layer
@@ -247,5 +269,6 @@ class LiveWidget(DockArea):
         )
         self.training.setVisible(bool(self.training.text()))
         frames = self.view is not None and self.view.step is not None
-        self.keep_button.setEnabled(frames)
-        self.keep_all_button.setEnabled(frames)
+        self.keep_frame.setEnabled(frames)
+        self.keep_last.setEnabled(frames)
+        self.keep_network.setEnabled(self._network is not None)

@@ -13,11 +13,18 @@ from napari.layers import Image
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_lowdose.live import RunningMean, SplitViews
+from napari_lowdose.live.camera import CameraSource
+from napari_lowdose.live.folder import source_for
 from napari_lowdose.live.sample_camera import SampleCamera
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.pairs.split_layout import SplitLayout
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.fields import ParameterForm, choice
+from napari_lowdose.widgets.fields import (
+    ParameterForm,
+    PatchSizeField,
+    choice,
+    parameter_tooltips,
+)
 from napari_lowdose.widgets.layers import layer_combo, suggested_layer, view_error
 from napari_lowdose.widgets.live.layer_source import LayerSource
 from napari_lowdose.widgets.menus import opened_widget
@@ -30,9 +37,10 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Engine
     from napari_lowdose.live.feed import Source
 
-CAMERA = "camera"
+# Unlike the names of layers, among which they are listed
+CAMERA = "camera (Micro-Manager)"
 FOLDER = "folder …"
-SAMPLE = "sample camera"
+SAMPLE = "sample camera (simulated)"
 Method = Literal["reucid", "trained", "file", "mean"]
 METHODS: dict[str, Method] = {
     "REUCID": "reucid",
@@ -56,6 +64,7 @@ MIB = 2**20
 BUFFER = 32  # frames
 MAX_BUFFER = 10_000  # frames
 MAX_PAIRS = 100
+MAX_COMPONENTS = 999
 MEAN = 8  # frames
 MAX_MEAN = 1000  # frames
 
@@ -102,6 +111,11 @@ class LiveForm(ParameterForm):
         self.reset_choices()
 
     def _add_more(self) -> None:
+        help_on = parameter_tooltips(Reucid)
+        self.patch_size = PatchSizeField()
+        self.n_components = QSpinBox()
+        self.n_components.setRange(1, MAX_COMPONENTS)
+        self.n_components.setValue(Reucid().n_components)
         self.n_buffer = _frames_field(BUFFER, MAX_BUFFER)
         self.n_pairs = QSpinBox()
         self.n_pairs.setRange(1, MAX_PAIRS)
@@ -109,6 +123,8 @@ class LiveForm(ParameterForm):
         self.views_combo = choice(VIEWS)
         self.layout_file = _path_field("r", "*.json")
         self._more_form = form = ParameterForm()
+        form.add("patch size", self.patch_size, help_on["patch_size"])
+        form.add("eigenpatches", self.n_components, help_on["n_components"])
         form.add(
             "keep the last",
             self.n_buffer,
@@ -145,7 +161,7 @@ class LiveForm(ParameterForm):
             return str(self.layer.name)
         if self.source_combo.value == FOLDER and isinstance(path := self.folder.value, Path):
             return path.name
-        return str(self.source_combo.value)
+        return str(self.source_combo.value).partition(" (")[0]
 
     def reset_choices(self) -> None:
         """Update the choices of sources; suggest one until the user has chosen."""
@@ -180,13 +196,11 @@ class LiveForm(ParameterForm):
                 raise ValueError(problem)
             return LayerSource(self._viewer, chosen, parent)
         if chosen == CAMERA:
-            from napari_lowdose.live.camera import CameraSource
-
             return CameraSource()
         if chosen == FOLDER:
-            from napari_lowdose.live.folder import FolderSource
-
-            return FolderSource(_chosen(self.folder, "the folder that is being filled"))
+            return source_for(
+                _chosen(self.folder, "the folder that is being filled"), existing="newest"
+            )
         return SampleCamera()
 
     def engine(self) -> Engine:
@@ -212,7 +226,7 @@ class LiveForm(ParameterForm):
     def _engine(self) -> Engine:
         method: Method = self.method_combo.currentData()
         if method == "reucid":
-            return Reucid()
+            return Reucid(self.patch_size.value, n_components=self.n_components.value())
         if method == "mean":
             return RunningMean(self.n_mean.value())
         if method == "file":
@@ -236,6 +250,8 @@ class LiveForm(ParameterForm):
         self.show_field(self.folder.native, self.source_combo.value == FOLDER)
         self.show_field(self.network_file.native, method == "file")
         self.show_field(self.n_mean, method == "mean")
+        for field in (self.patch_size, self.n_components):
+            self._more_form.show_field(field, method == "reucid")
         self._more_form.show_field(self.layout_file.native, views == "file")
 
 

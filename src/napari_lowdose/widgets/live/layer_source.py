@@ -127,6 +127,7 @@ class LayerSource(QObject):
         # A frame that comes into view because somebody scrolls is not new.
         scrolled = _without(self._index, self._axis) != _without(before, self._axis)
         if replaced or (self._checksum != known and not scrolled):
+            self.pixel_size, self.unit = layer_pixel_size(self.layer)  # another objective
             self._feed.put(np.array(frame))
         now = time.perf_counter()
         self._next_look = now + max(POLL / 2, (now - begun) / MAX_SHARE)

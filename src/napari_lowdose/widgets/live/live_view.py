@@ -117,7 +117,7 @@ class LiveView:
             clean = self._keep(step.image, f"{name} clean", place, like, metadata=record)
             mark_as_result(clean)
 
-    def keep_buffer(self) -> None:
+    def keep_last(self) -> None:
         """Add the last raw frames as a layer, (T, Y, X)."""
         frames = self.run.buffer.last()
         place = self._place()

@@ -24,8 +24,9 @@ class LiveRates:
     'waiting for the first frame …'
     >>> for _ in range(50):
     ...     rates.shown(latency=0.04)
-    >>> rates.text(now=2.0, n_in=60)
-    '30 frames/s in, 25 shown, 5 dropped · 40 ms behind'
+    >>> print(rates.text(now=2.0, n_in=60))
+    30 frames/s in, 25 shown, 5 dropped
+    40 ms behind the source
     >>> rates.text(now=4.0, n_in=60)
     'waiting for the next frame … (60 so far)'
     """
@@ -65,7 +66,7 @@ class LiveRates:
         shown = min((self.n_shown - n_shown_before) / seconds, came)  # one may be on its way
         rates = f"{_rate(came)} frames/s in, {_rate(shown)} shown, {_rate(came - shown)} dropped"
         behind = statistics.median(self._latencies) if self._latencies else 0.0
-        return f"{rates} · {1000 * behind:.0f} ms behind"
+        return f"{rates}\n{1000 * behind:.0f} ms behind the source"
 
 
 def _rate(rate: float) -> str:
