@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.live import LiveStep
+    from napari_lowdose.live.live_training import LiveTraining
     from napari_lowdose.noise2noise import Noise2NoiseModel
     from napari_lowdose.widgets.jobs import Job
 
@@ -134,8 +135,12 @@ class LiveWidget(DockArea):
         self._tick()
 
     @property
+    def _training(self) -> LiveTraining | None:
+        return None if self.view is None else self.view.run.training
+
+    @property
     def _in_training(self) -> bool:
-        training = self.view and self.view.run.training
+        training = self._training
         return self.running and training is not None and not training.ended
 
     def _advanced(self, view: LiveView, steps: list[LiveStep]) -> None:
@@ -156,8 +161,7 @@ class LiveWidget(DockArea):
         if not self.panel.stopping:
             self.panel.status.setText(view.rates.text(time.perf_counter(), view.run.feed.n_in))
         view.follow()
-        training = view.run.training
-        message = "" if training is None else training.message
+        message = "" if self._training is None else self._training.message
         self.training.setText(message[:1].upper() + message[1:])
         self.recording.show_progress()
         self.form.show_memory(None if view.step is None else view.step.frame.pixels.nbytes)
@@ -189,10 +193,10 @@ class LiveWidget(DockArea):
         if view is None or not self.running:
             return
         if layer is view.clean.layer:
-            self._removed = layer.name
+            self._removed = event.value.name
             self.stop()
         elif view.raw is not None and layer is view.raw.layer:
-            self.panel.warn(f"'{layer.name}' was removed: only the clean frames are shown.")
+            self.panel.warn(f"'{event.value.name}' was removed: only the clean frames are shown.")
 
     # ---------------------------------------------------------------- the parts
 
@@ -256,8 +260,7 @@ class LiveWidget(DockArea):
 
     @property
     def _network(self) -> Noise2NoiseModel | None:
-        training = self.view and self.view.run.training
-        return training.model if training else None
+        return None if self._training is None else self._training.model
 
     def _enable(self, event: Any = None) -> None:
         layer = self.form.layer

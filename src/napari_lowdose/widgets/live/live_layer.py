@@ -51,7 +51,7 @@ class LiveLayer:
         refresh: PacedRefresh,
         before: LiveLayer | None = None,
     ) -> None:
-        self.layer = None if before is None or before.removed else before.layer
+        self.layer: Image | None = None if before is None or before.removed else before.layer
         self._layers, self._name, self._place, self._refresh = layers, name, place, refresh
         self._pixels: NDArray[Any] | None = None  # ours: nobody else's array is written into
         self._blank = False  # whether the contrast limits are those of a constant frame
@@ -80,12 +80,12 @@ class LiveLayer:
             return
         shown = self.layer.data
         new_scene |= (shown.shape, shown.dtype) != (pixels.shape, pixels.dtype)
-        if new_scene or shown is not self._pixels:
+        if new_scene or self._pixels is None or shown is not self._pixels:
             self._pixels = np.array(pixels)
             self.layer.data = self._pixels
         else:
             # Half as long as `layer.data = pixels`, which works out the extent of all layers.
-            np.copyto(shown, pixels)
+            np.copyto(self._pixels, pixels)
             self._refresh.request(self.layer)
         if new_scene or (self._blank and not is_constant(pixels)):
             self._blank = is_constant(pixels)

@@ -67,9 +67,9 @@ class LiveView:
         known = before if before is not None and before.name == name else None
         self.raw: LiveLayer | None = None
         if not isinstance(run.source, LayerSource):
-            self.raw = LiveLayer(layers, name, self._place, refresh, known and known.raw)
-        self.clean = LiveLayer(
-            layers, name + LIVE, self._clean_place, refresh, known and known.clean
+            self.raw = LiveLayer(layers, name, self._place, refresh, known.raw if known else None)
+        self.clean: LiveLayer = LiveLayer(
+            layers, name + LIVE, self._clean_place, refresh, known.clean if known else None
         )
         self._scene: tuple[Any, ...] | None = None  # shape and dtype of the raw frames
         self._recorded: Engine | None = None
@@ -170,9 +170,9 @@ class LiveView:
         return {**self.engine.about(), "input": given}
 
 
-def _unit(name: str | None) -> pint.Unit:
+def _unit(name: str | None) -> Any:
     """Return the unit of a pixel size; that of a file may be any word."""
-    units = pint.get_application_registry()
+    units: Any = pint.get_application_registry()
     try:
         return units.Unit(name or "pixel")
     except pint.PintError:

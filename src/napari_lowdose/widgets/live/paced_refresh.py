@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Image
 
 PAINTED = 8  # milliseconds after a refresh, at which it is painted unless painting takes longer
@@ -63,7 +65,7 @@ class PacedRefresh(QObject):
             self._wait()
 
 
-def _single_shot(parent: QObject, callback: object) -> QTimer:
+def _single_shot(parent: QObject, callback: Callable[[], None]) -> QTimer:
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.timeout.connect(callback)
