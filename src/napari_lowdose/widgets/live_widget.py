@@ -144,8 +144,10 @@ class LiveWidget(DockArea):
         return self.running and training is not None and not training.ended
 
     def _advanced(self, view: LiveView, steps: list[LiveStep]) -> None:
-        step = steps[-1]  # the others are out of date
+        first, step = view.step is None, steps[-1]  # the others are out of date
         view.show(step)
+        if first:
+            self._tick()
         if step.problem != self._problem:
             self._problem = step.problem
             self.panel.show_message(step.problem)
@@ -164,7 +166,8 @@ class LiveWidget(DockArea):
         message = "" if self._training is None else self._training.message
         self.training.setText(message[:1].upper() + message[1:])
         self.recording.show_progress()
-        self.form.show_memory(None if view.step is None else view.step.frame.pixels.nbytes)
+        if view.step is not None:
+            self.form.show_memory(view.step.frame.pixels.nbytes)
         self._enable()
 
     def _ended(self, view: LiveView, job: Job) -> None:
@@ -180,7 +183,7 @@ class LiveWidget(DockArea):
             self.panel.end(f"Ended {frames}.")
             self.panel.show_message(str(job.error).removeprefix("RuntimeError: "))
         else:
-            how = "Stopped" if job.outcome == "stopped" else "The source has ended"
+            how = "Stopped" if self.panel.stopping else "The source has ended"
             self.panel.end(f"{how} {frames}.")
         if self._network is None:
             self.training.setText("")

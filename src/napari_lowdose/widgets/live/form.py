@@ -60,7 +60,6 @@ NO_NETWORK = (
 NO_LAYOUT = (
     "There is no layout in the widget 'Split camera frame' yet: choose a frame of the camera there."
 )
-MIB = 2**20
 BUFFER = 32  # frames
 MAX_BUFFER = 10_000  # frames
 MAX_PAIRS = 100
@@ -83,6 +82,7 @@ class LiveForm(ParameterForm):
         self._viewer = viewer
         self._others: list[str] = []  # choices besides the layers
         self._suggested: Image | str | None = None
+        self._frame_bytes = 0  # not known yet
         self.source_combo = layer_combo(viewer.layers, Image, self._others)
         self.folder = _path_field("d")
         self.method_combo = choice(METHODS)
@@ -108,6 +108,7 @@ class LiveForm(ParameterForm):
         self.source_combo.changed.connect(self._show_fields)
         self.method_combo.currentIndexChanged.connect(self._show_fields)
         self.views_combo.currentIndexChanged.connect(self._show_fields)
+        self.n_buffer.valueChanged.connect(self._show_memory)
         self.reset_choices()
 
     def _add_more(self) -> None:
@@ -168,7 +169,7 @@ class LiveForm(ParameterForm):
         before = self.source_combo.value
         self._others[:] = [*([CAMERA] if has_camera() else []), FOLDER, SAMPLE]
         self.source_combo.reset_choices()
-        if before is self._suggested or before not in self.source_combo.choices:
+        if before == self._suggested or before not in self.source_combo.choices:
             self._suggested = suggested_layer(self._viewer.layers) or self._others[0]
             self.choose(self._suggested)
         self._show_fields()
@@ -237,13 +238,16 @@ class LiveForm(ParameterForm):
         model: Noise2NoiseModel = widget.model
         return model
 
-    def show_memory(self, frame_bytes: int | None) -> None:
-        """Tell the memory of the buffer, for frames of this size; None if it is not known."""
-        suffix = " frames"
-        if frame_bytes is not None:
-            suffix += f", {self.n_buffer.value() * frame_bytes / MIB:.3g} MiB"
-        if self.n_buffer.suffix() != suffix:
-            self.n_buffer.setSuffix(suffix)
+    def show_memory(self, frame_bytes: int) -> None:
+        """Tell the memory of the buffer, for frames of this size."""
+        self._frame_bytes = frame_bytes
+        self._show_memory()
+
+    def _show_memory(self) -> None:
+        mib = self.n_buffer.value() * self._frame_bytes / 2**20
+        memory = f", {mib:.3g} MiB" if mib >= 1 else ", below 1 MiB" if mib else ""
+        if self.n_buffer.suffix() != f" frames{memory}":
+            self.n_buffer.setSuffix(f" frames{memory}")
 
     def _show_fields(self, event: Any = None) -> None:
         method, views = self.method_combo.currentData(), self.views_combo.currentData()
