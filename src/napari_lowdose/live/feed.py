@@ -55,6 +55,8 @@ class Feed:
     ----------
     n_in, n_dropped : int
         Number of frames put, and of those that were replaced before they were read.
+    newest : bool
+        As given; a source that cannot wait, such as a microscope, sets it to True.
     closed : bool
         True once the reader wants no more frames; the source stops then.
     """
@@ -63,7 +65,7 @@ class Feed:
         self.n_in = 0
         self.n_dropped = 0
         self.closed = False
-        self._newest = newest
+        self.newest = newest
         self._frame: LiveFrame | None = None
         self._ended = False
         self._error: BaseException | None = None
@@ -89,7 +91,7 @@ class Feed:
         """
         frame = LiveFrame(pixels, self.n_in, time.perf_counter(), name)
         with self._changed:
-            while not self._newest and self._frame is not None and not self.closed:
+            while not self.newest and self._frame is not None and not self.closed:
                 self._changed.wait()
             if self.closed or self._ended:
                 return
@@ -111,6 +113,7 @@ class Feed:
         """Say that the reader wants no more frames; its iteration ends."""
         with self._changed:
             self.closed = True
+            self._watchers.clear()  # a run that is over would keep its camera
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[LiveFrame]:

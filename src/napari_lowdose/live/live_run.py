@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ from napari_lowdose.frames import is_constant
 from napari_lowdose.image_or_pair import check_engine
 from napari_lowdose.live.feed import Feed, IterableSource, LiveFrame, Source
 from napari_lowdose.live.live_training import LiveTraining
+from napari_lowdose.live.recorder import MAX_BYTES, TIME_TO_CLOSE, Recorder
 from napari_lowdose.live.ring_buffer import RingBuffer
 from napari_lowdose.live.running_mean import RunningMean
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator
 
     import numpy as np
@@ -80,6 +83,9 @@ class LiveRun:
         If False, every frame is denoised, and the source waits.
     n_buffer : int
         Number of last raw frames to keep, for training and to look back.
+    independent : bool
+        If True, each frame is denoised without what was found in earlier ones, as by `denoise`.
+        Slower, and the result does not depend on where the run begins.
 
     Attributes
     ----------
@@ -89,6 +95,8 @@ class LiveRun:
         Counts the frames.
     source : Source
     training : LiveTraining or None
+    recorder : Recorder or None
+        The recording, also after it has ended.
 
     Raises
     ------
@@ -103,6 +111,7 @@ class LiveRun:
         *,
         newest: bool = True,
         n_buffer: int = BUFFER,
+        independent: bool = False,
     ) -> None:
         engine = Reucid() if engine is None else engine
         check_engine(engine)
@@ -112,12 +121,15 @@ class LiveRun:
                 "and call train() to train one on its last frames."
             )
         self.engine = engine
+        self._independent = independent
         source: Any = frames if hasattr(frames, "start") else IterableSource(frames)
         self.source: Source = source
         self.feed = Feed(newest=newest)
         self.buffer = RingBuffer(n_buffer)
         self.training: LiveTraining | None = None
+        self.recorder: Recorder | None = None
         self.feed.watch(self.buffer.put)
+        self.feed.watch(self._record_raw)
 
     def train(self, engine: Noise2Noise | None = None, n_pairs: int = 1) -> None:
         """Train a network on the last frames, while the run goes on.
@@ -151,6 +163,55 @@ class LiveRun:
         if self.training is not None:
             self.training.stop()
 
+    def record(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        raw: bool = True,
+        clean: bool = False,
+        max_bytes: int = MAX_BYTES,
+    ) -> Recorder:
+        """Record the frames from now on, before the run begins or while it goes on.
+
+        An error of the disk ends the recording, not the run.
+
+        Parameters
+        ----------
+        path, raw, clean, max_bytes
+            See `Recorder`.
+
+        Returns
+        -------
+        Recorder
+            Tells how it goes.
+
+        Raises
+        ------
+        FileExistsError
+            If anything is at the path.
+        OSError
+            If the folder cannot be written.
+        """
+        recorder = Recorder(path, raw=raw, clean=clean, max_bytes=max_bytes)
+        self.stop_recording(wait=False)
+        self.recorder = recorder
+        return recorder
+
+    def stop_recording(self, timeout: float = TIME_TO_CLOSE, *, wait: bool = True) -> str:
+        """End the recording, from any thread; so does the end of the run.
+
+        Parameters
+        ----------
+        timeout, wait
+            See `Recorder.close`.
+
+        Returns
+        -------
+        str
+            What is written, and what is missing; empty if nothing was recorded.
+        """
+        return "" if self.recorder is None else self.recorder.close(timeout, wait=wait)
+
     def stop(self) -> None:
         """End the run, from any thread."""
         self.feed.close()
@@ -167,18 +228,21 @@ class LiveRun:
         Exception
             The error with which the source ended.
         """
-        engine, shape = self.engine.for_live(), None
-        self.source.start(self.feed)
-        try:
+        engine, shape = self.engine, None
+        with ExitStack() as ending:  # the last one is called first
+            ending.callback(self.stop_recording)
+            self.source.start(self.feed)
+            ending.callback(self.source.stop)
+            ending.callback(self._close_training)
+            ending.callback(self.feed.close)
             for frame in self.feed:
-                if shape is not None and frame.pixels.shape != shape:
-                    engine = self.engine.for_live()
-                shape = frame.pixels.shape
+                if frame.pixels.shape != shape:
+                    engine, shape = self._engine_for(frame), frame.pixels.shape
                 chosen = (self.training and self.training.winner) or engine
                 image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
                     message = self.training.message
-                yield LiveStep(
+                step = LiveStep(
                     frame=frame,
                     image=image,
                     engine=chosen.title,
@@ -187,11 +251,23 @@ class LiveRun:
                     n_dropped=self.feed.n_dropped,
                     finished=time.perf_counter(),
                 )
-        finally:
-            self.feed.close()
-            if self.training is not None:
-                self.training.close()
-            self.source.stop()
+                if self.recorder is not None:
+                    self.recorder.put_clean(step, self.engine if chosen is engine else chosen)
+                yield step
+
+    def _close_training(self) -> None:
+        if self.training is not None:
+            self.training.close()
+
+    def _engine_for(self, frame: LiveFrame) -> Engine:
+        known = frame if frame.pixel_size is not None else self.source
+        engine = self.engine.with_pixel_size(known.pixel_size, known.unit)
+        return engine if self._independent else engine.for_live()
+
+    def _record_raw(self, frame: LiveFrame) -> None:
+        if self.recorder is not None:
+            self.recorder.pixel_size, self.recorder.unit = self.source.pixel_size, self.source.unit
+            self.recorder.put_raw(frame)
 
 
 def _denoised(engine: Engine, frame: LiveFrame) -> tuple[NDArray[np.float32] | None, str]:
