@@ -14,6 +14,7 @@ from napari_lowdose.live.live_training import LiveTraining
 from napari_lowdose.live.recorder import MAX_BYTES, TIME_TO_CLOSE, Recorder
 from napari_lowdose.live.ring_buffer import RingBuffer
 from napari_lowdose.live.running_mean import RunningMean
+from napari_lowdose.live.split_views import SplitViews
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
 
@@ -83,9 +84,6 @@ class LiveRun:
         If False, every frame is denoised, and the source waits.
     n_buffer : int
         Number of last raw frames to keep, for training and to look back.
-    independent : bool
-        If True, each frame is denoised without what was found in earlier ones, as by `denoise`.
-        Slower, and the result does not depend on where the run begins.
 
     Attributes
     ----------
@@ -111,7 +109,6 @@ class LiveRun:
         *,
         newest: bool = True,
         n_buffer: int = BUFFER,
-        independent: bool = False,
     ) -> None:
         engine = Reucid() if engine is None else engine
         check_engine(engine)
@@ -121,7 +118,6 @@ class LiveRun:
                 "and call train() to train one on its last frames."
             )
         self.engine = engine
-        self._independent = independent
         source: Any = frames if hasattr(frames, "start") else IterableSource(frames)
         self.source: Source = source
         self.feed = Feed(newest=newest)
@@ -130,6 +126,11 @@ class LiveRun:
         self.recorder: Recorder | None = None
         self.feed.watch(self.buffer.put)
         self.feed.watch(self._record_raw)
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the raw frames at which the results begin; see `SplitViews`."""
+        return self.engine.origin if isinstance(self.engine, SplitViews) else (0, 0)
 
     def train(self, engine: Noise2Noise | None = None, n_pairs: int = 1) -> None:
         """Train a network on the last frames, while the run goes on.
@@ -228,7 +229,7 @@ class LiveRun:
         Exception
             The error with which the source ended.
         """
-        engine, shape = self.engine, None
+        engine, shape = self.engine.for_live(), None
         with ExitStack() as ending:  # the last one is called first
             ending.callback(self.stop_recording)
             self.source.start(self.feed)
@@ -236,8 +237,9 @@ class LiveRun:
             ending.callback(self._close_training)
             ending.callback(self.feed.close)
             for frame in self.feed:
-                if frame.pixels.shape != shape:
-                    engine, shape = self._engine_for(frame), frame.pixels.shape
+                if shape is not None and frame.pixels.shape != shape:
+                    engine = self.engine.for_live()
+                shape = frame.pixels.shape
                 chosen = (self.training and self.training.winner) or engine
                 image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
@@ -258,11 +260,6 @@ class LiveRun:
     def _close_training(self) -> None:
         if self.training is not None:
             self.training.close()
-
-    def _engine_for(self, frame: LiveFrame) -> Engine:
-        known = frame if frame.pixel_size is not None else self.source
-        engine = self.engine.with_pixel_size(known.pixel_size, known.unit)
-        return engine if self._independent else engine.for_live()
 
     def _record_raw(self, frame: LiveFrame) -> None:
         if self.recorder is not None:
