@@ -17,6 +17,7 @@ from napari_lowdose.live.running_mean import RunningMean
 from napari_lowdose.live.split_views import SplitViews
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import OncePerKind, warnings_to
 
 if TYPE_CHECKING:
     import os
@@ -228,8 +229,14 @@ class LiveRun:
         ------
         Exception
             The error with which the source ended.
+
+        Warns
+        -----
+        UserWarning
+            Of what may mislead in the frames, once and not with every frame.
         """
         engine, shape = self.engine.for_live(), None
+        warn_once = OncePerKind()
         with ExitStack() as ending:  # the last one is called first
             ending.callback(self.stop_recording)
             self.source.start(self.feed)
@@ -241,7 +248,8 @@ class LiveRun:
                     engine = self.engine.for_live()
                 shape = frame.pixels.shape
                 chosen = (self.training and self.training.winner) or engine
-                image, message = _denoised(chosen, frame)
+                with warnings_to(warn_once):
+                    image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
                     message = self.training.message
                 step = LiveStep(

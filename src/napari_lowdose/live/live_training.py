@@ -14,6 +14,7 @@ from napari_lowdose.live.live_pairs import LivePairs, PairsOfFrames
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.noise2noise.evaluation.fresh_pair import FreshPair
 from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import ignore, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,7 @@ class LiveTraining:
             self._thread.join(timeout=1.0)
 
     def _work(self) -> None:
+        self.message = "training: loading PyTorch"
         try:
             with _torch_threads(THREADS):
                 pairs = self._wait()
@@ -133,8 +135,8 @@ class LiveTraining:
         """Return the newest pairs, as soon as there are enough; None if stopped before."""
         from napari_lowdose.noise2noise.training import warm_up
 
-        self.message = "training: waiting for frames"
         warm_up()
+        self.message = "training: waiting for frames"
         while not self._enough.is_set():
             pairs = self._pairs.newest(self._buffer.frames(), self._n_pairs)
             if pairs is not None:
@@ -194,10 +196,11 @@ class LiveTraining:
         against = self._pairs.of_exposure.for_live()
         try:
             pair = FreshPair(first, second, shift, self._pairs.use)
-            one, other = (
-                pair.gain(*(denoise_frame(each, 0, (), (frame,)) for frame in (first, second)))
-                for each in (network, against)
-            )
+            with warnings_to(ignore):  # the view gives them
+                one, other = (
+                    pair.gain(*(denoise_frame(each, 0, (), (frame,)) for frame in (first, second)))
+                    for each in (network, against)
+                )
         except ValueError:  # a frame that cannot be denoised
             return None
         # With a cut between the two frames, every method seems to make them worse
