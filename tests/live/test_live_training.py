@@ -1,6 +1,6 @@
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -198,6 +198,30 @@ def test_the_two_engines_do_not_change_places_because_of_noise(begin):
     assert states == {True}
 
 
+def test_a_network_that_cannot_denoise_the_frames_is_not_used(begin):
+    source = Source(4)
+    source.show(scene())
+
+    @dataclass(frozen=True)
+    class OnlyFaint(Blur):
+        def frame_steps(self, frame):
+            if frame.mean() > 50:
+                raise ValueError("the result of the network is not finite.")
+            yield from super().frame_steps(frame)
+
+    class OfFaint(Trainer):
+        def training_steps(self, first, second):
+            for step in super().training_steps(first, second):
+                yield replace(step, model=step.model and OnlyFaint(2.0))
+
+    training = begin(source.buffer, Blur(0.5), OfFaint())
+    wait_for(lambda: training.model is not None)
+    source.show(scene())
+    wait_for(lambda: training.winner is not None)
+    source.show(5 * scene(), 4)
+    wait_for(lambda: training.winner is None)
+
+
 def test_constant_and_repeated_frames_are_left_out(begin):
     source = Source()
     good = np.random.default_rng(0).poisson(scene(), (2, N, N)).astype(np.uint16)
@@ -236,6 +260,7 @@ def test_a_drifting_scene_is_registered():
     pairs = PairsOfFrames(Blur()).newest(frames, 1)
     assert pairs.first.shape == (1, N - 1, N - 2)
     np.testing.assert_allclose(pairs.shift, (0, 0), atol=0.1)
+    assert pairs.drifts
     assert np.corrcoef(pairs.first.ravel(), pairs.second.ravel())[0, 1] > 0.9
 
 
@@ -324,4 +349,5 @@ def test_a_run_changes_from_reucid_to_its_network_and_goes_on():
         assert step.frame.number < 3000, step.message
     assert engines == ["REUCID", "Noise2Noise"]
     assert run.training.model.record["n_steps"] > 0
+    run.training._thread.join(20)
     assert not run.training._thread.is_alive()
