@@ -291,7 +291,7 @@ def test_a_training_that_fails_ends_in_a_sentence(begin, error):
     source.show(scene(), 4)
     training = begin(source.buffer, Blur(), Trainer(error=error))
     wait_for(lambda: training.message.startswith("no network: "))
-    assert training.winner is None
+    assert training.winner is None and training.ended
     assert len(training.message) > len("no network: ")
 
 
@@ -307,7 +307,9 @@ def test_stop_ends_the_training_but_not_the_comparisons(begin):
 
     training = begin(source.buffer, Blur(0.5), Endless((2.0,)))
     wait_for(lambda: training.model is not None)
+    assert not training.ended
     training.stop()
+    wait_for(lambda: training.ended)
     source.show(scene())
     wait_for(lambda: training.winner is not None)
     source.show(scene(5.0), 4)

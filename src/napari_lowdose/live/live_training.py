@@ -64,6 +64,8 @@ class LiveTraining:
         The best network so far, for example to save it.
     message : str
         How it goes, in a few words.
+    ended : bool
+        Whether the training has ended; the comparisons may go on.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class LiveTraining:
         self.winner: Engine | None = None
         self.model: Noise2NoiseModel | None = None
         self.message = ""
+        self.ended = False
         self._buffer, self._against = buffer, against
         self._n_pairs = whole_number("n_pairs", n_pairs, 1)
         self._pairs = PairsOfFrames(against)
@@ -121,10 +124,13 @@ class LiveTraining:
         self.message = "training: loading PyTorch"
         try:
             with _torch_threads(THREADS):
-                pairs = self._wait()
-                if pairs is None:
-                    return
-                self._train(pairs)
+                try:
+                    pairs = self._wait()
+                    if pairs is None:
+                        return
+                    self._train(pairs)
+                finally:
+                    self.ended = True
                 while not self._closed.is_set():
                     self._compare(*AFTERWARDS)
                     self._say()
