@@ -6,7 +6,8 @@ Starting threads takes as long as a stage of denoising a small image.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,13 +32,35 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
     """Return ``[function(item) for item in items]``, computed on all cores.
 
-    `function` must not call `in_parallel` itself: all threads could wait for one another.
+    The calling thread works, too: it need not wait until another one wakes up, and no call waits
+    for threads that are busy with another.
 
     Examples
     --------
     >>> in_parallel(abs, [1, -2, 3])
     [1, 2, 3]
     """
-    if len(items) < 2:
-        return list(map(function, items))
-    return list(_pool().map(function, items))
+    numbers = deque(range(len(items)))
+    results: dict[int, T] = {}
+
+    def work() -> None:
+        while True:
+            try:
+                number = numbers.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = function(items[number])
+            except BaseException:
+                numbers.clear()
+                raise
+
+    helpers = [_pool().submit(work) for _ in range(min(N_THREADS, len(items)) - 1)]
+    try:
+        work()
+    finally:
+        started = [helper for helper in helpers if not helper.cancel()]
+        wait(started)
+    for helper in started:
+        helper.result()  # raises its error
+    return [results[number] for number in range(len(items))]

@@ -296,9 +296,7 @@ def test_a_camera_that_fails_in_the_live_view(
     core.startContinuousSequenceAcquisition()
     thread.join(5)
     (error,) = errors
-    assert str(error) == (
-        "The camera cannot be read any more (its live view has ended by itself)."
-    )
+    assert str(error) == ("The camera cannot be read any more (its live view has ended by itself).")
     file = read_image(tmp_path / "movie.zarr")
     np.testing.assert_array_equal(np.asarray(file.pixels), device.sent)
     closed(core)

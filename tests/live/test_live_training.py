@@ -1,6 +1,6 @@
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -103,7 +103,7 @@ def begin():
         training.close()
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=60.0):  # PyTorch takes long to load on a busy machine
     until = time.perf_counter() + seconds
     while not condition():
         assert time.perf_counter() < until, "it never happened"
@@ -146,7 +146,7 @@ def test_it_is_the_network_of_the_moment_that_is_compared(begin):
                 yield step
                 if step.model is not None:
                     source.show(scene())
-                    going_on.wait(20)
+                    going_on.wait(60)
 
     training = begin(source.buffer, Blur(1.0), Slow((0.4, 2.0)))
     wait_for(lambda: training.model == Blur(0.4))
@@ -198,6 +198,30 @@ def test_the_two_engines_do_not_change_places_because_of_noise(begin):
     assert states == {True}
 
 
+def test_a_network_that_cannot_denoise_the_frames_is_not_used(begin):
+    source = Source(4)
+    source.show(scene())
+
+    @dataclass(frozen=True)
+    class OnlyFaint(Blur):
+        def frame_steps(self, frame):
+            if frame.mean() > 50:
+                raise ValueError("the result of the network is not finite.")
+            yield from super().frame_steps(frame)
+
+    class OfFaint(Trainer):
+        def training_steps(self, first, second):
+            for step in super().training_steps(first, second):
+                yield replace(step, model=step.model and OnlyFaint(2.0))
+
+    training = begin(source.buffer, Blur(0.5), OfFaint())
+    wait_for(lambda: training.model is not None)
+    source.show(scene())
+    wait_for(lambda: training.winner is not None)
+    source.show(5 * scene(), 4)
+    wait_for(lambda: training.winner is None)
+
+
 def test_constant_and_repeated_frames_are_left_out(begin):
     source = Source()
     good = np.random.default_rng(0).poisson(scene(), (2, N, N)).astype(np.uint16)
@@ -236,6 +260,7 @@ def test_a_drifting_scene_is_registered():
     pairs = PairsOfFrames(Blur()).newest(frames, 1)
     assert pairs.first.shape == (1, N - 1, N - 2)
     np.testing.assert_allclose(pairs.shift, (0, 0), atol=0.1)
+    assert pairs.drifts
     assert np.corrcoef(pairs.first.ravel(), pairs.second.ravel())[0, 1] > 0.9
 
 
@@ -266,7 +291,7 @@ def test_a_training_that_fails_ends_in_a_sentence(begin, error):
     source.show(scene(), 4)
     training = begin(source.buffer, Blur(), Trainer(error=error))
     wait_for(lambda: training.message.startswith("no network: "))
-    assert training.winner is None
+    assert training.winner is None and training.ended
     assert len(training.message) > len("no network: ")
 
 
@@ -282,7 +307,9 @@ def test_stop_ends_the_training_but_not_the_comparisons(begin):
 
     training = begin(source.buffer, Blur(0.5), Endless((2.0,)))
     wait_for(lambda: training.model is not None)
+    assert not training.ended
     training.stop()
+    wait_for(lambda: training.ended)
     source.show(scene())
     wait_for(lambda: training.winner is not None)
     source.show(scene(5.0), 4)
@@ -304,26 +331,25 @@ def test_a_running_mean_cannot_be_trained_against():
 
 
 def test_a_run_changes_from_reucid_to_its_network_and_goes_on():
+    truth = scene(12.0)
+
     def camera():
         rng = np.random.default_rng(0)
         while True:
             time.sleep(0.02)
-            yield rng.poisson(scene(12.0)).astype(np.uint16)
+            yield rng.poisson(truth).astype(np.uint16)
 
-    run = LiveRun(
-        camera(), Reucid(patch_size=5, keep=1)
-    )  # nothing but a mean, which is easy to beat
+    run = LiveRun(camera(), Reucid(patch_size=5, keep=1))  # little more than a mean
     run.train(Noise2Noise(epochs=40, width=8, batch_size=8))
     engines = []
     for step in run:
-        assert step.image is not None
         if not engines or engines[-1] != step.engine:
             engines.append(step.engine)
-        if step.engine == "Noise2Noise":
-            error = np.mean((step.image - scene(12.0)) ** 2)
-            assert error < 0.3 * np.mean((step.frame.pixels - scene(12.0)) ** 2)
+        error, noise = (np.mean((i - truth) ** 2) for i in (step.image, step.frame.pixels))
+        if step.engine == "Noise2Noise" and error < 0.3 * noise:
             run.stop()
-        assert step.frame.number < 1500, step.message
+        assert step.frame.number < 3000, step.message
     assert engines == ["REUCID", "Noise2Noise"]
     assert run.training.model.record["n_steps"] > 0
+    run.training._thread.join(60)
     assert not run.training._thread.is_alive()

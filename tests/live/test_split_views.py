@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_lowdose import Reucid, SplitViews, denoise_live, samples, split_frame
+from napari_lowdose import LiveRun, Reucid, SplitViews, denoise_live, samples, split_frame
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.samples.beamsplitter import Beamsplitter
 
@@ -32,8 +32,9 @@ def test_the_mean_of_both_views_has_the_place_and_units_of_the_first_and_less_er
     frames, truth = movie
     views = SplitViews(engine, layout)
     single = denoise_live((layout.split(frame)[0] for frame in frames), engine)
-    y, x = views.origin
-    for step, one, true in zip(denoise_live(frames, views), single, truth, strict=True):
+    run = LiveRun(frames, views, newest=False)
+    y, x = run.origin
+    for step, one, true in zip(run, single, truth, strict=True):
         height, width = step.image.shape
         true = true[y : y + height, x : x + width]
         both, first = (np.mean((i - true)[8:-8, 8:-8] ** 2) for i in (step.image, one.image))

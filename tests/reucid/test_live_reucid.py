@@ -143,8 +143,3 @@ def test_alike_stacks_are_too_slow_and_it_says_so():
     with pytest.warns(UserWarning, match="too long for a running source"):
         live = Reucid(stacks="alike", patch_size=9).for_live()
     assert live.engine.stacks == "random"
-
-
-def test_indices_of_several_stacks_are_refused():
-    with pytest.raises(ValueError, match="give the indices of one stack"):
-        Reucid(keep=[[0, 1], [0, 2]]).for_live()

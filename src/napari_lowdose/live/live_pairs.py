@@ -32,12 +32,15 @@ class LivePairs(NamedTuple):
         Of the second exposures against the first, (dy, dx), at most half a pixel.
     newest : int
         Number of the newest frame that belongs to a pair.
+    drifts : bool
+        Whether the exposures were registered, because the scene drifts.
     """
 
     first: NDArray[Any]
     second: NDArray[Any]
     shift: tuple[float, float]
     newest: int
+    drifts: bool = False
 
 
 class PairsOfFrames:
@@ -67,8 +70,10 @@ class PairsOfFrames:
         self.per_pair = 2 if self._views is None else 1
         self.use: Literal["both", "first"] = "first" if self._views is None else "both"
 
-    def newest(self, frames: Sequence[LiveFrame], n: int) -> LivePairs | None:
-        """Return the newest n pairs, cropped to their common field.
+    def newest(
+        self, frames: Sequence[LiveFrame], n: int, may_drift: bool = True
+    ) -> LivePairs | None:
+        """Return the newest n pairs.
 
         Frames that are constant or repeated are left out.
 
@@ -77,6 +82,9 @@ class PairsOfFrames:
         frames : sequence of LiveFrame
             The oldest one first.
         n : int
+        may_drift : bool
+            Measure whether successive frames are shifted, which takes some time, and crop them to
+            their common field if they are.
 
         Returns
         -------
@@ -92,7 +100,8 @@ class PairsOfFrames:
             first, second = (np.stack(views) for views in zip(*both, strict=True))
             return LivePairs(first, second, self._views.layout.fraction, number)
         first, second = (np.stack([frame.pixels for frame in usable[at::2]]) for at in (0, 1))
-        return LivePairs(*_registered(first, second), number)
+        pairs = LivePairs(first, second, (0.0, 0.0), number)
+        return _registered(pairs) if may_drift else pairs
 
     def of_frames(self, network: Engine) -> Engine:
         """Return a network for single exposures as an engine for the frames of the run."""
@@ -113,19 +122,14 @@ def _newest_usable(frames: Sequence[LiveFrame], n: int) -> list[LiveFrame] | Non
     return None
 
 
-def _registered(
-    first: NDArray[Any], second: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], tuple[float, float]]:
-    """Crop exposures of a drifting scene to their common field; return the rest of the shift, too.
-
-    Exposures whose shift cannot be measured are left as they are.
-    """
+def _registered(pairs: LivePairs) -> LivePairs:
+    """Return pairs of a drifting scene cropped to their common field."""
     try:
-        one, other, found = register_pair(first, second)
+        first, second, found = register_pair(pairs.first, pairs.second)
     except ValueError:  # too little light, about which the checks before the training are clearer
-        return first, second, (0.0, 0.0)
+        return pairs
     drifts = any(
         abs(along) > max(SMALLEST_SHIFT, SIGNIFICANT * error)
         for along, error in zip(found.shift, found.shift_error, strict=True)
     )
-    return (one, other, found.fraction) if drifts else (first, second, (0.0, 0.0))
+    return LivePairs(first, second, found.fraction, pairs.newest, True) if drifts else pairs

@@ -14,8 +14,10 @@ from napari_lowdose.live.live_training import LiveTraining
 from napari_lowdose.live.recorder import MAX_BYTES, TIME_TO_CLOSE, Recorder
 from napari_lowdose.live.ring_buffer import RingBuffer
 from napari_lowdose.live.running_mean import RunningMean
+from napari_lowdose.live.split_views import SplitViews
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import OncePerKind, warnings_to
 
 if TYPE_CHECKING:
     import os
@@ -137,6 +139,11 @@ class LiveRun:
         self.feed.watch(self.buffer.put)
         self.feed.watch(self._record_raw)
 
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the raw frames at which the results begin; see `SplitViews`."""
+        return self.engine.origin if isinstance(self.engine, SplitViews) else (0, 0)
+
     def train(self, engine: Noise2Noise | None = None, n_pairs: int = 1) -> None:
         """Train a network on the last frames, while the run goes on.
 
@@ -233,8 +240,14 @@ class LiveRun:
         ------
         Exception
             The error with which the source ended.
+
+        Warns
+        -----
+        UserWarning
+            Of what may mislead in the frames, once and not with every frame.
         """
         engine, shape = self.engine, None
+        warn_once = OncePerKind()
         with ExitStack() as ending:  # the last one is called first
             ending.callback(self.stop_recording)
             self.source.start(self.feed)
@@ -245,7 +258,8 @@ class LiveRun:
                 if frame.pixels.shape != shape:
                     engine, shape = self._engine_for(frame), frame.pixels.shape
                 chosen = (self.training and self.training.winner) or engine
-                image, message = _denoised(chosen, frame)
+                with warnings_to(warn_once):
+                    image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
                     message = self.training.message
                 step = LiveStep(

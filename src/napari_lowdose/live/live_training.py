@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 from napari_lowdose.live.live_pairs import LivePairs, PairsOfFrames
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.noise2noise.evaluation.fresh_pair import FreshPair
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.parameters import whole_number
 from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import ignore, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Engine
     from napari_lowdose.live.ring_buffer import RingBuffer
     from napari_lowdose.noise2noise import Noise2NoiseModel
-    from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,8 @@ class LiveTraining:
         self.model: Noise2NoiseModel | None = None
         self.message = ""
         self.ended = False
-        self._buffer, self._against, self._n_pairs = buffer, against, n_pairs
+        self._buffer, self._against = buffer, against
+        self._n_pairs = whole_number("n_pairs", n_pairs, 1)
         self._pairs = PairsOfFrames(against)
         self._engine = engine or Noise2Noise()
         needed = n_pairs * self._pairs.per_pair
@@ -94,8 +98,9 @@ class LiveTraining:
         self._thread: threading.Thread | None = None
         self._begun = 0.0
         self._newest = -1  # number of the newest frame of the training
-        self._shifted = False
+        self._drifts = False
         self._gains: tuple[GainInterval, GainInterval] | None = None  # network, against
+        self._compared: tuple[Noise2NoiseModel, int] | None = None  # network, newest frame
         self._compare_at = 0.0
         self._has_won = False
 
@@ -116,6 +121,7 @@ class LiveTraining:
             self._thread.join(timeout=1.0)
 
     def _work(self) -> None:
+        self.message = "training: loading PyTorch"
         try:
             with _torch_threads(THREADS):
                 try:
@@ -125,9 +131,10 @@ class LiveTraining:
                     self._train(pairs)
                 finally:
                     self.ended = True
-                while not self._closed.wait(POLL):
+                while not self._closed.is_set():
                     self._compare(*AFTERWARDS)
                     self._say()
+                    self._closed.wait(POLL)
         except Exception as error:
             self.winner = None
             about = " ".join(str(error).split()) or type(error).__name__
@@ -139,8 +146,8 @@ class LiveTraining:
         """Return the newest pairs, as soon as there are enough; None if stopped before."""
         from napari_lowdose.noise2noise.training import warm_up
 
-        self.message = "training: waiting for frames"
         warm_up()
+        self.message = "training: waiting for frames"
         while not self._enough.is_set():
             pairs = self._pairs.newest(self._buffer.frames(), self._n_pairs)
             if pairs is not None:
@@ -151,7 +158,7 @@ class LiveTraining:
 
     def _train(self, pairs: LivePairs) -> None:
         self._begun = time.perf_counter()
-        self._newest = pairs.newest
+        self._newest, self._drifts = pairs.newest, pairs.drifts
         engine = replace(self._engine, use=self._pairs.use, shift=pairs.shift)
         steps: Any = engine.training_steps(pairs.first, pairs.second)
         with contextlib.closing(steps):
@@ -162,8 +169,6 @@ class LiveTraining:
                 self._compare(*WHILE_TRAINING)
                 self._say(training=True)
         self._compare_at = 0.0  # the last network has not been compared yet
-        self._compare(*AFTERWARDS)
-        self._say()
 
     def _compare(self, pause: float, share: float) -> None:
         """Compare the best network with the other engine, if it is time to."""
@@ -171,12 +176,13 @@ class LiveTraining:
         if self.model is None or begun < self._compare_at:
             return
         fresh = [frame for frame in self._buffer.frames() if frame.number > self._newest]
-        pairs = self._pairs.newest(fresh, 1)
-        if pairs is None:
+        pairs = self._pairs.newest(fresh, 1, may_drift=self._drifts)
+        if pairs is None or (self.model, pairs.newest) == self._compared:
             return
+        self._compared = self.model, pairs.newest
         network = self.model.for_live()
-        first, second = pairs.first[0], pairs.second[0]
-        gains = self._gains_of(network, first, second, pairs.shift)
+        with warnings_to(ignore):  # the view gives them
+            gains = self._gains_of(network, pairs)
         ended = time.perf_counter()
         self._compare_at = ended + max(pause, share * (ended - begun))
         if gains is None:
@@ -190,25 +196,21 @@ class LiveTraining:
             self.winner = None
 
     def _gains_of(
-        self,
-        network: Engine,
-        first: NDArray[Any],
-        second: NDArray[Any],
-        shift: tuple[float, float],
+        self, network: Engine, pairs: LivePairs
     ) -> tuple[GainInterval, GainInterval] | None:
-        """Return the gains of the network and of the other engine; None if there are none."""
-        against = self._pairs.of_exposure.for_live()
+        """Return the gains of the network and of the other engine; None if they are not known."""
+        first, second = pairs.first[0], pairs.second[0]
         try:
-            pair = FreshPair(first, second, shift, self._pairs.use)
-            one, other = (
-                pair.gain(*(denoise_frame(each, 0, (), (frame,)) for frame in (first, second)))
-                for each in (network, against)
-            )
-        except ValueError:  # a frame that cannot be denoised
+            pair = FreshPair(first, second, pairs.shift, self._pairs.use)
+            other = pair.gain(*_denoised(self._pairs.of_exposure.for_live(), first, second))
+        except ValueError:  # frames that cannot be denoised
             return None
+        try:
+            one = pair.gain(*_denoised(network, first, second))
+        except ValueError:  # frames that only the network cannot denoise
+            one = GainInterval(-math.inf, -math.inf)
         # With a cut between the two frames, every method seems to make them worse
-        known = math.isfinite(one.low) and math.isfinite(other.low)
-        return (one, other) if known and max(one.high, other.high) > 0 else None
+        return (one, other) if math.isfinite(other.low) and max(one.high, other.high) > 0 else None
 
     def _say(self, training: bool = False) -> None:
         """Set the message."""
@@ -228,13 +230,17 @@ class LiveTraining:
                 f"the network is now {network} better than the raw frame: the same picture as {n} "
                 "exposures"
             )
-        elif self._has_won:
+        elif self._has_won and not training:
             self.message = f"the scene has changed: {name} again; train again"
         elif training:
             seconds = time.perf_counter() - self._begun
             self.message = f"training: {seconds:.0f} s, {network} so far, {name} {other}"
         else:
             self.message = f"the network is not the better one: {network}, {name} {other}"
+
+
+def _denoised(engine: Engine, *frames: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+    return (denoise_frame(engine, 0, (), (frame,)) for frame in frames)
 
 
 def in_words(gain: GainInterval) -> str:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy
 
-from napari_lowdose.reucid.patch_stacks import extract_patches
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
@@ -171,6 +170,8 @@ class StackFilter:
             (_border_kernels(products), _border_kernels(products[::-1, ::-1]))
             for products in map(_column_products, (eigenpatches, eigenpatches.transpose(0, 2, 1)))
         ]
+        width = 2 * eigenpatches.shape[-1] - 2
+        self._corner_spectra = scipy.fft.rfft2(eigenpatches, (width, width))
 
     def convolve(self, image: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
         """Denoise an image with all of its patches in one stack.
@@ -240,12 +241,26 @@ class StackFilter:
                     strip = pixels[::turn, columns][: 2 * border]
                     part = filtered[::turn, columns][:border, border:-border]
                     yield partial(_convolve_strip, strip, upright, part)
-        first, last = slice(None, border), slice(-border, None)
-        for rows, columns in itertools.product((first, last), repeat=2):
-            # All patches on a corner lie in this block of 2p - 2 x 2p - 2 pixels.
-            block = image[_twice(rows), _twice(columns)]
-            corner = rows, columns
-            yield partial(_project_corner, block, self._eigenpatches, corner, result[corner])
+        yield partial(self._fill_corners, image, result)
+
+    def _fill_corners(self, image: NDArray[np.float32], result: NDArray[np.float32]) -> None:
+        """Fill in the corners of p - 1 x p - 1 pixels, patch by patch."""
+        k, p = self._eigenpatches.shape[:2]
+        width = 2 * p - 2  # of the blocks in which all patches on a corner lie
+        ends = slice(None, width), slice(-width, None)
+        basis = self._eigenpatches.reshape(k, -1).T
+        coefficients = np.empty((4, k, p - 1, p - 1), np.float32)
+        for corner, block in enumerate(itertools.product(ends, repeat=2)):
+            windows = np.lib.stride_tricks.sliding_window_view(image[block], (p, p))
+            projected = windows.reshape(-1, p * p) @ basis
+            coefficients[corner] = projected.T.reshape(k, p - 1, p - 1)
+        placed = scipy.fft.rfft2(coefficients, (width, width))
+        placed *= self._corner_spectra
+        canvas = scipy.fft.irfft2(placed.sum(axis=1), (width, width))
+        canvas /= patch_terrain(np.ones((p - 1, p - 1), bool), p)
+        ends = slice(None, p - 1), slice(1 - p, None)
+        for block, corner in zip(canvas, itertools.product(ends, repeat=2), strict=True):
+            result[corner] = block[corner]
 
 
 def _convolve_tile(
@@ -297,28 +312,6 @@ def _convolve_strip(
     result[:] = kernels @ windows.reshape(kernels.shape[1], -1)
 
 
-def _project_corner(
-    block: NDArray[np.float32],
-    eigenpatches: NDArray[np.float32],
-    corner: tuple[slice, slice],
-    result: NDArray[np.float32],
-) -> None:
-    """Denoise a block of 2p - 2 x 2p - 2 pixels, patch by patch; only its corner is complete."""
-    p = eigenpatches.shape[-1]
-    basis = eigenpatches.reshape(-1, p * p)
-    everywhere = np.ones((p - 1, p - 1), bool)
-    patches = extract_patches(block, p, np.arange(everywhere.size))
-    pixels = (patches @ basis.T @ basis).reshape(p - 1, p - 1, p, p)
-    # Placed along the rows, then along the columns
-    rows = np.zeros((p - 1, p, 2 * p - 2), np.float32)
-    for x in range(p - 1):
-        rows[:, :, x : x + p] += pixels[:, x]
-    canvas = np.zeros((2 * p - 2, 2 * p - 2), np.float32)
-    for y in range(p - 1):
-        canvas[y : y + p] += rows[y]
-    np.divide(canvas[corner], patch_terrain(everywhere, p)[corner], out=result)
-
-
 def _project_all(
     image: NDArray[np.float32], eigenpatches: NDArray[np.float32]
 ) -> Generator[float, None, NDArray[np.float32]]:
@@ -327,8 +320,3 @@ def _project_all(
     canvas = yield from project(image, eigenpatches, everywhere)
     canvas /= patch_terrain(everywhere, p)
     return canvas
-
-
-def _twice(end: slice) -> slice:
-    """Return a slice at the same end of an axis, twice as long."""
-    return slice(end.start and 2 * end.start, end.stop and 2 * end.stop)

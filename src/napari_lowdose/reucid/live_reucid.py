@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.engine import Engine, Step, run_to_end
 from napari_lowdose.reucid.known_eigenpatches import KnownStep
 from napari_lowdose.reucid.scene_change import SceneChange
+from napari_lowdose.warned import ignore, warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +42,6 @@ class LiveReucid(Engine):
     UserWarning
         Of the first frame only, as `Reucid`; and that stacks of alike patches take too long.
 
-    Raises
-    ------
-    ValueError
-        If `keep` has indices for several stacks.
-
     Examples
     --------
     >>> import numpy as np
@@ -63,18 +58,12 @@ class LiveReucid(Engine):
 
     def __init__(self, engine: Reucid) -> None:
         if engine.stacks == "alike":
-            warnings.warn(
+            warn(
                 "stacks of alike patches take too long for a running source: its frames are "
                 "denoised with random stacks.",
-                UserWarning,
                 stacklevel=3,
             )
             engine = replace(engine, stacks="random")
-        if isinstance(engine.keep, tuple) and isinstance(engine.keep[0], tuple) and engine.keep[1:]:
-            raise ValueError(
-                "keep has indices of eigenpatches for several stacks, and a running source has "
-                "one: give the indices of one stack, or a number."
-            )
         self.engine = engine
         self._known: KnownEigenpatches | None = None
         self._of_last: KnownEigenpatches | None = None  # the eigenpatches of the last frame
@@ -131,7 +120,8 @@ class LiveReucid(Engine):
         self._decomposed = time.perf_counter()
 
     def _learn(self, frame: NDArray[Any], size: tuple[int, bool]) -> KnownEigenpatches:
-        return run_to_end(self.engine.learn_steps(frame, size, warn=False))
+        with warnings_to(ignore):  # those of the first frame have been given
+            return self.engine.learn(frame, size)
 
     def _note(self, begun: float) -> None:
         self._decomposed = time.perf_counter()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +35,9 @@ def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
     """Warn if the noise of neighbouring pixels is correlated; see `noise_is_correlated`."""
     shared = noise_is_correlated(image)
     if shared:
-        warnings.warn(
+        warn(
             "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
             "which looks like structure: denoise the pixels as they were recorded.",
-            UserWarning,
             stacklevel=3,
         )
     return shared
@@ -142,9 +142,8 @@ def warn_of_column_noise(
     spectra = np.square(np.abs(scipy.fft.rfft(profiles * np.hanning(width), axis=1)))
     power = np.median(spectra[:, width // FINE :], axis=1)
     if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
-        warnings.warn(
+        warn(
             COLUMN_NOISE[name],
-            UserWarning,
             stacklevel=3,
         )
 

@@ -6,6 +6,7 @@ number of pixels of the image, not with the p*p pixels of each patch.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,20 +121,21 @@ def _autocorrelation(
             total += spectrum
         yield fraction
     # Only a few lags are needed: their Fourier sums, one axis after the other.
-    rows = _waves(np.arange(p), shape[0]) @ total / shape[0]
+    rows = _waves(0, p, shape[0]) @ total / shape[0]
     half = np.full(rows.shape[1], 2.0)  # frequencies of a real transform stand for two,
     half[0] = 1.0  # except for zero
     if shape[1] % 2 == 0:
         half[-1] = 1.0  # and the Nyquist frequency
-    waves = _waves(np.arange(1 - p, p), shape[1])[:, : rows.shape[1]]
+    waves = _waves(1 - p, p, shape[1])[:, : rows.shape[1]]
     product: NDArray[np.float64] = ((rows * half) @ waves.T).real / shape[1]
     return product
 
 
-def _waves(lags: NDArray[np.int_], length: int) -> NDArray[np.complex128]:
+@lru_cache(maxsize=8)  # computed once per movie
+def _waves(first: int, end: int, length: int) -> NDArray[np.complex128]:
     """Return the Fourier waves [lag, frequency] of a transform of this length."""
     # Modulo the length, so that the argument of the exponential is small and exact
-    turns = np.outer(lags, np.arange(length)) % length / length
+    turns = np.outer(np.arange(first, end), np.arange(length)) % length / length
     return np.asarray(np.exp(2j * np.pi * turns))
 
 

@@ -268,7 +268,7 @@ class Reucid(Engine):
         yield from on_one_blas_thread(self.steps_of_size(frame, None))
 
     def steps_of_size(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None, warn: bool = True
+        self, frame: NDArray[Any], size: tuple[int, bool] | None
     ) -> Generator[Step, None, None]:
         """Denoise a frame with a given patch size.
 
@@ -278,8 +278,6 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
-        warn : bool
-            Warn of what may mislead.
 
         Yields
         ------
@@ -287,12 +285,10 @@ class Reucid(Engine):
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
+        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        shared = False
-        if warn:
-            prepared.warn(self.outliers)
-            warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-            shared = warn_of_correlated_noise(image)
+        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
+        shared = warn_of_correlated_noise(image)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -319,7 +315,7 @@ class Reucid(Engine):
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
             # Once per frame, and not in correlated noise, which has its own warning.
-            if warn and stack == 0 and self.keep is None and not shared:
+            if stack == 0 and self.keep is None and not shared:
                 warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
@@ -376,7 +372,7 @@ class Reucid(Engine):
         return run_to_end(self.learn_steps(frame, size))
 
     def learn_steps(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None
     ) -> Generator[Step, None, KnownEigenpatches]:
         """Learn the eigenpatches of a frame step by step; see `learn`.
 
@@ -384,8 +380,6 @@ class Reucid(Engine):
         ----------
         frame, size
             As for `learn`.
-        warn : bool
-            Warn of what may mislead, as `frame_steps` does.
 
         Yields
         ------
@@ -412,7 +406,7 @@ class Reucid(Engine):
         one_stack = replace(self, n_stacks=1)
         area = image_area(frame)
         last: Step | None = None
-        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size)):
             last = step
             yield step
         assert isinstance(last, StackStep)  # the last step of a single stack
