@@ -56,7 +56,7 @@ def speed() -> None:
         core.mda.engine.use_hardware_sequencing = hardware
         intervals = {name: np.concatenate(found) for name, found in turns(core, plan, reucid)}
         cells = []
-        for name, found in intervals.items():
+        for found in intervals.values():
             mean, median = 1000 * found.mean(), 1000 * np.median(found)
             slower = [
                 f"{100 * (value / 1000 / alone - 1):+.1f} %"
