@@ -8,6 +8,7 @@ from .evidence import evidence as evidence
 from .imaging.poisson_gaussian import PoissonGaussian as PoissonGaussian
 from .live import LiveRun as LiveRun
 from .live import denoise_live as denoise_live
+from .live import watch_folder as watch_folder
 from .noise2noise import Noise2Noise as Noise2Noise
 from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
 from .noise2noise import TrainingStep as TrainingStep

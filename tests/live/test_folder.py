@@ -108,7 +108,7 @@ def watch(told: list[str]) -> Iterator[Callable[..., Collected]]:
     running: list[Collected] = []
 
     def begin(path: Path, **options: Any) -> Collected:
-        options = {"poll": POLL, "tell": told.append, **options}
+        options = {"poll": POLL, "tell": lambda notice: told.append(notice.text), **options}
         running.append(Collected(source_for(path, **options)))
         return running[-1]
 

@@ -128,6 +128,9 @@ class GrowingTiffReader:
             # Some programs cut off in the end what they have reserved
             self.begun_anew = is_smaller and self._n_complete(file, size, True) < self._n
             n = self._n_complete(file, size, settled=signature == before)
+            is_colour = bool(self._offsets) and self._page(file, -1).axes not in ("YX", "")
+        if is_colour:
+            raise ValueError(COLOUR)
         self._n, self._size = n if self.begun_anew else max(n, self._n), size
         return self._n
 
@@ -158,10 +161,7 @@ class GrowingTiffReader:
 
     def _page(self, file: tifffile.TiffFile, number: int) -> Any:
         file.filehandle.seek(self._offsets[number])
-        page = tifffile.TiffPage(file, number)
-        if page.axes not in ("YX", ""):
-            raise ValueError(COLOUR)
-        return page
+        return tifffile.TiffPage(file, number)
 
 
 def _n_behind(file: tifffile.TiffFile, page: Any, size: int, settled: bool) -> int:

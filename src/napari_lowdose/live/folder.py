@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_lowdose.frames import frame_index
 from napari_lowdose.io.readers import is_image, read_image
+from napari_lowdose.io.tiff import TIFF_MAGIC, first_bytes
 from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
 from napari_lowdose.io.zarr_folder import is_zarr, own_attributes
 from napari_lowdose.live.growing_stack import StackSource
@@ -89,7 +90,7 @@ class FolderSource(PolledSource):
     def _give_up(self) -> None:
         for name, file in self._files.items():
             if file.error:
-                self._tell(f"{self.path / name}: {file.error}")
+                self._tell(f"{self.path / name}: {file.error}", given_up=True)
 
     def _signatures(self) -> dict[str, Signature]:
         """Return the signatures of the files in the folder."""
@@ -170,7 +171,7 @@ class FolderSource(PolledSource):
         file.failed = file.failed or now
         file.error = error
         if now - file.failed > self._patience:
-            self._tell(f"{self.path / name}: {error}")
+            self._tell(f"{self.path / name}: {error}", given_up=True)
             file.done, file.error = file.signature, ""
 
     def _tell_of_zarr(self, path: Path) -> None:
@@ -219,13 +220,22 @@ def source_for(path: str | os.PathLike[str], **options: Any) -> PolledSource:
     -------
     FolderSource or StackSource
 
+    Raises
+    ------
+    ValueError
+        If `path` is any other file, or a parameter has an impossible value.
+
     Examples
     --------
     >>> type(source_for("scans")).__name__, type(source_for("scan.tif")).__name__
     ('FolderSource', 'StackSource')
     """
     path = Path(path)
-    is_stack = path.is_file() or is_zarr(path) or path.suffix.lower() in (*TIFF_SUFFIXES, ".zarr")
+    is_stack = is_zarr(path) or path.suffix.lower() in (*TIFF_SUFFIXES, ".zarr")
+    if path.is_file() and not is_stack:
+        if not first_bytes(path).startswith(TIFF_MAGIC):
+            raise ValueError(f"{path} is neither a folder, a TIFF nor a .zarr.")
+        is_stack = True
     return StackSource(path, **options) if is_stack else FolderSource(path, **options)
 
 
