@@ -302,9 +302,7 @@ def watch(
 
     The same command continues after an interruption.
     """
-    engine = (
-        _built(lambda: engine_from(Reucid, given), folder) if model is None else _network(model)
-    )
+    engine = _reucid_or(model, given, folder)
     _end(watch_files(folder, output, engine, silence=silence, poll=poll, independent=not fast))
 
 
@@ -376,7 +374,7 @@ def survival(
     **given: Any,
 ) -> None:
     """Plant a change into an image, denoise it, and measure how much of the change survives."""
-    engine = _built(lambda: engine_from(Reucid, given), image) if model is None else _network(model)
+    engine = _reucid_or(model, given, image)
     _end(
         survival_of_file(
             image,
@@ -389,6 +387,11 @@ def survival(
             seed=getattr(engine, "seed", 0),
         )
     )
+
+
+def _reucid_or(model: Path | None, given: dict[str, Any], about: Path) -> Any:
+    """Return the network in a file, or REUCID with the given options."""
+    return _network(model) if model else _built(lambda: engine_from(Reucid, given), about)
 
 
 def _network(path: Path) -> Noise2NoiseModel:
