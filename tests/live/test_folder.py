@@ -261,7 +261,9 @@ def test_frames_that_are_done_are_left_out_unless_their_file_has_more(folder, wa
     os.utime(folder / "grown.tif", (now, now))
     write(folder / "stack.tif", 3, (3, 24, 32))
     write(folder / "x.tif")
-    done = dict.fromkeys(("done.tif", "grown.tif", "stack.tif frame 1", "stack.tif frame 2"), now - 5)
+    done = dict.fromkeys(
+        ("done.tif", "grown.tif", "stack.tif frame 1", "stack.tif frame 2"), now - 5
+    )
     found = watch(folder, done=done)
     assert found.wait(4) == ["grown.tif frame 2", "grown.tif frame 3", "stack.tif frame 3", "x.tif"]
     found.wait_for_looks()
@@ -281,9 +283,9 @@ def test_a_silence_ends_it_and_tells_what_was_never_whole(folder, watch, told):
 
 def test_the_silence_begins_anew_with_every_change_but_not_with_other_files(folder, watch):
     whole = write(folder.parent / "scan.tif", 5).read_bytes()
-    found = watch(folder, silence=0.4)
+    found = watch(folder, silence=1.0)
     with open(folder / "scan.tif", "wb") as file:  # for longer than the silence
-        for piece in np.array_split(np.frombuffer(whole, np.uint8), 12):
+        for piece in np.array_split(np.frombuffer(whole, np.uint8), 26):
             file.write(piece.tobytes())
             file.flush()
             time.sleep(0.05)
