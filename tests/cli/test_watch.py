@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,9 @@ from napari_lowdose import Noise2Noise, Noise2NoiseModel, Reucid, denoise, sampl
 from napari_lowdose.cli.app import app
 from napari_lowdose.io.readers import read_image
 from napari_lowdose.live.growing_zarr import GrowingZarr
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = [sys.executable, "-c", "from napari_lowdose.cli.app import main; main()"]
 QUICK = ["--poll=0.02", "--silence=0.3", "--patch-size=7"]

@@ -7,8 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,11 @@ from napari_lowdose.live.folder import FolderSource, source_for
 from napari_lowdose.live.growing_stack import StackSource
 from napari_lowdose.live.growing_zarr import GrowingZarr
 from napari_lowdose.live.live_run import LiveRun
-from napari_lowdose.live.polled_source import PolledSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_lowdose.live.polled_source import PolledSource
 
 POLL = 0.02
 
