@@ -28,8 +28,9 @@ _PATIENCE = 2.0  # seconds after which a live view that stands still has failed
 class CameraSource:
     """Frames of a camera: its live view, single images, and multi-dimensional acquisitions.
 
-    After an acquisition it waits for the next one, until `stop`; it can be started once.  All cameras, channels, planes
-    and positions are put in the order in which they are taken.
+    After an acquisition it waits for the next one, until `stop`; it can be started once.  The
+    frames of all cameras, channels, planes and positions are put in the order in which they are
+    taken.
 
     Parameters
     ----------
