@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,9 +11,9 @@ from napari_lowdose.cli.files import INTERRUPTED, UNSUITABLE
 from napari_lowdose.cli.messages import error_line, print_message
 from napari_lowdose.cli.outputs import ZARR
 from napari_lowdose.io.zarr_folder import add_to_record, is_zarr, read_zarr
+from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_lowdose.engine import Engine
@@ -46,7 +44,7 @@ def watch_files(folder: Path, output: Path, engine: Engine, **options: Any) -> i
     try:
         _check_paths(folder, output)
         with (
-            log.warnings(),
+            warnings_to(log.warning),
             closing(watch_folder(folder, output, engine, tell=log.notice, **options)) as steps,
         ):
             for step in steps:
@@ -80,7 +78,7 @@ class _Log:
         self._place = folder.parent if is_stack else folder
         self._before = 0.0  # when the frame before was finished
         self._of_frame: list[str] = []  # warnings of the frame that is being denoised
-        self._warned: list[str] = []
+        self._warned: dict[str, None] = {}  # all warnings, in order
         self.failed = False
 
     def notice(self, notice: Notice) -> None:
@@ -98,31 +96,16 @@ class _Log:
             seconds = step.finished - max(step.frame.arrived, self._before)
             typer.echo(f"{name} -> {self._output}: {seconds:.1f} s")
             self._of_frame += [step.message] if step.message else []
-        for text in dict.fromkeys(self._of_frame):
+        warned = dict.fromkeys(self._of_frame)
+        for text in warned:
             print_message(f"{name}: warning: {text}")
-        self._warned += self._of_frame
+        self._warned |= warned
         self._of_frame.clear()
         self._before = step.finished
 
-    @contextmanager
-    def warnings(self) -> Iterator[None]:
-        """Collect the warnings of the frames; those of files are printed once each."""
-        here, of_files = threading.current_thread(), set()
-
-        def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-            text = " ".join(str(message).split())
-            if threading.current_thread() is here:
-                self._of_frame.append(text)
-            elif text not in of_files:  # the thread that reads is files ahead of the frame
-                of_files.add(text)
-                print_message(f"{self._folder}: warning: {text}")
-
-        with warnings.catch_warnings():
-            # Other categories than UserWarning are for programmers
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = show
-            yield
+    def warning(self, text: str) -> None:
+        """Keep a warning of the frame that is being denoised."""
+        self._of_frame.append(text)
 
     def end(self, reason: str) -> None:
         """Print what is written, once the output is closed."""
@@ -131,7 +114,7 @@ class _Log:
             print_message(f"{self._folder}: {reason}, no output was written")
             return
         if self._warned:
-            add_to_record(self._output, source=self._folder.name, warnings=self._warned)
+            add_to_record(self._output, source=self._folder.name, warnings=list(self._warned))
         n_frames = read_zarr(self._output).pixels.shape[0]
         print_message(
             f"{self._folder}: {reason}, {n_frames} frames are in {self._output}; the same command "

@@ -123,7 +123,7 @@ class _Result:
             "engine": engine_identity(engine),
             "independent": independent,
         }
-        self._record = {**engine.about(), _WATCHED: origin}
+        self._record = {"source": path.name, **engine.about(), _WATCHED: origin}
         self.done: dict[str, float] = {}
         self._movie: GrowingZarr | None = None
         self._pixel_size: tuple[float, float] | None = None
