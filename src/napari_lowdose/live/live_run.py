@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from napari_lowdose.frames import is_constant
 from napari_lowdose.image_or_pair import check_engine
@@ -15,13 +13,17 @@ from napari_lowdose.live.feed import Feed, IterableSource, LiveFrame, Source
 from napari_lowdose.live.live_training import LiveTraining
 from napari_lowdose.live.recorder import MAX_BYTES, TIME_TO_CLOSE, Recorder
 from napari_lowdose.live.ring_buffer import RingBuffer
+from napari_lowdose.live.running_mean import RunningMean
+from napari_lowdose.live.split_views import SplitViews
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import OncePerKind, warnings_to
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Engine
@@ -83,6 +85,9 @@ class LiveRun:
         If False, every frame is denoised, and the source waits.
     n_buffer : int
         Number of last raw frames to keep, for training and to look back.
+    independent : bool
+        If True, each frame is denoised without what was found in earlier ones, as by `denoise`.
+        Slower, and the result does not depend on where the run begins.
 
     Attributes
     ----------
@@ -108,6 +113,7 @@ class LiveRun:
         *,
         newest: bool = True,
         n_buffer: int = BUFFER,
+        independent: bool = False,
     ) -> None:
         engine = Reucid() if engine is None else engine
         check_engine(engine)
@@ -117,6 +123,7 @@ class LiveRun:
                 "and call train() to train one on its last frames."
             )
         self.engine = engine
+        self._independent = independent
         source: Any = frames if hasattr(frames, "start") else IterableSource(frames)
         self.source: Source = source
         self.feed = Feed(newest=newest)
@@ -125,6 +132,11 @@ class LiveRun:
         self.recorder: Recorder | None = None
         self.feed.watch(self.buffer.put)
         self.feed.watch(self._record_raw)
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the raw frames at which the results begin; see `SplitViews`."""
+        return self.engine.origin if isinstance(self.engine, SplitViews) else (0, 0)
 
     def train(self, engine: Noise2Noise | None = None, n_pairs: int = 1) -> None:
         """Train a network on the last frames, while the run goes on.
@@ -137,13 +149,24 @@ class LiveRun:
             Parameters of the training.
         n_pairs : int
             Number of pairs of successive frames.
+
+        Raises
+        ------
+        ValueError
+            If the buffer is too small for the pairs, or the engine averages frames.
         """
-        self.stop_training()
+        if isinstance(self.engine, RunningMean):
+            raise ValueError(
+                "A running mean cannot be compared with a network, because it mixes the frames: "
+                "start with Reucid()."
+            )
+        if self.training is not None:
+            self.training.close()
         self.training = LiveTraining(self.buffer, self.engine, engine, n_pairs)
         self.training.start()
 
     def stop_training(self) -> None:
-        """End the training; the network so far goes on if it is the better one."""
+        """End the training; the network so far goes on while it is the better one."""
         if self.training is not None:
             self.training.stop()
 
@@ -211,20 +234,27 @@ class LiveRun:
         ------
         Exception
             The error with which the source ended.
+
+        Warns
+        -----
+        UserWarning
+            Of what may mislead in the frames; once and not with every frame, unless they are
+            independent.
         """
-        engine, shape = self.engine.for_live(), None
+        engine, shape = self.engine, None
+        warn_once = OncePerKind()
         with ExitStack() as ending:  # the last one is called first
             ending.callback(self.stop_recording)
             self.source.start(self.feed)
             ending.callback(self.source.stop)
-            ending.callback(self.stop_training)
+            ending.callback(self._close_training)
             ending.callback(self.feed.close)
             for frame in self.feed:
-                if shape is not None and frame.pixels.shape != shape:
-                    engine = self.engine.for_live()
-                shape = frame.pixels.shape
-                chosen = (self.training and self.training.winner) or engine
-                image, message = _denoised(chosen, frame)
+                with nullcontext() if self._independent else warnings_to(warn_once):
+                    if frame.pixels.shape != shape:
+                        engine, shape = self._engine_for(frame), frame.pixels.shape
+                    chosen = (self.training and self.training.winner) or engine
+                    image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
                     message = self.training.message
                 step = LiveStep(
@@ -240,6 +270,15 @@ class LiveRun:
                     self.recorder.put_clean(step, self.engine if chosen is engine else chosen)
                 yield step
 
+    def _engine_for(self, frame: LiveFrame) -> Engine:
+        known = frame if frame.pixel_size is not None else self.source
+        engine = self.engine.with_pixel_size(known.pixel_size, known.unit)
+        return engine if self._independent else engine.for_live()
+
+    def _close_training(self) -> None:
+        if self.training is not None:
+            self.training.close()
+
     def _record_raw(self, frame: LiveFrame) -> None:
         if self.recorder is not None:
             self.recorder.pixel_size, self.recorder.unit = self.source.pixel_size, self.source.unit
@@ -248,9 +287,10 @@ class LiveRun:
 
 def _denoised(engine: Engine, frame: LiveFrame) -> tuple[NDArray[np.float32] | None, str]:
     """Return the denoised frame and an empty message, or None and what is wrong."""
-    if is_constant(frame.pixels):  # a closed shutter
-        return np.asarray(frame.pixels, np.float32), "the frame is constant: is the shutter closed?"
     try:
+        if is_constant(frame.pixels):  # a closed shutter
+            same = engine.constant_frame(frame.pixels)
+            return same, "the frame is constant: is the shutter closed?"
         return denoise_frame(engine, 0, (), (frame.pixels,)), ""
     except ValueError as error:  # the next frame may be better
         return None, str(error)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +35,9 @@ def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
     """Warn if the noise of neighbouring pixels is correlated; see `noise_is_correlated`."""
     shared = noise_is_correlated(image)
     if shared:
-        warnings.warn(
+        warn(
             "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
             "which looks like structure: denoise the pixels as they were recorded.",
-            UserWarning,
             stacklevel=3,
         )
     return shared
@@ -65,10 +65,12 @@ def noise_is_correlated(image: NDArray[np.float32]) -> bool:
     False
     """
     image = _middle(image)
-    window = np.outer(*(np.hanning(n).astype(np.float32) for n in image.shape))
-    spectrum = scipy.fft.rfft2((image - image.mean()) * window).ravel()
+    windowed = image - image.mean()
+    for axis, n in enumerate(image.shape):
+        windowed *= np.expand_dims(np.hanning(n).astype(np.float32), 1 - axis)
+    spectrum = scipy.fft.rfft2(windowed, overwrite_x=True).ravel()
     corners, beside, of_columns, of_rows = (
-        np.square(np.abs(spectrum[part])) for part in _parts_of_spectrum(*image.shape)
+        _median_power(spectrum.take(part)) for part in _parts_of_spectrum(*image.shape)
     )
     return (
         _is_lower(corners, beside)
@@ -94,14 +96,27 @@ def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.boo
     return np.asarray((frequency > low) & (frequency < high))
 
 
-def _is_lower(here: NDArray[Any], there: NDArray[Any]) -> bool:
-    """Return True if the power is significantly lower here; medians ignore lattice peaks."""
-    n = min(here.size, there.size) / 2  # the window correlates neighbours
+def _median_power(waves: NDArray[np.complex64]) -> tuple[int, float]:
+    """Return the number of waves and their median power, which ignores lattice peaks."""
+    power = waves.real**2 + waves.imag**2
+    half = power.size // 2
+    return power.size, float(np.partition(power, half)[half]) if power.size else 0.0
+
+
+def _is_lower(here: tuple[int, float], there: tuple[int, float]) -> bool:
+    """Return True if the median power of the frequencies here is significantly lower.
+
+    Parameters
+    ----------
+    here, there : (int, float)
+        Number of frequencies, and their median power.
+    """
+    n = min(here[0], there[0]) / 2  # the window correlates neighbours
     if n < 1:
         return False
     # Relative standard error of the median of exponentially distributed powers: 1.44 / sqrt(n)
     error = 1.44 * np.sqrt(2 / n)
-    ratio = np.median(here) / max(np.median(there), np.finfo(np.float32).tiny)
+    ratio = here[1] / max(there[1], float(np.finfo(np.float32).tiny))
     return bool(ratio < MAX_POWER_RATIO and np.log(max(ratio, 1e-30)) < -MIN_SIGNIFICANCE * error)
 
 
@@ -122,18 +137,23 @@ def warn_of_column_noise(
         return
     # Compare the column means with other slow waves along the columns, which contain similar
     # parts of the scene but no column noise.
-    angle = 2 * np.pi * REFERENCE_PERIODS[:, np.newaxis] * np.arange(height) / height
-    waves = np.concatenate([np.full((1, height), np.sqrt(0.5)), np.cos(angle), np.sin(angle)])
-    profiles = np.asarray(waves, np.float32) @ image
+    profiles = _waves(height) @ image
     profiles -= profiles.mean(axis=1, keepdims=True)
     spectra = np.square(np.abs(scipy.fft.rfft(profiles * np.hanning(width), axis=1)))
     power = np.median(spectra[:, width // FINE :], axis=1)
     if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
-        warnings.warn(
+        warn(
             COLUMN_NOISE[name],
-            UserWarning,
             stacklevel=3,
         )
+
+
+@lru_cache(maxsize=4)  # computed once per movie
+def _waves(height: int) -> NDArray[np.float32]:
+    """Return a constant and slow waves along a column, of equal power."""
+    angle = 2 * np.pi * REFERENCE_PERIODS[:, np.newaxis] * np.arange(height) / height
+    waves = np.concatenate([np.full((1, height), np.sqrt(0.5)), np.cos(angle), np.sin(angle)])
+    return np.asarray(waves, np.float32)
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:

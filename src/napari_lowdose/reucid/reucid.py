@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +11,7 @@ import numpy as np
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
 from napari_lowdose.engine import Engine, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
+from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.alike import AlikeStep, alike_steps
@@ -19,6 +19,8 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
+from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
+from napari_lowdose.reucid.live_reucid import LiveReucid
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
@@ -33,6 +35,7 @@ from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -341,6 +344,75 @@ class Reucid(Engine):
                 n_outliers=prepared.n_outliers,
             )
 
+    def for_live(self) -> Engine:
+        """Return REUCID with a single patch stack that keeps its eigenpatches; see `LiveReucid`."""
+        return LiveReucid(self)
+
+    def learn(self, frame: NDArray[Any], size: tuple[int, bool] | None = None) -> KnownEigenpatches:
+        """Learn the eigenpatches of a frame, to denoise other frames of the same scene with them.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+            It is decomposed once, as a single patch stack.
+        size : (int, bool), optional
+            `KnownEigenpatches.size` that was learnt before, which saves finding a patch size.  By
+            default that of this frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+            An engine that denoises each frame by one convolution.
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised, or if the engine is not of a single random stack.
+        """
+        return run_to_end(self.learn_steps(frame, size))
+
+    def learn_steps(
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None
+    ) -> Generator[Step, None, KnownEigenpatches]:
+        """Learn the eigenpatches of a frame step by step; see `learn`.
+
+        Parameters
+        ----------
+        frame, size
+            As for `learn`.
+
+        Yields
+        ------
+        Step
+            Those of `frame_steps`; the last one has the denoised frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+        """
+        if self.stacks == "alike":
+            raise ValueError(
+                "Stacks of alike patches are found anew in each frame, so there is nothing to "
+                "learn from one: use stacks='random'."
+            )
+        if isinstance(self.keep, tuple) and self._stacks_of_keep() > 1:
+            raise ValueError(
+                "Eigenpatches are learnt from a single stack: give one sequence of indices as "
+                "keep, or none."
+            )
+        check_image(frame)
+        if frame.ndim != 2:
+            raise ValueError(f"a frame has two axes (Y, X), this array has shape {frame.shape}.")
+        one_stack = replace(self, n_stacks=1)
+        area = image_area(frame)
+        last: Step | None = None
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size)):
+            last = step
+            yield step
+        assert isinstance(last, StackStep)  # the last step of a single stack
+        shape = frame.shape[0], frame.shape[1]
+        return KnownEigenpatches(replace(last, image=None), shape, area, self.outliers)
+
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
 
@@ -432,7 +504,7 @@ class Reucid(Engine):
         noise = yield from report(noise_of(scanned), (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
-                warnings.warn(note, UserWarning, stacklevel=2)
+                warn(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
 
         def choose_useful(
