@@ -18,6 +18,7 @@ RUNS: dict[str, tuple[list[str], str, set[str]]] = {
     "noise2noise_script.py": (["2"], "pair, denoised: PSNR", {"stem.safetensors"}),
     "movie_script.py": (["1"], "100% frame 11", {"cells.zarr"}),
     "headless_viewer.py": (["1"], "'first REUCID', 'first NOISE2NOISE'", set()),
+    "live_camera.py": (["5"], "ms after it arrived", {"live_raw.zarr", "live_clean.zarr"}),
     "split_script.py": (["1"], "shift", set()),
     "demo.py": (
         ["--seconds", "1"],
@@ -31,6 +32,7 @@ RUNS: dict[str, tuple[list[str], str, set[str]]] = {
         },
     ),
 }
+NEEDS = {"live_camera.py": ("pymmcore_plus", "mm_test_adapters")}
 
 
 def test_every_example_is_tested() -> None:
@@ -57,6 +59,8 @@ def test_the_example_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments, printed, files = RUNS[name]
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module)
     for screen in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(screen, raising=False)
     monkeypatch.chdir(tmp_path)

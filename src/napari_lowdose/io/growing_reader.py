@@ -106,6 +106,7 @@ class GrowingTiffReader:
         self.begun_anew = False
         self._offsets: list[int] = []  # of the pages
         self._n = 0  # complete frames
+        self._size = 0  # bytes
 
     def count(self) -> int:
         """Return the number of complete frames; see `GrowingReader.count`."""
@@ -113,7 +114,7 @@ class GrowingTiffReader:
         size = found.st_size
         signature = (found.st_ino, size, found.st_mtime_ns)
         before, self.signature = self.signature, signature
-        is_smaller = before is not None and size < before[1]
+        is_smaller = size < self._size
         if is_smaller or (before is not None and signature[0] != before[0]):
             self._offsets.clear()  # it may be another file of the same name
         with damaged_tiff(), tifffile.TiffFile(self.path) as file:
@@ -127,7 +128,10 @@ class GrowingTiffReader:
             # Some programs cut off in the end what they have reserved
             self.begun_anew = is_smaller and self._n_complete(file, size, True) < self._n
             n = self._n_complete(file, size, settled=signature == before)
-        self._n = n if self.begun_anew else max(n, self._n)
+            is_colour = bool(self._offsets) and self._page(file, -1).axes not in ("YX", "")
+        if is_colour:
+            raise ValueError(COLOUR)
+        self._n, self._size = n if self.begun_anew else max(n, self._n), size
         return self._n
 
     def read(self, number: int) -> NDArray[Any]:
@@ -157,10 +161,7 @@ class GrowingTiffReader:
 
     def _page(self, file: tifffile.TiffFile, number: int) -> Any:
         file.filehandle.seek(self._offsets[number])
-        page = tifffile.TiffPage(file, number)
-        if page.axes not in ("YX", ""):
-            raise ValueError(COLOUR)
-        return page
+        return tifffile.TiffPage(file, number)
 
 
 def _n_behind(file: tifffile.TiffFile, page: Any, size: int, settled: bool) -> int:

@@ -9,7 +9,6 @@ import errno
 import math
 import stat
 import struct
-import warnings
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from napari_lowdose.io import ome_xml
 from napari_lowdose.io.atomic import atomic_write
 from napari_lowdose.io.tiff_flavours import Flavour, output_format, read_metadata
 from napari_lowdose.io.tiff_frames import frame_list, grey_levels, read_frames
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
@@ -124,7 +124,7 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     else:
         raise ValueError(f"This TIFF is damaged: {'; '.join(notes)}.")
     for note in notes:
-        warnings.warn(f"the metadata of this TIFF are ignored: {note}.", UserWarning, stacklevel=2)
+        warn(f"the metadata of this TIFF are ignored: {note}.", stacklevel=2)
     return image
 
 

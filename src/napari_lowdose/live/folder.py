@@ -7,6 +7,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ import numpy as np
 
 from napari_lowdose.frames import frame_index
 from napari_lowdose.io.readers import is_image, read_image
+from napari_lowdose.io.tiff import TIFF_MAGIC, first_bytes
 from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
 from napari_lowdose.io.zarr_folder import is_zarr, own_attributes
 from napari_lowdose.live.growing_stack import StackSource
 from napari_lowdose.live.polled_source import PolledSource, name_of_frame, reason
+from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +92,7 @@ class FolderSource(PolledSource):
     def _give_up(self) -> None:
         for name, file in self._files.items():
             if file.error:
-                self._tell(f"{self.path / name}: {file.error}")
+                self._tell_of(name, file.error, given_up=True)
 
     def _signatures(self) -> dict[str, Signature]:
         """Return the signatures of the files in the folder."""
@@ -146,7 +149,8 @@ class FolderSource(PolledSource):
         """Put the frames of a file that are new; return whether there was one."""
         file, n_before = self._files[name], self._files[name].n_frames
         try:
-            image = read_image(self.path / name)
+            with warnings_to(partial(self._tell_of, name)):
+                image = read_image(self.path / name)
             n = math.prod(image.pixels.shape[:-2])
             for k in range(n_before, n):
                 name_of_this = name if n == 1 else name_of_frame(name, k)
@@ -170,8 +174,11 @@ class FolderSource(PolledSource):
         file.failed = file.failed or now
         file.error = error
         if now - file.failed > self._patience:
-            self._tell(f"{self.path / name}: {error}")
+            self._tell_of(name, error, given_up=True)
             file.done, file.error = file.signature, ""
+
+    def _tell_of(self, name: str, sentence: str, *, given_up: bool = False) -> None:
+        self._tell(f"{self.path / name}: {sentence}", given_up=given_up)
 
     def _tell_of_zarr(self, path: Path) -> None:
         if path.name not in self._told and is_zarr(path):
@@ -219,13 +226,22 @@ def source_for(path: str | os.PathLike[str], **options: Any) -> PolledSource:
     -------
     FolderSource or StackSource
 
+    Raises
+    ------
+    ValueError
+        If `path` is any other file, or a parameter has an impossible value.
+
     Examples
     --------
     >>> type(source_for("scans")).__name__, type(source_for("scan.tif")).__name__
     ('FolderSource', 'StackSource')
     """
     path = Path(path)
-    is_stack = path.is_file() or is_zarr(path) or path.suffix.lower() in (*TIFF_SUFFIXES, ".zarr")
+    is_stack = is_zarr(path) or path.suffix.lower() in (*TIFF_SUFFIXES, ".zarr")
+    if path.is_file() and not is_stack:
+        if not first_bytes(path).startswith(TIFF_MAGIC):
+            raise ValueError(f"{path} is neither a folder, a TIFF nor a .zarr.")
+        is_stack = True
     return StackSource(path, **options) if is_stack else FolderSource(path, **options)
 
 

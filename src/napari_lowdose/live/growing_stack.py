@@ -68,7 +68,7 @@ class StackSource(PolledSource):
 
     def _give_up(self) -> None:
         if self._error:
-            self._tell(f"{self.path}: {self._error}")
+            self._tell(f"{self.path}: {self._error}", given_up=True)
 
     def _count(self) -> None:
         begun = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -244,7 +244,8 @@ class LiveRun:
         Warns
         -----
         UserWarning
-            Of what may mislead in the frames, once and not with every frame.
+            Of what may mislead in the frames; once and not with every frame, unless they are
+            independent.
         """
         engine, shape = self.engine, None
         warn_once = OncePerKind()
@@ -255,10 +256,10 @@ class LiveRun:
             ending.callback(self._close_training)
             ending.callback(self.feed.close)
             for frame in self.feed:
-                if frame.pixels.shape != shape:
-                    engine, shape = self._engine_for(frame), frame.pixels.shape
-                chosen = (self.training and self.training.winner) or engine
-                with warnings_to(warn_once):
+                with nullcontext() if self._independent else warnings_to(warn_once):
+                    if frame.pixels.shape != shape:
+                        engine, shape = self._engine_for(frame), frame.pixels.shape
+                    chosen = (self.training and self.training.winner) or engine
                     image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
                     message = self.training.message
@@ -275,14 +276,14 @@ class LiveRun:
                     self.recorder.put_clean(step, self.engine if chosen is engine else chosen)
                 yield step
 
-    def _close_training(self) -> None:
-        if self.training is not None:
-            self.training.close()
-
     def _engine_for(self, frame: LiveFrame) -> Engine:
         known = frame if frame.pixel_size is not None else self.source
         engine = self.engine.with_pixel_size(known.pixel_size, known.unit)
         return engine if self._independent else engine.for_live()
+
+    def _close_training(self) -> None:
+        if self.training is not None:
+            self.training.close()
 
     def _record_raw(self, frame: LiveFrame) -> None:
         if self.recorder is not None:

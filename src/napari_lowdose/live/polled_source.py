@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_lowdose.io.tiff_frames import one_line
 from napari_lowdose.parameters import one_of, positive
@@ -23,6 +23,21 @@ Existing = Literal["denoise", "newest", "skip"]
 POLL = 0.5  # seconds, by default
 PATIENCE = 60.0  # seconds, by default
 _SHARE = 0.25  # of the time that is spent on looking at most; a network drive may be slow
+
+
+class Notice(NamedTuple):
+    """What a source has to say beside its frames.
+
+    Attributes
+    ----------
+    text : str
+        One sentence.
+    given_up : bool
+        True if it is about a file or frame that was given up because it cannot be read.
+    """
+
+    text: str
+    given_up: bool = False
 
 
 class PolledSource:
@@ -46,8 +61,7 @@ class PolledSource:
         Names of frames that are left out because they are done, and when they were read
         (`time.time`).
     tell : callable, optional
-        Called with a sentence about what cannot be read, in the thread of the source; by default
-        `warnings.warn`.
+        Called with each `Notice` in the thread of the source; by default it becomes a warning.
 
     Attributes
     ----------
@@ -73,7 +87,7 @@ class PolledSource:
         silence: float | None = None,
         patience: float = PATIENCE,
         done: Mapping[str, float] | None = None,
-        tell: Callable[[str], object] | None = None,
+        tell: Callable[[Notice], object] | None = None,
     ) -> None:
         self.path = Path(path)
         self._existing = one_of("existing", existing, ("denoise", "newest", "skip"))
@@ -81,7 +95,7 @@ class PolledSource:
         self._silence = None if silence is None else positive("silence", silence)
         self._patience = positive("patience", patience)
         self._done = done or {}
-        self._tell = tell or _warn
+        self._on_notice = tell or _warn
         self._is_first_look = True
         self._took = 0.0  # seconds of the last look, without those of reading frames
         self._stopped = threading.Event()
@@ -116,6 +130,9 @@ class PolledSource:
     def _give_up(self) -> None:
         """Tell what was never read, as the source ends."""
         raise NotImplementedError
+
+    def _tell(self, text: str, *, given_up: bool = False) -> None:
+        self._on_notice(Notice(text, given_up))
 
     def _put(self, pixels: NDArray[Any], name: str) -> None:
         self._feed.put(pixels, name, self.pixel_size, self.unit)
@@ -170,5 +187,5 @@ def reason(error: Exception) -> str:
     return strerror or one_line(error)
 
 
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, UserWarning, stacklevel=2)
+def _warn(notice: Notice) -> None:
+    warnings.warn(notice.text, UserWarning, stacklevel=2)

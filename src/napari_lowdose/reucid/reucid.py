@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -36,6 +35,7 @@ from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -504,7 +504,7 @@ class Reucid(Engine):
         noise = yield from report(noise_of(scanned), (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
-                warnings.warn(note, UserWarning, stacklevel=2)
+                warn(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
 
         def choose_useful(
