@@ -62,7 +62,7 @@ def test_writing_into_the_array_is_seen_and_the_frame_is_a_copy(follow, qtbot, v
 
 def test_in_place_and_then_assigned_is_one_frame(follow, qtbot):
     data = noise(0)
-    layer, source, frames = follow(data)
+    layer, _, frames = follow(data)
     qtbot.wait(30)
     data[:] = noise(1)
     layer.data = data
@@ -86,7 +86,7 @@ def test_what_the_user_does_is_no_new_frame(follow, viewer, qtbot):
 
 def test_the_frame_in_view_of_a_stack(follow, viewer, qtbot):
     data = noise(0, (5, 40, 50))
-    layer, _, frames = follow(data)
+    _, _, frames = follow(data)
     viewer.dims.set_current_step(0, 3)
     qtbot.wait(30)
     data[1] = noise(1)  # not in view

@@ -215,7 +215,7 @@ def test_a_second_run_uses_the_layers_of_the_first(live, started, source, qtbot)
     qtbot.waitUntil(lambda: source.feed is not None)
     source.feed.put(noise(1))
     qtbot.waitUntil(lambda: shown(live) == 0)
-    raw, clean = live.viewer.layers
+    _, clean = live.viewer.layers
     np.testing.assert_array_equal(clean.data, np.float32(noise(1)) / 2)
     assert tuple(clean.contrast_limits) == (1, 2)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.jobs import Job
 
 DELIVERY = 8  # milliseconds between two looks for a new frame
+NETWORK_LEFT = "There is a network of this run, which you can keep."
 TRAIN, STOP_TRAINING = "Train on the last frames", "Stop training"
 STATUS = 500  # milliseconds between two updates of the text
 
@@ -185,8 +186,7 @@ class LiveWidget(DockArea):
         else:
             how = "Stopped" if self.panel.stopping else "The source has ended"
             self.panel.end(f"{how} {frames}.")
-        if self._network is None:
-            self.training.setText("")
+        self.training.setText("" if self._network is None else NETWORK_LEFT)
         self.recording.end_run()
         self.reset_choices()
 
@@ -209,6 +209,7 @@ class LiveWidget(DockArea):
         self.panel = RunPanel(
             "Start", "Denoise the frames as they arrive, in a layer of their own."
         )
+        self.panel.end("Choose a source, and press Start.")
         self.panel.progress.hide()
         self.panel.status.setMinimumHeight(2 * self.panel.status.fontMetrics().lineSpacing())
         self.panel.stop_button.setToolTip("Stop; the last frame stays, and so does the source.")

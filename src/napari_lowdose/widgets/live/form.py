@@ -120,7 +120,7 @@ class LiveForm(ParameterForm):
         self.n_buffer = _frames_field(BUFFER, MAX_BUFFER)
         self.n_pairs = QSpinBox()
         self.n_pairs.setRange(1, MAX_PAIRS)
-        self.n_pairs.setSuffix(" pairs of frames")
+        self.n_pairs.setSuffix(" × 2 frames")
         self.views_combo = choice(VIEWS)
         self.layout_file = _path_field("r", "*.json")
         self._more_form = form = ParameterForm()
@@ -170,7 +170,8 @@ class LiveForm(ParameterForm):
         self._others[:] = [*([CAMERA] if has_camera() else []), FOLDER, SAMPLE]
         self.source_combo.reset_choices()
         if before == self._suggested or before not in self.source_combo.choices:
-            self._suggested = suggested_layer(self._viewer.layers) or self._others[0]
+            other = CAMERA if CAMERA in self._others else SAMPLE
+            self._suggested = suggested_layer(self._viewer.layers) or other
             self.choose(self._suggested)
         self._show_fields()
 
