@@ -18,6 +18,7 @@ RUNS: dict[str, tuple[list[str], str, set[str]]] = {
     "noise2noise_script.py": (["2"], "pair, denoised: PSNR", {"stem.safetensors"}),
     "movie_script.py": (["1"], "100% frame 11", {"cells.zarr"}),
     "headless_viewer.py": (["1"], "'first REUCID', 'first NOISE2NOISE'", set()),
+    "live_folder.py": (["2"], "scan4.tif: ", {"clean.zarr", "scans/scan1.tif"}),
     "split_script.py": (["1"], "shift", set()),
     "demo.py": (
         ["--seconds", "1"],
