@@ -23,7 +23,7 @@ CORNERS = ((0, 0), (0, 1), (1, 1), (1, 0))  # to which the stage moves in turn, 
 
 
 def camera_frames(
-    rate: float | None = RATE, photons: float = 2.0, seed: int = 0
+    rate: float | None = RATE, photons: float = 1.0, seed: int = 0
 ) -> Iterator[NDArray[np.uint16]]:
     """Yield frames of fluorescent nuclei without end, as a photon-counting camera takes them.
 
@@ -53,12 +53,13 @@ def camera_frames(
     scene = nuclei((SIDE + RANGE,) * 2)
     scene *= photons / scene.mean()
     rng = np.random.default_rng(seed)
-    begun = time.perf_counter()
+    due = time.perf_counter()
     for number in itertools.count():
         y, x = stage_position(number / (rate or RATE))
         frame = rng.poisson(scene[y : y + SIDE, x : x + SIDE]).astype(np.uint16)
         if rate is not None:
-            time.sleep(max(begun + number / rate - time.perf_counter(), 0.0))
+            time.sleep(max(due - time.perf_counter(), 0.0))
+            due = max(due, time.perf_counter()) + 1 / rate  # a late frame is not caught up with
         yield frame
 
 
