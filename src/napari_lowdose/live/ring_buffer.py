@@ -24,6 +24,7 @@ class RingBuffer:
 
     Attributes
     ----------
+    n : int
     nbytes : int
         Memory of the frames so far, bytes.
 
@@ -38,7 +39,8 @@ class RingBuffer:
     """
 
     def __init__(self, n: int) -> None:
-        self._frames: deque[LiveFrame] = deque(maxlen=max(1, n))
+        self.n = max(1, n)
+        self._frames: deque[LiveFrame] = deque(maxlen=self.n)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:

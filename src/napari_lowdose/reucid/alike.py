@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +23,7 @@ from napari_lowdose.reucid.eigenpatches import decompose
 from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.stack_step import StackStep
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -146,10 +146,9 @@ def alike_steps(
     electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
     if electrons < FEWEST:
         passes = 0
-        warnings.warn(
+        warn(
             f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
             "the result is that of random stacks.",
-            UserWarning,
             stacklevel=2,
         )
     convolved = convolve(centred, eigenpatches[kept])
