@@ -10,6 +10,7 @@ from .live import LiveRun as LiveRun
 from .live import RunningMean as RunningMean
 from .live import SplitViews as SplitViews
 from .live import denoise_live as denoise_live
+from .live import watch_folder as watch_folder
 from .noise2noise import Noise2Noise as Noise2Noise
 from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
 from .noise2noise import TrainingStep as TrainingStep

@@ -30,6 +30,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads
 
 
+def beside(function: Callable[[S], T], item: S) -> Future[T]:
+    """Compute ``function(item)`` in another thread."""
+    return _pool().submit(function, item)
+
+
 def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
     """Return ``[function(item) for item in items]``, computed on all cores.
 

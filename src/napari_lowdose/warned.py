@@ -1,4 +1,4 @@
-"""Warnings of engines about a frame, which a running source gives once and not with every frame."""
+"""Warnings about a frame or its file, which somebody else than Python may receive."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ignore(sentence: str) -> None:
 
 
 class OncePerKind:
-    """Warns once of each kind of problem.
+    """Warns once of each kind of problem, or tells the receiver that was there before.
 
     Sentences that differ only in their numbers are of one kind.
 
@@ -55,10 +55,14 @@ class OncePerKind:
 
     def __init__(self) -> None:
         self._given: set[str] = set()
+        self._receiver = _receiver.get()
 
     def __call__(self, sentence: str) -> None:
         """Warn if this kind of problem is new."""
         kind = re.sub(r"\d[\d.,]*", "", sentence)
         if kind not in self._given:
             self._given.add(kind)
-            warnings.warn(sentence, UserWarning, stacklevel=3)
+            if self._receiver is None:
+                warnings.warn(sentence, UserWarning, stacklevel=3)
+            else:
+                self._receiver(sentence)

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from tests.live.test_recorder import Double
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pymmcore_plus = pytest.importorskip("pymmcore_plus", reason="cameras need pymmcore-plus")
 pytest.importorskip("mm_test_adapters", reason="the demonstration camera is missing")
@@ -33,6 +33,8 @@ unicore = pytest.importorskip("pymmcore_plus.experimental.unicore")
 def closed(core: Any) -> None:
     """Unload a core, which must not call back into an interpreter that ends."""
     core.mda.cancel()
+    if core.isSequenceRunning():
+        core.stopSequenceAcquisition()
     core.unloadAllDevices()
     core.__del__()
     gc.collect()
@@ -87,6 +89,7 @@ def core_with(device: SampleCamera) -> Any:
     core.loadPyDevice("sample", device)
     core.initializeDevice("sample")
     core.setCameraDevice("sample")
+    core.setAutoShutter(False)
     return core
 
 
@@ -125,7 +128,7 @@ def running(run: LiveRun) -> tuple[threading.Thread, list[Any], list[BaseExcepti
         except Exception as error:
             errors.append(error)
 
-    thread = threading.Thread(target=iterate)
+    thread = threading.Thread(target=iterate, daemon=True)
     thread.start()
     until(lambda: run.source._thread.is_alive())  # type: ignore[attr-defined]
     return thread, steps, errors
@@ -208,22 +211,53 @@ def test_a_slow_reader_does_not_slow_the_acquisition(core: Any) -> None:
     assert watched < 1.3 * alone + 0.05  # a reader in its way would take 10 seconds
 
 
-def test_an_acquisition_that_fails_ends_in_a_sentence_and_the_recording_is_kept(
-    tmp_path: Path,
+@pytest.mark.parametrize("hardware", [False, True])
+def test_a_camera_that_fails_in_an_acquisition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hardware: bool
 ) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # that of the core's thread
     device = SampleCamera(fails_after=5)
     core = core_with(device)
+    core.mda.engine.use_hardware_sequencing = hardware
     run = LiveRun(CameraSource(core), Double())
     run.record(tmp_path / "movie.zarr")
     thread, _, errors = running(run)
-    with pytest.raises(OSError, match="the cable is out"):
-        core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 20}))
+    core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 8}))
     thread.join(5)
     (error,) = errors
-    assert str(error) == "The acquisition has failed: see the log of pymmcore-plus."
+    assert str(error).startswith("The camera has given no image in the end of the acquisition")
     file = read_image(tmp_path / "movie.zarr")
     np.testing.assert_array_equal(np.asarray(file.pixels), device.sent)
     closed(core)
+
+
+def test_an_acquisition_that_fails(core: Any, tmp_path: Path) -> None:
+    def events() -> Iterator[Any]:
+        yield from (useq.MDAEvent(index={"t": k}) for k in range(3))
+        raise OSError("the stage is stuck")
+
+    run = LiveRun(CameraSource(core), Double())
+    run.record(tmp_path / "movie.zarr")
+    thread, _, errors = running(run)
+    with pytest.raises(OSError, match="the stage is stuck"):
+        core.mda.run(events())
+    thread.join(5)
+    (error,) = errors
+    assert str(error) == "The acquisition has failed: see the log of pymmcore-plus."
+    assert len(read_image(tmp_path / "movie.zarr").pixels) == 3
+
+
+def test_a_canceled_acquisition_is_no_error(core: Any) -> None:
+    source, feed, seen = listening(core)
+    thread = core.run_mda(useq.MDASequence(time_plan={"interval": 0.05, "loops": 100}))
+    until(lambda: len(seen) > 2)
+    core.mda.cancel()
+    thread.join(5)
+    core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 2}))
+    assert seen[-1].name == "t=1"
+    source.stop()
+    feed.end()
+    list(feed)
 
 
 # ------------------------------------------------------------------- live view and single images
@@ -240,7 +274,7 @@ def test_each_frame_of_a_live_view_arrives_once_in_order(
         core.startContinuousSequenceAcquisition()
         until(lambda n=n: len(device.sent) >= n)  # type: ignore[misc]
         core.stopSequenceAcquisition()
-        until(lambda: run.feed.n_in >= len(device.sent) - 1)
+        until(lambda: run.feed.n_in == len(device.sent))
     core.snapImage()
     until(lambda: run.feed.n_in == len(device.sent))
     run.stop()
@@ -270,10 +304,9 @@ def test_the_images_are_denoised(sample: tuple[Any, SampleCamera]) -> None:
     run = LiveRun(CameraSource(core), Reucid())
     thread, steps, errors = running(run)
     core.snapImage()
-    until(lambda: bool(run.buffer.frames()))
-    while not run.feed.closed and not steps:  # it may be denoising
-        run.feed.end()
-        thread.join(20)
+    until(lambda: bool(steps), 20)
+    run.stop()
+    thread.join(5)
     assert errors == []
     data_range = float(device.truth.max())
     raw, clean = (
@@ -306,6 +339,7 @@ def test_a_camera_that_is_unloaded(core: Any) -> None:
     source, feed, _ = listening(core)
     core.startContinuousSequenceAcquisition()
     next(iter(feed))
+    core.stopSequenceAcquisition()
     core.unloadAllDevices()
     with pytest.raises(RuntimeError, match="it was unloaded from Micro-Manager"):
         list(feed)

@@ -89,7 +89,7 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
     """
     path = Path(path)
     path.stat()  # raises the system's error if the path is missing or forbidden
-    array, attributes = _open(path)
+    array, attributes = open_zarr(path)
     ours = attributes.get(RECORD_KEY)
     ours = ours if isinstance(ours, dict) else {}
     recorded = None
@@ -104,7 +104,7 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
     scale = None if axes.scale is None else tuple(axes.scale[k] for k in order)
     units = None if axes.units is None else tuple(axes.units[k] for k in order)
     named = "".join(axes.letters[k] for k in order)
-    pixel_size, unit = _pixel_size(scale, units)
+    pixel_size, unit = pixel_size_of(scale, units)
     history = ours["history"] if isinstance(ours.get("history"), list) else []
     return ZarrImage(
         pixels=ZarrFrames(array, order).lazy()[:recorded],
@@ -285,7 +285,7 @@ def _joined(inside: str, path: Path | None) -> str:
     return "/".join(part for part in (path.as_posix() if path else "", inside) if part)
 
 
-def _open(path: Path) -> tuple[Any, dict[str, Any]]:
+def open_zarr(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the array in a folder, and the attributes of the array and of its image."""
     import zarr
 
@@ -389,9 +389,10 @@ def _rows_and_columns_last(axes: str) -> tuple[int, ...]:
     return (*leading, axes.index("Y"), axes.index("X"))
 
 
-def _pixel_size(
+def pixel_size_of(
     scale: tuple[float, ...] | None, units: tuple[str, ...] | None
 ) -> tuple[tuple[float, float] | None, str | None]:
+    """Return height and width of a pixel and their unit, from scale and units of all axes."""
     if scale is None or units is None:
         return None, None
     height, width = (abs(length) for length in scale[-2:])

@@ -59,6 +59,8 @@ class CameraSource:
         self._stopped = threading.Event()
         self._endless = False  # whether the sequence goes on until somebody stops it
         self._last: object = None  # image of a sequence that was put last
+        self._begun_at: dict[str, int] = {}  # place of the last event of an acquisition
+        self._put_at: dict[str, int] = {}  # and of its last frame
 
     def start(self, feed: Feed) -> None:
         """Begin to put frames; see `Source.start`.  An acquisition may be running already.
@@ -83,6 +85,7 @@ class CameraSource:
         self._connect(core.events.imageSnapped, self._snapped)
         self._connect(core.events.pixelSizeChanged, self._calibrate)
         self._connect(core.mda.events.sequenceStarted, self._calibrate)
+        self._connect(core.mda.events.eventStarted, self._event_started)
         self._connect(core.mda.events.frameReady, self._frame_ready)
         self._connect(core.mda.events.sequenceFinished, self._acquisition_ended)
         self._thread.start()
@@ -107,13 +110,23 @@ class CameraSource:
 
     # ----------------------------------- called by the acquisition, which an error would disturb
 
+    def _event_started(self, event: Any, *_: Any) -> None:
+        self._begun_at = dict(getattr(event, "events", [event])[-1].index)
+
     def _frame_ready(self, pixels: NDArray[Any], event: Any = None, *_: Any) -> None:
-        place = getattr(event, "index", {})
-        self._put(pixels, ", ".join(f"{axis}={k}" for axis, k in place.items()))
+        self._put_at = dict(getattr(event, "index", {}))
+        self._put(pixels, ", ".join(f"{axis}={k}" for axis, k in self._put_at.items()))
 
     def _acquisition_ended(self, *_: Any) -> None:
-        if self._core.mda.status.finish_reason == "errored":
+        reason = self._core.mda.status.finish_reason
+        if reason == "errored":
             self._end("The acquisition has failed: see the log of pymmcore-plus.")
+        # A camera that fails is no error for pymmcore-plus, which warns and goes on
+        elif reason == "completed" and not self._begun_at.items() <= self._put_at.items():
+            self._end(
+                "The camera has given no image in the end of the acquisition: see the log of "
+                "pymmcore-plus."
+            )
 
     def _snapped(self, *_: Any) -> None:
         if self._core.mda.is_running():  # it hands over its frames itself

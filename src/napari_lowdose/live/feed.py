@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_WAIT = 0.5  # seconds; on Windows Ctrl-C does not end a wait without a limit
+
 
 @dataclass(frozen=True, eq=False)
 class LiveFrame:
@@ -31,12 +33,17 @@ class LiveFrame:
         Time at which it was put, `time.perf_counter`, seconds.
     name : str
         Name of its file, if it comes from one.
+    pixel_size : (float, float) or None
+        Height and width of a pixel in `unit`, if they may differ from frame to frame.
+    unit : str or None
     """
 
     pixels: NDArray[Any]
     number: int
     arrived: float
     name: str = ""
+    pixel_size: tuple[float, float] | None = None
+    unit: str | None = None
 
 
 class Feed:
@@ -79,17 +86,23 @@ class Feed:
         """
         self._watchers.append(watcher)
 
-    def put(self, pixels: NDArray[Any], name: str = "") -> None:
+    def put(
+        self,
+        pixels: NDArray[Any],
+        name: str = "",
+        pixel_size: tuple[float, float] | None = None,
+        unit: str | None = None,
+    ) -> None:
         """Hand over a frame.
 
         Parameters
         ----------
         pixels : (Y, X) array
             Not a buffer that the source fills again: give a copy of it.
-        name : str
-            Name of its file, if it comes from one.
+        name, pixel_size, unit : optional
+            See `LiveFrame`.
         """
-        frame = LiveFrame(pixels, self.n_in, time.perf_counter(), name)
+        frame = LiveFrame(pixels, self.n_in, time.perf_counter(), name, pixel_size, unit)
         with self._changed:
             while not self.newest and self._frame is not None and not self.closed:
                 self._changed.wait()
@@ -127,7 +140,7 @@ class Feed:
         while True:
             with self._changed:
                 while self._frame is None and not self._ended and not self.closed:
-                    self._changed.wait()
+                    self._changed.wait(_WAIT)
                 if self.closed:
                     return
                 frame, self._frame = self._frame, None

@@ -272,6 +272,8 @@ class GrowingZarr:
             If the metadata cannot be written; the frames are there all the same.
         """
         with self._lock:
+            # Ctrl-C may have come between the line of a frame and its count
+            self.n_frames = len(whole_lines(self._list))
             if not self.n_frames:
                 remove_folder(self.path)
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2Noise
 
 BUFFER = 32  # frames to keep by default
+CONSTANT_FRAME = "the frame is constant: is the shutter closed?"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +62,11 @@ class LiveStep:
     finished: float
 
     @property
+    def problem(self) -> str:
+        """What is wrong with the frame; empty if `message` says something else."""
+        return self.message if self.image is None or self.message == CONSTANT_FRAME else ""
+
+    @property
     def latency(self) -> float:
         """Time from the arrival of the raw frame to its denoised image, seconds."""
         return self.finished - self.frame.arrived
@@ -85,6 +91,9 @@ class LiveRun:
         If False, every frame is denoised, and the source waits.
     n_buffer : int
         Number of last raw frames to keep, for training and to look back.
+    independent : bool
+        If True, each frame is denoised without what was found in earlier ones, as by `denoise`.
+        Slower, and the result does not depend on where the run begins.
 
     Attributes
     ----------
@@ -110,6 +119,7 @@ class LiveRun:
         *,
         newest: bool = True,
         n_buffer: int = BUFFER,
+        independent: bool = False,
     ) -> None:
         engine = Reucid() if engine is None else engine
         check_engine(engine)
@@ -119,6 +129,7 @@ class LiveRun:
                 "and call train() to train one on its last frames."
             )
         self.engine = engine
+        self._independent = independent
         source: Any = frames if hasattr(frames, "start") else IterableSource(frames)
         self.source: Source = source
         self.feed = Feed(newest=newest)
@@ -233,9 +244,10 @@ class LiveRun:
         Warns
         -----
         UserWarning
-            Of what may mislead in the frames, once and not with every frame.
+            Of what may mislead in the frames; once and not with every frame, unless they are
+            independent.
         """
-        engine, shape = self.engine.for_live(), None
+        engine, shape = self.engine, None
         warn_once = OncePerKind()
         with ExitStack() as ending:  # the last one is called first
             ending.callback(self.stop_recording)
@@ -244,11 +256,10 @@ class LiveRun:
             ending.callback(self._close_training)
             ending.callback(self.feed.close)
             for frame in self.feed:
-                if shape is not None and frame.pixels.shape != shape:
-                    engine = self.engine.for_live()
-                shape = frame.pixels.shape
-                chosen = (self.training and self.training.winner) or engine
-                with warnings_to(warn_once):
+                with nullcontext() if self._independent else warnings_to(warn_once):
+                    if frame.pixels.shape != shape:
+                        engine, shape = self._engine_for(frame), frame.pixels.shape
+                    chosen = (self.training and self.training.winner) or engine
                     image, message = _denoised(chosen, frame)
                 if not message and self.training is not None:
                     message = self.training.message
@@ -265,6 +276,11 @@ class LiveRun:
                     self.recorder.put_clean(step, self.engine if chosen is engine else chosen)
                 yield step
 
+    def _engine_for(self, frame: LiveFrame) -> Engine:
+        known = frame if frame.pixel_size is not None else self.source
+        engine = self.engine.with_pixel_size(known.pixel_size, known.unit)
+        return engine if self._independent else engine.for_live()
+
     def _close_training(self) -> None:
         if self.training is not None:
             self.training.close()
@@ -280,7 +296,7 @@ def _denoised(engine: Engine, frame: LiveFrame) -> tuple[NDArray[np.float32] | N
     try:
         if is_constant(frame.pixels):  # a closed shutter
             same = engine.constant_frame(frame.pixels)
-            return same, "the frame is constant: is the shutter closed?"
+            return same, CONSTANT_FRAME
         return denoise_frame(engine, 0, (), (frame.pixels,)), ""
     except ValueError as error:  # the next frame may be better
         return None, str(error)

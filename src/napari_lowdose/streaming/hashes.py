@@ -86,6 +86,11 @@ def hash_frames(frames: Sequence[NDArray[Any]]) -> str:
 _IRRELEVANT_FIELDS = ("state", "record", "device", "preview")
 
 
+def engine_identity(engine: Engine) -> str:
+    """Return a short identifier of an engine and its parameters."""
+    return _short_hash([type(engine).__name__, _plain(engine)])
+
+
 def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
     """Return a short identifier of engine, parameters and input.
 
@@ -96,8 +101,11 @@ def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
     pixels : str
         Hash of the pixels to compare.
     """
+    return _short_hash([type(engine).__name__, _plain(engine), image.about(), pixels])
+
+
+def _short_hash(about: Any) -> str:
     # JSON, because the hash of a Python object differs between processes.
-    about = [type(engine).__name__, _plain(engine), image.about(), pixels]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
