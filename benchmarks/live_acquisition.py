@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SIDE = 512
 ROUNDS, FRAMES = 40, 50
-RATE = 200.0  # frames/s of the source in the long run
+RATE = 60.0  # frames/s of the source in the long run
 
 
 def speed() -> None:
@@ -143,7 +143,8 @@ def memory(n: int = 20_000) -> None:
         f"after 500 frames, {max(after):.0f} MiB at most, {marks[n]:.0f} MiB in the end"
     )
     print("MiB every 2000 frames:", *(f"{marks[k]:.0f}" for k in sorted(marks) if k % 2000 == 0))
-    print(f"growth after the first 500: {max(after) - marks[500]:.1f} MiB")
+    growth, peak = marks[n] - marks[500], max(after) - marks[500]
+    print(f"growth after the first 500: {growth:.1f} MiB, at most {peak:.1f} MiB")
 
 
 def disk() -> None:

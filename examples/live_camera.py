@@ -12,7 +12,7 @@ import sys
 from pymmcore_plus import CMMCorePlus
 
 from napari_lowdose import LiveRun, Reucid
-from napari_lowdose.live.camera import CameraSource
+from napari_lowdose.live import CameraSource
 
 
 def main() -> None:

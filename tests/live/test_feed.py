@@ -62,3 +62,15 @@ def test_close_wakes_a_waiting_reader_and_a_waiting_source():
     source.join(5)
     assert not source.is_alive()
     assert list(feed) == []
+
+
+def test_a_reader_who_ends_with_a_frame_does_not_hide_it_from_the_watchers():
+    for _ in range(50):
+        feed, seen = Feed(), []
+        feed.watch(lambda frame, seen=seen: seen.append(frame.number))
+        source = threading.Thread(target=feed.put, args=(np.zeros((4, 4)),))
+        source.start()
+        next(iter(feed))
+        feed.close()
+        source.join(5)
+        assert seen == [0]

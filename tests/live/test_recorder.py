@@ -223,6 +223,8 @@ def test_a_recording_in_the_middle_of_a_run(path: Path) -> None:
         if step.frame.number == 19:
             assert run.stop_recording() == "10 frames"
     np.testing.assert_array_equal(pixels_in(path), 2 * movie[10:20])
+    with pytest.raises(ValueError, match="the run has ended"):
+        run.record(path.with_name("another.zarr"))
     assert [frame.number for frame in GrowingZarr.open(path).frames] == list(range(10, 20))
 
 

@@ -1,5 +1,6 @@
 """Denoise the frames of a running source: a camera, a layer, a folder that is being filled."""
 
+from napari_lowdose.live.camera import CameraSource as CameraSource
 from napari_lowdose.live.folder import FolderSource as FolderSource
 from napari_lowdose.live.folder import source_for as source_for
 from napari_lowdose.live.live_run import LiveRun as LiveRun

@@ -102,18 +102,19 @@ class Feed:
         name, pixel_size, unit : optional
             See `LiveFrame`.
         """
-        frame = LiveFrame(pixels, self.n_in, time.perf_counter(), name, pixel_size, unit)
+        arrived = time.perf_counter()
         with self._changed:
             while not self.newest and self._frame is not None and not self.closed:
                 self._changed.wait()
             if self.closed or self._ended:
                 return
+            frame = LiveFrame(pixels, self.n_in, arrived, name, pixel_size, unit)
+            for watcher in self._watchers:  # before the reader, who may end the run with it
+                watcher(frame)
             self.n_in += 1
             self.n_dropped += self._frame is not None
             self._frame = frame
             self._changed.notify_all()
-        for watcher in self._watchers:
-            watcher(frame)
 
     def end(self, error: BaseException | None = None) -> None:
         """Say that no frame will follow, because of `error` if there was one."""

@@ -204,7 +204,11 @@ class LiveRun:
             If anything is at the path.
         OSError
             If the folder cannot be written.
+        ValueError
+            If the run has ended.
         """
+        if self.feed.closed:
+            raise ValueError("There is nothing to record: the run has ended. Start it again first.")
         recorder = Recorder(path, raw=raw, clean=clean, max_bytes=max_bytes)
         self.stop_recording(wait=False)
         self.recorder = recorder
@@ -277,8 +281,7 @@ class LiveRun:
                 yield step
 
     def _engine_for(self, frame: LiveFrame) -> Engine:
-        known = frame if frame.pixel_size is not None else self.source
-        engine = self.engine.with_pixel_size(known.pixel_size, known.unit)
+        engine = self.engine.with_pixel_size(*self._pixel_size(frame))
         return engine if self._independent else engine.for_live()
 
     def _close_training(self) -> None:
@@ -287,8 +290,12 @@ class LiveRun:
 
     def _record_raw(self, frame: LiveFrame) -> None:
         if self.recorder is not None:
-            self.recorder.pixel_size, self.recorder.unit = self.source.pixel_size, self.source.unit
+            self.recorder.pixel_size, self.recorder.unit = self._pixel_size(frame)
             self.recorder.put_raw(frame)
+
+    def _pixel_size(self, frame: LiveFrame) -> tuple[tuple[float, float] | None, str | None]:
+        known = frame if frame.pixel_size is not None else self.source
+        return known.pixel_size, known.unit
 
 
 def _denoised(engine: Engine, frame: LiveFrame) -> tuple[NDArray[np.float32] | None, str]:
