@@ -5,9 +5,10 @@ Starting threads takes as long as a stage of denoising a small image.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +28,11 @@ def _pool() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads
+
+
+def beside(function: Callable[[S], T], item: S) -> Future[T]:
+    """Compute ``function(item)`` in another thread."""
+    return _pool().submit(function, item)
 
 
 def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
@@ -55,7 +61,10 @@ def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
                 numbers.clear()
                 raise
 
-    helpers = [_pool().submit(work) for _ in range(min(N_THREADS, len(items)) - 1)]
+    helpers: list[Future[None]] = []
+    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+        for _ in range(min(N_THREADS, len(items)) - 1):
+            helpers.append(_pool().submit(work))
     try:
         work()
     finally:

@@ -278,6 +278,21 @@ def test_views_of_a_beamsplitter_are_pairs():
     assert winner.layout is layout and winner.engine == Blur(2.0)
 
 
+def test_a_network_trained_on_a_beamsplitter_denoises_both_views(begin):
+    movie, _ = samples.beamsplitter_movie(n_frames=4)
+    layout = split_frame(movie)[2]
+    source, trainer = Source(), Trainer((1.0,))
+    source.put(movie[0])
+    training = begin(source.buffer, SplitViews(Blur(0.3), layout), trainer)
+    wait_for(lambda: training.model is not None)
+    source.put(movie[1])  # one frame is a pair
+    wait_for(lambda: training.winner is not None)
+    assert isinstance(training.winner, SplitViews) and training.winner.engine == Blur(1.0)
+    assert trainer.given[0][2:] == ("both", layout.fraction)
+    (step,) = LiveRun(movie[2:3], training.winner)
+    assert step.image.shape == layout.split(movie[2])[0].shape
+
+
 @pytest.mark.parametrize(
     "error",
     [
