@@ -35,7 +35,7 @@ def show() -> None:
 
     viewer = napari.Viewer(title="napari-lowdose live demo")
     _, widget = viewer.window.add_plugin_dock_widget("napari-lowdose", "Live")
-    viewer.grid.enabled = True  # raw and clean side by side
+    viewer.canvas.grid.enabled = True  # raw and clean side by side
     widget.form.choose("sample camera (simulated)")
     widget.start()
     napari.run()

@@ -33,7 +33,8 @@ def show(frames: Iterable[np.ndarray]) -> None:
     from napari.qt.threading import thread_worker
 
     viewer = napari.Viewer(title="napari-lowdose: a layer that is updated")
-    layer = viewer.add_image(np.zeros((512, 512), np.uint16), name="preview")
+    blank = np.zeros((512, 512), np.uint16)
+    layer = viewer.add_image(blank, name="preview", contrast_limits=(0, 8))
 
     @thread_worker
     def acquire() -> Iterator[np.ndarray]:

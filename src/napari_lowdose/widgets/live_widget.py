@@ -17,6 +17,7 @@ from napari_lowdose.widgets.live.live_view import LiveView
 from napari_lowdose.widgets.live.paced_refresh import PacedRefresh
 from napari_lowdose.widgets.live.recording_panel import RecordingPanel
 from napari_lowdose.widgets.menus import open_widget
+from napari_lowdose.widgets.reucid.form import use_form_labels
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 
@@ -154,7 +155,8 @@ class LiveWidget(DockArea):
             self.panel.show_message(step.problem)
 
     def _warned(self, message: str) -> None:
-        self.panel.warn(message.replace("n_components", "the number of eigenpatches"))
+        message = message.replace("n_components", "the number of eigenpatches")
+        self.panel.warn(use_form_labels(message))
 
     def _tick(self) -> None:
         """Update what is told twice a second."""

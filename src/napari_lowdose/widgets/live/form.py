@@ -28,6 +28,7 @@ from napari_lowdose.widgets.fields import (
 from napari_lowdose.widgets.layers import layer_combo, suggested_layer, view_error
 from napari_lowdose.widgets.live.layer_source import LayerSource
 from napari_lowdose.widgets.menus import opened_widget
+from napari_lowdose.widgets.reucid.form import SCAN_NOISE
 from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class LiveForm(ParameterForm):
     def _add_more(self) -> None:
         help_on = parameter_tooltips(Reucid)
         self.patch_size = PatchSizeField()
+        self.scan_noise = choice(SCAN_NOISE)
         self.n_components = QSpinBox()
         self.n_components.setRange(1, MAX_COMPONENTS)
         self.n_components.setValue(Reucid().n_components)
@@ -125,6 +127,7 @@ class LiveForm(ParameterForm):
         self.layout_file = _path_field("r", "*.json")
         self._more_form = form = ParameterForm()
         form.add("patch size", self.patch_size, help_on["patch_size"])
+        form.add("scan noise", self.scan_noise, help_on["scan_noise"])
         form.add("eigenpatches", self.n_components, help_on["n_components"])
         form.add(
             "keep the last",
@@ -228,7 +231,11 @@ class LiveForm(ParameterForm):
     def _engine(self) -> Engine:
         method: Method = self.method_combo.currentData()
         if method == "reucid":
-            return Reucid(self.patch_size.value, n_components=self.n_components.value())
+            return Reucid(
+                patch_size=self.patch_size.value,
+                n_components=self.n_components.value(),
+                scan_noise=self.scan_noise.currentData(),
+            )
         if method == "mean":
             return RunningMean(self.n_mean.value())
         if method == "file":
@@ -255,7 +262,7 @@ class LiveForm(ParameterForm):
         self.show_field(self.folder.native, self.source_combo.value == FOLDER)
         self.show_field(self.network_file.native, method == "file")
         self.show_field(self.n_mean, method == "mean")
-        for field in (self.patch_size, self.n_components):
+        for field in (self.patch_size, self.scan_noise, self.n_components):
             self._more_form.show_field(field, method == "reucid")
         self._more_form.show_field(self.layout_file.native, views == "file")
 
