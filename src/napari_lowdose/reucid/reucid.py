@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
-from napari_lowdose.engine import Engine, Step, report, run_to_end
+from napari_lowdose.engine import Engine, Step, map_yields, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
+from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.alike import AlikeStep, alike_steps
@@ -32,6 +34,7 @@ from napari_lowdose.reucid.prepared import Prepared, prepare, prepared_images
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
+from napari_lowdose.reucid.standard_error import random_error
 from napari_lowdose.reucid.terrain import patch_terrain
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair
+    from napari_lowdose.reucid.standard_error import StandardError
 
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep", "columns"]
@@ -266,7 +270,7 @@ class Reucid(Engine):
 
     def steps_of_size(
         self, frame: NDArray[Any], size: tuple[int, bool] | None
-    ) -> Generator[Step, None, None]:
+    ) -> Generator[Step, None, StandardError]:
         """Denoise a frame with a given patch size.
 
         Parameters
@@ -279,6 +283,12 @@ class Reucid(Engine):
         Yields
         ------
         Step
+
+        Returns
+        -------
+        StandardError
+            Computes the standard error of the result, within the image area and scanned along
+            rows.
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
@@ -294,13 +304,13 @@ class Reucid(Engine):
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
-            yield from self._alike_steps(prepared, p, n_components, wide, begun, shared)
-            return
+            return (yield from self._alike_steps(prepared, p, n_components, wide, begun, shared))
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         # From stack to stack, so that every interim image uses all patches so far
         canvas, terrain = _empty_canvas(image)
         weights = load_weights(self.scan_noise)
+        kept_eigenpatches = []
         for stack in range(d):
             in_stack = stack_of == stack
             name = f"stack {stack + 1} of {d}"
@@ -311,6 +321,7 @@ class Reucid(Engine):
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
+            kept_eigenpatches.append(eigenpatches[kept])
             # Once per frame, and not in correlated noise, which has its own warning.
             if stack == 0 and self.keep is None and not shared:
                 warn_of_choice(utilities)
@@ -340,6 +351,100 @@ class Reucid(Engine):
                 kept=kept,
                 n_outliers=prepared.n_outliers,
             )
+        denoised = self._scanned_along_rows(restored[prepared.area])
+        scanned = self._scanned(prepared)
+        return partial(random_error, scanned, denoised, kept_eigenpatches, stack_of)
+
+    def standard_error(
+        self,
+        frame: NDArray[Any],
+        *,
+        step: int | None = None,
+        size: tuple[int, bool] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the noise that is left in each pixel of the result for a frame.
+
+        With the chosen eigenpatches and groups, the result is a weighted mean of the pixels of
+        the frame.  The standard error is that of this mean, exactly, with the noise of each pixel.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+            One frame, of any integer or floating dtype.  It is denoised again.
+        step : int, optional
+            With alike or several random stacks: distance, pixels, of the positions at which the
+            standard error is computed; it is interpolated between them.  1 for every pixel.  By
+            default a fifth of the patch width, which is 1 to 3 % off.
+        size : (int, bool), optional
+            Width of a patch in pixels, and True if the patches are wider than the PSF, as chosen
+            for a stack of frames.  By default chosen for this frame.
+
+        Returns
+        -------
+        (Y, X) float32 array
+            Standard deviation of the noise of the result, grey levels.  NaN outside the image
+            area.
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised.
+
+        Notes
+        -----
+        Not included: that structure is blurred or weakened, which is no noise, that eigenpatches,
+        groups and restored sites depend on the noise, and the error of the offsets of rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> fringes = 50 + 40 * np.cos(np.arange(64) / 2)
+        >>> noisy = np.random.default_rng(0).poisson(fringes, (64, 64))
+        >>> error = Reucid(patch_size=9).standard_error(noisy)
+        >>> print(error.shape, bool(error.mean() < 0.5 * np.sqrt(50)))
+        (64, 64) True
+        """
+        *_, last = self.standard_error_steps(frame, step=step, size=size)
+        assert last.image is not None  # the last step has the result
+        return last.image
+
+    def standard_error_steps(
+        self,
+        frame: NDArray[Any],
+        *,
+        step: int | None = None,
+        size: tuple[int, bool] | None = None,
+    ) -> Iterator[Step]:
+        """Compute the standard error step by step; see `standard_error`.
+
+        Parameters
+        ----------
+        frame, step, size
+            As for `standard_error`.
+
+        Yields
+        ------
+        Step
+            The last one has the standard error as its `image`.
+        """
+        if step is not None:
+            step = whole_number("step", step, 1)
+        check_image(frame)
+        if frame.ndim != 2:
+            raise ValueError(
+                f"The standard error is that of one frame, but the shape is {tuple(frame.shape)}: "
+                "select a frame, for example image[0]."
+            )
+
+        def first_half(done: Step) -> Step:
+            return Step(fraction=done.fraction / 2, message=done.message)
+
+        denoising = on_one_blas_thread(self.steps_of_size(frame, size))
+        error_of = yield from map_yields(denoising, first_half)
+        found = yield from on_one_blas_thread(report(error_of(step), 0.5, 1.0, "standard error"))
+        whole = np.full(frame.shape, np.nan, np.float32)
+        whole[image_area(frame)] = self._scanned_along_rows(found)
+        yield Step(fraction=1.0, message="standard error", image=whole)
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
@@ -392,6 +497,15 @@ class Reucid(Engine):
             return pixels
         return np.ascontiguousarray(pixels.swapaxes(-1, -2))
 
+    def _scanned(self, prepared: Prepared) -> Prepared:
+        """Transpose the image area of a prepared frame likewise."""
+        return replace(
+            prepared,
+            image=self._scanned_along_rows(prepared.image),
+            mended=self._scanned_along_rows(prepared.mended),
+            outliers=self._scanned_along_rows(prepared.outliers),
+        )
+
     def _kept_of(self, step: StackStep) -> NDArray[np.float32]:
         """Return the kept eigenpatches of a step, as for the image scanned along rows."""
         return self._scanned_along_rows(step.eigenpatches[step.kept])
@@ -415,15 +529,10 @@ class Reucid(Engine):
         wide: bool,
         begun: float,
         correlated: bool,
-    ) -> Generator[Step, None, None]:
+    ) -> Generator[Step, None, StandardError]:
         """Denoise a prepared frame with stacks of alike patches."""
         end = begun + NOISE * (1 - begun)
-        scanned = replace(
-            prepared,
-            image=self._scanned_along_rows(prepared.image),
-            mended=self._scanned_along_rows(prepared.mended),
-            outliers=self._scanned_along_rows(prepared.outliers),
-        )
+        scanned = self._scanned(prepared)
         if self.scan_noise != "keep":
             # Patches of one row share its offset, so that it would not average out in their groups.
             level = remove_row_offsets(scanned, patch_size)
@@ -459,11 +568,13 @@ class Reucid(Engine):
             n_outliers=prepared.n_outliers,
             seed=self.seed,
         )
-        for step in steps:
+
+        def as_given(step: Step) -> Step:
             if isinstance(step, StackStep):
-                yield replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
-            else:
-                yield step
+                return replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
+            return step
+
+        return (yield from map_yields(steps, as_given))
 
     @property
     def _compares_sizes(self) -> bool:
