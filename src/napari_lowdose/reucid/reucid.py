@@ -533,12 +533,13 @@ class Reucid(Engine):
         """Denoise a prepared frame with stacks of alike patches."""
         end = begun + NOISE * (1 - begun)
         scanned = self._scanned(prepared)
+        pilot = None
         if self.scan_noise != "keep":
             # Patches of one row share its offset, so that it would not average out in their groups.
-            level = remove_row_offsets(scanned, patch_size)
-            scanned = yield from report(level, begun, (begun + end) / 2, "row offsets")
-        # With patches of the PSF width, whatever those of the pilot, as `estimate_noise`.
-        noise = yield from report(noise_of(scanned), (begun + end) / 2, end, "noise")
+            level = remove_row_offsets(scanned)
+            scanned, pilot = yield from report(level, begun, (begun + end) / 2, "row offsets")
+        estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
+        noise = yield from report(estimate, (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warnings.warn(note, UserWarning, stacklevel=2)
