@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.centred import centred
+from napari_lowdose.imaging.centred import centred, sample
+from napari_lowdose.imaging.image_area import constant_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,12 +165,10 @@ def warn_of_pixels(frame: NDArray[Any]) -> None:
 
 def _float32_rounding(frame: NDArray[Any]) -> tuple[float, float, float]:
     """Return offset and contrast of a frame, and the spacing of float32 numbers at the offset."""
-    sample = frame.ravel()
-    if sample.size > SAMPLE_SIZE:
-        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE_SIZE)]
-    offset, difference = centred(sample[np.newaxis])
+    offset, difference = centred(sample(frame, SAMPLE_SIZE)[np.newaxis])
+    difference.sort()
     # Quantiles, as a single hot pixel must not count as contrast
-    lowest, highest = np.quantile(difference, (0.005, 0.995))
+    lowest, highest = difference[0, [at := difference.size // 200, -1 - at]]
     contrast = float(highest - lowest) or float(frame.max().item() - frame.min().item())
     return float(offset), contrast, float(np.spacing(np.float32(abs(offset))))
 
@@ -190,7 +189,7 @@ def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
 
 
 def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
-    constant = (frame == frame[:, :1]).all(axis=1)
+    constant = constant_rows(frame)
     n_constant = np.count_nonzero(constant)
     if not 0 < n_constant <= max(1, MAX_DEAD_ROWS_SHARE * len(frame)):
         return

@@ -78,11 +78,11 @@ def decompose(
     """
     n_pixels = patch_size**2
     rank = min(n_components, n_pixels)
-    share = 1.0
+    share, products_per_qr = 1.0, 1
     if patch_size <= WIDEST_GRAM and in_stack.all():
         gram = yield from rescale_progress(patch_gram(image, patch_size), 0.0, 0.5)
         power = np.trace(gram)
-        apply_gram = _by_gram(gram)
+        apply_gram, products_per_qr = _by_gram(gram), 2
     else:
         positions = np.flatnonzero(in_stack)
         n_sample = sample_size(patch_size)
@@ -93,7 +93,7 @@ def decompose(
         power = sum(float(np.vdot(each, each)) for each in patches)
         apply_gram = _by_patches(patches)
     iterations = POWER_ITERATIONS if share == 1 else POWER_ITERATIONS_SAMPLED
-    svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations)
+    svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations, products_per_qr)
     values, vectors = yield from rescale_progress(svd, 0.5, 1.0)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
     # The total power is the trace of X'X, so the other singular values need not be computed.
@@ -113,6 +113,7 @@ def randomised_svd(
     n_components: int,
     seed: int,
     power_iterations: int = POWER_ITERATIONS,
+    products_per_qr: int = 1,
 ) -> Generator[float, None, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Find the leading singular values and right singular vectors of a patch matrix X.
 
@@ -128,6 +129,8 @@ def randomised_svd(
         Seed of the random start.
     power_iterations : int
         Number of power iterations.  More of them separate close singular values better.
+    products_per_qr : int
+        Iterations between two orthonormalisations.  More than one needs float64 products.
 
     Yields
     ------
@@ -144,8 +147,10 @@ def randomised_svd(
     basis = np.random.default_rng(seed).standard_normal((n_pixels, n_random))
     for iteration in range(power_iterations):
         begin, end = (i / (power_iterations + 1) for i in (iteration, iteration + 1))
-        # Orthonormalised each time, or all columns would converge to the strongest eigenpatch.
-        basis = np.linalg.qr((yield from rescale_progress(apply_gram(basis), begin, end)))[0]
+        basis = yield from rescale_progress(apply_gram(basis), begin, end)
+        # Orthonormalised, or all columns would converge to the strongest eigenpatch.
+        if (power_iterations - 1 - iteration) % products_per_qr == 0:
+            basis = np.linalg.qr(basis)[0]
     image = yield from rescale_progress(apply_gram(basis), end, 1.0)
     eigenvalues, rotation = np.linalg.eigh(basis.T @ image)
     leading = slice(None, -n_components - 1, -1)  # eigh sorts in ascending order

@@ -159,8 +159,6 @@ def noise_of(
     image = prepared.image
     if pilot is None:
         pilot = yield from rescale_progress(pilot_of(image), 0.0, 0.9)
-    if correlated is None:
-        correlated = noise_is_correlated(image)
     p = pilot.eigenpatches.shape[-1]
     k = kernel(pilot.eigenpatches)
     remainder = -k  # delta - K
@@ -182,6 +180,9 @@ def noise_of(
         skewness=float(np.sum(remainder**2 * k) / np.sum(remainder**2)),
         offset=offset,
     )
+    yield 0.95
+    if correlated is None:
+        correlated = noise_is_correlated(image)
     return curve.estimate(correlated=correlated)
 
 

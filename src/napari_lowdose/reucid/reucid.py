@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
-from napari_lowdose.engine import Engine, Step, map_yields, report, run_to_end
+from napari_lowdose.engine import Engine, Neighbours, Step, map_yields, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
-from napari_lowdose.reucid.alike import AlikeStep, alike_steps
+from napari_lowdose.reucid.alike import AlikeStep, alike_steps, match_brightness
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
+from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
+from napari_lowdose.reucid.noise_checks import check_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
@@ -36,6 +37,7 @@ from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.standard_error import random_error
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.threads import beside
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair
+    from napari_lowdose.reucid.noise_estimate import Pilot
     from napari_lowdose.reucid.standard_error import StandardError
 
 PatchSize = Literal["auto", "psf", "wide"]
@@ -91,6 +94,10 @@ class Reucid(Engine):
         With alike stacks: sites that deviate significantly from the patches that look like them,
         such as vacancies and dopants.  "keep" restores them, at the noise of random stacks.
         "average" denoises most, and weakens them.
+    frames_together : int
+        With alike stacks of a movie: number of successive frames, along the first axis, whose
+        patches are grouped together.  A frame is still denoised from its own pixels, so what moves
+        leaves no trace.  More frames denoise more and take as many times as long.
     scan_noise : "remove", "keep" or "columns"
         Remove offsets between scan rows as noise, or keep them as data.  "columns" removes
         offsets between columns instead, such as those of a camera or a vertical scan.
@@ -140,6 +147,7 @@ class Reucid(Engine):
     keep: int | Sequence[int] | Sequence[Sequence[int]] | None = None
     stacks: Stacks = "random"
     deviations: Deviations = "keep"
+    frames_together: int = 1
     scan_noise: ScanNoise = "remove"
     outliers: Outliers = "remove"
     exact: bool = False
@@ -158,10 +166,16 @@ class Reucid(Engine):
         self._set("deviations", one_of("deviations", self.deviations, get_args(Deviations)))
         self._set("outliers", one_of("outliers", self.outliers, get_args(Outliers)))
         self._set("exact", flag("exact", self.exact))
-        for name, least in (("n_stacks", 1), ("memory_limit", 1), ("n_components", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None or name in ("n_components", "seed"):
-                self._set(name, whole_number(name, value, least))
+        for name in ("n_stacks", "memory_limit"):
+            if (value := getattr(self, name)) is not None:
+                self._set(name, whole_number(name, value, 1))
+        for name, least in (("n_components", 1), ("frames_together", 1), ("seed", 0)):
+            self._set(name, whole_number(name, getattr(self, name), least))
+        if self.frames_together > 1 and self.stacks != "alike":
+            raise ValueError(
+                "Only alike stacks group the patches of several frames: use stacks='alike', or "
+                "frames_together=1."
+            )
         if self.keep is None:
             return
         most = self.n_components * (WIDTHS if self.patch_size in ("auto", "wide") else 1)
@@ -245,13 +259,24 @@ class Reucid(Engine):
         images = map(self._scanned_along_rows, prepared_images(frames))
         return (yield from on_one_blas_thread(self._patch_size(images, 1.0)))
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames whose patches join those of a frame.
+
+        They are the nearest ones; at the ends of a movie all on one side.
+        """
+        n = min(self.frames_together, n_frames)
+        first = min(max(0, number - n // 2), n_frames - n)
+        return [other for other in range(first, first + n) if other != number]
+
+    def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
 
         Parameters
         ----------
         *frames : (Y, X) array
             One frame, of any integer or floating dtype.
+        **neighbours
+            ``neighbours={...}``, the frames around it; see `Engine.frame_steps`.
 
         Yields
         ------
@@ -266,10 +291,16 @@ class Reucid(Engine):
             If the frame cannot be denoised or needs more memory than allowed.
         """
         (frame,) = frames
-        yield from on_one_blas_thread(self.steps_of_size(frame, None))
+        yield from on_one_blas_thread(
+            self.steps_of_size(frame, None, neighbours=neighbours.get("neighbours"))
+        )
 
     def steps_of_size(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None
+        self,
+        frame: NDArray[Any],
+        size: tuple[int, bool] | None,
+        warn: bool = True,
+        neighbours: Neighbours | None = None,
     ) -> Generator[Step, None, StandardError]:
         """Denoise a frame with a given patch size.
 
@@ -279,6 +310,10 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
+        warn : bool
+            Warn of what may mislead.
+        neighbours : mapping, optional
+            The frames around it.
 
         Yields
         ------
@@ -292,10 +327,11 @@ class Reucid(Engine):
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
-        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-        shared = warn_of_correlated_noise(image)
+        noise = beside(check_noise, image)  # while this thread decomposes it
+        columns: Literal["columns", "rows"] = "rows" if self.scan_noise == "columns" else "columns"
+        if warn:
+            prepared.warn(self.outliers)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -304,7 +340,14 @@ class Reucid(Engine):
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
-            return (yield from self._alike_steps(prepared, p, n_components, wide, begun, shared))
+            checks = noise.result()
+            checks.warn(columns)
+            others = [other for (other,) in (neighbours or {}).values()]
+            return (
+                yield from self._alike_steps(
+                    prepared, others, p, n_components, wide, begun, checks.correlated
+                )
+            )
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         # From stack to stack, so that every interim image uses all patches so far
@@ -322,9 +365,11 @@ class Reucid(Engine):
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
             kept_eigenpatches.append(eigenpatches[kept])
-            # Once per frame, and not in correlated noise, which has its own warning.
-            if stack == 0 and self.keep is None and not shared:
-                warn_of_choice(utilities)
+            if stack == 0 and warn:
+                checks = noise.result()
+                checks.warn(columns)
+                if self.keep is None and not checks.correlated:  # which has its own warning
+                    warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
                 result = yield from report(convolved, middle, end, f"{name}: reconstruction")
@@ -361,6 +406,7 @@ class Reucid(Engine):
         *,
         step: int | None = None,
         size: tuple[int, bool] | None = None,
+        neighbours: Neighbours | None = None,
     ) -> NDArray[np.float32]:
         """Return the noise that is left in each pixel of the result for a frame.
 
@@ -378,6 +424,8 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width of a patch in pixels, and True if the patches are wider than the PSF, as chosen
             for a stack of frames.  By default chosen for this frame.
+        neighbours : mapping, optional
+            The frames around it, as for `frame_steps`.
 
         Returns
         -------
@@ -404,7 +452,7 @@ class Reucid(Engine):
         >>> print(error.shape, bool(error.mean() < 0.5 * np.sqrt(50)))
         (64, 64) True
         """
-        *_, last = self.standard_error_steps(frame, step=step, size=size)
+        *_, last = self.standard_error_steps(frame, step=step, size=size, neighbours=neighbours)
         assert last.image is not None  # the last step has the result
         return last.image
 
@@ -414,12 +462,13 @@ class Reucid(Engine):
         *,
         step: int | None = None,
         size: tuple[int, bool] | None = None,
+        neighbours: Neighbours | None = None,
     ) -> Iterator[Step]:
         """Compute the standard error step by step; see `standard_error`.
 
         Parameters
         ----------
-        frame, step, size
+        frame, step, size, neighbours
             As for `standard_error`.
 
         Yields
@@ -439,12 +488,79 @@ class Reucid(Engine):
         def first_half(done: Step) -> Step:
             return Step(fraction=done.fraction / 2, message=done.message)
 
-        denoising = on_one_blas_thread(self.steps_of_size(frame, size))
+        denoising = on_one_blas_thread(self.steps_of_size(frame, size, neighbours=neighbours))
         error_of = yield from map_yields(denoising, first_half)
         found = yield from on_one_blas_thread(report(error_of(step), 0.5, 1.0, "standard error"))
         whole = np.full(frame.shape, np.nan, np.float32)
         whole[image_area(frame)] = self._scanned_along_rows(found)
         yield Step(fraction=1.0, message="standard error", image=whole)
+
+    def learn(self, frame: NDArray[Any], size: tuple[int, bool] | None = None) -> KnownEigenpatches:
+        """Learn the eigenpatches of a frame, to denoise other frames of the same scene with them.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+            It is decomposed once, as a single patch stack.
+        size : (int, bool), optional
+            `KnownEigenpatches.size` that was learnt before, which saves finding a patch size.  By
+            default that of this frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+            An engine that denoises each frame by one convolution.
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised, or if the engine is not of a single random stack.
+        """
+        return run_to_end(self.learn_steps(frame, size))
+
+    def learn_steps(
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
+    ) -> Generator[Step, None, KnownEigenpatches]:
+        """Learn the eigenpatches of a frame step by step; see `learn`.
+
+        Parameters
+        ----------
+        frame, size
+            As for `learn`.
+        warn : bool
+            Warn of what may mislead, as `frame_steps` does.
+
+        Yields
+        ------
+        Step
+            Those of `frame_steps`; the last one has the denoised frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+        """
+        if self.stacks == "alike":
+            raise ValueError(
+                "Stacks of alike patches are found anew in each frame, so there is nothing to "
+                "learn from one: use stacks='random'."
+            )
+        if isinstance(self.keep, tuple) and self._stacks_of_keep() > 1:
+            raise ValueError(
+                "Eigenpatches are learnt from a single stack: give one sequence of indices as "
+                "keep, or none."
+            )
+        check_image(frame)
+        if frame.ndim != 2:
+            raise ValueError(f"a frame has two axes (Y, X), this array has shape {frame.shape}.")
+        one_stack = replace(self, n_stacks=1)
+        area = image_area(frame)
+        last: Step | None = None
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
+            last = step
+            yield step
+        assert isinstance(last, StackStep)  # the last step of a single stack
+        shape = frame.shape[0], frame.shape[1]
+        return KnownEigenpatches(replace(last, image=None), shape, area, self.outliers)
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
@@ -524,6 +640,7 @@ class Reucid(Engine):
     def _alike_steps(
         self,
         prepared: Prepared,
+        others: Sequence[NDArray[Any]],
         patch_size: int,
         n_components: int,
         wide: bool,
@@ -532,18 +649,22 @@ class Reucid(Engine):
     ) -> Generator[Step, None, StandardError]:
         """Denoise a prepared frame with stacks of alike patches."""
         end = begun + NOISE * (1 - begun)
-        scanned = self._scanned(prepared)
-        pilot = None
-        if self.scan_noise != "keep":
-            # Patches of one row share its offset, so that it would not average out in their groups.
-            level = remove_row_offsets(scanned)
-            scanned, pilot = yield from report(level, begun, (begun + end) / 2, "row offsets")
+        scanned, pilot = yield from self._level_rows(prepared, begun, (begun + end) / 2)
         estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
         noise = yield from report(estimate, (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warnings.warn(note, UserWarning, stacklevel=2)
         weights = load_weights(self.scan_noise)
+        neighbours = []
+        for other in others:
+            try:
+                found = prepare(other[prepared.area])
+            except ValueError:  # a closed shutter, for example: the frame does without it
+                continue
+            if found.image.shape == prepared.image.shape:
+                levelled, _ = yield from self._level_rows(found, end, end)
+                neighbours.append(match_brightness(levelled.mended, scanned.mended, noise))
 
         def choose_useful(
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
@@ -558,6 +679,7 @@ class Reucid(Engine):
 
         steps = alike_steps(
             scanned.mended,
+            neighbours,
             noise,
             patch_size,
             n_components,
@@ -576,6 +698,18 @@ class Reucid(Engine):
             return step
 
         return (yield from map_yields(steps, as_given))
+
+    def _level_rows(
+        self, prepared: Prepared, begin: float, end: float
+    ) -> Generator[Step, None, tuple[Prepared, Pilot | None]]:
+        """Return a frame scanned along rows without their offsets, and its pilot if it is known.
+
+        Patches of one row share its offset, so that it would not average out in their groups.
+        """
+        scanned = self._scanned(prepared)
+        if self.scan_noise == "keep":
+            return scanned, None
+        return (yield from report(remove_row_offsets(scanned), begin, end, "row offsets"))
 
     @property
     def _compares_sizes(self) -> bool:
@@ -670,8 +804,12 @@ class ReucidOfSize(Engine):
     patch_size: int
     wide: bool
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames around a frame; see `Reucid.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
+
+    def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
         """Denoise a frame; see `Reucid.frame_steps`."""
         (frame,) = frames
         size = self.patch_size, self.wide
-        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size))
+        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, **neighbours))

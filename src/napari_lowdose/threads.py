@@ -1,0 +1,71 @@
+"""One pool of threads for all computations.
+
+Starting threads takes as long as a stage of denoising a small image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    S = TypeVar("S")
+    T = TypeVar("T")
+
+N_THREADS = os.cpu_count() or 1
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(N_THREADS, thread_name_prefix="napari-lowdose")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads
+
+
+def beside(function: Callable[[S], T], item: S) -> Future[T]:
+    """Compute ``function(item)`` in another thread."""
+    return _pool().submit(function, item)
+
+
+def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """Return ``[function(item) for item in items]``, computed on all cores.
+
+    The calling thread works, too: it need not wait until another one wakes up, and no call waits
+    for threads that are busy with another.
+
+    Examples
+    --------
+    >>> in_parallel(abs, [1, -2, 3])
+    [1, 2, 3]
+    """
+    numbers = deque(range(len(items)))
+    results: dict[int, T] = {}
+
+    def work() -> None:
+        while True:
+            try:
+                number = numbers.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = function(items[number])
+            except BaseException:
+                numbers.clear()
+                raise
+
+    helpers = [_pool().submit(work) for _ in range(min(N_THREADS, len(items)) - 1)]
+    try:
+        work()
+    finally:
+        started = [helper for helper in helpers if not helper.cancel()]
+        wait(started)
+    for helper in started:
+        helper.result()  # raises its error
+    return [results[number] for number in range(len(items))]
