@@ -811,5 +811,5 @@ class ReucidOfSize(Engine):
     def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
         """Denoise a frame; see `Reucid.frame_steps`."""
         (frame,) = frames
-        size = self.patch_size, self.wide
-        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, **neighbours))
+        size, around = (self.patch_size, self.wide), neighbours.get("neighbours")
+        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, neighbours=around))
