@@ -405,7 +405,6 @@ class Reucid(Engine):
         frame: NDArray[Any],
         *,
         step: int | None = None,
-        size: tuple[int, bool] | None = None,
         neighbours: Neighbours | None = None,
     ) -> NDArray[np.float32]:
         """Return the noise that is left in each pixel of the result for a frame.
@@ -416,14 +415,12 @@ class Reucid(Engine):
         Parameters
         ----------
         frame : (Y, X) array
-            One frame, of any integer or floating dtype.  It is denoised again.
+            One frame, of any integer or floating dtype.  It is denoised again.  For a frame of a
+            stack, give the `patch_size` that was chosen for the stack.
         step : int, optional
             With alike or several random stacks: distance, pixels, of the positions at which the
             standard error is computed; it is interpolated between them.  1 for every pixel.  By
             default a fifth of the patch width, which is 1 to 3 % off.
-        size : (int, bool), optional
-            Width of a patch in pixels, and True if the patches are wider than the PSF, as chosen
-            for a stack of frames.  By default chosen for this frame.
         neighbours : mapping, optional
             The frames around it, as for `frame_steps`.
 
@@ -452,7 +449,7 @@ class Reucid(Engine):
         >>> print(error.shape, bool(error.mean() < 0.5 * np.sqrt(50)))
         (64, 64) True
         """
-        *_, last = self.standard_error_steps(frame, step=step, size=size, neighbours=neighbours)
+        *_, last = self.standard_error_steps(frame, step=step, neighbours=neighbours)
         assert last.image is not None  # the last step has the result
         return last.image
 
@@ -461,14 +458,13 @@ class Reucid(Engine):
         frame: NDArray[Any],
         *,
         step: int | None = None,
-        size: tuple[int, bool] | None = None,
         neighbours: Neighbours | None = None,
     ) -> Iterator[Step]:
         """Compute the standard error step by step; see `standard_error`.
 
         Parameters
         ----------
-        frame, step, size, neighbours
+        frame, step, neighbours
             As for `standard_error`.
 
         Yields
@@ -488,7 +484,7 @@ class Reucid(Engine):
         def first_half(done: Step) -> Step:
             return Step(fraction=done.fraction / 2, message=done.message)
 
-        denoising = on_one_blas_thread(self.steps_of_size(frame, size, neighbours=neighbours))
+        denoising = on_one_blas_thread(self.steps_of_size(frame, None, neighbours=neighbours))
         error_of = yield from map_yields(denoising, first_half)
         found = yield from on_one_blas_thread(report(error_of(step), 0.5, 1.0, "standard error"))
         whole = np.full(frame.shape, np.nan, np.float32)
