@@ -200,7 +200,8 @@ class JobRunner(QObject):
         if steps := self._worker.take():
             self._job.advanced.emit(steps)
         collect_garbage()
-        if self._job.outcome == "running":
+        # The job may have ended meanwhile: napari's progress bars process events.
+        if self._job is not None and self._job.outcome == "running":
             self._timer.start(self._job.interval)
 
     def _warned(self, warning: tuple[Warning | str, type[Warning], str, int]) -> None:

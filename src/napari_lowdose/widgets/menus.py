@@ -10,6 +10,7 @@ from napari.viewer import Viewer  # noqa: TC002  (napari injects it by this anno
 if TYPE_CHECKING:
     from napari_lowdose.widgets.live_widget import LiveWidget
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
+    from napari_lowdose.widgets.result_job import ResultJob
     from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 PLUGIN = "napari-lowdose"
@@ -65,12 +66,25 @@ def show_evidence(viewer: Viewer) -> None:
 
     If the input cannot be found by its name, the user selects both.
     """
+    from napari_lowdose.widgets.evidence_layers import EvidenceJob
+
+    _start_job(viewer, EvidenceJob)
+
+
+def show_standard_error(viewer: Viewer) -> None:
+    """Add a layer of the noise that is left in each pixel of the selected result of REUCID."""
+    from napari_lowdose.widgets.standard_error_layer import StandardErrorJob
+
+    _start_job(viewer, StandardErrorJob)
+
+
+def _start_job(viewer: Viewer, job: type[ResultJob]) -> None:
     from napari.utils.notifications import show_warning
 
-    from napari_lowdose.widgets.evidence_layers import EvidenceRun, input_and_result
+    from napari_lowdose.widgets.result_job import input_and_result
 
     try:
-        EvidenceRun(viewer, *input_and_result(viewer, selected_images(viewer))).start()
+        job(viewer, *input_and_result(viewer, selected_images(viewer))).start()
     except ValueError as error:
         show_warning(str(error))
 

@@ -38,6 +38,12 @@ ENTRIES = {
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
+    "show_standard_error": (
+        "Show standard error (Low dose)",
+        "all_selected_layers_image and num_selected_layers <= 2 "
+        "and all_selected_layers_same_shape and not active_layer_is_rgb "
+        "and active_layer_dtype != 'bool'",
+    ),
 }
 
 
