@@ -32,7 +32,7 @@ POWER_ITERATIONS_SAMPLED = 4  # more iterations improve less than the sampling e
 
 SAMPLE = 16384  # maximum number of patches of a stack for an inexact SVD
 SAMPLE_NUMBERS = 2**24  # maximum number of pixels of these patches: 64 MiB
-CHUNK = 8192  # patches between two progress reports
+CHUNK = 4096  # patches between two progress reports
 WIDEST_GRAM = 49  # maximum patch width, pixels: the patch Gram matrix has p**4 entries
 
 
@@ -89,14 +89,15 @@ def decompose(
         if not exact and len(positions) > n_sample:
             share, iterations = n_sample / len(positions), POWER_ITERATIONS_SAMPLED
             positions = np.random.default_rng(seed).choice(positions, n_sample, replace=False)
-        patches = yield from rescale_progress(_patches_at(image, patch_size, positions), 0.0, 0.4)
         # Operations for each patch: about p**4 for X'X, 4 p**2 for each vector X'X is applied to
         if n_pixels < 4 * (rank + OVERSAMPLING) * (iterations + 1):
-            gram = yield from rescale_progress(_gram_of(patches), 0.4, 0.5)
+            by_position = _gram_at(image, patch_size, np.sort(positions))
+            gram = yield from rescale_progress(by_position, 0.0, 0.5)
     if gram is not None:
         power = np.trace(gram)
         svd = randomised_svd(_by_gram(gram), n_pixels, rank, seed, iterations, products_per_qr=2)
     else:
+        patches = yield from rescale_progress(_patches_at(image, patch_size, positions), 0.0, 0.5)
         power = np.einsum("ij,ij->i", patches, patches).sum(dtype=np.float64)
         svd = randomised_svd(_by_patches(patches), n_pixels, rank, seed, iterations)
     values, vectors = yield from rescale_progress(svd, 0.5, 1.0)
@@ -177,15 +178,20 @@ def _patches_at(
     return patches
 
 
-def _gram_of(
-    patches: NDArray[np.float32],
+def _gram_at(
+    image: NDArray[np.float32], patch_size: int, positions: NDArray[np.intp]
 ) -> Generator[float, None, NDArray[np.float64]]:
-    """Return X'X of extracted patches."""
-    gram = np.zeros((patches.shape[1], patches.shape[1]))  # float64, because many chunks are summed
-    chunks = [patches[first : first + CHUNK // 2] for first in range(0, len(patches), CHUNK // 2)]
-    for fraction, batch in over_tiles(lambda chunk: chunk.T @ chunk, chunks):
-        for _, product in batch:
-            gram += product
+    """Return X'X of the patches at `positions`, without storing all of them."""
+
+    def product(chunk: NDArray[np.intp]) -> NDArray[np.float32]:
+        patches = extract_patches(image, patch_size, chunk)
+        return patches.T @ patches
+
+    gram = np.zeros((patch_size**2, patch_size**2))  # float64, because many chunks are summed
+    chunks = [positions[first : first + CHUNK] for first in range(0, len(positions), CHUNK)]
+    for fraction, batch in over_tiles(product, chunks):
+        for _, part in batch:
+            gram += part
         yield fraction
     return gram
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLE = 2048  # patches from which the signal-to-noise ratios of a frame are measured
-# Maximum change of the signal-to-noise ratios, as the root mean square of its logarithm.  Of the
-# specimens in benchmarks/known_eigenpatches.py it is up to 0.28 for the same one that drifts by a
-# third of the field, at least 0.38 for another one, and 0.7 for half or twice the dose.
+# Maximum change of the signal-to-noise ratios.  Of the simulated specimens in
+# benchmarks/known_eigenpatches.py it is up to 0.17 for the same one that drifts by a third of the
+# field, at least 0.39 for another one, and at least 0.46 for half or twice the dose.
 MAX_CHANGE = 1 / 3
 
 
