@@ -202,6 +202,9 @@ def test_a_layer_that_somebody_updates(live, qtbot):
         np.testing.assert_allclose(getattr(clean, name), getattr(layer, name))
     layer.scale = (4, 4)  # another objective
     qtbot.waitUntil(lambda: np.allclose(clean.scale, 4), timeout=3000)
+    clean.translate = (0, 100)  # the user puts it beside the other
+    live._tick()
+    np.testing.assert_allclose(clean.translate, (0, 100))
     np.testing.assert_array_equal(layer.data, noise(1))
 
 

@@ -54,6 +54,7 @@ class LiveLayer:
         self.layer: Image | None = None if before is None or before.removed else before.layer
         self._layers, self._name, self._place, self._refresh = layers, name, place, refresh
         self._pixels: NDArray[Any] | None = None  # ours: nobody else's array is written into
+        self._placed: dict[str, Any] = {} if before is None else before._placed
         self._blank = False  # whether the contrast limits are those of a constant frame
 
     @property
@@ -75,7 +76,8 @@ class LiveLayer:
         if self.layer is None:
             self._pixels = np.array(pixels)
             self._blank = is_constant(pixels)
-            self.layer = Image(self._pixels, name=self._name, **self._place())
+            self._placed = self._place()
+            self.layer = Image(self._pixels, name=self._name, **self._placed)
             self._layers.append(self.layer)
             return
         shown = self.layer.data
@@ -93,10 +95,10 @@ class LiveLayer:
             self.layer.reset_contrast_limits("data")
 
     def follow(self) -> None:
-        """Move the layer to where its source is now, for example with another objective."""
+        """Move the layer if its source has moved, for example with another objective."""
         if self.layer is None or self.removed:
             return
-        for name, value in self._place().items():
-            now = getattr(self.layer, name)
-            if name in FOLLOWED and not np.array_equal(getattr(now, "affine_matrix", now), value):
-                setattr(self.layer, name, value)
+        before, self._placed = self._placed, self._place()
+        for name in FOLLOWED.intersection(self._placed):
+            if not np.array_equal(self._placed[name], before.get(name, ())):
+                setattr(self.layer, name, self._placed[name])
