@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_lowdose.live.live_run import LiveStep
 
 MAX_BYTES = 256 * 2**20  # by default, of the frames that wait to be written
-TIME_TO_CLOSE = 10.0  # seconds, by default
+TIME_TO_CLOSE = 60.0  # seconds, by default
 
 
 class Recorder:
