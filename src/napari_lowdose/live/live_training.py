@@ -19,7 +19,7 @@ from napari_lowdose.run import denoise_frame
 from napari_lowdose.warned import ignore, warnings_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -33,9 +33,10 @@ logger = logging.getLogger(__name__)
 THREADS = 1  # of PyTorch: a second one would wait for the core that the view needs, spinning
 POLL = 0.05  # seconds between two looks at the buffer
 MARGIN = 0.2  # dB by which the other must be better before the engines change places
-# Pause between comparisons: seconds, and in units of the time that one takes
-WHILE_TRAINING = 1.0, 6.0
-AFTERWARDS = 3.0, 10.0
+# Pause between comparisons, in seconds and in units of the time that one takes; while training, of
+# the processor, so that they take the same share of it on a busy machine.
+WHILE_TRAINING = 1.0, 6.0, time.thread_time
+AFTERWARDS = 3.0, 10.0, time.perf_counter
 
 
 class LiveTraining:
@@ -170,9 +171,9 @@ class LiveTraining:
                 self._say(training=True)
         self._compare_at = 0.0  # the last network has not been compared yet
 
-    def _compare(self, pause: float, share: float) -> None:
+    def _compare(self, pause: float, share: float, clock: Callable[[], float]) -> None:
         """Compare the best network with the other engine, if it is time to."""
-        begun = time.perf_counter()
+        begun = clock()
         if self.model is None or begun < self._compare_at:
             return
         fresh = [frame for frame in self._buffer.frames() if frame.number > self._newest]
@@ -183,7 +184,7 @@ class LiveTraining:
         network = self.model.for_live()
         with warnings_to(ignore):  # the view gives them
             gains = self._gains_of(network, pairs)
-        ended = time.perf_counter()
+        ended = clock()
         self._compare_at = ended + max(pause, share * (ended - begun))
         if gains is None:
             return
