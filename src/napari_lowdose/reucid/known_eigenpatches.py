@@ -45,10 +45,14 @@ class KnownStep(Step):
     change : float
         Change of their signal-to-noise ratios since they were learnt; see
         `KnownEigenpatches.change`.
+    share : float
+        As `explained`, but from all pixels instead of a sample, for the comparison with the frames
+        before: structure that no eigenpatch describes lowers it, too.
     """
 
     explained: float
     change: float
+    share: float
 
     @property
     def suits(self) -> bool:
@@ -141,12 +145,14 @@ class KnownEigenpatches(Engine):
         explained, change = self._fit(prepared.image)
         convolved = self._filter.convolve(prepared.image)
         result = yield from report(convolved, 0.2, 1.0, "known eigenpatches")
+        share = float(np.vdot(prepared.image, result)) / result.size  # of unit power
         yield KnownStep(
             fraction=1.0,
             message=f"known eigenpatches: {explained:.0%} of the variance explained",
             image=prepared.rescale(result, self.outliers),
             explained=explained,
             change=change,
+            share=share,
         )
 
     def explained(self, frame: NDArray[Any]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,7 @@ from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.imaging.outliers import outliers_of_centred, replace_outliers
 from napari_lowdose.reucid.patch_stacks import SMALLEST_IMAGE
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -118,11 +118,10 @@ class Prepared:
         warn_of_pixels(self.mended)
         rows, columns = self.area
         if self.image.shape != self.frame.shape:
-            warnings.warn(
+            warn(
                 f"only rows {rows.start} to {rows.stop - 1} and columns {columns.start} to "
                 f"{columns.stop - 1} hold image: the rest, an info bar or a dead border, is left "
                 "as it is.",
-                UserWarning,
                 stacklevel=2,
             )
         n = self.n_outliers
@@ -133,11 +132,10 @@ class Prepared:
                 if outliers == "remove"
                 else "unchanged in the result"
             )
-            warnings.warn(
+            warn(
                 f"{n} outlier pixel{'s' * (n > 1)} (first at row {y + rows.start}, column "
                 f"{x + columns.start}), which neither scene nor noise explains: left out, and "
                 f"{fate}.",
-                UserWarning,
                 stacklevel=2,
             )
 
