@@ -18,7 +18,10 @@ RUNS: dict[str, tuple[list[str], str, set[str]]] = {
     "noise2noise_script.py": (["2"], "pair, denoised: PSNR", {"stem.safetensors"}),
     "movie_script.py": (["1"], "100% frame 11", {"cells.zarr"}),
     "headless_viewer.py": (["1"], "'first REUCID', 'first NOISE2NOISE'", set()),
+    "demo_live.py": (["--seconds", "2"], "ms behind the camera", set()),
+    "live_layer.py": (["3"], "frame 2: ", set()),
     "live_camera.py": (["5"], "ms after it arrived", {"live_raw.zarr", "live_clean.zarr"}),
+    "live_folder.py": (["2"], "scan4.tif: ", {"clean.zarr", "scans/scan1.tif"}),
     "split_script.py": (["1"], "shift", set()),
     "demo.py": (
         ["--seconds", "1"],

@@ -8,6 +8,7 @@ several frames, such as training a network; after it every frame is independent 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair, Index
+
+# The frames around a frame, (Y, X) arrays or the two of a pair, by their distance in time
+Neighbours = Mapping[int, tuple["NDArray[Any]", ...]]
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -156,6 +160,24 @@ class Engine:
         """
         return self
 
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the other frames along time that a frame is denoised with.
+
+        Parameters
+        ----------
+        number : int
+            Number of the frame along the first axis of the stack.
+        n_frames : int
+            Length of that axis; 1 for a single frame.
+
+        Returns
+        -------
+        sequence of int
+            Empty by default: each frame is denoised by itself.  Otherwise `frame_steps` gets them
+            as ``neighbours={distance: frames}``, with negative distances for earlier frames.
+        """
+        return ()
+
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise one frame, step by step.
 
@@ -249,6 +271,24 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, (str, int, float))
+
+
+def seconds_left(begun: float, done: float, left: float) -> float | None:
+    """Estimate the time to the end of some work from its pace so far.
+
+    Parameters
+    ----------
+    begun : float
+        `time.perf_counter` at the start.
+    done, left : float
+        Fractions of the work.
+
+    Returns
+    -------
+    float or None
+        Seconds; None if nothing is done yet.
+    """
+    return (time.perf_counter() - begun) / done * left if done > 0 else None
 
 
 def report(

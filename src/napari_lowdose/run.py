@@ -6,12 +6,13 @@ Arrays, dask, zarr, clusters, the command line and the widgets all use the same 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_lowdose.engine import Engine, Step, rescale_steps
+from napari_lowdose.engine import Engine, Neighbours, Step, rescale_steps, seconds_left
 from napari_lowdose.frames import ImageOrPair, frame_index, frame_name, is_constant
 from napari_lowdose.image_or_pair import image_or_pair
 from napari_lowdose.io.zarr_frames import DamagedFrame
@@ -162,10 +163,9 @@ class Run:
         begun = time.perf_counter()
         for step in self._steps():
             # The pace is that of this run: frames of an earlier run took none of its time.
-            done = step.fraction - self._resumed_at
-            if step.seconds_left is None and done > 0:
-                pace = (time.perf_counter() - begun) / done
-                step = dataclasses.replace(step, seconds_left=pace * (1 - step.fraction))
+            if step.seconds_left is None:
+                left = seconds_left(begun, step.fraction - self._resumed_at, 1 - step.fraction)
+                step = dataclasses.replace(step, seconds_left=left)
             if record := step.record():
                 self._records.append({"index": list(step.index), **record})
             yield step
@@ -247,8 +247,9 @@ class Run:
         """
         for number in numbers:
             frames = read_frames(self._given, number)
+            around = read_neighbours(prepared, self._given, number)
             last = None
-            for step in frame_steps(prepared, number, self._given.leading, frames):
+            for step in frame_steps(prepared, number, self._given.leading, frames, around):
                 if last is not None:
                     yield number, last, None
                 # Only the last step of a frame comes with its input, which marks it as finished.
@@ -257,7 +258,7 @@ class Run:
                 if last is None:
                     yield number, step, None
             if last is not None:
-                yield number, last, frames
+                yield number, last, made_from(frames, around)
 
 
 def read_frames(given: ImageOrPair, number: int) -> Frames:
@@ -276,6 +277,29 @@ def read_frames(given: ImageOrPair, number: int) -> Frames:
         raise unreadable(error, frame_name(number, given.leading)) from error
 
 
+def neighbour_numbers(engine: Engine, number: int, leading: tuple[int, ...]) -> dict[int, int]:
+    """Return the numbers of the frames that a frame is denoised with, by their distance in time.
+
+    Time is the first axis of the stack.
+    """
+    if not leading:
+        return {}
+    t, rest = divmod(number, math.prod(leading[1:]))
+    others = engine.neighbours(t, leading[0])
+    return {other - t: other * math.prod(leading[1:]) + rest for other in others}
+
+
+def read_neighbours(engine: Engine, given: ImageOrPair, number: int) -> Neighbours:
+    """Read the frames that a frame is denoised with; empty if it is denoised by itself."""
+    numbers = neighbour_numbers(engine, number, given.leading)
+    return {distance: read_frames(given, other) for distance, other in numbers.items()}
+
+
+def made_from(frames: Frames, neighbours: Neighbours) -> Frames:
+    """Return all pixels that a result depends on: those of the frame, then of its neighbours."""
+    return frames + tuple(each for around in neighbours.values() for each in around)
+
+
 def unreadable(error: BaseException, name: str) -> ValueError:
     """Return the error to raise for a frame of the input that cannot be read."""
     about = " ".join(str(error).split()) or type(error).__name__
@@ -283,7 +307,11 @@ def unreadable(error: BaseException, name: str) -> ValueError:
 
 
 def frame_steps(
-    prepared: Engine, number: int, leading: tuple[int, ...], frames: Frames
+    prepared: Engine,
+    number: int,
+    leading: tuple[int, ...],
+    frames: Frames,
+    neighbours: Neighbours | None = None,
 ) -> Iterator[Step]:
     """Denoise one frame of a stack; messages and errors name it.
 
@@ -297,6 +325,8 @@ def frame_steps(
         Shape of the stack without rows and columns.
     frames : tuple of (Y, X) arrays
         The frame, or the two of a pair.
+    neighbours : mapping, optional
+        The frames around it, if the engine asks for them; see `Engine.frame_steps`.
 
     Yields
     ------
@@ -314,9 +344,11 @@ def frame_steps(
         If the frame is constant, for example because a shutter was closed.  It is left as it is.
     """
     name = frame_name(number, leading)
-    engine = prepared.for_frame(frame_index(number, leading))
+    engine: Any = prepared.for_frame(frame_index(number, leading))
+    # Engines that ask for no neighbours need not accept them
+    around = {"neighbours": neighbours} if neighbours else {}
     if not name:
-        yield from engine.frame_steps(*frames)
+        yield from engine.frame_steps(*frames, **around)
         return
     if all(is_constant(frame) for frame in frames):
         warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
@@ -324,20 +356,24 @@ def frame_steps(
         yield Step(fraction=1.0, message=f"{name}: constant", image=same)
         return
     try:
-        for step in engine.frame_steps(*frames):
+        for step in engine.frame_steps(*frames, **around):
             yield dataclasses.replace(step, message=f"{name}: {step.message}")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
 def denoise_frame(
-    prepared: Engine, number: int, leading: tuple[int, ...], frames: Frames
+    prepared: Engine,
+    number: int,
+    leading: tuple[int, ...],
+    frames: Frames,
+    neighbours: Neighbours | None = None,
 ) -> NDArray[np.float32]:
     """Denoise one frame of a stack to the end.
 
     Parameters
     ----------
-    prepared, number, leading, frames
+    prepared, number, leading, frames, neighbours
         As for `frame_steps`.
 
     Returns
@@ -345,7 +381,7 @@ def denoise_frame(
     (Y, X) float32 array
     """
     image = None
-    for step in frame_steps(prepared, number, leading, frames):
+    for step in frame_steps(prepared, number, leading, frames, neighbours):
         image = step.image
     assert image is not None  # the last step of `Engine.frame_steps` has an image
     return image

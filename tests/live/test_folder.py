@@ -210,13 +210,13 @@ def test_a_file_with_several_frames_gives_all_of_them_and_those_that_are_added(f
 
 
 def test_a_warning_about_a_file_is_told_with_its_name(folder, watch, told):
-    tifffile.imwrite(
-        folder / "a.tif", pixels(1), photometric="minisblack", description="<OME>not XML"
-    )
+    write(folder / "a.ome.tif", ome=True)
+    damaged = (folder / "a.ome.tif").read_bytes().replace(b"</Pixels>", b"<?Pixels>")
+    (folder / "a.ome.tif").write_bytes(damaged)
     write(folder / "b.tif")
     watch(folder).wait(2)
     (said,) = told
-    assert said.startswith(f"{folder / 'a.tif'}: the metadata of this TIFF are ignored")
+    assert said.startswith(f"{folder / 'a.ome.tif'}: the metadata of this TIFF are ignored")
 
 
 def test_a_file_that_is_touched_or_written_again_does_not_come_twice(folder, watch):

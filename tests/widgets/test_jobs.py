@@ -48,6 +48,31 @@ def test_every_step_arrives_in_order_and_few_deliveries(qtbot, runner):
     assert len(seen) < 30
 
 
+def test_a_short_interval_delivers_more_often(qtbot, runner):
+    deliveries = []
+    runner.run(counting(100, 0.005), deliveries.append, lambda job: None, interval=5)
+    qtbot.waitUntil(lambda: not runner.busy, timeout=10000)
+    assert len(deliveries) > 20  # in half a second
+
+
+def test_stop_does_not_wait_for_a_step_that_may_never_come(qtbot, runner):
+    class Waiting:
+        def __init__(self):
+            self.enough = threading.Event()
+            self.stop = self.enough.set
+
+        def __iter__(self):
+            yield Step(fraction=0, message="")
+            self.enough.wait(20)
+
+    ended = []
+    runner.run(Waiting(), lambda steps: None, ended.append)
+    begun = time.perf_counter()
+    runner.stop()
+    qtbot.waitUntil(lambda: bool(ended))
+    assert time.perf_counter() - begun < 1
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA"), ValueError("too small"), MemoryError()])
 def test_an_error_ends_the_job_and_the_runner_is_free_again(qtbot, runner, error):
     def steps():

@@ -173,7 +173,8 @@ def test_status_has_groups_deviations_and_noise(docked, qtbot, image):
     status = " ".join(widget.panel.status.text().split())
     assert (
         "patch size 3 px, 2 of 4 eigenpatches kept, 96 groups of alike patches of 3 px, "
-        "deviations restored in 3 % of the image, gain 2, read noise 3" in status
+        "deviations restored in 3 % of the image, gain 2 grey levels per electron, "
+        "read noise 3 grey levels" in status
     )
 
 
@@ -219,7 +220,9 @@ def test_noise_plot_shows_the_points_and_the_fitted_line(docked, qtbot, image):
     plot = widget.noise_plot
     assert plot.isVisibleTo(widget) and not plot.section.isExpanded()
     plot.section.expand(animate=False)
-    assert plot.caption.text() == "gain 2, offset 1, read noise 3"
+    assert plot.caption.text() == (
+        "gain 2 grey levels per electron,\noffset 1, read noise 3 grey levels"
+    )
     noise = widget.current.noise[()]
     levels, variances = plot.points.getData()
     np.testing.assert_allclose(levels, noise.levels)
@@ -239,3 +242,18 @@ def test_noise_plot_follows_the_frame_in_view(docked, qtbot, image):
         widget.viewer.dims.set_current_step(0, frame)
         highest.append(widget.noise_plot.points.getData()[0].max())
     assert highest[1] == pytest.approx(3 * highest[0])
+
+
+def test_frames_together_is_shown_for_a_movie_and_recorded(docked, qtbot, image):
+    widget = docked(np.stack([image, image]))
+    field = widget.form.frames_together
+    choose(widget, "balanced")
+    assert field.isVisibleTo(widget) == widget.form.all_frames
+    widget.form.frames.setCurrentIndex(widget.form.frames.findData(True))
+    assert field.isVisibleTo(widget)
+    field.setValue(2)
+    assert widget.form.parameters().frames_together == 2
+    choose(widget, "faithful")
+    assert not field.isVisibleTo(widget)
+    assert widget.form.parameters().frames_together == 1
+    finish(qtbot, widget)

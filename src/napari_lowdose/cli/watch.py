@@ -9,8 +9,6 @@ import typer
 
 from napari_lowdose.cli.files import INTERRUPTED, UNSUITABLE
 from napari_lowdose.cli.messages import error_line, print_message
-from napari_lowdose.cli.outputs import ZARR
-from napari_lowdose.io.zarr_folder import add_to_record, is_zarr, read_zarr
 from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:
@@ -73,6 +71,9 @@ class _Log:
     """
 
     def __init__(self, folder: Path, output: Path) -> None:
+        from napari_lowdose.cli.outputs import ZARR  # slow, and --help does not need it
+        from napari_lowdose.io.zarr_folder import is_zarr
+
         is_stack = folder.suffix == ZARR or is_zarr(folder) or folder.is_file()
         self._folder, self._output = folder, output
         self._place = folder.parent if is_stack else folder
@@ -109,6 +110,8 @@ class _Log:
 
     def end(self, reason: str) -> None:
         """Print what is written, once the output is closed."""
+        from napari_lowdose.io.zarr_folder import add_to_record, read_zarr
+
         if not self._output.exists():
             self.failed = True
             print_message(f"{self._folder}: {reason}, no output was written")
@@ -123,6 +126,8 @@ class _Log:
 
 
 def _check_paths(folder: Path, output: Path) -> None:
+    from napari_lowdose.cli.outputs import ZARR
+
     folder.stat()  # raises the system's error if there is none
     if output.suffix != ZARR:
         raise ValueError(f"{output}: the result of watching is a movie; use the extension .zarr")

@@ -15,7 +15,6 @@ import numpy as np
 import scipy
 
 from napari_lowdose.imaging.centred import centred
-from napari_lowdose.threads import in_parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,11 +93,11 @@ def outliers_of_centred(pixels: Image) -> NDArray[np.bool_]:
         return found
     padded = np.pad(pixels, 2, mode="reflect")
     hot, dead = _noise_limits(padded)
-    height = max(8, BAND_PIXELS // pixels.shape[1])  # rows of a band
-    bands = in_parallel(
-        lambda first: _candidates(padded[first : first + height + 4], first, hot, dead),
-        range(0, pixels.shape[0], height),
-    )
+    height = max(8, BAND_PIXELS // padded.shape[1])  # rows of a band
+    bands = [
+        _candidates(padded[first : first + height + 4], first, hot, dead)
+        for first in range(0, pixels.shape[0], height)
+    ]
     for sign, limits, of_bands in zip((1, -1), (hot, dead), zip(*bands, strict=True), strict=True):
         y, x = np.concatenate(of_bands, axis=1)
         if y.size:
@@ -118,12 +117,17 @@ def _noise_limits(padded: Image) -> tuple[Limits, Limits]:
     order = np.argsort(level)
     edges = [round(q * len(at)) for q in LEVEL_QUANTILES]
     parts = [slice(*pair) for pair in pairwise(edges)]
-    levels = np.array([np.median(level[order[part]]) for part in parts], np.float64)
     darker, brighter, middle = (x.take(order) for x in (darker, brighter, pixels.take(at)))
+    levels = np.array([_middle_of_sorted(level[order[part]]) for part in parts])
     return (
         _limits(middle - darker, levels, parts),
         _limits(brighter - middle, -levels[::-1], parts[::-1]),
     )
+
+
+def _middle_of_sorted(values: Image) -> float:
+    """Return the median; that of NumPy sorts again."""
+    return float(values[(values.size - 1) // 2] + values[values.size // 2]) / 2
 
 
 @lru_cache(maxsize=4)  # of the frames of a movie
@@ -140,26 +144,33 @@ def _candidates(padded: Image, first: int, hot: Limits, dead: Limits) -> list[ND
     A bright pixel is compared with the second darkest of its neighbours, a dark pixel with the
     second brightest, because two of the neighbours may be outliers, too.
     """
-    middle = padded[2:-2, 2:-2]
-    up, down = padded[1:-3, 2:-2], padded[3:-1, 2:-2]
-    left, right = padded[2:-2, 1:-3], padded[2:-2, 3:-1]
-    darker, brighter = _middle_two(up, down, left, right)
+    # In one row, with the pixels of the border: contiguous memory is twice as fast
+    width, flat = padded.shape[1], padded.ravel()
+    inside = range(2 * width, flat.size - 2 * width)
+    middle, *beside = (
+        flat[inside.start + shift : inside.stop + shift] for shift in (0, -width, width, -1, 1)
+    )
+    darker, brighter = _middle_two(*beside)
     pixels = []
-    for sign, beside, limits in ((1, darker, hot), (-1, brighter, dead)):
-        sharpness = middle - beside if sign == 1 else beside - middle
-        at = np.flatnonzero(sharpness > limits[1][0])
-        at = at[sharpness.ravel()[at] > _limit(sign * beside.ravel()[at], *limits)]
-        y, x = np.divmod(at, middle.shape[1])
-        pixels.append(np.stack([y + first, x]))
+    for sign, neighbour, limits in ((1, darker, hot), (-1, brighter, dead)):
+        sharpness = middle - neighbour if sign == 1 else neighbour - middle
+        lowest = limits[1][0]
+        # The maximum first, because it is faster than to look where, and most bands have none
+        at = np.flatnonzero(sharpness > lowest) if sharpness.max() > lowest else np.empty(0, int)
+        at = at[sharpness[at] > _limit(sign * neighbour[at], *limits)]
+        y, x = np.divmod(at, width)
+        at = (x >= 2) & (x < width - 2)
+        pixels.append(np.stack([y[at] + first, x[at] - 2]))
     return pixels
 
 
 def _middle_two(up: Image, down: Image, left: Image, right: Image) -> tuple[Image, Image]:
     """Return the two middle values of four, by comparison only: much faster than sorting."""
-    one, other = np.minimum(up, down), np.maximum(up, down)
-    np.maximum(one, np.minimum(left, right), out=one)
-    np.minimum(other, np.maximum(left, right), out=other)
-    return np.minimum(one, other), np.maximum(one, other, out=other)
+    one, other, across = np.minimum(up, down), np.maximum(up, down), np.minimum(left, right)
+    np.maximum(one, across, out=one)
+    np.maximum(left, right, out=across)
+    np.minimum(other, across, out=other)
+    return np.minimum(one, other, out=across), np.maximum(one, other, out=one)
 
 
 def _isolated(
@@ -205,14 +216,12 @@ def _around(
 
 def _limits(sharpness: Image, levels: NDArray[np.float64], parts: list[slice]) -> Limits:
     """Return the maximum sharpness that noise and structure explain, per level of brightness."""
-    positive = sharpness[sharpness > 0]
-    quantum = float(positive.min()) if positive.size else 0.0
+    in_order = [np.sort(sharpness[part]) for part in parts]
     typical, tail = np.transpose(
-        [
-            [part[int(q * (part.size - 1))] for q in (TYPICAL_QUANTILE, TAIL_QUANTILE)]
-            for part in (np.sort(sharpness[each]) for each in parts)
-        ]
+        [[x[int(q * (x.size - 1))] for q in (TYPICAL_QUANTILE, TAIL_QUANTILE)] for x in in_order]
     )
+    positive = [x[at] for x in in_order if (at := np.searchsorted(x, 0, "right")) < x.size]
+    quantum = float(min(positive, default=0.0))
     limits = np.maximum(TAIL_FACTOR * tail, tail + SPREAD_FACTOR * (tail - typical))
     limits = np.maximum.accumulate(np.maximum(limits, limits.max() / 8))
     return levels, np.maximum(limits + EXTRA_QUANTA * quantum, MIN_QUANTA * quantum)

@@ -151,6 +151,8 @@ class FolderSource(PolledSource):
         try:
             with warnings_to(partial(self._tell_of, name)):
                 image = read_image(self.path / name)
+            if _signature_of(os.stat(self.path / name)) != file.signature:
+                return False  # it has changed meanwhile
             n = math.prod(image.pixels.shape[:-2])
             for k in range(n_before, n):
                 name_of_this = name if n == 1 else name_of_frame(name, k)

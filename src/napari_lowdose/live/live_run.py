@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2Noise
 
 BUFFER = 32  # frames to keep by default
+CONSTANT_FRAME = "the frame is constant: is the shutter closed?"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +60,11 @@ class LiveStep:
     n_in: int
     n_dropped: int
     finished: float
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the frame; empty if `message` says something else."""
+        return self.message if self.image is None or self.message == CONSTANT_FRAME else ""
 
     @property
     def latency(self) -> float:
@@ -297,7 +303,7 @@ def _denoised(engine: Engine, frame: LiveFrame) -> tuple[NDArray[np.float32] | N
     try:
         if is_constant(frame.pixels):  # a closed shutter
             same = engine.constant_frame(frame.pixels)
-            return same, "the frame is constant: is the shutter closed?"
+            return same, CONSTANT_FRAME
         return denoise_frame(engine, 0, (), (frame.pixels,)), ""
     except ValueError as error:  # the next frame may be better
         return None, str(error)

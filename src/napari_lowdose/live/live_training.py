@@ -19,7 +19,7 @@ from napari_lowdose.run import denoise_frame
 from napari_lowdose.warned import ignore, warnings_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -33,9 +33,10 @@ logger = logging.getLogger(__name__)
 THREADS = 1  # of PyTorch: a second one would wait for the core that the view needs, spinning
 POLL = 0.05  # seconds between two looks at the buffer
 MARGIN = 0.2  # dB by which the other must be better before the engines change places
-# Pause between comparisons: seconds, and in units of the time that one takes
-WHILE_TRAINING = 1.0, 6.0
-AFTERWARDS = 3.0, 10.0
+# Pause between comparisons, in seconds and in units of the time that one takes; while training, of
+# the processor, so that they take the same share of it on a busy machine.
+WHILE_TRAINING = 1.0, 6.0, time.thread_time
+AFTERWARDS = 3.0, 10.0, time.perf_counter
 
 
 class LiveTraining:
@@ -64,6 +65,8 @@ class LiveTraining:
         The best network so far, for example to save it.
     message : str
         How it goes, in a few words.
+    ended : bool
+        Whether the training has ended; the comparisons may go on.
 
     Raises
     ------
@@ -81,6 +84,7 @@ class LiveTraining:
         self.winner: Engine | None = None
         self.model: Noise2NoiseModel | None = None
         self.message = ""
+        self.ended = False
         self._buffer, self._against = buffer, against
         self._n_pairs = whole_number("n_pairs", n_pairs, 1)
         self._pairs = PairsOfFrames(against)
@@ -121,10 +125,13 @@ class LiveTraining:
         self.message = "training: loading PyTorch"
         try:
             with _torch_threads(THREADS):
-                pairs = self._wait()
-                if pairs is None:
-                    return
-                self._train(pairs)
+                try:
+                    pairs = self._wait()
+                    if pairs is None:
+                        return
+                    self._train(pairs)
+                finally:
+                    self.ended = True
                 while not self._closed.is_set():
                     self._compare(*AFTERWARDS)
                     self._say()
@@ -164,9 +171,9 @@ class LiveTraining:
                 self._say(training=True)
         self._compare_at = 0.0  # the last network has not been compared yet
 
-    def _compare(self, pause: float, share: float) -> None:
+    def _compare(self, pause: float, share: float, clock: Callable[[], float]) -> None:
         """Compare the best network with the other engine, if it is time to."""
-        begun = time.perf_counter()
+        begun = clock()
         if self.model is None or begun < self._compare_at:
             return
         fresh = [frame for frame in self._buffer.frames() if frame.number > self._newest]
@@ -177,7 +184,7 @@ class LiveTraining:
         network = self.model.for_live()
         with warnings_to(ignore):  # the view gives them
             gains = self._gains_of(network, pairs)
-        ended = time.perf_counter()
+        ended = clock()
         self._compare_at = ended + max(pause, share * (ended - begun))
         if gains is None:
             return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.engine import Step, report
+from napari_lowdose.engine import Step, report, run_to_end
 from napari_lowdose.reucid.alike_stacks import AlikeStacks, group_patches, project_alike
 from napari_lowdose.reucid.classifier import UTILITY_THRESHOLD
 from napari_lowdose.reucid.deviations import restore_deviations
@@ -26,7 +26,7 @@ from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 PASSES = 2  # a third one changes less than 0.1 dB
 # Mean number of electrons per pixel, below which rare bright features lose more than is gained
 FEWEST = 0.01
+LARGEST_DRIFT = 1.2  # of the brightness of successive frames
 NARROWEST = 17  # minimum width of alike patches: smaller ones cannot be told apart in noise
 
 
@@ -81,6 +82,7 @@ class AlikeStep(StackStep):
 
 def alike_steps(
     image: NDArray[Any],
+    neighbours: Sequence[NDArray[Any]],
     noise: NoiseEstimate,
     patch_size: int,
     n_components: int,
@@ -99,8 +101,10 @@ def alike_steps(
     ----------
     image : (m, n) array
         Grey levels, without outliers.
+    neighbours : sequence of (m, n) array
+        Frames whose patches join the groups.
     noise : NoiseEstimate
-        Noise of `image`.
+        Noise of `image` and its neighbours.
     patch_size : int
         Width of a patch of the pilot, pixels.
     n_components : int
@@ -174,12 +178,18 @@ def alike_steps(
         **common,
     )
     filter_kernel = kernel(eigenpatches[kept])
+    # Each frame with its own pilot, so that a patch joins the group of what it shows itself
+    frames, pilots = [stabilised], [pilot]
+    for neighbour in neighbours if passes else ():
+        frames.append(noise.stabilise(neighbour))
+        pilots.append(run_to_end(convolve(frames[-1] - level, eigenpatches[kept])) + level)
+        yield Step(fraction=at(0.1), message="pilots of the neighbouring frames")
     width = min(max(p, NARROWEST), largest_patch(image.shape))
     denoised = pilot
     for number in range(passes):
         start, end = 0.1 + 0.9 * number / passes, 0.1 + 0.9 * (number + 1) / passes
         name, last = f"pass {number + 1} of {passes}", number == passes - 1
-        found = group_patches(stabilised, denoised, width, noise, seed)
+        found = group_patches(frames, [denoised, *pilots[1:]], width, noise, seed)
         stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
         keep_deviations = last and deviations == "keep"
         placed_twice = project_alike(stabilised, denoised, stacks, consensus=keep_deviations)
@@ -197,6 +207,9 @@ def alike_steps(
                 p,
             )
             share = float(mask.mean())
+        for k in range(1, 1 if last else len(frames)):
+            placed_twice = project_alike(frames[k], pilots[k], stacks)
+            pilots[k], _ = yield from report(placed_twice, at(end), at(end), f"{name}: neighbours")
         yield AlikeStep(
             fraction=at(end),
             message=f"{name}: {len(stacks.sizes)} groups of alike patches of {width} px",
@@ -208,6 +221,32 @@ def alike_steps(
             **_basis(stacks),
             **common,
         )
+
+
+def match_brightness(
+    frame: NDArray[Any], reference: NDArray[Any], noise: NoiseEstimate
+) -> NDArray[Any]:
+    """Scale a frame to the brightness of its neighbour, so that bleaching does not divide groups.
+
+    Parameters
+    ----------
+    frame, reference : (m, n) array
+        Grey levels.
+    noise : NoiseEstimate
+
+    Returns
+    -------
+    (m, n) array
+        The frame unchanged if the brightness jumps by more than a fifth: the scene is another one.
+    """
+    mean, wanted = (float(each.mean(dtype=np.float64)) for each in (frame, reference))
+    if noise.gain == 0:
+        return frame + np.float32(wanted - mean)
+    dark = noise.offset
+    factor = (wanted - dark) / (mean - dark) if mean > dark else 1.0
+    if not 1 / LARGEST_DRIFT < factor < LARGEST_DRIFT:
+        return frame
+    return ((frame - dark) * factor + dark).astype(np.float32)
 
 
 def _basis(stacks: AlikeStacks) -> dict[str, Any]:

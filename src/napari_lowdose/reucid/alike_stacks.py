@@ -11,6 +11,7 @@ small matrix on the coefficients of its patches, and the patches of all groups a
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,16 +86,20 @@ class AlikeStacks:
 
 
 def group_patches(
-    image: Image, pilot: Image, patch_size: int, noise: PoissonGaussian, seed: int
+    images: Sequence[Image],
+    pilots: Sequence[Image],
+    patch_size: int,
+    noise: PoissonGaussian,
+    seed: int,
 ) -> Generator[float, None, AlikeStacks]:
-    """Group alike patches and find the projection of each group.
+    """Group alike patches of one or several frames, and find the projection of each group.
 
     Parameters
     ----------
-    image : (m, n) float32 array
-        Stabilised image, noise variance 1.
-    pilot : (m, n) float32 array
-        Denoised image, from which patches are compared.
+    images : sequence of (m, n) float32 array
+        Stabilised frames, noise variance 1.
+    pilots : sequence of (m, n) float32 array
+        Each frame denoised, from which patches are compared.
     patch_size : int
         Width p of a patch, pixels.
     noise : PoissonGaussian
@@ -110,11 +115,16 @@ def group_patches(
     -------
     AlikeStacks
     """
-    p = patch_size
-    level = float(pilot.mean(dtype=np.float64))
-    image, pilot = image - np.float32(level), pilot - np.float32(level)
-    n_patches = count_patches(pilot.shape, p)
-    gram = yield from rescale_progress(patch_gram(pilot, p), 0.0, 0.2)
+    p, n_frames = patch_size, len(images)
+    level = float(np.mean([pilot.mean(dtype=np.float64) for pilot in pilots]))
+    images = [image - np.float32(level) for image in images]
+    pilots = [pilot - np.float32(level) for pilot in pilots]
+    of_frame = count_patches(pilots[0].shape, p)
+    n_patches = n_frames * of_frame
+    gram = np.zeros((p * p, p * p))
+    for k, pilot in enumerate(pilots):
+        begin, end = 0.2 * k / n_frames, 0.2 * (k + 1) / n_frames
+        gram += yield from rescale_progress(patch_gram(pilot, p), begin, end)
     rank = min(MAX_RANK, p * p)
     variances, vectors = scipy.linalg.eigh(
         gram / n_patches, subset_by_index=[p * p - rank, p * p - 1]
@@ -126,8 +136,12 @@ def group_patches(
 
     rng = np.random.default_rng(seed)
     sample = rng.choice(n_patches, min(SAMPLE, n_patches), replace=False)
-    leading = extract_patches(pilot, p, sample) @ basis[:LEADING].T
-    n_groups = max(1, min(MAX_GROUPS, n_patches // LEAST))
+    patches = [
+        extract_patches(pilot, p, sample[sample // of_frame == k] % of_frame)
+        for k, pilot in enumerate(pilots)
+    ]
+    leading = np.concatenate(patches) @ basis[:LEADING].T
+    n_groups = max(1, min(int(MAX_GROUPS * n_frames**0.5), n_patches // LEAST))
     centres = _k_means(leading, n_groups, rng)
     eigenpatches = basis.reshape(rank, p, p)
     yield 0.5
@@ -135,9 +149,11 @@ def group_patches(
     sizes = np.zeros(n_groups, int)
     own_sums, pilot_sums = np.zeros((2, n_groups, rank))
     own_products, pilot_products = np.zeros((2, n_groups, rank, rank))
-    tiles = _Tiles(eigenpatches, pilot.shape)
+    tiles = _Tiles(eigenpatches, pilots[0].shape)
 
-    def of_tile(corner: Corner) -> list[tuple[int, int, list[Image], list[Image]]]:
+    def of_tile(
+        image: Image, pilot: Image, corner: Corner
+    ) -> list[tuple[int, int, list[Image], list[Image]]]:
         tile = tiles.at(corner)
         both = tiles.coefficients(image, tile), tiles.coefficients(pilot, tile)
         found = []
@@ -147,14 +163,16 @@ def group_patches(
             found.append((group, len(members), sums, [own.T @ own, pilots.T @ pilots]))
         return found
 
-    for fraction, batch in over_tiles(of_tile, tiles.corners):
-        for group, n, sums, products in (found for _, of_groups in batch for found in of_groups):
-            sizes[group] += n
-            own_sums[group] += sums[0]
-            pilot_sums[group] += sums[1]
-            own_products[group] += products[0]
-            pilot_products[group] += products[1]
-        yield 0.5 + 0.5 * fraction
+    for k, (image, pilot) in enumerate(zip(images, pilots, strict=True)):
+        of_frame_tile = functools.partial(of_tile, image, pilot)
+        for fraction, batch in over_tiles(of_frame_tile, tiles.corners):
+            for group, n, sums, products in (found for _, each in batch for found in each):
+                sizes[group] += n
+                own_sums[group] += sums[0]
+                pilot_sums[group] += sums[1]
+                own_products[group] += products[0]
+                pilot_products[group] += products[1]
+            yield 0.5 + 0.5 * (k + fraction) / n_frames
 
     counts = np.maximum(sizes, 1)[:, np.newaxis]
     own_means, pilot_means = own_sums / counts, pilot_sums / counts

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
-from napari_lowdose.threads import in_parallel
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ INPUT_SIZE = 25  # size of the interpolated eigenpatches, pixels
 # lower one is safer, because remaining noise is visible, but lost structure is not.
 UTILITY_THRESHOLD = 0.3
 
-BATCH = 16  # maximum number of eigenpatches classified at a time
+BATCH = 25  # eigenpatches classified at a time
 
 Weights = dict[str, "NDArray[np.float32]"]
 
@@ -134,11 +133,8 @@ def forward(
         Output for the eigenpatches, and for the eigenpatches times -1.
     """
     # A few at a time, so that the convolutions stay in the processor's cache
-    n_parts = -(-len(patches) // BATCH)
-    parts = list(
-        zip(np.array_split(patches, n_parts), np.array_split(values, n_parts), strict=True)
-    )
-    outputs = in_parallel(lambda part: _forward(*part, weights), parts)
+    parts = [slice(first, first + BATCH) for first in range(0, len(patches), BATCH)]
+    outputs = [_forward(patches[part], values[part], weights) for part in parts]
     return np.concatenate(outputs, axis=1)
 
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy
 
-from napari_lowdose.reucid.patch_stacks import extract_patches
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
@@ -164,13 +163,15 @@ class StackFilter:
     def __init__(self, eigenpatches: NDArray[np.float32]) -> None:
         self._eigenpatches = eigenpatches
         self._kernel = kernel(eigenpatches)
-        self._spectra: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
         # Rows at the top and at the bottom, where the filter is upside down; then the same for
         # columns, which are rows of the transposed image.
         self._at_ends = [
             (_border_kernels(products), _border_kernels(products[::-1, ::-1]))
             for products in map(_column_products, (eigenpatches, eigenpatches.transpose(0, 2, 1)))
         ]
+        width = 2 * eigenpatches.shape[-1] - 2
+        self._corner_spectra = scipy.fft.rfft2(eigenpatches.astype(np.float64), (width, width))
 
     def convolve(self, image: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
         """Denoise an image with all of its patches in one stack.
@@ -214,15 +215,11 @@ class StackFilter:
             part = inside[y : y + step[0], x : x + step[1]]
             yield partial(_convolve_tile, tile, spectrum, (height, across), part)
 
-    def _spectrum(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Return the transform of the kernel, each number twice."""
+    def _spectrum(self, shape: tuple[int, int]) -> NDArray[np.complex64]:
         if shape not in self._spectra:
-            border = len(self._kernel) // 2
-            around_origin = np.zeros(shape, np.float32)
-            around_origin[: 2 * border + 1, : 2 * border + 1] = self._kernel
-            around_origin = np.roll(around_origin, (-border, -border), axis=(0, 1))
-            # Real, because the kernel is symmetric; for the real and for the imaginary part
-            self._spectra[shape] = np.repeat(scipy.fft.rfft2(around_origin).real, 2, axis=1)
+            # One axis after the other, because most rows of the padded kernel are 0
+            rows = scipy.fft.rfft(self._kernel, shape[1], axis=1)
+            self._spectra[shape] = scipy.fft.fft(rows, shape[0], axis=0)
         return self._spectra[shape]
 
     def _border(
@@ -240,27 +237,42 @@ class StackFilter:
                     strip = pixels[::turn, columns][: 2 * border]
                     part = filtered[::turn, columns][:border, border:-border]
                     yield partial(_convolve_strip, strip, upright, part)
-        first, last = slice(None, border), slice(-border, None)
-        for rows, columns in itertools.product((first, last), repeat=2):
-            # All patches on a corner lie in this block of 2p - 2 x 2p - 2 pixels.
-            block = image[_twice(rows), _twice(columns)]
-            corner = rows, columns
-            yield partial(_project_corner, block, self._eigenpatches, corner, result[corner])
+        yield partial(self._fill_corners, image, result)
+
+    def _fill_corners(self, image: NDArray[np.float32], result: NDArray[np.float32]) -> None:
+        """Fill in the corners of p - 1 x p - 1 pixels, patch by patch."""
+        k, p = self._eigenpatches.shape[:2]
+        width = 2 * p - 2  # of the blocks in which all patches on a corner lie
+        ends = slice(None, width), slice(-width, None)
+        basis = self._eigenpatches.reshape(k, -1).T
+        # float64, because the sums of one patch and of many are parts of one transform
+        coefficients = np.empty((4, k, p - 1, p - 1))
+        for corner, block in enumerate(itertools.product(ends, repeat=2)):
+            windows = np.lib.stride_tricks.sliding_window_view(image[block], (p, p))
+            projected = windows.reshape(-1, p * p) @ basis
+            coefficients[corner] = projected.T.reshape(k, p - 1, p - 1)
+        placed = scipy.fft.rfft2(coefficients, (width, width))
+        placed *= self._corner_spectra
+        canvas = scipy.fft.irfft2(placed.sum(axis=1), (width, width))
+        canvas /= patch_terrain(np.ones((p - 1, p - 1), bool), p)
+        ends = slice(None, p - 1), slice(1 - p, None)
+        for complete, part in zip(itertools.product(ends, repeat=2), canvas, strict=True):
+            result[complete] = part[complete]
 
 
 def _convolve_tile(
     tile: NDArray[np.float32],
-    spectrum: NDArray[np.float32],
+    spectrum: NDArray[np.complex64],
     shape: tuple[int, int],
     result: NDArray[np.float32],
 ) -> None:
     """Convolve where the kernel lies within the tile."""
-    border = (tile.shape[0] - result.shape[0]) // 2
     transformed = scipy.fft.rfft2(tile, shape)
-    transformed.view(np.float32)[:] *= spectrum
+    transformed *= spectrum
     # The period of the transform is longer than a tile: only the margin is wrapped around.
     convolved = scipy.fft.irfft2(transformed, shape, overwrite_x=True)
-    result[:] = convolved[border : border + result.shape[0], border : border + result.shape[1]]
+    margin = tile.shape[0] - result.shape[0]
+    result[:] = convolved[margin : tile.shape[0], margin : tile.shape[1]]
 
 
 def _column_products(eigenpatches: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -297,28 +309,6 @@ def _convolve_strip(
     result[:] = kernels @ windows.reshape(kernels.shape[1], -1)
 
 
-def _project_corner(
-    block: NDArray[np.float32],
-    eigenpatches: NDArray[np.float32],
-    corner: tuple[slice, slice],
-    result: NDArray[np.float32],
-) -> None:
-    """Denoise a block of 2p - 2 x 2p - 2 pixels, patch by patch; only its corner is complete."""
-    p = eigenpatches.shape[-1]
-    basis = eigenpatches.reshape(-1, p * p)
-    everywhere = np.ones((p - 1, p - 1), bool)
-    patches = extract_patches(block, p, np.arange(everywhere.size))
-    pixels = (patches @ basis.T @ basis).reshape(p - 1, p - 1, p, p)
-    # Placed along the rows, then along the columns
-    rows = np.zeros((p - 1, p, 2 * p - 2), np.float32)
-    for x in range(p - 1):
-        rows[:, :, x : x + p] += pixels[:, x]
-    canvas = np.zeros((2 * p - 2, 2 * p - 2), np.float32)
-    for y in range(p - 1):
-        canvas[y : y + p] += rows[y]
-    np.divide(canvas[corner], patch_terrain(everywhere, p)[corner], out=result)
-
-
 def _project_all(
     image: NDArray[np.float32], eigenpatches: NDArray[np.float32]
 ) -> Generator[float, None, NDArray[np.float32]]:
@@ -327,8 +317,3 @@ def _project_all(
     canvas = yield from project(image, eigenpatches, everywhere)
     canvas /= patch_terrain(everywhere, p)
     return canvas
-
-
-def _twice(end: slice) -> slice:
-    """Return a slice at the same end of an axis, twice as long."""
-    return slice(end.start and 2 * end.start, end.stop and 2 * end.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import scipy
@@ -23,6 +23,10 @@ REFERENCE_PERIODS = np.arange(4, 20)  # periods per column of the reference for 
 MIN_COLUMN_POWER = 5.0  # minimum power of column noise, relative to the reference
 
 
+CORRELATED_NOISE = (
+    "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), which "
+    "looks like structure: denoise the pixels as they were recorded."
+)
 COLUMN_NOISE = {
     "columns": "the columns differ in their offset (column noise of a camera?), which looks like "
     "structure and is not removed: use scan_noise='columns'.",
@@ -31,16 +35,46 @@ COLUMN_NOISE = {
 }
 
 
-def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
-    """Warn if the noise of neighbouring pixels is correlated; see `noise_is_correlated`."""
-    shared = noise_is_correlated(image)
-    if shared:
-        warn(
-            "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
-            "which looks like structure: denoise the pixels as they were recorded.",
-            stacklevel=3,
-        )
-    return shared
+class NoiseChecks(NamedTuple):
+    """Signs that the noise of an image is not independent from pixel to pixel.
+
+    Attributes
+    ----------
+    columns_differ : bool
+        The columns have random offsets.  Those between rows are scan noise.
+    correlated : bool
+        Neighbouring pixels share their noise.
+    """
+
+    columns_differ: bool
+    correlated: bool
+
+    def warn(self, name: Literal["columns", "rows"] = "columns") -> None:
+        """Warn of both.
+
+        Parameters
+        ----------
+        name : "columns" or "rows"
+            Name of the columns of the image in the message: "rows" if it is transposed.
+        """
+        if self.columns_differ:
+            warn(COLUMN_NOISE[name], stacklevel=3)
+        if self.correlated:
+            warn(CORRELATED_NOISE, stacklevel=3)
+
+
+def check_noise(image: NDArray[np.float32]) -> NoiseChecks:
+    """Check whether the noise of an image is independent from pixel to pixel.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+
+    Returns
+    -------
+    NoiseChecks
+    """
+    return NoiseChecks(columns_differ(image), noise_is_correlated(image))
 
 
 def noise_is_correlated(image: NDArray[np.float32]) -> bool:
@@ -120,32 +154,28 @@ def _is_lower(here: tuple[int, float], there: tuple[int, float]) -> bool:
     return bool(ratio < MAX_POWER_RATIO and np.log(max(ratio, 1e-30)) < -MIN_SIGNIFICANCE * error)
 
 
-def warn_of_column_noise(
-    image: NDArray[np.float32], name: Literal["columns", "rows"] = "columns"
-) -> None:
-    """Warn of random offsets between columns; those between rows are scan noise.
+def columns_differ(image: NDArray[np.float32]) -> bool:
+    """Return whether the columns have random offsets, such as those of a camera.
 
     Parameters
     ----------
     image : (m, n) float32 array
-    name : "columns" or "rows"
-        Name of the columns of `image` in the message: "rows" if the image is transposed.
+
+    Returns
+    -------
+    bool
     """
     image = _middle(image)
     height, width = image.shape
     if min(image.shape) < 2 * REFERENCE_PERIODS[-1]:
-        return
+        return False
     # Compare the column means with other slow waves along the columns, which contain similar
     # parts of the scene but no column noise.
     profiles = _waves(height) @ image
     profiles -= profiles.mean(axis=1, keepdims=True)
     spectra = np.square(np.abs(scipy.fft.rfft(profiles * np.hanning(width), axis=1)))
     power = np.median(spectra[:, width // FINE :], axis=1)
-    if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
-        warn(
-            COLUMN_NOISE[name],
-            stacklevel=3,
-        )
+    return bool(power[0] > MIN_COLUMN_POWER * np.median(power[1:]))
 
 
 @lru_cache(maxsize=4)  # computed once per movie

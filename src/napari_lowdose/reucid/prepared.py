@@ -267,8 +267,13 @@ def reconstruct(
     frame: NDArray[Any],
 ) -> NDArray[np.float32]:
     """Divide the canvas by the patch terrain; pixels without patches keep the input values."""
-    image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
+    covered = terrain > 0
+    everywhere = covered.all()
+    # Stacks that a stopped run has not reached may leave pixels without patches.
+    counts = terrain if everywhere else np.maximum(terrain, 1)
+    image = np.asarray(canvas / counts.astype(np.float32), np.float32)
     image *= np.float32(scale)
     image += np.float32(offset)
-    # Stacks that a stopped run has not reached may leave pixels without patches.
-    return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)
+    if not everywhere:
+        image[~covered] = frame[~covered]
+    return image

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
-from napari_lowdose.engine import Engine, Step, report, run_to_end
+from napari_lowdose.engine import Engine, Neighbours, Step, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
-from napari_lowdose.reucid.alike import AlikeStep, alike_steps
+from napari_lowdose.reucid.alike import AlikeStep, alike_steps, match_brightness
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
@@ -22,7 +22,7 @@ from napari_lowdose.reucid.kernel import convolve
 from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
 from napari_lowdose.reucid.live_reucid import LiveReucid
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
+from napari_lowdose.reucid.noise_checks import check_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
@@ -35,6 +35,7 @@ from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.threads import beside
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class Reucid(Engine):
         With alike stacks: sites that deviate significantly from the patches that look like them,
         such as vacancies and dopants.  "keep" restores them, at the noise of random stacks.
         "average" denoises most, and weakens them.
+    frames_together : int
+        With alike stacks of a movie: number of successive frames, along the first axis, whose
+        patches are grouped together.  A frame is still denoised from its own pixels, so what moves
+        leaves no trace.  More frames denoise more and take as many times as long.
     scan_noise : "remove", "keep" or "columns"
         Remove offsets between scan rows as noise, or keep them as data.  "columns" removes
         offsets between columns instead, such as those of a camera or a vertical scan.
@@ -139,6 +144,7 @@ class Reucid(Engine):
     keep: int | Sequence[int] | Sequence[Sequence[int]] | None = None
     stacks: Stacks = "random"
     deviations: Deviations = "keep"
+    frames_together: int = 1
     scan_noise: ScanNoise = "remove"
     outliers: Outliers = "remove"
     exact: bool = False
@@ -157,10 +163,16 @@ class Reucid(Engine):
         self._set("deviations", one_of("deviations", self.deviations, get_args(Deviations)))
         self._set("outliers", one_of("outliers", self.outliers, get_args(Outliers)))
         self._set("exact", flag("exact", self.exact))
-        for name, least in (("n_stacks", 1), ("memory_limit", 1), ("n_components", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None or name in ("n_components", "seed"):
-                self._set(name, whole_number(name, value, least))
+        for name in ("n_stacks", "memory_limit"):
+            if (value := getattr(self, name)) is not None:
+                self._set(name, whole_number(name, value, 1))
+        for name, least in (("n_components", 1), ("frames_together", 1), ("seed", 0)):
+            self._set(name, whole_number(name, getattr(self, name), least))
+        if self.frames_together > 1 and self.stacks != "alike":
+            raise ValueError(
+                "Only alike stacks group the patches of several frames: use stacks='alike', or "
+                "frames_together=1."
+            )
         if self.keep is None:
             return
         most = self.n_components * (WIDTHS if self.patch_size in ("auto", "wide") else 1)
@@ -244,13 +256,24 @@ class Reucid(Engine):
         images = map(self._scanned_along_rows, prepared_images(frames))
         return (yield from on_one_blas_thread(self._patch_size(images, 1.0)))
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames whose patches join those of a frame.
+
+        They are the nearest ones; at the ends of a movie all on one side.
+        """
+        n = min(self.frames_together, n_frames)
+        first = min(max(0, number - n // 2), n_frames - n)
+        return [other for other in range(first, first + n) if other != number]
+
+    def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
 
         Parameters
         ----------
         *frames : (Y, X) array
             One frame, of any integer or floating dtype.
+        **neighbours
+            ``neighbours={...}``, the frames around it; see `Engine.frame_steps`.
 
         Yields
         ------
@@ -265,10 +288,16 @@ class Reucid(Engine):
             If the frame cannot be denoised or needs more memory than allowed.
         """
         (frame,) = frames
-        yield from on_one_blas_thread(self.steps_of_size(frame, None))
+        yield from on_one_blas_thread(
+            self.steps_of_size(frame, None, neighbours=neighbours.get("neighbours"))
+        )
 
     def steps_of_size(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None
+        self,
+        frame: NDArray[Any],
+        size: tuple[int, bool] | None,
+        warn: bool = True,
+        neighbours: Neighbours | None = None,
     ) -> Generator[Step, None, None]:
         """Denoise a frame with a given patch size.
 
@@ -278,6 +307,10 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
+        warn : bool
+            Warn of what may mislead.
+        neighbours : mapping, optional
+            The frames around it.
 
         Yields
         ------
@@ -285,10 +318,11 @@ class Reucid(Engine):
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
-        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-        shared = warn_of_correlated_noise(image)
+        noise = beside(check_noise, image)  # while this thread decomposes it
+        columns: Literal["columns", "rows"] = "rows" if self.scan_noise == "columns" else "columns"
+        if warn:
+            prepared.warn(self.outliers)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -297,7 +331,12 @@ class Reucid(Engine):
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
-            yield from self._alike_steps(prepared, p, n_components, wide, begun, shared)
+            checks = noise.result()
+            checks.warn(columns)
+            others = [other for (other,) in (neighbours or {}).values()]
+            yield from self._alike_steps(
+                prepared, others, p, n_components, wide, begun, checks.correlated
+            )
             return
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
@@ -314,9 +353,11 @@ class Reucid(Engine):
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
-            # Once per frame, and not in correlated noise, which has its own warning.
-            if stack == 0 and self.keep is None and not shared:
-                warn_of_choice(utilities)
+            if stack == 0 and warn:
+                checks = noise.result()
+                checks.warn(columns)
+                if self.keep is None and not checks.correlated:  # which has its own warning
+                    warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
                 result = yield from report(convolved, middle, end, f"{name}: reconstruction")
@@ -372,7 +413,7 @@ class Reucid(Engine):
         return run_to_end(self.learn_steps(frame, size))
 
     def learn_steps(
-        self, frame: NDArray[Any], size: tuple[int, bool] | None = None
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
     ) -> Generator[Step, None, KnownEigenpatches]:
         """Learn the eigenpatches of a frame step by step; see `learn`.
 
@@ -380,6 +421,8 @@ class Reucid(Engine):
         ----------
         frame, size
             As for `learn`.
+        warn : bool
+            Warn of what may mislead, as `frame_steps` does.
 
         Yields
         ------
@@ -406,7 +449,7 @@ class Reucid(Engine):
         one_stack = replace(self, n_stacks=1)
         area = image_area(frame)
         last: Step | None = None
-        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size)):
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
             last = step
             yield step
         assert isinstance(last, StackStep)  # the last step of a single stack
@@ -482,6 +525,7 @@ class Reucid(Engine):
     def _alike_steps(
         self,
         prepared: Prepared,
+        others: Sequence[NDArray[Any]],
         patch_size: int,
         n_components: int,
         wide: bool,
@@ -490,22 +534,22 @@ class Reucid(Engine):
     ) -> Generator[Step, None, None]:
         """Denoise a prepared frame with stacks of alike patches."""
         end = begun + NOISE * (1 - begun)
-        scanned = replace(
-            prepared,
-            image=self._scanned_along_rows(prepared.image),
-            mended=self._scanned_along_rows(prepared.mended),
-            outliers=self._scanned_along_rows(prepared.outliers),
-        )
-        if self.scan_noise != "keep":
-            # Patches of one row share its offset, so that it would not average out in their groups.
-            level = remove_row_offsets(scanned, patch_size)
-            scanned = yield from report(level, begun, (begun + end) / 2, "row offsets")
+        scanned = yield from self._level_rows(prepared, patch_size, begun, (begun + end) / 2)
         # With patches of the PSF width, whatever those of the pilot, as `estimate_noise`.
         noise = yield from report(noise_of(scanned), (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warn(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
+        neighbours = []
+        for other in others:
+            try:
+                found = prepare(other[prepared.area])
+            except ValueError:  # a closed shutter, for example: the frame does without it
+                continue
+            if found.image.shape == prepared.image.shape:
+                levelled = yield from self._level_rows(found, patch_size, end, end)
+                neighbours.append(match_brightness(levelled.mended, scanned.mended, noise))
 
         def choose_useful(
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
@@ -520,6 +564,7 @@ class Reucid(Engine):
 
         steps = alike_steps(
             scanned.mended,
+            neighbours,
             noise,
             patch_size,
             n_components,
@@ -536,6 +581,24 @@ class Reucid(Engine):
                 yield replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
             else:
                 yield step
+
+    def _level_rows(
+        self, prepared: Prepared, patch_size: int, begin: float, end: float
+    ) -> Generator[Step, None, Prepared]:
+        """Return a frame scanned along rows, without their offsets.
+
+        Patches of one row share its offset, so that it would not average out in their groups.
+        """
+        scanned = replace(
+            prepared,
+            image=self._scanned_along_rows(prepared.image),
+            mended=self._scanned_along_rows(prepared.mended),
+            outliers=self._scanned_along_rows(prepared.outliers),
+        )
+        if self.scan_noise == "keep":
+            return scanned
+        level = remove_row_offsets(scanned, patch_size)
+        return (yield from report(level, begin, end, "row offsets"))
 
     @property
     def _compares_sizes(self) -> bool:
@@ -630,8 +693,12 @@ class ReucidOfSize(Engine):
     patch_size: int
     wide: bool
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames around a frame; see `Reucid.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
+
+    def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
         """Denoise a frame; see `Reucid.frame_steps`."""
         (frame,) = frames
-        size = self.patch_size, self.wide
-        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size))
+        size, around = (self.patch_size, self.wide), neighbours.get("neighbours")
+        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, neighbours=around))

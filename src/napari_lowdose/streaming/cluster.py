@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_lowdose.engine import Step
 from napari_lowdose.frames import frame_index, frame_name
-from napari_lowdose.run import denoise_frame, read_frames, unreadable
+from napari_lowdose.run import denoise_frame, neighbour_numbers, read_frames, unreadable
 from napari_lowdose.streaming.hashes import hash_frames
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def frames_on_cluster(
             threads = sum(client.nthreads().values()) or 1
             while left and len(waiting) < _SUBMITTED_PER_THREAD * threads:
                 number = left.pop()
-                future, frames = _submit(client, there, given, number)
+                others = neighbour_numbers(prepared, number, given.leading)
+                future, frames = _submit(client, there, given, number, others)
                 waiting[future] = number, frames
             try:
                 finished = _wait(waiting)
@@ -109,16 +110,25 @@ def _wait(waiting: dict[Any, Any]) -> set[Any]:
     return finished
 
 
-def _submit(client: Any, there: Any, given: ImageOrPair, number: int) -> tuple[Any, list[Any]]:
-    """Submit one frame; return its future and the input, which the cluster reads if it is lazy."""
-    if given.is_dask:
-        index = frame_index(number, given.leading)
-        lazy = [exposure[index] for exposure in given.exposures]
-        frames = [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in lazy]
-    else:
-        frames = list(read_frames(given, number))
+def _submit(
+    client: Any, there: Any, given: ImageOrPair, number: int, others: dict[int, int]
+) -> tuple[Any, list[Any]]:
+    """Submit one frame; return its future and the input, which the cluster reads if it is lazy.
+
+    The input is that of the frame itself, followed by its neighbours.
+    """
+    frames: list[Any] = []
+    for each in (number, *others.values()):
+        if given.is_dask:
+            index = frame_index(each, given.leading)
+            lazy = [exposure[index] for exposure in given.exposures]
+            frames += [client.compute(f) if hasattr(f, "dask") else np.asarray(f) for f in lazy]
+        else:
+            frames += read_frames(given, each)
     # pure=False: otherwise dask would hash all pixels to recognise equal calls.
-    future = client.submit(_denoise, there, number, given.leading, *frames, pure=False)
+    future = client.submit(
+        _denoise, there, number, given.leading, list(others), *frames, pure=False
+    )
     return future, frames
 
 
@@ -127,7 +137,10 @@ def _return_engine(prepared: Engine) -> Engine:
 
 
 def _denoise(
-    prepared: Engine, number: int, leading: tuple[int, ...], *frames: Any
+    prepared: Engine, number: int, leading: tuple[int, ...], distances: list[int], *frames: Any
 ) -> tuple[NDArray[np.float32], str]:
     read = tuple(np.asarray(frame) for frame in frames)
-    return denoise_frame(prepared, number, leading, read), hash_frames(read)
+    n = len(read) // (1 + len(distances))  # 1, or 2 of a pair
+    own, *others = (read[k : k + n] for k in range(0, len(read), n))
+    neighbours = dict(zip(distances, others, strict=True))
+    return denoise_frame(prepared, number, leading, own, neighbours), hash_frames(read)

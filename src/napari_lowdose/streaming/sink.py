@@ -14,7 +14,7 @@ from napari_lowdose.engine import Step
 from napari_lowdose.frames import frame_index
 from napari_lowdose.io.ome_zarr import LEVEL
 from napari_lowdose.io.tiff_flavours import RECORD_KEY
-from napari_lowdose.run import read_frames
+from napari_lowdose.run import made_from, read_frames, read_neighbours
 from napari_lowdose.streaming.hashes import combine_hashes, hash_frame, hash_frames, identity
 from napari_lowdose.streaming.output_folder import NETWORK, OutputFolder
 
@@ -125,8 +125,8 @@ class ZarrSink:
     def write(self, number: int, image: NDArray[np.float32], source: Source | None) -> None:
         """Write a finished frame, then the hashes of its input and its result."""
         assert source is not None  # only interim images have none, and they are not written
-        made_from = source if isinstance(source, str) else hash_frames(source)
-        self.output.write(number, frame_index(number, self._given.leading), image, made_from)
+        hashed = source if isinstance(source, str) else hash_frames(source)
+        self.output.write(number, frame_index(number, self._given.leading), image, hashed)
         self._there.add(number)
 
     def end(self, finished: bool, record: dict[str, Any]) -> None:
@@ -167,7 +167,9 @@ class ZarrSink:
         for number, frame in sorted(output.hashes.frames.items()):
             if number >= n:
                 continue
-            if frame.made_from != hash_frames(read_frames(self._given, number)):
+            read = read_frames(self._given, number)
+            around = read_neighbours(self._engine, self._given, number)
+            if frame.made_from != hash_frames(made_from(read, around)):
                 if not self._overwrite:
                     raise output.mismatch_error()
                 self._there.clear()

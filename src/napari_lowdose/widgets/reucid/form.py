@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
 
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.fields import (
@@ -61,6 +61,7 @@ LABELS = {
     "n_stacks": "stacks",
     "memory_limit": "memory limit",
     "scan_noise": "scan noise",
+    "frames_together": "frames together",
 }
 
 
@@ -108,10 +109,13 @@ class ReucidForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._is_movie = False
         self.layer_combo = layer_combo(layers)
         self.frames = frames_choice()
         self.strength = choice({name: name for name in STRENGTHS})
         self.strength_hint = QLabel()
+        self.frames_together = QSpinBox()
+        self.frames_together.setRange(1, 99)
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
@@ -126,6 +130,7 @@ class ReucidForm(ParameterForm):
         self.add("frames", self.frames, FRAMES_HELP)
         self.add("strength", self.strength, STRENGTH_HELP)
         self.add("", self.strength_hint, STRENGTH_HELP)
+        self.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])
         self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
         self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
         self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
@@ -138,6 +143,7 @@ class ReucidForm(ParameterForm):
         self.stacks_chosen = False
         self.n_stacks.valueChanged.connect(self._stacks_changed)
         self.strength.currentIndexChanged.connect(self._show_strength)
+        self.frames.currentIndexChanged.connect(self._show_frames_together)
         self._show_strength()
 
     @property
@@ -164,6 +170,8 @@ class ReucidForm(ParameterForm):
             stacks, memory = self.n_stacks.number(), self.memory_limit.number()
             parameters["n_stacks"] = None if stacks is None else int(stacks)
             parameters["memory_limit"] = None if memory is None else int(memory * GIB)
+        elif self.all_frames:
+            parameters["frames_together"] = self.frames_together.value()
         return Reucid(
             **parameters,
             patch_size=self.patch_size.value,
@@ -179,6 +187,8 @@ class ReucidForm(ParameterForm):
         if engine.stacks == "random":  # alike stacks do not use these fields
             self.n_stacks.setValue(engine.n_stacks or 0)
             self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
+        else:
+            self.frames_together.setValue(engine.frames_together)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.seed.setValue(engine.seed)
@@ -193,6 +203,8 @@ class ReucidForm(ParameterForm):
     def show_frames(self, shown: bool) -> None:
         """Show or hide the choice of frames."""
         self.show_field(self.frames, shown)
+        self._is_movie = shown
+        self._show_frames_together()
 
     def _show_strength(self, event: Any = None) -> None:
         """Show the hint, and the fields that only stacks of random patches use."""
@@ -201,6 +213,12 @@ class ReucidForm(ParameterForm):
         random = STRENGTHS[strength]["stacks"] == "random"
         self.show_field(self.n_stacks, random)
         self.show_field(self.memory_limit, random)
+        self._show_frames_together()
+
+    def _show_frames_together(self, event: Any = None) -> None:
+        """Show the number of frames together for a movie that is denoised by alike stacks."""
+        alike = STRENGTHS[self.strength.currentData()]["stacks"] == "alike"
+        self.show_field(self.frames_together, self._is_movie and self.all_frames and alike)
 
     def _stacks_changed(self, value: float) -> None:
         self.stacks_chosen = True
