@@ -281,7 +281,7 @@ def test_a_network_and_its_warning_of_the_pixel_size(folder, tmp_path):
     assert f"{folder / 'img1.tif'}: warning: this network was trained at" in done.stderr
     found = np.asarray(read_image(out).pixels)
     for image, seed in zip(found, (1, 2), strict=True):
-        with pytest.warns(UserWarning, match="offset or brightness differ"):
+        with pytest.warns(UserWarning):  # it was not trained for such images
             expected = denoise(frame(seed), model)
         np.testing.assert_allclose(image, expected, rtol=1e-5)
 
