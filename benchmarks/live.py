@@ -105,8 +105,9 @@ def watch(camera: Camera, engine: Engine, train: Noise2Noise | None = None) -> l
 
 def rates(repeats: int) -> None:
     """Print frame rates and latencies."""
+    names = ("shown/s", "dropped", "median ms", "95 % ms", "CPU ms")
     print(
-        f"{'':32s} {'shown/s':>8s} {'dropped':>8s} {'median ms':>10s} {'95 % ms':>8s} {'CPU ms':>7s}"
+        f"{'':32s} " + " ".join(f"{n:>{w}s}" for n, w in zip(names, (8, 8, 10, 8, 7), strict=True))
     )
     small, large = scene("ws2_defects"), scene("ws2_defects", 1024)
     network = Noise2Noise(use="first", epochs=30).train(small.frames[0], small.frames[1])
@@ -172,9 +173,8 @@ def cut(repeats: int) -> None:
 def training(repeats: int) -> None:
     """Print the quality of a network that is trained beside the view."""
     shown = scene("ws2_defects")
-    print(
-        f"training on two frames beside REUCID ({shown.psnr(denoise(shown.frames[0], Reucid())):.2f} dB)"
-    )
+    of_reucid = shown.psnr(denoise(shown.frames[0], Reucid()))
+    print(f"training on two frames beside REUCID ({of_reucid:.2f} dB)")
     print("seconds / of the training thread   dB shown  of the network   latency ms  dropped")
     for _ in range(repeats):
         run = LiveRun(Camera([(shown, 400.0)], 15.0), Reucid())
