@@ -1,4 +1,4 @@
-"""The standard error that `Reucid.standard_error` tells, against the noise of repeated draws.
+"""The standard error that `standard_error` tells, against the noise of repeated draws.
 
 ``python -m benchmarks.standard_error [--draws 12] [--levels 9 16 22]`` draws the noise of 256 x 256
 crops of ``sim_stem`` several times and denoises each draw.  The noise of the results is their
@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.reucid_quality import CROP, noisy
 from benchmarks.shared_data import sim_stem
-from napari_lowdose import Reucid, denoise
+from napari_lowdose import Reucid, denoise, standard_error
 
 ENGINES = {
     "random": Reucid(patch_size="psf"),
@@ -50,7 +50,7 @@ def main() -> None:
             cells, row = "", []
             for engine in ENGINES.values():
                 results = np.array([denoise(image, engine) for image in draws])
-                told = engine.standard_error(draws[0])
+                told = standard_error(draws[0], engine)
                 noise = results.std(axis=0, ddof=1)
                 row.append(
                     [rms(told) / rms(noise), rms(told[border]) / rms(noise[border]),

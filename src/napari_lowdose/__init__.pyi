@@ -22,6 +22,7 @@ from .pairs.split_layout import SplitLayout as SplitLayout
 from .reucid import Reucid as Reucid
 from .reucid import StackStep as StackStep
 from .reucid.noise_estimate import estimate_noise as estimate_noise
+from .standard_error import standard_error as standard_error
 from .streaming import Stream as Stream
 from .streaming import denoise_to_zarr as denoise_to_zarr
 from .survival import Survival as Survival

@@ -8,7 +8,7 @@ import pytest
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
 
-from napari_lowdose import Reucid, Run
+from napari_lowdose import Reucid, Run, standard_error
 from napari_lowdose.widgets import menus, result_job
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.standard_error_layer import engine_of
@@ -50,7 +50,7 @@ def test_the_standard_error_lies_over_the_result(viewer, qtbot, stacks):
     messages = show(viewer, qtbot, result)
     layer = viewer.layers[-1]
     assert layer.name == "clean standard error" and is_result(layer) and layer.visible
-    np.testing.assert_array_equal(layer.data, engine.standard_error(NOISY))
+    np.testing.assert_array_equal(layer.data, standard_error(NOISY, engine))
     np.testing.assert_allclose((*layer.scale, *layer.translate), (0.5, 0.5, 3, 4))
     assert "the standard error of a pixel is" in messages[-1]
     assert set(viewer.layers.selection) == {result}
@@ -67,7 +67,7 @@ def test_the_frame_in_view_of_a_movie(viewer, qtbot):
     show(viewer, qtbot, result)
     layer = viewer.layers[-1]
     fixed = replace(engine, patch_size=record["steps"][0]["patch_size"])
-    expected = fixed.standard_error(movie[1], neighbours={-1: (movie[0],)})
+    expected = standard_error(movie[1], fixed, neighbours={-1: (movie[0],)})
     np.testing.assert_array_equal(layer.data, expected[np.newaxis])
     assert layer.translate[0] == 1
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
-from napari_lowdose.engine import Engine, Neighbours, Step, map_yields, report, run_to_end
+from napari_lowdose.engine import (
+    Engine,
+    Neighbours,
+    Step,
+    map_yields,
+    report,
+    run_to_end,
+)
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
@@ -323,8 +330,7 @@ class Reucid(Engine):
         Returns
         -------
         StandardError
-            Computes the standard error of the result, within the image area and scanned along
-            rows.
+            Computes the standard error of the result within the image area, grey levels.
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
@@ -342,11 +348,12 @@ class Reucid(Engine):
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
             checks = noise.result()
-            checks.warn(columns)
+            if warn:
+                checks.warn(columns)
             others = [other for (other,) in (neighbours or {}).values()]
             return (
                 yield from self._alike_steps(
-                    prepared, others, p, n_components, wide, begun, checks.correlated
+                    prepared, others, p, n_components, wide, begun, checks.correlated, warn
                 )
             )
         d = self._n_stacks(image.shape, frame.itemsize, p)
@@ -399,98 +406,8 @@ class Reucid(Engine):
             )
         denoised = self._scanned_along_rows(restored[prepared.area])
         scanned = self._scanned(prepared)
-        return partial(random_error, scanned, denoised, kept_eigenpatches, stack_of)
-
-    def standard_error(
-        self,
-        frame: NDArray[Any],
-        *,
-        step: int | None = None,
-        neighbours: Neighbours | None = None,
-    ) -> NDArray[np.float32]:
-        """Return the noise that is left in each pixel of the result for a frame.
-
-        With the chosen eigenpatches and groups, the result is a weighted mean of the pixels of
-        the frame.  The standard error is that of this mean, exactly, with the noise of each pixel.
-
-        Parameters
-        ----------
-        frame : (Y, X) array
-            One frame, of any integer or floating dtype.  It is denoised again.  For a frame of a
-            stack, give the `patch_size` that was chosen for the stack.
-        step : int, optional
-            With alike or several random stacks: distance, pixels, of the positions at which the
-            standard error is computed; it is interpolated between them.  1 for every pixel.  By
-            default a fifth of the patch width, which is 1 to 3 % off.
-        neighbours : mapping, optional
-            The frames around it, as for `frame_steps`.
-
-        Returns
-        -------
-        (Y, X) float32 array
-            Standard deviation of the noise of the result, grey levels.  NaN outside the image
-            area.
-
-        Raises
-        ------
-        ValueError
-            If the frame cannot be denoised.
-
-        Notes
-        -----
-        Not included: that structure is blurred or weakened, which is no noise, that eigenpatches,
-        groups and restored sites depend on the noise, and the error of the offsets of rows.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> fringes = 50 + 40 * np.cos(np.arange(64) / 2)
-        >>> noisy = np.random.default_rng(0).poisson(fringes, (64, 64))
-        >>> error = Reucid(patch_size=9).standard_error(noisy)
-        >>> print(error.shape, bool(error.mean() < 0.5 * np.sqrt(50)))
-        (64, 64) True
-        """
-        *_, last = self.standard_error_steps(frame, step=step, neighbours=neighbours)
-        assert last.image is not None  # the last step has the result
-        return last.image
-
-    def standard_error_steps(
-        self,
-        frame: NDArray[Any],
-        *,
-        step: int | None = None,
-        neighbours: Neighbours | None = None,
-    ) -> Iterator[Step]:
-        """Compute the standard error step by step; see `standard_error`.
-
-        Parameters
-        ----------
-        frame, step, neighbours
-            As for `standard_error`.
-
-        Yields
-        ------
-        Step
-            The last one has the standard error as its `image`.
-        """
-        if step is not None:
-            step = whole_number("step", step, 1)
-        check_image(frame)
-        if frame.ndim != 2:
-            raise ValueError(
-                f"The standard error is that of one frame, but the shape is {tuple(frame.shape)}: "
-                "select a frame, for example image[0]."
-            )
-
-        def first_half(done: Step) -> Step:
-            return Step(fraction=done.fraction / 2, message=done.message)
-
-        denoising = on_one_blas_thread(self.steps_of_size(frame, None, neighbours=neighbours))
-        error_of = yield from map_yields(denoising, first_half)
-        found = yield from on_one_blas_thread(report(error_of(step), 0.5, 1.0, "standard error"))
-        whole = np.full(frame.shape, np.nan, np.float32)
-        whole[image_area(frame)] = self._scanned_along_rows(found)
-        yield Step(fraction=1.0, message="standard error", image=whole)
+        error = partial(random_error, scanned, denoised, kept_eigenpatches, stack_of)
+        return partial(self._error_as_given, error)
 
     def for_live(self) -> Engine:
         """Return REUCID with a single patch stack that keeps its eigenpatches; see `LiveReucid`."""
@@ -647,13 +564,15 @@ class Reucid(Engine):
         wide: bool,
         begun: float,
         correlated: bool,
+        warn: bool,
     ) -> Generator[Step, None, StandardError]:
         """Denoise a prepared frame with stacks of alike patches."""
         end = begun + NOISE * (1 - begun)
         scanned, pilot = yield from self._level_rows(prepared, begun, (begun + end) / 2)
         estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
         noise = yield from report(estimate, (begun + end) / 2, end, "noise")
-        if not correlated:  # which has its own warning
+        warn = warn and not correlated  # which has its own warning
+        if warn:
             for note in noise.notes:
                 warn(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
@@ -671,7 +590,7 @@ class Reucid(Engine):
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
         ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             utilities = utility(eigenpatches, values, floor, weights)
-            if self.keep is None and not correlated:
+            if self.keep is None and warn:
                 warn_of_choice(utilities)
             return utilities, self._choose(utilities, 0)
 
@@ -698,7 +617,13 @@ class Reucid(Engine):
                 return replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
             return step
 
-        return (yield from map_yields(steps, as_given))
+        return partial(self._error_as_given, (yield from map_yields(steps, as_given)))
+
+    def _error_as_given(
+        self, error: StandardError, step: int | None
+    ) -> Generator[float, None, NDArray[np.float32]]:
+        """Compute a standard error of the image scanned along rows, for the image as given."""
+        return self._scanned_along_rows((yield from error(step)))
 
     def _level_rows(
         self, prepared: Prepared, begin: float, end: float

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 STEPS = 5  # distances between the positions of v_0 per patch width: an error of 1 to 3 %
 AT_ONCE = 1e8  # weights that a thread adds up before it reports progress
 RESTORED_AT_ONCE = 4  # likewise, side of a tile of positions of v_1
+BINS = 16  # of the calibration
+TINY = float(np.finfo(np.float32).tiny)
 NO_MASK = 0.01  # below it, nothing was restored
 
 
@@ -269,8 +271,10 @@ def random_error(
     noise = yield from rescale_progress(noise_of(prepared), 0.0, 0.5)
     for note in noise.notes:
         warnings.warn(note, UserWarning, stacklevel=2)
-    # An outlier is no sign of its noise, if the result keeps it.
-    variance = noise.variance(np.where(prepared.outliers, prepared.mended, denoised))
+    # An outlier is no sign of its noise, if the result keeps it.  Nothing is clipped before it is
+    # averaged: the noise of the result would make a dark place seem brighter.
+    level = np.where(prepared.outliers, prepared.mended, denoised)
+    variance = noise.gain * (level - noise.offset) + noise.read_noise**2
     if len(eigenpatches) == 1:
         filtered = convolved_variance(variance, eigenpatches[0])
     else:
@@ -281,7 +285,7 @@ def random_error(
         patches = PatchFilters(np.concatenate(eigenpatches), filters, stack_of)
         filtered = filtered_variance(variance, patches, step)
     found = yield from rescale_progress(filtered, 0.5, 1.0)
-    return np.sqrt(found).astype(np.float32)
+    return np.sqrt(np.maximum(found, 0)).astype(np.float32)
 
 
 def pilot_error(
@@ -357,6 +361,35 @@ def alike_error(
         restored_variance(variance, patches, mask, kernel, step), 0.1, 1.0
     )
     return _in_grey_levels(np.sqrt(found), denoised, noise)
+
+
+def calibrated(error: Image, difference: Image) -> Image:
+    """Correct a standard error for groups that depend on the noise.
+
+    Patches are grouped by what they show together with their noise, so that some of it does not
+    average out.
+
+    Parameters
+    ----------
+    error : (m, n) float32 array
+        Standard error for fixed groups.
+    difference : (m, n) float32 array
+        Difference of two results for images with the same noise-free image.
+
+    Returns
+    -------
+    (m, n) float32 array
+        The root mean square of `difference` / sqrt(2), as a function of `error`.
+    """
+    fixed, measured = error.astype(np.float64) ** 2, difference.astype(np.float64) ** 2 / 2
+    edges = np.unique(np.quantile(fixed, np.linspace(0, 1, BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, fixed, side="right").ravel()
+    n = np.bincount(bins)
+    sums = (np.bincount(bins, each.ravel())[n > 0] for each in (fixed, measured))
+    x, y = (total / n[n > 0] for total in sums)
+    # In proportion beyond the middle of the last bin
+    beyond = np.maximum(fixed - x[-1], 0) / max(x[-1], TINY)
+    return np.sqrt(np.interp(fixed, x, y) * (1 + beyond)).astype(np.float32)
 
 
 def _in_grey_levels(error: NDArray[np.float64], denoised: Image, noise: PoissonGaussian) -> Image:

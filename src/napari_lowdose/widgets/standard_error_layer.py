@@ -13,6 +13,7 @@ from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.stack_patch_sizes import PatchSize, StackPatchSizes
 from napari_lowdose.run import read_neighbours
+from napari_lowdose.standard_error import standard_error_steps
 from napari_lowdose.widgets.result_job import ResultJob
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class StandardErrorJob(ResultJob):
             number = int(np.ravel_multi_index(self.index, stack.leading))
             neighbours = read_neighbours(self._engine, stack, number)
         frame = np.array(self.frame)
-        for step in self._engine.standard_error_steps(frame, neighbours=neighbours):
+        for step in standard_error_steps(frame, self._engine, neighbours=neighbours):
             self._found = step.image
             yield dataclasses.replace(step, image=None)
 
