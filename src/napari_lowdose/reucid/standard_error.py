@@ -389,7 +389,8 @@ def calibrated(error: Image, difference: Image) -> Image:
     x, y = (total / n[n > 0] for total in sums)
     # In proportion beyond the middle of the last bin
     beyond = np.maximum(fixed - x[-1], 0) / max(x[-1], TINY)
-    return np.sqrt(np.interp(fixed, x, y) * (1 + beyond)).astype(np.float32)
+    variance = np.interp(fixed, x, y) * (1 + beyond)
+    return np.asarray(np.sqrt(variance), np.float32)
 
 
 def _in_grey_levels(error: NDArray[np.float64], denoised: Image, noise: PoissonGaussian) -> Image:
