@@ -1,9 +1,9 @@
 """The standard error that `standard_error` tells, against the noise of repeated draws.
 
-``python -m benchmarks.standard_error [--draws 12] [--levels 9 16 22] [--specimens ws2_defects ...]``
-draws the noise of 256 x 256 crops of ``sim_stem`` several times and denoises each draw.  The noise
-of the results is their deviation from the mean of the draws, their error that from the truth.  For
-each engine three numbers:
+``python -m benchmarks.standard_error [--draws 12] [--levels 9 16 22] [--specimens NAME ...]`` draws
+the noise of 256 x 256 crops of ``sim_stem`` several times and denoises each draw.  The noise of the
+results is their deviation from the mean of the draws, their error that from the truth.  For each
+engine three numbers:
 
 - standard error of the first draw / noise, root mean square over the image;
 - the same with given groups (``redraw=False``), in brackets;

@@ -153,6 +153,13 @@ class Engine:
         """Return the prepared engine for the frame at `index`, for example for its channel."""
         return self
 
+    def for_live(self) -> Engine:
+        """Return the engine for the frames of a running source, which come one after the other.
+
+        It may keep what it has found in earlier frames, and is as fast as it can be.
+        """
+        return self
+
     def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
         """Return the numbers of the other frames along time that a frame is denoised with.
 

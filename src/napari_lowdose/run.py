@@ -300,6 +300,22 @@ def made_from(frames: Frames, neighbours: Neighbours) -> Frames:
     return frames + tuple(each for around in neighbours.values() for each in around)
 
 
+def split_neighbours(
+    frames: Sequence[NDArray[Any]], distances: Sequence[int]
+) -> tuple[Frames, Neighbours]:
+    """Divide the pixels of `made_from` into those of the frame and those of its neighbours.
+
+    Parameters
+    ----------
+    frames : sequence of (Y, X) arrays
+    distances : sequence of int
+        Distance in time of each neighbour.
+    """
+    n = len(frames) // (1 + len(distances))  # 1, or 2 of a pair
+    own, *others = (tuple(frames[k : k + n]) for k in range(0, len(frames), n))
+    return own, dict(zip(distances, others, strict=True))
+
+
 def unreadable(error: BaseException, name: str) -> ValueError:
     """Return the error to raise for a frame of the input that cannot be read."""
     about = " ".join(str(error).split()) or type(error).__name__

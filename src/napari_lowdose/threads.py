@@ -5,6 +5,7 @@ Starting threads takes as long as a stage of denoising a small image.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -60,7 +61,10 @@ def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
                 numbers.clear()
                 raise
 
-    helpers = [_pool().submit(work) for _ in range(min(N_THREADS, len(items)) - 1)]
+    helpers: list[Future[None]] = []
+    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+        for _ in range(min(N_THREADS, len(items)) - 1):
+            helpers.append(_pool().submit(work))
     try:
         work()
     finally:

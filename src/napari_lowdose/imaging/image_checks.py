@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_lowdose.imaging.centred import centred, sample
 from napari_lowdose.imaging.image_area import constant_rows
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,11 +152,10 @@ def warn_of_pixels(frame: NDArray[Any]) -> None:
     """
     offset, contrast, step = _float32_rounding(frame)
     if step > WARN_ROUNDING * contrast:
-        warnings.warn(
+        warn(
             f"the offset of the image, {offset:.6g}, is so large against its contrast, "
             f"{contrast:.3g}, that a 32-bit result is rounded to {step:.3g}: take the offset off "
             "first.",
-            UserWarning,
             stacklevel=2,
         )
     _warn_if_saturated(frame, frame.max())
@@ -180,10 +179,9 @@ def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
     # In an unsaturated image values become rarer towards the maximum.
     second = frame[frame < highest].max()
     if n_highest > PILE_UP_FACTOR * np.count_nonzero(frame == second):
-        warnings.warn(
+        warn(
             f"{n_highest / frame.size:.1%} of the pixels are at the maximum, {highest}: they look "
             "saturated, and their true intensity cannot be restored.",
-            UserWarning,
             stacklevel=2,
         )
 
@@ -196,10 +194,9 @@ def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
     rows = map(int, np.flatnonzero(constant))
     dead = [row for row in rows if not _is_empty_by_chance(frame, constant, row)]
     if dead:
-        warnings.warn(
+        warn(
             f"the image has {len(dead)} constant row{'s' if len(dead) > 1 else ''} (the first is "
             f"row {dead[0]}), which look dead: they are denoised as if they were data.",
-            UserWarning,
             stacklevel=3,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -52,6 +52,7 @@ class NetworkApplication(Engine):
         Whether the frames belong to a stack.  Only then may a frame be constant.
     """
 
+    title = "Noise2Noise"
     takes = "either"
 
     model: Noise2NoiseModel
@@ -203,4 +204,4 @@ class NetworkApplication(Engine):
         """Warn once for all frames of a stack."""
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(sentence, UserWarning, stacklevel=3)
+            warn(sentence, stacklevel=3)

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +25,7 @@ from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.reucid.standard_error import alike_error, pilot_error
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -154,10 +154,9 @@ def alike_steps(
     electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
     if electrons < FEWEST:
         passes = 0
-        warnings.warn(
+        warn(
             f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
             "the result is that of random stacks.",
-            UserWarning,
             stacklevel=2,
         )
     convolved = convolve(centred, eigenpatches[kept])

@@ -7,13 +7,14 @@ deep-learning library.  The weights are trained by ``training/`` in the reposito
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,17 +101,15 @@ def warn_of_choice(utilities: NDArray[np.float32]) -> None:
     """Warn if none or all of the eigenpatches are useful, which may be misleading."""
     useful = utilities > UTILITY_THRESHOLD
     if not useful.any():
-        warnings.warn(
+        warn(
             "no eigenpatch looks like structure: only the strongest is kept, and the result may "
             "show nothing but noise.",
-            UserWarning,
             stacklevel=2,
         )
     elif useful.all():
-        warnings.warn(
+        warn(
             f"all {len(useful)} eigenpatches look useful, so finer structure may have been cut "
             "off: raise n_components, or use a smaller patch.",
-            UserWarning,
             stacklevel=2,
         )
 

@@ -171,7 +171,7 @@ class StackFilter:
             for products in map(_column_products, (eigenpatches, eigenpatches.transpose(0, 2, 1)))
         ]
         width = 2 * eigenpatches.shape[-1] - 2
-        self._corner_spectra = scipy.fft.rfft2(eigenpatches, (width, width))
+        self._corner_spectra = scipy.fft.rfft2(eigenpatches.astype(np.float64), (width, width))
 
     def convolve(self, image: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
         """Denoise an image with all of its patches in one stack.
@@ -245,7 +245,8 @@ class StackFilter:
         width = 2 * p - 2  # of the blocks in which all patches on a corner lie
         ends = slice(None, width), slice(-width, None)
         basis = self._eigenpatches.reshape(k, -1).T
-        coefficients = np.empty((4, k, p - 1, p - 1), np.float32)
+        # float64, because the sums of one patch and of many are parts of one transform
+        coefficients = np.empty((4, k, p - 1, p - 1))
         for corner, block in enumerate(itertools.product(ends, repeat=2)):
             windows = np.lib.stride_tricks.sliding_window_view(image[block], (p, p))
             projected = windows.reshape(-1, p * p) @ basis

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLE = 2048  # patches from which the signal-to-noise ratios of a frame are measured
-# Maximum change of the signal-to-noise ratios, as the root mean square of its logarithm.  Of the
-# specimens in benchmarks/known_eigenpatches.py it is up to 0.28 for the same one that drifts by a
-# third of the field, at least 0.38 for another one, and 0.7 for half or twice the dose.
+# Maximum change of the signal-to-noise ratios.  Of the simulated specimens in
+# benchmarks/known_eigenpatches.py it is up to 0.17 for the same one that drifts by a third of the
+# field, at least 0.39 for another one, and at least 0.46 for half or twice the dose.
 MAX_CHANGE = 1 / 3
 
 
@@ -45,10 +45,14 @@ class KnownStep(Step):
     change : float
         Change of their signal-to-noise ratios since they were learnt; see
         `KnownEigenpatches.change`.
+    share : float
+        As `explained`, but from all pixels instead of a sample, for the comparison with the frames
+        before: structure that no eigenpatch describes lowers it, too.
     """
 
     explained: float
     change: float
+    share: float
 
     @property
     def suits(self) -> bool:
@@ -141,12 +145,14 @@ class KnownEigenpatches(Engine):
         explained, change = self._fit(prepared.image)
         convolved = self._filter.convolve(prepared.image)
         result = yield from report(convolved, 0.2, 1.0, "known eigenpatches")
+        share = float(np.vdot(prepared.image, result)) / result.size  # of unit power
         yield KnownStep(
             fraction=1.0,
             message=f"known eigenpatches: {explained:.0%} of the variance explained",
             image=prepared.rescale(result, self.outliers),
             explained=explained,
             change=change,
+            share=share,
         )
 
     def explained(self, frame: NDArray[Any]) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import scipy
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,9 +58,9 @@ class NoiseChecks(NamedTuple):
             Name of the columns of the image in the message: "rows" if it is transposed.
         """
         if self.columns_differ:
-            warnings.warn(COLUMN_NOISE[name], UserWarning, stacklevel=3)
+            warn(COLUMN_NOISE[name], stacklevel=3)
         if self.correlated:
-            warnings.warn(CORRELATED_NOISE, UserWarning, stacklevel=3)
+            warn(CORRELATED_NOISE, stacklevel=3)
 
 
 def check_noise(image: NDArray[np.float32]) -> NoiseChecks:

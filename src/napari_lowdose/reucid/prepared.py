@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,7 @@ from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.imaging.outliers import outliers_of_centred, replace_outliers
 from napari_lowdose.reucid.patch_stacks import SMALLEST_IMAGE
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -118,11 +118,10 @@ class Prepared:
         warn_of_pixels(self.mended)
         rows, columns = self.area
         if self.image.shape != self.frame.shape:
-            warnings.warn(
+            warn(
                 f"only rows {rows.start} to {rows.stop - 1} and columns {columns.start} to "
                 f"{columns.stop - 1} hold image: the rest, an info bar or a dead border, is left "
                 "as it is.",
-                UserWarning,
                 stacklevel=2,
             )
         n = self.n_outliers
@@ -133,11 +132,10 @@ class Prepared:
                 if outliers == "remove"
                 else "unchanged in the result"
             )
-            warnings.warn(
+            warn(
                 f"{n} outlier pixel{'s' * (n > 1)} (first at row {y + rows.start}, column "
                 f"{x + columns.start}), which neither scene nor noise explains: left out, and "
                 f"{fate}.",
-                UserWarning,
                 stacklevel=2,
             )
 
@@ -269,8 +267,13 @@ def reconstruct(
     frame: NDArray[Any],
 ) -> NDArray[np.float32]:
     """Divide the canvas by the patch terrain; pixels without patches keep the input values."""
-    image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
+    covered = terrain > 0
+    everywhere = covered.all()
+    # Stacks that a stopped run has not reached may leave pixels without patches.
+    counts = terrain if everywhere else np.maximum(terrain, 1)
+    image = np.asarray(canvas / counts.astype(np.float32), np.float32)
     image *= np.float32(scale)
     image += np.float32(offset)
-    # Stacks that a stopped run has not reached may leave pixels without patches.
-    return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)
+    if not everywhere:
+        image[~covered] = frame[~covered]
+    return image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +28,7 @@ from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
 from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
+from napari_lowdose.reucid.live_reucid import LiveReucid
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
 from napari_lowdose.reucid.noise_checks import check_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
@@ -45,6 +45,7 @@ from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.standard_error import random_error
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.threads import beside
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -408,6 +409,10 @@ class Reucid(Engine):
         error = partial(random_error, scanned, denoised, kept_eigenpatches, stack_of)
         return partial(self._error_as_given, error)
 
+    def for_live(self) -> Engine:
+        """Return REUCID with a single patch stack that keeps its eigenpatches; see `LiveReucid`."""
+        return LiveReucid(self)
+
     def learn(self, frame: NDArray[Any], size: tuple[int, bool] | None = None) -> KnownEigenpatches:
         """Learn the eigenpatches of a frame, to denoise other frames of the same scene with them.
 
@@ -569,7 +574,7 @@ class Reucid(Engine):
         warn = warn and not correlated  # which has its own warning
         if warn:
             for note in noise.notes:
-                warnings.warn(note, UserWarning, stacklevel=2)
+                warn(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
         neighbours = []
         for other in others:

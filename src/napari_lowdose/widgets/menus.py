@@ -8,6 +8,7 @@ from napari.layers import Image
 from napari.viewer import Viewer  # noqa: TC002  (napari injects it by this annotation)
 
 if TYPE_CHECKING:
+    from napari_lowdose.widgets.live_widget import LiveWidget
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
     from napari_lowdose.widgets.result_job import ResultJob
     from napari_lowdose.widgets.reucid_widget import ReucidWidget
@@ -42,6 +43,14 @@ def _denoise_by_reucid(viewer: Viewer, layer: Image, reason: str = "") -> None:
     reucid.denoise()
     if reason:
         reucid.panel.warn(f"the network was not applied: {reason}")
+
+
+def denoise_live(viewer: Viewer) -> None:
+    """Denoise the selected layer while something else updates it."""
+    images = selected_images(viewer)
+    if len(images) == 1:
+        widget: LiveWidget = open_widget(viewer, "Live")
+        widget.start_on(images[0])
 
 
 def split_camera_frame(viewer: Viewer) -> None:
@@ -104,6 +113,6 @@ def opened_widget(viewer: Viewer, name: str) -> Any:
     """Return the dock widget `name`; None if it is not open."""
     for title, widget in viewer.window.dock_widgets.items():
         # napari appends the name of the plugin in brackets.
-        if title.startswith(name):
+        if title == name or title.startswith(f"{name} ("):
             return widget
     return None

@@ -216,6 +216,12 @@ class Noise2NoiseWidget(RunDock):
             self.panel.stop()
             self.runner.stop()
 
+    def use_network(self, network: TrainedNetwork) -> None:
+        """Take a network that was trained elsewhere, in place of the current one."""
+        if not self._refuse_second_run():
+            self.network.keep(network)
+            self._loaded()
+
     # ---------------------------------------------------------------- applying
 
     def apply(self) -> None:
