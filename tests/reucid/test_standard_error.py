@@ -1,5 +1,7 @@
 """Standard error of each pixel of a result, against repeated draws of the noise."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.signal import oaconvolve
@@ -165,6 +167,15 @@ def test_given_groups_tell_too_little() -> None:
     engine = Reucid(patch_size=9, stacks="alike")
     given, whole = (standard_error(image, engine, redraw=redraw) for redraw in (False, True))
     assert np.mean(given**2) < np.mean(whole**2)
+
+
+def test_warnings_are_given_once() -> None:
+    image = np.random.default_rng(0).poisson(lattice(96, 5)).astype(np.float32)
+    image[40, 40] = 5000
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        standard_error(image, Reucid(patch_size=9, stacks="alike"))
+    assert sum("outlier" in str(each.message) for each in found) == 1
 
 
 def test_info_bar_has_no_standard_error() -> None:
