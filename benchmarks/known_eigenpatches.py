@@ -1,9 +1,10 @@
 """Known eigenpatches: when they still fit, and what they cost in quality.
 
 ``python -m benchmarks.known_eigenpatches`` learns the eigenpatches of the first frame of a
-specimen, and prints the largest `KnownEigenpatches.change` over 100 frames in which the specimen drifts by a
-third of the field, the smallest one of another specimen at the same dose, and those of another
-dose.  PSNR is that of the last frame, with its own eigenpatches and with those of the first.
+specimen, and prints the largest `KnownEigenpatches.change` over 100 frames in which the specimen
+drifts by a third of the field, the smallest one of another specimen at the same dose, and those of
+another dose.  PSNR is that of the last frame, with its own eigenpatches and with those of the
+first.
 """
 
 from __future__ import annotations

@@ -13,12 +13,13 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     S = TypeVar("S")
     T = TypeVar("T")
 
 N_THREADS = os.cpu_count() or 1
+_n_spared = 0  # users of `core_left_free` at the moment
 
 
 @cache
@@ -36,7 +37,7 @@ def beside(function: Callable[[S], T], item: S) -> Future[T]:
 
 
 def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
-    """Return ``[function(item) for item in items]``, computed on all cores.
+    """Return ``[function(item) for item in items]``, computed on all cores that are not spared.
 
     The calling thread works, too: it need not wait until another one wakes up, and no call waits
     for threads that are busy with another.
@@ -63,7 +64,7 @@ def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
 
     helpers: list[Future[None]] = []
     with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
-        for _ in range(min(N_THREADS, len(items)) - 1):
+        for _ in range(min(N_THREADS - bool(_n_spared), len(items)) - 1):
             helpers.append(_pool().submit(work))
     try:
         work()
@@ -73,3 +74,21 @@ def in_parallel(function: Callable[[S], T], items: Sequence[S]) -> list[T]:
     for helper in started:
         helper.result()  # raises its error
     return [results[number] for number in range(len(items))]
+
+
+@contextlib.contextmanager
+def core_left_free() -> Iterator[None]:
+    """Leave a core to others meanwhile, in all threads: to an acquisition that must not wait.
+
+    Examples
+    --------
+    >>> with core_left_free():
+    ...     in_parallel(abs, [1, -2, 3])
+    [1, 2, 3]
+    """
+    global _n_spared
+    _n_spared += 1
+    try:
+        yield
+    finally:
+        _n_spared -= 1

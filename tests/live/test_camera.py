@@ -286,11 +286,14 @@ def test_each_frame_of_a_live_view_arrives_once_in_order(
 
 
 def test_a_live_view_that_runs_already_and_does_not_end(core: Any) -> None:
+    interval = sys.getswitchinterval()
     core.startContinuousSequenceAcquisition()
     until(lambda: core.getRemainingImageCount() > 3)
     source, _, seen = listening(core)
+    assert sys.getswitchinterval() < interval  # threads of Python give way to the acquisition
     until(lambda: len(seen) >= 3)
     source.stop()
+    assert sys.getswitchinterval() == interval
     assert core.isSequenceRunning()
     n = len(seen)
     time.sleep(0.05)

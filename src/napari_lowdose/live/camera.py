@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
+
+from napari_lowdose.threads import core_left_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _IDLE = 0.5  # seconds between two looks whether the camera is still there
 _SHORTEST, _LONGEST = 0.002, 0.05  # seconds between two looks for new frames
 _LOOK_BACK = 64  # frames to read at once at most, if they are faster than the looks for them
+# Seconds that another thread of Python may hold up the acquisition: 5 ms by default
+_SWITCH_INTERVAL = 0.0005
 _PATIENCE = 2.0  # seconds after which a live view that stands still has failed
 
 
@@ -55,6 +59,7 @@ class CameraSource:
         self._core = _instance() if core is None else core
         self._thread = threading.Thread(target=self._watch, name="live camera", daemon=True)
         self._connected: list[tuple[Any, Callable[..., None]]] = []
+        self._gives_way = ExitStack()  # to the acquisition, until `stop`
         self._begun = threading.Event()  # a sequence of images, as the live view is
         self._stopped = threading.Event()
         self._endless = False  # whether the sequence goes on until somebody stops it
@@ -79,6 +84,9 @@ class CameraSource:
         self._calibrate()
         if core.isSequenceRunning() and core.getRemainingImageCount():
             self._last = _identity(core.getLastImageAndMD()[1])  # only those that follow
+        self._gives_way.enter_context(core_left_free())
+        self._gives_way.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         self._connect(core.events.continuousSequenceAcquisitionStarted, self._live_view_begun)
         self._connect(core.events.sequenceAcquisitionStarted, self._sequence_begun)
         self._connect(core.events.sequenceAcquisitionStopped, self._sequence_ended)
@@ -94,6 +102,7 @@ class CameraSource:
         """Put no more frames; the acquisition itself goes on.  See `Source.stop`."""
         self._stopped.set()
         self._begun.set()  # wakes the thread
+        self._gives_way.close()
         while self._connected:
             signal, slot = self._connected.pop()
             with suppress(RuntimeError, TypeError):  # Qt has deleted it

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-THREADS = 1  # of PyTorch: a second one would wait for the core that the view needs, spinning
 POLL = 0.05  # seconds between two looks at the buffer
 MARGIN = 0.2  # dB by which the other must be better before the engines change places
 # Pause between comparisons, in seconds and in units of the time that one takes; while training, of
@@ -124,7 +123,9 @@ class LiveTraining:
     def _work(self) -> None:
         self.message = "training: loading PyTorch"
         try:
-            with _torch_threads(THREADS):
+            from napari_lowdose.noise2noise.device import few_threads
+
+            with few_threads():
                 try:
                     pairs = self._wait()
                     if pairs is None:
@@ -276,16 +277,3 @@ def number_of_exposures(gain: GainInterval) -> str:
     n = 1 / errors[0] if math.isinf(gain.high) else 2 / sum(errors)
     rounded = round(n) if n < 10 else 5 * round(n / 5)
     return f"{'at least' if math.isinf(gain.high) else 'about'} {rounded}"
-
-
-@contextlib.contextmanager
-def _torch_threads(n: int) -> Iterator[None]:
-    """Use n threads of PyTorch in this thread."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(n, before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)  # for threads that begin later

@@ -50,6 +50,8 @@ class NetworkApplication(Engine):
         Number of orientations whose outputs are averaged.
     in_stack : bool
         Whether the frames belong to a stack.  Only then may a frame be constant.
+    beside : bool
+        Leave half of the cores to other work.
     """
 
     title = "Noise2Noise"
@@ -58,6 +60,7 @@ class NetworkApplication(Engine):
     model: Noise2NoiseModel
     orientations: int = 1
     in_stack: bool = False
+    beside: bool = False
     _warned: set[str] = field(default_factory=set, repr=False)
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
@@ -121,7 +124,7 @@ class NetworkApplication(Engine):
         from napari_lowdose.noise2noise.device import choose_device
         from napari_lowdose.noise2noise.prediction import Predictor
 
-        return Predictor(self.model.network, choose_device(self.model.device))
+        return Predictor(self.model.network, choose_device(self.model.device), self.beside)
 
     def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")

@@ -150,8 +150,8 @@ class Noise2NoiseModel(Engine):
         yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
 
     def for_live(self) -> Engine:
-        """Return the network for the frames of a running source: in one orientation."""
-        return NetworkApplication(self, orientations=1, in_stack=True)
+        """Return the network for a running source: in one orientation, on half of the cores."""
+        return NetworkApplication(self, orientations=1, in_stack=True, beside=True)
 
     def with_pixel_size(
         self, pixel_size: tuple[float, float] | None, unit: str | None

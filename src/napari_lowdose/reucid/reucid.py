@@ -38,7 +38,7 @@ from napari_lowdose.reucid.stack_step import StackStep, stack_summary
 from napari_lowdose.reucid.standard_error import random_error
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.threads import beside
-from napari_lowdose.warned import warn
+from napari_lowdose.warned import warn as warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -564,7 +564,7 @@ class Reucid(Engine):
         noise = yield from report(estimate, (begun + end) / 2, end, "noise")
         if not correlated:  # which has its own warning
             for note in noise.notes:
-                warn(note, stacklevel=2)
+                warn_user(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
         neighbours = []
         for other in others:
