@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from napari_lowdose.cli.evidence import evidence_file, survival_of_file
+from napari_lowdose.cli.evidence import evidence_file, standard_error_file, survival_of_file
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
@@ -124,6 +124,9 @@ def build_app(**engines: type[Any]) -> typer.Typer:
         _with_options(watch, engine_options(Reucid))
     )
     app.command("evidence")(evidence)
+    app.command("standard-error", short_help="Tell the noise that is left in each pixel.")(
+        _with_options(standard_error, engine_options(Reucid))
+    )
     app.command("survival", short_help="Plant a change and measure how much of it survives.")(
         _with_options(survival, engine_options(Reucid))
     )
@@ -347,6 +350,27 @@ def evidence(
             overwrite=overwrite,
         )
     )
+
+
+def standard_error(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Raw image.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Output TIFF: standard deviation of the noise of the result, grey levels.",
+            show_default=False,
+        ),
+    ],
+    frame: Frame = None,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Denoise an image with REUCID, and tell the noise that is left in each pixel."""
+    engine = _built(lambda: engine_from(Reucid, given), image)
+    _end(standard_error_file(image, output, engine, frame=frame, overwrite=overwrite))
 
 
 def survival(
