@@ -266,7 +266,12 @@ class Noise2Noise(Engine):
         return words
 
     def training_steps(
-        self, first: Any, second: Any, shift: tuple[float, float] | None = None
+        self,
+        first: Any,
+        second: Any,
+        shift: tuple[float, float] | None = None,
+        *,
+        one_scene: bool = False,
     ) -> Iterator[TrainingStep]:
         """Train a network step by step.
 
@@ -278,6 +283,8 @@ class Noise2Noise(Engine):
             The two exposures; leading axes are pairs.
         shift : (float, float), optional
             Overrides the `shift` of the engine, (dy, dx) in pixels.
+        one_scene : bool
+            Whether all pairs of a stack are divisions of one image; see `thin`.
 
         Yields
         ------
@@ -290,7 +297,8 @@ class Noise2Noise(Engine):
         """
         begun = time.perf_counter()
         engine = self if shift is None else replace(self, shift=shift)
-        yield from engine._train(*_as_pair((first, second)), begun, reserve=0.0)
+        pair = _as_pair((first, second))
+        yield from engine._train(*pair, begun, reserve=0.0, one_scene=one_scene)
 
     def train(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
@@ -320,7 +328,7 @@ class Noise2Noise(Engine):
         return model
 
     def _train(
-        self, first: Any, second: Any, begun: float, reserve: float
+        self, first: Any, second: Any, begun: float, reserve: float, *, one_scene: bool = False
     ) -> Iterator[TrainingStep]:
         # Before any work, so that the user sees progress at once
         yield TrainingStep(
@@ -334,7 +342,9 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
-        yield from training_steps(first, second, network, config, self.start, begun, reserve)
+        yield from training_steps(
+            first, second, network, config, self.start, begun, reserve, one_scene=one_scene
+        )
 
     def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
         """Return the architecture and the training parameters."""
