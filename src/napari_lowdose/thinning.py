@@ -256,7 +256,7 @@ class Thinned(Engine):
         # The pairs of a movie are its frames
         first, second = map(np.stack if one_scene else _only, zip(*parts, strict=True))
         model: Any = None
-        steps: Any = self.engine.training_steps(first, second, one_scene=one_scene)
+        steps: Any = self.engine.training_steps(first, second, checked=True, one_scene=one_scene)
         for step in map_yields(steps, self._of_whole):
             model = step.model
             yield dataclasses.replace(step, index=()) if one_scene else step

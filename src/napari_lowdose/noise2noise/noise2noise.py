@@ -271,6 +271,7 @@ class Noise2Noise(Engine):
         second: Any,
         shift: tuple[float, float] | None = None,
         *,
+        checked: bool = False,
         one_scene: bool = False,
     ) -> Iterator[TrainingStep]:
         """Train a network step by step.
@@ -283,6 +284,8 @@ class Noise2Noise(Engine):
             The two exposures; leading axes are pairs.
         shift : (float, float), optional
             Overrides the `shift` of the engine, (dy, dx) in pixels.
+        checked : bool
+            Whether the pair is known to be suitable, as divisions of one image are.
         one_scene : bool
             Whether all pairs of a stack are divisions of one image; see `thin`.
 
@@ -298,7 +301,7 @@ class Noise2Noise(Engine):
         begun = time.perf_counter()
         engine = self if shift is None else replace(self, shift=shift)
         pair = _as_pair((first, second))
-        yield from engine._train(*pair, begun, reserve=0.0, one_scene=one_scene)
+        yield from engine._train(*pair, begun, reserve=0.0, checked=checked, one_scene=one_scene)
 
     def train(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
@@ -328,13 +331,21 @@ class Noise2Noise(Engine):
         return model
 
     def _train(
-        self, first: Any, second: Any, begun: float, reserve: float, *, one_scene: bool = False
+        self,
+        first: Any,
+        second: Any,
+        begun: float,
+        reserve: float,
+        *,
+        checked: bool = False,
+        one_scene: bool = False,
     ) -> Iterator[TrainingStep]:
         # Before any work, so that the user sees progress at once
         yield TrainingStep(
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
-        refuse_bad_pair(first, second, self.shift)
+        if not checked:
+            refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
