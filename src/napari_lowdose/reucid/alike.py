@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +24,8 @@ from napari_lowdose.reucid.eigenpatches import decompose
 from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.stack_step import StackStep
+from napari_lowdose.reucid.standard_error import alike_error, pilot_error
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.reucid.noise_estimate import NoiseEstimate
+    from napari_lowdose.reucid.standard_error import StandardError
 
     Image = NDArray[np.float32]
     Choose = Callable[[NDArray[np.float32], NDArray[np.float64], float], tuple[Any, Any]]
@@ -94,7 +97,7 @@ def alike_steps(
     deviations: Literal["keep", "average"],
     n_outliers: int,
     seed: int,
-) -> Generator[Step, None, None]:
+) -> Generator[Step, None, StandardError]:
     """Denoise an image with stacks of alike patches.
 
     Parameters
@@ -129,6 +132,11 @@ def alike_steps(
         After the pilot and after each pass.
     Step
         Progress in between, without an image.
+
+    Returns
+    -------
+    StandardError
+        Computes the standard error of the last result, (m, n), grey levels.
     """
 
     def at(fraction: float) -> float:
@@ -146,10 +154,9 @@ def alike_steps(
     electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
     if electrons < FEWEST:
         passes = 0
-        warnings.warn(
+        warn(
             f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
             "the result is that of random stacks.",
-            UserWarning,
             stacklevel=2,
         )
     convolved = convolve(centred, eigenpatches[kept])
@@ -187,17 +194,18 @@ def alike_steps(
         yield Step(fraction=at(0.1), message="pilots of the neighbouring frames")
     width = min(max(p, NARROWEST), largest_patch(image.shape))
     denoised = pilot
+    error: StandardError = partial(pilot_error, noise, pilot, eigenpatches[kept])
     for number in range(passes):
         start, end = 0.1 + 0.9 * number / passes, 0.1 + 0.9 * (number + 1) / passes
         name, last = f"pass {number + 1} of {passes}", number == passes - 1
         found = group_patches(frames, [denoised, *pilots[1:]], width, noise, seed)
         stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
         keep_deviations = last and deviations == "keep"
+        grouped_by, mask = denoised, np.zeros_like(denoised)
         placed_twice = project_alike(stabilised, denoised, stacks, consensus=keep_deviations)
         denoised, consensus = yield from report(
             placed_twice, at((start + end) / 2), at(end), f"{name}: reconstruction"
         )
-        share = 0.0
         if consensus is not None:
             denoised, mask = restore_deviations(
                 stabilised,
@@ -207,7 +215,7 @@ def alike_steps(
                 filter_kernel,
                 p,
             )
-            share = float(mask.mean())
+        error = partial(alike_error, noise, denoised, grouped_by, stacks, mask, filter_kernel)
         for k in range(1, 1 if last else len(frames)):
             placed_twice = project_alike(frames[k], pilots[k], stacks)
             pilots[k], _ = yield from report(placed_twice, at(end), at(end), f"{name}: neighbours")
@@ -218,10 +226,11 @@ def alike_steps(
             stack=1 + number,
             patch_size=width,
             n_groups=len(stacks.sizes),
-            deviations=share,
+            deviations=float(mask.mean()),
             **_basis(stacks),
             **common,
         )
+    return error
 
 
 def match_brightness(

@@ -9,7 +9,13 @@ import numpy as np
 
 from napari_lowdose.engine import Step
 from napari_lowdose.frames import frame_index, frame_name
-from napari_lowdose.run import denoise_frame, neighbour_numbers, read_frames, unreadable
+from napari_lowdose.run import (
+    denoise_frame,
+    neighbour_numbers,
+    read_frames,
+    split_neighbours,
+    unreadable,
+)
 from napari_lowdose.streaming.hashes import hash_frames
 
 if TYPE_CHECKING:
@@ -139,8 +145,6 @@ def _return_engine(prepared: Engine) -> Engine:
 def _denoise(
     prepared: Engine, number: int, leading: tuple[int, ...], distances: list[int], *frames: Any
 ) -> tuple[NDArray[np.float32], str]:
-    read = tuple(np.asarray(frame) for frame in frames)
-    n = len(read) // (1 + len(distances))  # 1, or 2 of a pair
-    own, *others = (read[k : k + n] for k in range(0, len(read), n))
-    neighbours = dict(zip(distances, others, strict=True))
+    read = [np.asarray(frame) for frame in frames]
+    own, neighbours = split_neighbours(read, distances)
     return denoise_frame(prepared, number, leading, own, neighbours), hash_frames(read)
