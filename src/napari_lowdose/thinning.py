@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from napari_lowdose.reucid.noise_checks import noise_is_correlated
 from napari_lowdose.reucid.noise_estimate import estimate_noise
 from napari_lowdose.reucid.prepared import standardise
 from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import ignore, warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -124,8 +124,7 @@ def _thin_levels(
     # The noisy pixel itself would give a variance that depends on its own noise
     level = frame
     if not is_constant(frame):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the training has its own
+        with warnings_to(ignore):  # the training has its own
             level = denoise_frame(Reucid(patch_size="psf"), 0, (), (frame,))
     sigma = np.sqrt(share * (1 - share) * noise.variance(level))
     signal = frame.astype(np.float64) - noise.offset
@@ -156,11 +155,10 @@ def _checked_counts(pixels: NDArray[Any]) -> NDArray[Any]:
     frame = pixels.reshape(-1, *pixels.shape[-2:])[0]
     misfit = _misfit(frame)
     if not 1 / MAX_MISFIT < misfit < MAX_MISFIT:
-        warnings.warn(
+        warn(
             f"the noise has {misfit:.2g} times the variance of counts, so the exposures would not "
             "be independent: give the noise of the image, for example "
             "noise=estimate_noise(image).",
-            UserWarning,
             stacklevel=3,
         )
     return pixels
@@ -171,8 +169,7 @@ def _misfit(frame: NDArray[Any]) -> float:
     if is_constant(frame):
         return 1.0
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_to(ignore):
             noise = estimate_noise(frame)
     except ValueError:
         return 1.0
@@ -261,6 +258,10 @@ class Thinned(Engine):
             model = step.model
             yield dataclasses.replace(step, index=()) if one_scene else step
         return ThinnedNetwork(model, self.noise, self.engine.seed, bool(given.leading))
+
+    def with_pixel_size(self, pixel_size: tuple[float, float] | None, unit: str | None) -> Thinned:
+        """Return an engine that stores this pixel size with the network."""
+        return dataclasses.replace(self, engine=self.engine.with_pixel_size(pixel_size, unit))
 
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
         """Summarise the length of the training and the gain; see `Engine.summary`."""
