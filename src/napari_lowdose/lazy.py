@@ -55,7 +55,7 @@ def denoise_lazily(given: ImageOrPair, engine: Engine) -> Any:
 
     # Not `map_blocks`: a task may read several frames, and one along a shifted window takes
     # seconds to build for each thousand frames.
-    tasks = {}
+    tasks: dict[Any, Any] = {}
     for number in range(given.n_frames):
         others = neighbour_numbers(engine, number, leading)
         read = [chunk(e.name, each) for each in (number, *others.values()) for e in exposures]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Corner = tuple[int, int]
     Tile = tuple[int, int, int, int]  # first row and column of patches, number of rows and columns
 
-MAX_GROUPS = 96  # of the patches of one frame; those of more frames allow as many times more
+MAX_GROUPS = 96  # of the patches of one frame; n frames have up to n times as many
 LEAST = 600  # minimum mean number of patches of a group
 TIGHT = 0.9  # mean square distance from the centre, relative to the noise of the pilot
 MAX_RANK = 64  # of the shared basis
@@ -112,8 +112,8 @@ def group_patches(
         Convolution kernel of the first pilot, which determines its noise.
     seed : int
     n_groups : int, optional
-        Number of groups, as an earlier pass has found it.  By default 96, and with several frames
-        more, until the groups are as tight as the noise of the pilot.
+        Number of groups, as an earlier pass has found it.  By default that of one frame, and with
+        several frames more, until the groups are as tight as the noise of the pilot.
 
     Yields
     ------
@@ -151,13 +151,14 @@ def group_patches(
     ]
     leading = np.concatenate(patches) @ basis[:LEADING].T
     eigenpatches = basis.reshape(rank, p, p)
-    most = max(1, min(MAX_GROUPS * n_frames, n_patches // LEAST))
-    centres = _k_means(leading, n_groups or min(MAX_GROUPS, most), rng)
-    if n_groups is None and len(centres) < most:
+    alone = max(1, min(MAX_GROUPS, of_frame // LEAST))
+    centres = _k_means(leading, n_groups or alone, rng)
+    if n_groups is None and n_frames > 1:
         # Tighter groups would be groups of noise.
         left = scipy.signal.fftconvolve(eigenpatches[:LEADING], kernel[np.newaxis], axes=(1, 2))
         variance = noise.stabilised_variance(pilots[0] + level).mean()
         tight = TIGHT * float(variance * np.sum(left**2))
+        most = n_frames * alone
         while len(centres) < most and _mean_square_distance(leading, centres) > tight:
             centres = _k_means(leading, min(2 * len(centres), most), rng)
     n_groups = len(centres)
