@@ -145,11 +145,11 @@ def group_patches(
 
     rng = np.random.default_rng(seed)
     sample = rng.choice(n_patches, min(SAMPLE, n_patches), replace=False)
-    patches = [
-        extract_patches(pilot, p, sample[sample // of_frame == k] % of_frame)
-        for k, pilot in enumerate(pilots)
-    ]
-    leading = np.concatenate(patches) @ basis[:LEADING].T
+    leading = np.empty((len(sample), min(LEADING, rank)), np.float32)
+    for k, pilot in enumerate(pilots):
+        of_pilot = sample // of_frame == k
+        patches = extract_patches(pilot, p, sample[of_pilot] % of_frame)
+        leading[of_pilot] = patches @ basis[:LEADING].T
     eigenpatches = basis.reshape(rank, p, p)
     alone = max(1, min(MAX_GROUPS, of_frame // LEAST))
     centres = _k_means(leading, n_groups or alone, rng)
