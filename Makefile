@@ -1,6 +1,7 @@
 # make demo   both engines on samples (or REUCID on IMAGE=my.tif): results and pictures in demo/, napari on a screen
+# make demo-live   the widget 'Live' on a simulated camera, without any hardware
 # make test   documentation, style, types and every test
-# Both start from nothing: they make .venv/ and install what is missing; a second run installs nothing.
+# They start from nothing: they make .venv/ and install what is missing; a second run installs nothing.
 # make docs, make lint, make clean; make figures, make weights: what the documentation and the classifier are made by
 
 PYTHON ?= python3
@@ -15,12 +16,16 @@ QT_LIBRARIES := libgl1 libegl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdb
     libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1
 VIRTUAL_SCREEN := xvfb xauth
 
-.PHONY: demo test tests docs lint figures weights clean
+.PHONY: demo demo-live test tests docs lint figures weights clean
 .NOTPARALLEL:
 
 demo: .venv/installed-demo
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || sh scripts/apt_missing.sh $(QT_LIBRARIES) || true
 	$(BIN)/python examples/demo.py $(if $(IMAGE),"$(IMAGE)")
+
+demo-live: .venv/installed-demo
+	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || sh scripts/apt_missing.sh $(QT_LIBRARIES) || true
+	$(BIN)/python examples/demo_live.py
 
 test: docs lint tests
 

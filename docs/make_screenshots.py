@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_lowdose.widgets.live.form import SAMPLE
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 from napari_lowdose.widgets.samples import beamsplitter_frame, nuclei_pair, stem_low_dose
@@ -20,8 +21,8 @@ SECONDS = 30  # of training
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of some widgets: reucid, pair, split."""
-    for name, make in (("reucid", reucid), ("pair", pair), ("split", split)):
+    """Make all pictures, or those of some widgets: reucid, pair, split, live."""
+    for name, make in (("reucid", reucid), ("pair", pair), ("split", split), ("live", live)):
         if not only or name in only:
             make(viewer := napari.Viewer(show=True))
             viewer.close()
@@ -76,6 +77,28 @@ def split(viewer: napari.Viewer) -> None:
         QTest.qWait(20)
     QTest.qWait(1000)
     take(viewer, "split_widget.png")
+
+
+def live(viewer: napari.Viewer) -> None:
+    """Watch the sample camera; take pictures of the running view, and once a network is better."""
+    viewer.window.resize(1280, 800)
+    widget = open_widget(viewer, "Live")
+    widget.form.choose(SAMPLE)
+    widget.start()
+    while widget.view.clean.layer is None:
+        QTest.qWait(20)
+    viewer.canvas.grid.enabled = True
+    viewer.fit_to_view()
+    QTest.qWait(4000)  # rates are averaged over two seconds
+    take(viewer, "live.png")
+    widget.train()
+    while widget.view.run.training.winner is None:
+        QTest.qWait(20)
+    QTest.qWait(2000)
+    take(viewer, "live_trained.png")
+    widget.stop()
+    while widget.running:
+        QTest.qWait(20)
 
 
 def right_click(viewer: napari.Viewer, name: str) -> None:

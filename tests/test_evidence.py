@@ -17,7 +17,9 @@ from napari_lowdose import (
     samples,
     survival,
 )
-from napari_lowdose.engine import Engine, Step
+from napari_lowdose.engine import Engine, Step, run_to_end
+from napari_lowdose.imaging.planted_change import Change
+from napari_lowdose.survival import SurvivalTest, survival_steps
 
 SHAPE = (128, 128)
 ATOM = 2.0  # pixels, standard deviation
@@ -221,8 +223,6 @@ def test_the_noise_is_estimated():
 @pytest.mark.parametrize("change", [-0.4, 0.4])
 @pytest.mark.parametrize(("gain", "read"), [(1.0, 0.0), (2.5, 3.0), (2.0, 10.0)])
 def test_a_planted_change_has_the_noise_of_the_changed_specimen(gain, read, change):
-    from napari_lowdose.survival import Change
-
     noise = PoissonGaussian(gain, 100.0, read)
     truth = np.full((200, 200), 100 + 12 * gain)
     planned = np.full_like(truth, change * 12 * gain)
@@ -242,6 +242,44 @@ def test_several_sites_are_independent_samples_and_draws_are_reproducible():
     again = survival(image, Median(1), at, n=2, noise=NOISE, seed=3)
     np.testing.assert_array_equal(found.shares, again.shares)
     assert np.isnan(survival(image, Median(1), (72, 72), n=1, noise=NOISE).error)
+
+
+def test_sites_measured_one_after_the_other_give_the_same_as_all_at_once():
+    image, at = recorded(TRUTH), [(72, 72), (40, 56), (88, 24)]
+    together = survival(image, Median(1), at, n=2, seed=3)
+    test = SurvivalTest(image, Median(1), n=2, seed=3)
+    run_to_end(test.measure(at[0]))
+    run_to_end(test.measure(at[1:]))
+    np.testing.assert_array_equal(test.result.shares, together.shares)
+    assert test.sites == at and str(test.result) == str(together)
+    assert "; mean of 3 sites)" in str(together)
+
+
+def test_the_site_near_a_position_is_the_atom():
+    test = SurvivalTest(recorded(TRUTH), Median(1), noise=NOISE, psf_width=9)
+    for position in [(72, 72), (70, 73), (73, 71)]:
+        assert np.hypot(*np.subtract(run_to_end(test.find_site(position)), (72, 72))) < 1.5
+    dark = SurvivalTest(300 - recorded(TRUTH), Median(1), noise=ADDITIVE, psf_width=9)
+    assert np.hypot(*np.subtract(run_to_end(dark.find_site((71, 73))), (72, 72))) < 1.5
+    corner = run_to_end(test.find_site((0, 127)))
+    assert corner[0] < 3 and corner[1] > 124
+    with pytest.raises(ValueError, match="outside of the image"):
+        run_to_end(test.find_site((-1, 127)))
+
+
+def test_steps_run_to_the_end_and_a_refused_site_costs_no_denoising():
+    image = recorded(TRUTH)
+    steps = [*survival_steps(image, Median(1), [(72, 72), (40, 56)], n=3)]
+    fractions = [step.fraction for step in steps]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+    assert steps[-1].message == "site 2, draw 3 of 3"
+    assert 0 < steps[5].seconds_left < 60
+    seen = []
+    image[:64, :64] = recorded(np.full(SHAPE, 112.0))[:64, :64]
+    with pytest.raises(ValueError, match="standard errors of the noise only"):
+        for step in survival_steps(image, Median(1), [(72, 72), (30, 30)], noise=NOISE):
+            seen.append(step.message)
+    assert "without the change" not in seen
 
 
 def test_a_change_that_cannot_be_seen_warns():

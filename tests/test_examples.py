@@ -18,6 +18,10 @@ RUNS: dict[str, tuple[list[str], str, set[str]]] = {
     "noise2noise_script.py": (["2"], "pair, denoised: PSNR", {"stem.safetensors"}),
     "movie_script.py": (["1"], "100% frame 11", {"cells.zarr"}),
     "headless_viewer.py": (["1"], "'first REUCID', 'first NOISE2NOISE'", set()),
+    "demo_live.py": (["--seconds", "2"], "ms behind the camera", set()),
+    "live_layer.py": (["3"], "frame 2: ", set()),
+    "live_camera.py": (["5"], "ms after it arrived", {"live_raw.zarr", "live_clean.zarr"}),
+    "live_folder.py": (["2"], "scan4.tif: ", {"clean.zarr", "scans/scan1.tif"}),
     "split_script.py": (["1"], "shift", set()),
     "demo.py": (
         ["--seconds", "1"],
@@ -31,6 +35,7 @@ RUNS: dict[str, tuple[list[str], str, set[str]]] = {
         },
     ),
 }
+NEEDS = {"live_camera.py": ("pymmcore_plus", "mm_test_adapters")}
 
 
 def test_every_example_is_tested() -> None:
@@ -49,6 +54,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.filterwarnings("ignore:the (rows|columns) differ")  # in the demonstration camera
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_the_example_runs(
     name: str,
@@ -57,6 +63,8 @@ def test_the_example_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments, printed, files = RUNS[name]
+    for module in NEEDS.get(name, ()):
+        pytest.importorskip(module)
     for screen in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(screen, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -6,6 +6,11 @@ from .denoise import denoise_steps as denoise_steps
 from .evidence import Evidence as Evidence
 from .evidence import evidence as evidence
 from .imaging.poisson_gaussian import PoissonGaussian as PoissonGaussian
+from .live import LiveRun as LiveRun
+from .live import RunningMean as RunningMean
+from .live import SplitViews as SplitViews
+from .live import denoise_live as denoise_live
+from .live import watch_folder as watch_folder
 from .noise2noise import Noise2Noise as Noise2Noise
 from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
 from .noise2noise import TrainingStep as TrainingStep
@@ -13,9 +18,11 @@ from .pairs.noise_model import simulate_pair as simulate_pair
 from .pairs.register import register_pair as register_pair
 from .pairs.register_stack import register_stack as register_stack
 from .pairs.split import split_frame as split_frame
+from .pairs.split_layout import SplitLayout as SplitLayout
 from .reucid import Reucid as Reucid
 from .reucid import StackStep as StackStep
 from .reucid.noise_estimate import estimate_noise as estimate_noise
+from .standard_error import standard_error as standard_error
 from .streaming import Stream as Stream
 from .streaming import denoise_to_zarr as denoise_to_zarr
 from .survival import Survival as Survival

@@ -8,6 +8,7 @@ several frames, such as training a network; after it every frame is independent 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -152,6 +153,13 @@ class Engine:
         """Return the prepared engine for the frame at `index`, for example for its channel."""
         return self
 
+    def for_live(self) -> Engine:
+        """Return the engine for the frames of a running source, which come one after the other.
+
+        It may keep what it has found in earlier frames, and is as fast as it can be.
+        """
+        return self
+
     def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
         """Return the numbers of the other frames along time that a frame is denoised with.
 
@@ -266,6 +274,24 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, (str, int, float))
+
+
+def seconds_left(begun: float, done: float, left: float) -> float | None:
+    """Estimate the time to the end of some work from its pace so far.
+
+    Parameters
+    ----------
+    begun : float
+        `time.perf_counter` at the start.
+    done, left : float
+        Fractions of the work.
+
+    Returns
+    -------
+    float or None
+        Seconds; None if nothing is done yet.
+    """
+    return (time.perf_counter() - begun) / done * left if done > 0 else None
 
 
 def report(

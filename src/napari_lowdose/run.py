@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_lowdose.engine import Engine, Neighbours, Step, rescale_steps
+from napari_lowdose.engine import Engine, Neighbours, Step, rescale_steps, seconds_left
 from napari_lowdose.frames import ImageOrPair, frame_index, frame_name, is_constant
 from napari_lowdose.image_or_pair import image_or_pair
 from napari_lowdose.io.zarr_frames import DamagedFrame
@@ -163,10 +163,9 @@ class Run:
         begun = time.perf_counter()
         for step in self._steps():
             # The pace is that of this run: frames of an earlier run took none of its time.
-            done = step.fraction - self._resumed_at
-            if step.seconds_left is None and done > 0:
-                pace = (time.perf_counter() - begun) / done
-                step = dataclasses.replace(step, seconds_left=pace * (1 - step.fraction))
+            if step.seconds_left is None:
+                left = seconds_left(begun, step.fraction - self._resumed_at, 1 - step.fraction)
+                step = dataclasses.replace(step, seconds_left=left)
             if record := step.record():
                 self._records.append({"index": list(step.index), **record})
             yield step

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy
 
-from napari_lowdose.denoise import denoise
+from napari_lowdose.blas import on_one_blas_thread
+from napari_lowdose.engine import Step, report, rescale_steps, run_to_end, seconds_left
 from napari_lowdose.evidence import checked_frame, checked_noise, valid_pixels
 from napari_lowdose.image_or_pair import check_engine
-from napari_lowdose.imaging.local_contrast import LocalContrast
-from napari_lowdose.reucid.noise_estimate import estimate_noise
+from napari_lowdose.imaging.planted_change import VISIBLE, PlantedSite, Sites
+from napari_lowdose.io.arrays import as_image
+from napari_lowdose.reucid.noise_estimate import NoiseEstimate, noise_of
+from napari_lowdose.reucid.prepared import prepare
 from napari_lowdose.reucid.psf_width import psf_width as estimate_psf_width
+from napari_lowdose.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_lowdose.engine import Engine
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 
-SPOT = 4.5  # PSF widths per standard deviation of a spot, see `psf_width`
-REACH = 4.0  # radius of the planted spot, standard deviations
-ROUNDING = 0.2  # minimum error of the grey levels, electrons: they may be rounded
-VISIBLE = 3.0  # minimum contrast of a site, standard errors
+NOISE = 0.1  # approximate fraction of the work spent on the noise of the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +60,27 @@ class Survival:
     visibility: NDArray[np.float64]
     noise: PoissonGaussian
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Limits of the measurement, sentences; empty if there are none."""
+        notes = self.noise.notes if isinstance(self.noise, NoiseEstimate) else ()
+        weakest = float(np.abs(self.visibility).min())
+        if weakest >= VISIBLE:
+            return notes
+        return (
+            *notes,
+            f"the planted contrast is {weakest:.1f} standard errors of the noise, so it can hardly "
+            "be seen in the raw image: no method can promise to keep it.",
+        )
+
     def __str__(self) -> str:
         """Return the result in one sentence."""
         error = "" if math.isnan(self.error) else f" ± {self.error:.2f}"
+        n = len(self.shares)
         return (
             f"{self.share:.2f}{error} of the planted contrast survives "
-            f"({np.abs(self.visibility).mean():.1f} standard errors of the noise in the image)"
+            f"({np.abs(self.visibility).mean():.1f} standard errors of the noise in the image"
+            f"{f'; mean of {n} sites' if n > 1 else ''})"
         )
 
 
@@ -147,161 +163,221 @@ def survival(
     >>> bool(kept.share > 0.9)
     True
     """
-    check_engine(engine)
-    if engine.takes == "pair":
-        raise ValueError(
-            f"{type(engine).__name__} takes a pair: train it first, and give the trained network."
-        )
-    frame = checked_frame(image, "the image")
-    noise = checked_noise(noise)
-    sites = _checked_sites(at, frame.shape)
-    if not (math.isfinite(contrast) and contrast != 0 and contrast >= -1):
-        raise ValueError(
-            f"contrast is a fraction from -1 (removes the site) upward and not 0, not {contrast}."
-        )
-    if n < 1:
-        raise ValueError(f"n, the number of noise draws, is at least 1, not {n}.")
-    noise = noise or estimate_noise(image)
-    width = psf_width or estimate_psf_width(frame)
-    local = LocalContrast(valid_pixels(frame), width)
-    level = _level(frame, noise, width)
-    contrasts, errors = local(frame), local.standard_error(noise, level)
-    before = local(np.asarray(denoise(frame, engine)))
-
-    shares = np.empty((len(sites), n))
-    planted, visibility = np.empty(len(sites)), np.empty(len(sites))
-    for k, site in enumerate(sites):
-        pixel = tuple(np.rint(site).astype(int))
-        if abs(contrasts[pixel]) < VISIBLE * errors[pixel]:
-            raise ValueError(
-                f"The site at y={site[0]:g}, x={site[1]:g} stands out of its surroundings by "
-                f"{abs(contrasts[pixel]) / errors[pixel]:.1f} standard errors of the noise only: "
-                f"choose one with at least {VISIBLE:g}."
-            )
-        spot = _spot(frame.shape, site, width / SPOT)
-        height = contrast * contrasts[pixel] / local(spot)[pixel]
-        spot_change = Change(frame, height * spot, level, noise)
-        expected = local(spot_change.expected)[pixel]
-        planted[k] = spot_change.expected[pixel]
-        visibility[k] = expected / errors[pixel]
-        for draw in range(n):
-            changed = spot_change.draw(np.random.default_rng([seed, k, draw]))
-            after = local(np.asarray(denoise(changed, engine)))
-            shares[k, draw] = (after - before)[pixel] / expected
-    if (weakest := float(np.abs(visibility).min())) < VISIBLE:
-        warnings.warn(
-            f"the planted contrast is {weakest:.1f} standard errors of the noise, so it can hardly "
-            "be seen in the raw image: no method can promise to keep it.",
-            UserWarning,
-            stacklevel=2,
-        )
-    # Draws at one site share the noise of the image, so that sites are the independent samples.
-    samples = shares.mean(axis=1) if len(sites) > 1 else shares[0]
-    error = float(samples.std(ddof=1) / math.sqrt(len(samples))) if len(samples) > 1 else math.nan
-    return Survival(float(shares.mean()), error, shares, planted, visibility, noise)
+    found = run_to_end(
+        survival_steps(image, engine, at, contrast, n, noise, seed, psf_width=psf_width)
+    )
+    for note in found.notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return found
 
 
-class Change:
-    """Change of the expected intensity of an image, with the noise that belongs to it.
+def survival_steps(
+    image: Any,
+    engine: Engine,
+    at: Sequence[float] | ArrayLike,
+    contrast: float = -0.5,
+    n: int = 5,
+    noise: PoissonGaussian | None = None,
+    seed: int = 0,
+    *,
+    psf_width: int | None = None,
+) -> Generator[Step, None, Survival]:
+    """Measure step by step, as `survival`; stop iterating to cancel.
 
     Parameters
     ----------
-    image : (Y, X) array
-    change : (Y, X) array
-        Change of the expected intensity, grey levels.
-    level : (Y, X) array
-        Expected intensity before.  A pixel cannot be dimmed below the offset.
-    noise : PoissonGaussian
+    image, engine, at, contrast, n, noise, seed, psf_width
+        See `survival`.
+
+    Yields
+    ------
+    Step
+
+    Returns
+    -------
+    Survival
+    """
+    test = SurvivalTest(image, engine, contrast, n, noise, seed, psf_width=psf_width)
+    yield from test.measure(at)
+    return test.result
+
+
+class SurvivalTest:
+    """Measures the survival at some sites, and later at more of them; see `survival`.
+
+    The noise is estimated, and the unchanged image denoised, only once.
+
+    Parameters
+    ----------
+    image, engine, contrast, n, noise, seed, psf_width
+        See `survival`.
 
     Attributes
     ----------
-    expected : (Y, X) float64 array
-        Mean of `draw` minus the image.  Where it is dimmed, it is proportional to the electrons
-        that the pixel has, not to those of `level`, which is only an estimate.
+    sites : list of (float, float)
+        Positions (y, x) of the sites measured so far.
+    psf_width : int or None
+        Width of the spot, pixels; None until it is estimated.
+
+    Raises
+    ------
+    ValueError
+        If the image cannot be denoised, a parameter is out of range, or the engine takes a pair.
     """
 
     def __init__(
-        self, image: NDArray[Any], change: NDArray[Any], level: NDArray[Any], noise: PoissonGaussian
+        self,
+        image: Any,
+        engine: Engine,
+        contrast: float = -0.5,
+        n: int = 5,
+        noise: PoissonGaussian | None = None,
+        seed: int = 0,
+        *,
+        psf_width: int | None = None,
     ) -> None:
-        self._image, self._noise = np.asarray(image, np.float64), noise
-        self.expected = np.array(change, np.float64)
-        if noise.gain == 0:
-            return
-        self._darker, self._brighter = change < 0, change > 0
-        electrons = np.maximum(level[self._darker] - noise.offset, 0) / noise.gain
-        removed = -change[self._darker] / noise.gain
-        tiny = np.finfo(float).tiny
-        self._removed_share = np.clip(removed / np.maximum(electrons, tiny), 0, 1)
-        self._numbers, self._cumulative = self._posterior(electrons)
-        probabilities = np.diff(self._cumulative, axis=1, prepend=0)
-        mean = np.sum(self._numbers * probabilities, axis=1)
-        self.expected[self._darker] = -noise.gain * self._removed_share * mean
+        check_engine(engine)
+        if engine.takes == "pair":
+            raise ValueError(
+                f"{type(engine).__name__} takes a pair: train it first, and give the trained "
+                "network."
+            )
+        self._image = checked_frame(image, "the image")
+        self._recorded = np.asarray(as_image(image))  # the dtype tells saturated pixels
+        if not (math.isfinite(contrast) and contrast != 0 and contrast >= -1):
+            raise ValueError(
+                "contrast is a fraction from -1 (removes the site) upward and not 0, not "
+                f"{contrast}."
+            )
+        if n < 1:
+            raise ValueError(f"n, the number of noise draws, is at least 1, not {n}.")
+        self._engine, self._contrast, self._n, self._seed = engine, contrast, n, seed
+        self._noise, self.psf_width = checked_noise(noise), psf_width
+        self._all_sites: Sites | None = None
+        self._before: NDArray[Any] | None = None
+        self.sites: list[tuple[float, float]] = []
+        self._planted: list[PlantedSite] = []
+        self._shares: list[list[float]] = []
 
-    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return the changed image, with new noise of the change.
+    @property
+    def result(self) -> Survival:
+        """The survival at all sites measured so far, at least one."""
+        assert self._noise is not None  # known after the first site
+        shares = np.array(self._shares)
+        # Draws at one site share the noise of the image, so that sites are the independent samples.
+        samples = shares.mean(axis=1) if len(shares) > 1 else shares[0]
+        error = math.nan
+        if len(samples) > 1:
+            error = float(samples.std(ddof=1) / math.sqrt(len(samples)))
+        return Survival(
+            float(shares.mean()),
+            error,
+            shares,
+            np.array([each.planted for each in self._planted]),
+            np.array([each.visibility for each in self._planted]),
+            self._noise,
+        )
+
+    def find_site(self, position: Sequence[float]) -> Generator[Step, None, tuple[int, int]]:
+        """Return the pixel near a position that stands out most, for example near a click.
 
         Parameters
         ----------
-        rng : numpy.random.Generator
+        position : (float, float)
+            (y, x), pixels.  The pixel found is at most a quarter of the PSF width away.
 
-        Returns
-        -------
-        (Y, X) float64 array
+        Yields
+        ------
+        Step
+
+        Raises
+        ------
+        ValueError
+            If the position is outside of the image.
         """
-        gain = self._noise.gain
-        if gain == 0:
-            return self._image + self.expected
-        image = self._image.copy()
-        image[self._brighter] += gain * rng.poisson(self.expected[self._brighter] / gain)
-        quantile = rng.random((len(self._numbers), 1))
-        chosen = np.argmax(self._cumulative >= quantile, axis=1)
-        electrons = np.take_along_axis(self._numbers, chosen[:, np.newaxis], axis=1)[:, 0]
-        image[self._darker] -= gain * rng.binomial(electrons, self._removed_share)
-        return image
+        (inside,) = checked_sites(position, self._image.shape)
+        sites = yield from self._prepare()
+        return sites.find(inside)
 
-    def _posterior(
-        self, expected: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the distribution of the number of electrons of each pixel that is dimmed.
+    def measure(self, at: Sequence[float] | ArrayLike) -> Generator[Step, None, None]:
+        """Measure the survival at one or more sites.
 
-        It is given by the expected number and by the grey level, with its read noise.
+        Parameters
+        ----------
+        at : (2,) or (k, 2) array
+            Positions (y, x), pixels.
+
+        Yields
+        ------
+        Step
+
+        Raises
+        ------
+        ValueError
+            If a site is outside of the image or does not stand out of the noise.
         """
-        counts = (self._image[self._darker] - self._noise.offset) / self._noise.gain
-        read = max(self._noise.read_noise / self._noise.gain, ROUNDING)
-        if not counts.size:
-            return np.zeros((0, 1), np.int64), np.ones((0, 1))
-        # The number is between grey level and expectation, or a few standard deviations beyond.
-        low, high = np.minimum(counts, expected), np.maximum(counts, expected)
-        reach = 8 * np.sqrt(np.maximum(high, 0) + 1)
-        first = np.maximum(np.floor(low - reach), 0).astype(np.int64)
-        width = int(np.ceil(np.max(np.maximum(high + reach, 0) - first))) + 1
-        numbers = first[:, np.newaxis] + np.arange(width)
-        mean = np.maximum(expected, 1e-9)[:, np.newaxis]
-        log = scipy.stats.poisson.logpmf(numbers, mean)
-        log -= 0.5 * ((counts[:, np.newaxis] - numbers) / read) ** 2
-        probabilities = np.exp(log - log.max(axis=1, keepdims=True))
-        cumulative = np.cumsum(probabilities, axis=1)
-        cumulative /= cumulative[:, -1:]
-        return numbers, cumulative
+        begun = time.perf_counter()
+        for step in self._measure(checked_sites(at, self._image.shape)):
+            left = seconds_left(begun, step.fraction, 1 - step.fraction)
+            yield replace(step, seconds_left=left)
+
+    def _measure(self, positions: NDArray[np.float64]) -> Iterator[Step]:
+        share = 0.0 if self._all_sites is not None else NOISE
+        sites = yield from rescale_steps(self._prepare(), 0.0, share)
+        # All of them first: a site that is refused should cost no time.
+        planted = [sites.plant(position, self._contrast) for position in positions]
+        parts = self._n * len(planted) + (self._before is None)
+        bounds = iter(np.linspace(share, 1.0, parts + 1).tolist())
+        start = next(bounds)
+        if self._before is None:
+            end = next(bounds)
+            self._before = yield from self._denoise(self._image, "without the change", start, end)
+            start = end
+        for position, each in zip(positions, planted, strict=True):
+            number, shares = len(self.sites), []
+            for draw in range(self._n):
+                changed = each.draw(self._image, np.random.default_rng([self._seed, number, draw]))
+                name, end = f"site {number + 1}, draw {draw + 1} of {self._n}", next(bounds)
+                after = yield from self._denoise(changed, name, start, end)
+                shares.append(each.share(self._before, after))
+                start = end
+            self.sites.append((float(position[0]), float(position[1])))
+            self._planted.append(each)
+            self._shares.append(shares)
+
+    def _prepare(self) -> Generator[Step, None, Sites]:
+        """Estimate the noise and the PSF width, if they are not known."""
+        if self._all_sites is None:
+            if self._noise is None:
+                estimate = on_one_blas_thread(noise_of(prepare(self._recorded)))
+                self._noise = yield from report(estimate, 0.0, 0.8, "noise")
+            yield Step(fraction=0.8, message="PSF width")
+            self.psf_width = self.psf_width or estimate_psf_width(self._image)
+            yield Step(fraction=0.9, message="level of the image")
+            valid = valid_pixels(self._image)
+            self._all_sites = Sites(self._image, valid, self._noise, self.psf_width)
+            yield Step(fraction=1.0, message="level of the image")
+        return self._all_sites
+
+    def _denoise(
+        self, image: NDArray[Any], name: str, start: float, end: float
+    ) -> Generator[Step, None, NDArray[np.float32]]:
+        run = Run(image, self._engine)
+        for step in run:
+            yield Step(fraction=start + (end - start) * step.fraction, message=name)
+        return np.asarray(run.image)
 
 
-def _level(frame: NDArray[Any], noise: PoissonGaussian, width: int) -> NDArray[np.float64]:
-    """Return the expected intensity: Gaussian means, sharpened so that spots keep their height."""
-    sigma = max(1.0, width / 9)
-    blurred = scipy.ndimage.gaussian_filter(frame, sigma)
-    level = 2 * blurred - scipy.ndimage.gaussian_filter(blurred, sigma)
-    return np.asarray(np.maximum(level, noise.offset) if noise.gain > 0 else level)
+def checked_sites(at: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return sites as a (k, 2) array; raise a ValueError if one of them is outside of the image.
 
-
-def _spot(shape: tuple[int, ...], site: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """Return a Gaussian spot of height 1."""
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    squared = ((y - site[0]) ** 2 + (x - site[1]) ** 2) / sigma**2
-    return np.where(squared < REACH**2, np.exp(-0.5 * squared), 0.0)
-
-
-def _checked_sites(at: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the sites as a (k, 2) array of positions inside the image."""
+    Parameters
+    ----------
+    at : (2,) or (k, 2) array
+        Positions (y, x), pixels.
+    shape : (int, int)
+        Of the image.
+    """
     try:
         sites = np.atleast_2d(np.asarray(at, np.float64))
     except (TypeError, ValueError):

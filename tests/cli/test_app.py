@@ -573,7 +573,7 @@ def test_help_and_version_are_quick(tmp_path):
         "try: app(sys.argv[1:])\n"
         f"finally: print([m for m in {BANNED} if m in sys.modules])"
     )
-    helps = [["reucid", "--help"], ["pair", "--help"], ["apply", "--help"]]
+    helps = [[command, "--help"] for command in ("reucid", "pair", "apply", "watch")]
     for arguments in (["--help"], *helps, ["--version"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from napari_lowdose import Noise2Noise
 from napari_lowdose.noise2noise import device as device_module
 from napari_lowdose.noise2noise.device import (
     choose_device,
@@ -15,6 +17,7 @@ from napari_lowdose.noise2noise.device import (
     in_low_precision,
     is_out_of_memory,
 )
+from napari_lowdose.run import denoise_frame
 
 CPU = torch.device("cpu")
 
@@ -127,3 +130,23 @@ def test_out_of_memory_errors(error: BaseException) -> None:
 )
 def test_other_errors_are_not_out_of_memory(error: BaseException) -> None:
     assert not is_out_of_memory(error)
+
+
+def test_live_networks_leave_half_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.poisson(20 + 9 * np.sin(np.arange(64) / 5), (2, 64, 64))
+    model = Noise2Noise(epochs=1, width=8).train(first, second)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        monkeypatch.setattr(device_module, "N_FEW", 2)
+        seen: list[int] = []
+        model.network.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+        denoise_frame(model.for_live(), 0, (), (first,))
+        with device_module.few_threads():  # a training goes on beside it
+            denoise_frame(model.for_live(), 0, (), (first,))
+            seen.append(torch.get_num_threads())
+        assert seen == [2, 2, 2]
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)

@@ -170,4 +170,5 @@ def test_columns_are_the_transpose_of_rows(truth) -> None:
     rng = np.random.default_rng(0)
     image = (rng.poisson(truth) + rng.normal(0, 1.5, (len(truth), 1))).astype(np.float32)
     columns = denoise(image.T, Reucid(stacks="alike", patch_size=9, scan_noise="columns"))
-    np.testing.assert_array_equal(columns.T, denoise(image, Reucid(stacks="alike", patch_size=9)))
+    rows = denoise(image, Reucid(stacks="alike", patch_size=9))
+    np.testing.assert_allclose(columns.T, rows, atol=1e-4 * np.ptp(rows))  # sums are rounded

@@ -50,7 +50,11 @@ def test_summary_of_one_image(noisy: NDArray[np.uint16]) -> None:
     assert patch == "patch 9 px"
     assert kept.startswith(f"kept {steps[0].kept.sum()} of 25 eigenpatches (")
     assert groups == f"{steps[-1].n_groups} groups of alike patches of 17 px"
-    assert noise == f"gain {steps[0].noise.gain:.2g}, read noise {steps[0].noise.read_noise:.2g}"
+    found = steps[0].noise
+    assert noise == (
+        f"gain {found.gain:.2g} grey levels per electron, "
+        f"read noise {found.read_noise:.2g} grey levels"
+    )
     share = 100 * round(steps[-1].deviations, 4)
     assert deviations == ([f"deviations restored in {share:.2g} % of the image"] if share else [])
 
@@ -82,13 +86,17 @@ def test_summary_of_a_movie() -> None:
         "kept 5 to 6 of 25 eigenpatches in each patch stack of 2 frames",
         "80 to 96 groups of alike patches of 17 px",
         "deviations restored in 0.4 to 3.2 % of the image",
-        "gain 2.1 to 2.2, read noise 3",
+        "gain 2.1 to 2.2 grey levels per electron, read noise 3 grey levels",
     ]
 
 
 def test_summary_of_additive_noise_and_of_a_pilot_alone() -> None:
-    assert stack_summary([pilot(0, 5), record(0, gain=0.0)])[-1] == "additive noise 3"
-    assert stack_summary([pilot(0, 5)])[2:] == ["gain 2.1, read noise 3"]
+    assert stack_summary([pilot(0, 5), record(0, gain=0.0)])[-1] == (
+        "additive noise of 3 grey levels"
+    )
+    assert stack_summary([pilot(0, 5)])[2:] == [
+        "gain 2.1 grey levels per electron, read noise 3 grey levels"
+    ]
 
 
 def test_rebuild_is_refused(noisy: NDArray[np.uint16]) -> None:

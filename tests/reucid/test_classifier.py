@@ -44,7 +44,10 @@ def test_same_as_in_pytorch() -> None:
     net = UtilityNet()
     net.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in weights.items()})
     with torch.no_grad():
-        expected = net(torch.from_numpy(patches), torch.from_numpy(values)).numpy()
+        expected = [
+            net(torch.from_numpy(sign * patches), torch.from_numpy(values)).numpy()
+            for sign in (1, -1)
+        ]
     np.testing.assert_allclose(
         classifier.forward(patches, values, weights), expected, rtol=1e-4, atol=1e-5
     )

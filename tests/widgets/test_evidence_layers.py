@@ -6,7 +6,7 @@ from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.widgets import evidence_layers, menus
+from napari_lowdose.widgets import menus, result_job
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 
 ROWS, COLUMNS = np.indices((96, 96))
@@ -29,7 +29,7 @@ def show(viewer, qtbot, *layers):
     viewer.layers.selection = set(layers)
     before = len(notification_manager.records)
     menus.show_evidence(viewer)
-    qtbot.waitUntil(lambda: not evidence_layers._running, timeout=20000)
+    qtbot.waitUntil(lambda: not result_job.running, timeout=20000)
     return [each.message for each in notification_manager.records[before:]]
 
 

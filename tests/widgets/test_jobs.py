@@ -3,11 +3,13 @@
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from napari.qt.threading import WorkerBase
 
 from napari_lowdose.engine import Step
+from napari_lowdose.widgets import jobs
 from napari_lowdose.widgets.jobs import Job, JobRunner
 
 pytestmark = pytest.mark.usefixtures("qtbot")
@@ -46,6 +48,31 @@ def test_every_step_arrives_in_order_and_few_deliveries(qtbot, runner):
     assert job.outcome == "done"
     assert [step.message for steps in seen for step in steps] == [str(i) for i in range(300)]
     assert len(seen) < 30
+
+
+def test_a_short_interval_delivers_more_often(qtbot, runner):
+    deliveries = []
+    runner.run(counting(100, 0.005), deliveries.append, lambda job: None, interval=5)
+    qtbot.waitUntil(lambda: not runner.busy, timeout=10000)
+    assert len(deliveries) > 20  # in half a second
+
+
+def test_stop_does_not_wait_for_a_step_that_may_never_come(qtbot, runner):
+    class Waiting:
+        def __init__(self):
+            self.enough = threading.Event()
+            self.stop = self.enough.set
+
+        def __iter__(self):
+            yield Step(fraction=0, message="")
+            self.enough.wait(20)
+
+    ended = []
+    runner.run(Waiting(), lambda steps: None, ended.append)
+    begun = time.perf_counter()
+    runner.stop()
+    qtbot.waitUntil(lambda: bool(ended))
+    assert time.perf_counter() - begun < 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA"), ValueError("too small"), MemoryError()])
@@ -100,3 +127,24 @@ def test_a_deleted_runner_stops_its_job(qtbot):
     qtbot.wait(100)
     runner.deleteLater()
     qtbot.waitUntil(lambda: bool(closed))
+
+
+def test_a_full_collection_waits_until_many_objects_have_grown_old(monkeypatch):
+    collected, seconds = [], [0.0]
+    old_objects = [100]
+    monkeypatch.setattr(jobs, "_long_lived", jobs._LongLived())
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    garbage = SimpleNamespace(
+        isenabled=lambda: False,
+        get_count=lambda: (0, 0, 999),
+        get_threshold=lambda: (700, 10, 10),
+        get_objects=lambda generation: [None] * old_objects[0],
+        collect=collected.append,
+    )
+    monkeypatch.setattr(jobs, "gc", garbage)
+    for n, expected in ((100, []), (120, []), (130, [2]), (131, [2]), (170, [2, 2])):
+        old_objects[0] = n
+        seconds[0] += 100
+        jobs.collect_garbage()
+        jobs.collect_garbage()
+        assert collected == expected, n

@@ -237,6 +237,25 @@ def test_changing_the_data_does_not_mix_two_images(docked, qtbot, image, gate):
     np.testing.assert_allclose(widget.viewer.layers[1].data, image / 2)
 
 
+@pytest.mark.parametrize("over_canvas", [True, False])
+def test_the_status_bar_does_not_go_on_calling_the_result_partial(
+    docked, qtbot, image, gate, over_canvas
+):
+    widget = docked(image, FakeEngine(at=gate))
+    viewer = widget.viewer
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    viewer.mouse_over_canvas = True
+    viewer.update_status_from_cursor()
+    assert "(partial)" in str(viewer.status)
+    viewer.mouse_over_canvas = over_canvas
+    gate.open.set()
+    finish(qtbot, widget)
+    viewer.mouse_over_canvas = False
+    assert "(partial)" not in str(viewer.status)
+    assert ("input FAKEENGINE" in str(viewer.status)) == over_canvas
+
+
 @pytest.mark.parametrize("how", ["viewer", "dock"])
 def test_closing_stops_the_run(docked, make_napari_viewer, qtbot, image, how):
     reached = []

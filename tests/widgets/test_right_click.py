@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 from scipy.ndimage import gaussian_filter
 
 from napari_lowdose.noise2noise.exposure_statistics import about_exposures
-from napari_lowdose.widgets import evidence_layers, menus
+from napari_lowdose.widgets import menus, result_job
 from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
 from napari_lowdose.widgets.right_click import ENTRIES, register_entries
 from napari_lowdose.widgets.trained_network import TrainedNetwork
@@ -25,7 +25,7 @@ from .conftest import finish
 from .fake_pair_engine import FakeNoise2Noise
 from .test_noise2noise_widget import noisy_scene
 
-DENOISE, SPLIT, EVIDENCE = (title for title, _ in ENTRIES.values())
+DENOISE, LIVE, SPLIT, EVIDENCE, ERROR = (title for title, _ in ENTRIES.values())
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def test_disabled_for_unsuitable_layers(viewer, menu_id):
         entries = menu_for(viewer, menu_id)
         assert (entries[DENOISE].isEnabled(), entries[SPLIT].isEnabled()) == enabled, selected
         assert entries[EVIDENCE].isEnabled() == enabled[0], selected
+        assert entries[LIVE].isEnabled() == enabled[1], selected
 
 
 def test_the_manifest_has_the_same_enablement():
@@ -148,7 +149,7 @@ def test_the_evidence_of_a_result_is_shown_beside_it(viewer, qtbot):
     result = viewer.layers[-1]
     viewer.layers.selection.active = result
     get_app_model().commands.execute_command("napari-lowdose.show_evidence")
-    qtbot.waitUntil(lambda: not evidence_layers._running, timeout=20000)
+    qtbot.waitUntil(lambda: not result_job.running, timeout=20000)
     assert viewer.layers[-1].name == f"{result.name} not supported by the data"
     assert viewer.layers.selection.active is result
 

@@ -173,7 +173,8 @@ def test_status_has_groups_deviations_and_noise(docked, qtbot, image):
     status = " ".join(widget.panel.status.text().split())
     assert (
         "patch size 3 px, 2 of 4 eigenpatches kept, 96 groups of alike patches of 3 px, "
-        "deviations restored in 3 % of the image, gain 2, read noise 3" in status
+        "deviations restored in 3 % of the image, gain 2 grey levels per electron, "
+        "read noise 3 grey levels" in status
     )
 
 
@@ -219,7 +220,9 @@ def test_noise_plot_shows_the_points_and_the_fitted_line(docked, qtbot, image):
     plot = widget.noise_plot
     assert plot.isVisibleTo(widget) and not plot.section.isExpanded()
     plot.section.expand(animate=False)
-    assert plot.caption.text() == "gain 2, offset 1, read noise 3"
+    assert plot.caption.text() == (
+        "gain 2 grey levels per electron,\noffset 1, read noise 3 grey levels"
+    )
     noise = widget.current.noise[()]
     levels, variances = plot.points.getData()
     np.testing.assert_allclose(levels, noise.levels)

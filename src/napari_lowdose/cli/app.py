@@ -20,6 +20,7 @@ from napari_lowdose.cli.evidence import evidence_file, survival_of_file
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
+from napari_lowdose.cli.watch import watch_files
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
 from napari_lowdose.reucid import Reucid
@@ -39,6 +40,12 @@ Output = Annotated[
         help="Output file, .tif, .ome.tif or .zarr; for several images a folder, created if "
         "needed. A .zarr is written frame by frame, for movies larger than memory.",
         show_default=False,
+    ),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Trained network to use instead of REUCID.", show_default=False
     ),
 ]
 Frame = Annotated[
@@ -113,6 +120,9 @@ def build_app(**engines: type[Any]) -> typer.Typer:
         app.command(name, short_help=_summary(engine))(_command(engine))
     app.command("apply")(apply)
     app.command("split")(split)
+    app.command("watch", short_help="Denoise every frame that comes into a folder.")(
+        _with_options(watch, engine_options(Reucid))
+    )
     app.command("evidence")(evidence)
     app.command("survival", short_help="Plant a change and measure how much of it survives.")(
         _with_options(survival, engine_options(Reucid))
@@ -249,6 +259,53 @@ def split(
     _end(split_file(frame, output, layout.replace("-", " "), overwrite))
 
 
+def watch(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder that is being filled; or a .zarr or TIFF to which frames are added.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Output .zarr, a movie to which each result is appended.",
+            show_default=False,
+        ),
+    ],
+    silence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="End after this time without a new frame; by default never."
+        ),
+    ] = None,
+    poll: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time between two looks into the folder.")
+    ] = 1.0,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="Denoise with what was found in the frames before: for movies of one scene that "
+            "come faster than REUCID is.",
+        ),
+    ] = False,
+    model: Model = None,
+    **given: Any,
+) -> None:
+    """Denoise every frame that comes into a folder, until Ctrl-C or a silence.
+
+    The same command continues after an interruption.
+    """
+    engine = _reucid_or(model, given, folder)
+    _end(watch_files(folder, output, engine, silence=silence, poll=poll, independent=not fast))
+
+
 def evidence(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Raw image.", show_default=False)],
     result: Annotated[
@@ -311,18 +368,13 @@ def survival(
         ),
     ] = -0.5,
     draws: Annotated[int, typer.Option(metavar="N", help="Noise draws for each site.")] = 5,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Trained network to use instead of REUCID.", show_default=False
-        ),
-    ] = None,
+    model: Model = None,
     frame: Frame = None,
     noise: Noise = None,
     **given: Any,
 ) -> None:
     """Plant a change into an image, denoise it, and measure how much of the change survives."""
-    engine = _built(lambda: engine_from(Reucid, given), image) if model is None else _network(model)
+    engine = _reucid_or(model, given, image)
     _end(
         survival_of_file(
             image,
@@ -335,6 +387,11 @@ def survival(
             seed=getattr(engine, "seed", 0),
         )
     )
+
+
+def _reucid_or(model: Path | None, given: dict[str, Any], about: Path) -> Any:
+    """Return the network in a file, or REUCID with the given options."""
+    return _network(model) if model else _built(lambda: engine_from(Reucid, given), about)
 
 
 def _network(path: Path) -> Noise2NoiseModel:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from napari_lowdose.cli.messages import error_line, print_message, print_warnings
+from napari_lowdose.cli.messages import (
+    error_line,
+    print_message,
+    print_warnings,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,15 +124,20 @@ def survival_of_file(
     int
         Exit code: 0, or 2 if it cannot be measured.
     """
+    from napari_lowdose.engine import map_yields, run_to_end
     from napari_lowdose.io.readers import read_image
-    from napari_lowdose.survival import survival
+    from napari_lowdose.survival import survival_steps
 
     try:
         sites = [_numbers(text, 2, "--at takes Y,X") for text in at]
         known = parse_noise(noise)
         with print_warnings(str(image)):
             pixels = _one_frame(read_image(image), frame)
-            found = survival(pixels, engine, sites, contrast, n, known, seed)
+            steps = survival_steps(pixels, engine, sites, contrast, n, known, seed)
+            with progress_bar(image.name) as show:
+                found = run_to_end(map_yields(steps, show))
+        for note in found.notes:
+            print_message(f"{image}: warning: {note}")
     except Exception as error:
         print_message(f"{image}: {error_line(error, image)}")
         return UNSUITABLE

@@ -17,6 +17,7 @@ from napari_lowdose.cli.messages import (
     error_line,
     print_message,
     print_warnings,
+    progress_bar,
 )
 
 if TYPE_CHECKING:
@@ -396,16 +397,10 @@ def _run(images: list[ImageFile], job: _Job) -> Run | Stream:
 
 def _run_with_progress(run: Run | Stream, name: str) -> list[dict[str, Any]]:
     """Run to the end with a progress bar; return the records of the steps."""
-    from tqdm import tqdm
-
-    layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     records = []
-    # disable=None: no bar in log files.  leave=False: the line of the result replaces it.
-    with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
+    with progress_bar(name) as show:
         for step in run:
-            status = ", ".join(filter(None, [step.time_left, step.message]))
-            bar.set_postfix_str(status, refresh=False)
-            bar.update(step.fraction - bar.n)
+            show(step)
             if record := step.record():
                 records.append({"index": step.index, **record})
     return records

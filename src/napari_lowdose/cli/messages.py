@@ -1,4 +1,4 @@
-"""Messages of the command line: one line per result, warning or error."""
+"""Messages of the command line: one line per result, warning or error, and progress."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from napari_lowdose.engine import Step
 
 PROGRAM = "napari-lowdose"
 #: Errors that an unreadable or unsuitable file may raise.
@@ -47,6 +49,34 @@ def error_line(error: BaseException, source: Path | None = None) -> str:
     if not isinstance(error, FILE_ERRORS):  # a bug, here or in a library
         return f"unexpected {type(error).__name__} ({text}); please report it"
     return text or type(error).__name__
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[Step], None]]:
+    """Show a progress bar, which disappears at the end.
+
+    Parameters
+    ----------
+    name : str
+        Start of the line, for example the file name.
+
+    Yields
+    ------
+    callable
+        Shows the progress of a step.
+    """
+    from tqdm import tqdm
+
+    layout = "{desc}: {percentage:3.0f}% |{bar}|{postfix}"
+    # disable=None: no bar in log files.  leave=False: the line of the result replaces it.
+    with tqdm(total=1.0, desc=name, bar_format=layout, leave=False, disable=None) as bar:
+
+        def show(step: Step) -> None:
+            status = ", ".join(filter(None, [step.time_left, step.message]))
+            bar.set_postfix_str(status, refresh=False)
+            bar.update(step.fraction - bar.n)
+
+        yield show
 
 
 @contextmanager

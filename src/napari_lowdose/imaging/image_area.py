@@ -58,9 +58,12 @@ def image_area(frame: NDArray[Any]) -> tuple[slice, slice]:
     rows, columns = full
     # A border may enclose an info bar, and the image beside the bar may have a border again
     for _ in range(2):
+        before = rows, columns
         rows = _trim(rows, *_bars(frame[rows, columns]))
         rows = _trim(rows, *_borders(frame[rows, columns]))
         columns = _trim(columns, *_borders(frame[rows, columns].T))
+        if (rows, columns) == before:
+            break
     if min(rows.stop - rows.start, columns.stop - columns.start) < MIN_SIZE:
         return full
     return rows, columns
@@ -72,16 +75,32 @@ def _trim(lines: slice, first: int, last: int) -> slice:
 
 def _borders(frame: NDArray[Any]) -> tuple[int, int]:
     """Return the heights of the borders at the top and at the bottom."""
-    # Compare three pixels of each row first: most rows differ there
-    constant = (frame[:, 0] == frame[:, -1]) & (frame[:, 0] == frame[:, frame.shape[1] // 2])
-    candidates = np.flatnonzero(constant)
-    constant[candidates] = (frame[candidates] == frame[candidates, :1]).all(axis=1)
+    constant = constant_rows(frame)
     if constant.all():
         return 0, 0
     return (
         _border(frame, int(constant.argmin())),
         _border(frame[::-1], int(constant[::-1].argmin())),
     )
+
+
+def constant_rows(frame: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return a mask of the rows of which all pixels are equal.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+
+    Returns
+    -------
+    (Y,) bool array
+    """
+    # Compare three pixels of each row first: most rows differ there
+    constant: NDArray[np.bool_] = frame[:, 0] == frame[:, -1]
+    constant &= frame[:, 0] == frame[:, frame.shape[1] // 2]
+    candidates = np.flatnonzero(constant)
+    constant[candidates] = (frame[candidates] == frame[candidates, :1]).all(axis=1)
+    return constant
 
 
 def _border(frame: NDArray[Any], height: int) -> int:
@@ -95,8 +114,14 @@ def _border(frame: NDArray[Any], height: int) -> int:
 
 def _bars(frame: NDArray[Any]) -> tuple[int, int]:
     """Return the heights of the info bars at the top and at the bottom."""
-    equal = (frame[:, 1:] == frame[:, :-1]).mean(axis=1)
+    equal = _share(frame[:, 1:] == frame[:, :-1])
     return _bar(frame, equal), _bar(frame[::-1], equal[::-1])
+
+
+def _share(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of True in each row; several times as fast as the mean of bools."""
+    counts = np.bitwise_count(np.packbits(mask, axis=1)).sum(axis=1, dtype=np.intp)
+    return np.asarray(counts / mask.shape[1])
 
 
 def _bar(frame: NDArray[Any], equal: NDArray[np.float64]) -> int:
@@ -106,7 +131,7 @@ def _bar(frame: NDArray[Any], equal: NDArray[np.float64]) -> int:
     if np.count_nonzero(flat[:max_height]) < FLAT_ROWS_SHARE * MIN_BAR_HEIGHT:
         return 0
     values, counts = np.unique(frame[:max_height][flat[:max_height]], return_counts=True)
-    background = (frame == values[counts.argmax()]).mean(axis=1)
+    background = _share(frame == values[counts.argmax()])
     # Rows of letters have more background than the image, which may have such pixels too
     bar_limit = max(BACKGROUND_SHARE, 2 * np.median(background[max_height:]))
     bar = flat | (background > bar_limit)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.imaging.centred import centred
+from napari_lowdose.imaging.centred import centred, sample
+from napari_lowdose.imaging.image_area import constant_rows
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,11 +152,10 @@ def warn_of_pixels(frame: NDArray[Any]) -> None:
     """
     offset, contrast, step = _float32_rounding(frame)
     if step > WARN_ROUNDING * contrast:
-        warnings.warn(
+        warn(
             f"the offset of the image, {offset:.6g}, is so large against its contrast, "
             f"{contrast:.3g}, that a 32-bit result is rounded to {step:.3g}: take the offset off "
             "first.",
-            UserWarning,
             stacklevel=2,
         )
     _warn_if_saturated(frame, frame.max())
@@ -164,12 +164,10 @@ def warn_of_pixels(frame: NDArray[Any]) -> None:
 
 def _float32_rounding(frame: NDArray[Any]) -> tuple[float, float, float]:
     """Return offset and contrast of a frame, and the spacing of float32 numbers at the offset."""
-    sample = frame.ravel()
-    if sample.size > SAMPLE_SIZE:
-        sample = sample[np.random.default_rng(0).integers(0, sample.size, SAMPLE_SIZE)]
-    offset, difference = centred(sample[np.newaxis])
+    offset, difference = centred(sample(frame, SAMPLE_SIZE)[np.newaxis])
+    difference.sort()
     # Quantiles, as a single hot pixel must not count as contrast
-    lowest, highest = np.quantile(difference, (0.005, 0.995))
+    lowest, highest = difference[0, [at := difference.size // 200, -1 - at]]
     contrast = float(highest - lowest) or float(frame.max().item() - frame.min().item())
     return float(offset), contrast, float(np.spacing(np.float32(abs(offset))))
 
@@ -181,26 +179,24 @@ def _warn_if_saturated(frame: NDArray[Any], highest: Any) -> None:
     # In an unsaturated image values become rarer towards the maximum.
     second = frame[frame < highest].max()
     if n_highest > PILE_UP_FACTOR * np.count_nonzero(frame == second):
-        warnings.warn(
+        warn(
             f"{n_highest / frame.size:.1%} of the pixels are at the maximum, {highest}: they look "
             "saturated, and their true intensity cannot be restored.",
-            UserWarning,
             stacklevel=2,
         )
 
 
 def _warn_if_rows_dead(frame: NDArray[Any]) -> None:
-    constant = (frame == frame[:, :1]).all(axis=1)
+    constant = constant_rows(frame)
     n_constant = np.count_nonzero(constant)
     if not 0 < n_constant <= max(1, MAX_DEAD_ROWS_SHARE * len(frame)):
         return
     rows = map(int, np.flatnonzero(constant))
     dead = [row for row in rows if not _is_empty_by_chance(frame, constant, row)]
     if dead:
-        warnings.warn(
+        warn(
             f"the image has {len(dead)} constant row{'s' if len(dead) > 1 else ''} (the first is "
             f"row {dead[0]}), which look dead: they are denoised as if they were data.",
-            UserWarning,
             stacklevel=3,
         )
 

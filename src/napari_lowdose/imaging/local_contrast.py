@@ -22,6 +22,11 @@ def site_sigma(psf_width: float) -> float:
     return max(1.0, psf_width / SITE)
 
 
+def contrast_reach(psf_width: float) -> int:
+    """Return the distance of the farthest rows and columns that enter the contrast, pixels."""
+    return int(np.ceil(4 * SURROUNDINGS * site_sigma(psf_width)))
+
+
 class LocalContrast:
     r"""Gaussian mean of a site minus that of its surroundings.
 
@@ -54,7 +59,7 @@ class LocalContrast:
         self, valid: NDArray[np.bool_], psf_width: float, surroundings: bool = True
     ) -> None:
         sigma = site_sigma(psf_width)
-        reach = int(np.ceil(4 * SURROUNDINGS * sigma))
+        reach = contrast_reach(psf_width)
         x = np.arange(-reach, reach + 1)
         self._site, self._around = (
             np.exp(-0.5 * (x / s) ** 2) / (np.sqrt(2 * np.pi) * s)

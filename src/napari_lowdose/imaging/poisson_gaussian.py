@@ -86,6 +86,33 @@ class PoissonGaussian:
         electrons = np.maximum(np.asarray(level, np.float64) - self.offset, 0)
         return np.asarray(self.gain * electrons + self.read_noise**2)
 
+    def draw(self, level: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return a noisy image of the given expected intensity.
+
+        Parameters
+        ----------
+        level : array
+            Expected intensity, grey levels.  Below `offset` there are no electrons.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        array of the same shape, grey levels
+
+        Examples
+        --------
+        >>> noise = PoissonGaussian(gain=2.0, offset=100.0, read_noise=3.0)
+        >>> image = noise.draw(np.full((64, 64), 150.0), np.random.default_rng(0))
+        >>> print(f"{image.mean():.0f}, {image.var():.0f}")
+        150, 109
+        """
+        expected = np.asarray(level, np.float64)
+        read = rng.normal(0, self.read_noise, expected.shape)
+        if self.gain == 0:
+            return np.asarray(expected + read)
+        electrons = rng.poisson(np.maximum(expected - self.offset, 0) / self.gain)
+        return np.asarray(self.gain * electrons + self.offset + read)
+
     def stabilise(self, image: ArrayLike) -> NDArray[np.float32]:
         r"""Transform an image to noise of variance 1 (generalised Anscombe transform).
 

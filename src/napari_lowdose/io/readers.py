@@ -85,10 +85,11 @@ def images_in(folder: Path) -> list[Path]:
         TIFFs of any name, files with one of `SUFFIXES`, and zarr folders.  Hidden files and
         subfolders are skipped.
     """
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and _is_image(p))
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and is_image(p))
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Return whether a path in a folder is an image, as in `images_in`; pixels are not read."""
     if path.is_dir():
         return is_zarr(path) or path.suffix == ".zarr"
     if path.suffix.lower() in SUFFIXES:

@@ -9,7 +9,7 @@ import errno
 import math
 import stat
 import struct
-import warnings
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from napari_lowdose.io import ome_xml
 from napari_lowdose.io.atomic import atomic_write
 from napari_lowdose.io.tiff_flavours import Flavour, output_format, read_metadata
 from napari_lowdose.io.tiff_frames import frame_list, grey_levels, read_frames
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_TAGS = 4096  # tags per page; more than that means that the page is damaged
 _IGNORE_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
-_COLOUR = (
+COLOUR = (
     "This is a colour (RGB or indexed) image;"
     " split it into channels and save the one to be denoised as greyscale."
 )
@@ -113,16 +114,17 @@ def read_tiff(path: str | os.PathLike[str]) -> ImageFile:
     _check_magic(path)
     notes: list[str] = []
     for options in _interpretations(path, notes):
-        with _damage():
+        with damaged_tiff():
             file = tifffile.TiffFile(path, **options)
         with file:
-            _refuse_broken_chain(file)
+            if not file.is_ndpi:  # NDPI offsets have more bits than TIFF offsets
+                deque(page_offsets(file), maxlen=0)  # raises if a page is missing
             if (image := _read(file, path, notes)) is not None:
                 break
     else:
         raise ValueError(f"This TIFF is damaged: {'; '.join(notes)}.")
     for note in notes:
-        warnings.warn(f"the metadata of this TIFF are ignored: {note}.", UserWarning, stacklevel=2)
+        warn(f"the metadata of this TIFF are ignored: {note}.", stacklevel=2)
     return image
 
 
@@ -240,44 +242,29 @@ def first_bytes(path: Path) -> bytes:
         return file.read(4)
 
 
-def _check_magic(path: Path) -> None:
-    start = first_bytes(path)
-    if not start:
-        raise ValueError("This file is empty, not a TIFF.")
-    if start not in TIFF_MAGIC:
-        raise ValueError(f"This is not a TIFF file: its first bytes are {start!r}.")
+def page_offsets(file: tifffile.TiffFile, start: int | None = None) -> Iterator[int]:
+    """Yield the offsets of the page directories in a file, which point to each other.
 
+    Parameters
+    ----------
+    file : tifffile.TiffFile
+    start : int, optional
+        Offset of the first one to yield; by default that of the first page.
 
-def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield arguments of TiffFile: first to use the file's description, then to ignore it.
+    Yields
+    ------
+    int
+        The directory is complete, the pixels of the page may be missing.
 
-    Problems with the description are appended to `notes`.
+    Raises
+    ------
+    ValueError
+        If a page points to a next page that does not exist.  tifffile would read the pages before
+        it, as if the file were complete.
     """
-    with _damage(), tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        if not page.imagewidth * page.imagelength:
-            raise ValueError("the image has no pixels")
-        text = page.description if file.is_ome else None
-    if text is None:
-        yield {}
-    else:
-        try:
-            yield {"omexml": ome_xml.limit_to_file(text, path.name)}
-        except ome_xml.UnusableError as error:
-            notes.append(f"the OME-XML is unusable, {error}")
-    yield _IGNORE_DESCRIPTION
-
-
-def _refuse_broken_chain(file: tifffile.TiffFile) -> None:
-    """Refuse a file in which a page points to a next page that does not exist.
-
-    tifffile would read the pages before it, as if the file were complete.
-    """
-    if file.is_ndpi:  # NDPI offsets have more bits than TIFF offsets
-        return
     handle, layout = file.filehandle, file.tiff
-    with _damage():
-        offset = file.pages.first.offset
+    with damaged_tiff():
+        offset = file.pages.first.offset if start is None else start
     visited: set[int] = set()
     while offset:
         if offset in visited:
@@ -298,7 +285,50 @@ def _refuse_broken_chain(file: tifffile.TiffFile) -> None:
             raise ValueError(
                 f"This TIFF is cut off: the frames from frame {len(visited)} on are missing."
             )
+        yield offset
         (offset,) = struct.unpack(layout.offsetformat, found)
+
+
+@contextmanager
+def damaged_tiff() -> Iterator[None]:
+    """Re-raise any exception of tifffile on a damaged file as ValueError with one sentence."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        # tifffile raises OSError on bad offsets too (EINVAL, or no errno): not an I/O error
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise ValueError(f"This TIFF is damaged ({_reason(error)}).") from error
+
+
+def _check_magic(path: Path) -> None:
+    start = first_bytes(path)
+    if not start:
+        raise ValueError("This file is empty, not a TIFF.")
+    if start not in TIFF_MAGIC:
+        raise ValueError(f"This is not a TIFF file: its first bytes are {start!r}.")
+
+
+def _interpretations(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield arguments of TiffFile: first to use the file's description, then to ignore it.
+
+    Problems with the description are appended to `notes`.
+    """
+    with damaged_tiff(), tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        if not page.imagewidth * page.imagelength:
+            raise ValueError("the image has no pixels")
+        text = page.description if file.is_ome else None
+    if text is None:
+        yield {}
+    else:
+        try:
+            yield {"omexml": ome_xml.limit_to_file(text, path.name)}
+        except ome_xml.UnusableError as error:
+            notes.append(f"the OME-XML is unusable, {error}")
+    yield _IGNORE_DESCRIPTION
 
 
 def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | None:
@@ -336,9 +366,9 @@ def _read(file: tifffile.TiffFile, path: Path, notes: list[str]) -> ImageFile | 
     if is_palette:
         levels = grey_levels(page, pixels)
         if levels is None:
-            raise ValueError(_COLOUR)
+            raise ValueError(COLOUR)
         pixels = levels
-    with _damage():
+    with damaged_tiff():
         flavour, fields = read_metadata(file, axes)
     if pixels.ndim and pixels.shape[0] < series[0].shape[0]:
         # ImageJ has a label per frame, and the number of frames has changed
@@ -388,20 +418,6 @@ def _describes_all(
     return n_frames <= described
 
 
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Re-raise any exception of tifffile on a damaged file as ValueError with one sentence."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        # tifffile raises OSError on bad offsets too (EINVAL, or no errno): not an I/O error
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise
-        raise ValueError(f"This TIFF is damaged ({_reason(error)}).") from error
-
-
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
@@ -412,5 +428,5 @@ def _is_palette(page: Any, axes: str, is_imagej: bool) -> bool:
     palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
     grey = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
     if "S" in axes or page.samplesperpixel > 1 or not (grey or palette):
-        raise ValueError(_COLOUR)
+        raise ValueError(COLOUR)
     return palette and not is_imagej  # an ImageJ lookup table is for display only

@@ -10,7 +10,6 @@ import io
 import json
 import math
 import re
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ import numpy as np
 import tifffile
 
 from napari_lowdose.io.ome_xml import UnusableError, parse, positive_length
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -207,9 +207,8 @@ def _ome(file: tifffile.TiffFile, axes: str) -> dict[str, Any]:
 
 def _keep_length(metadata: dict[str, Any], name: str, text: str, unit: str | None) -> None:
     if positive_length(text) is None:
-        warnings.warn(
+        warn(
             f"{name} in the metadata is {text!r:.30}, which is not a length: it is ignored.",
-            UserWarning,
             stacklevel=2,
         )
         return

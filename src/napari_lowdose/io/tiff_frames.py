@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import psutil
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,10 +152,9 @@ def grey_levels(page: tifffile.TiffPage, pixels: NDArray[Any]) -> NDArray[Any] |
     # Rounding may move a level of the ramp by up to one step
     if np.abs(grey * brightest - index * full_scale).max() <= full_scale:
         return pixels
-    warnings.warn(
+    warn(
         "the grey palette of this image is not a ramp from black to white: its grey levels are "
         "used in place of the stored pixel values.",
-        UserWarning,
         stacklevel=2,
     )
     # 8-bit levels are stored in 16 bits either as level * 257 or as level * 256
@@ -213,10 +213,9 @@ def _complete_part(series: Any, missing: list[int], n_frames: int) -> NDArray[An
             raise
         except Exception as error:
             raise _undecodable(number, n_frames, error) from error
-    warnings.warn(
+    warn(
         f"this file lacks {frame_list(missing, n_frames)}, the acquisition seems to have been "
         f"aborted: only the first {complete} of {steps} along {series.axes[0]} are read.",
-        UserWarning,
         stacklevel=2,
     )
     return np.stack(frames).reshape(complete, *series.shape[1:])

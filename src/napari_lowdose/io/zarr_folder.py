@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_lowdose.io.line_file import whole_lines
 from napari_lowdose.io.ome_zarr import (
     LEVEL,
     Axes,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
+FRAMES = "frames.txt"  # list of the frames of a recording, in the folder of its array
 _METADATA_FILES = ("zarr.json", ".zarray", ".zgroup")
 _MAX_DEPTH = 4  # levels of nested groups to search; a plate has row / column / field / level
 _MAX_LISTED = 5  # paths listed in a message
@@ -86,11 +89,14 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
     """
     path = Path(path)
     path.stat()  # raises the system's error if the path is missing or forbidden
-    array, attributes = _open(path)
+    array, attributes = open_zarr(path)
     ours = attributes.get(RECORD_KEY)
     ours = ours if isinstance(ours, dict) else {}
+    recorded = None
     if ours.get("finished") is False:
-        raise ValueError("This movie is not finished: the last frames are missing.")
+        if "recording" not in ours:
+            raise ValueError("This movie is not finished: the last frames are missing.")
+        recorded = _n_recorded(array)
     if not default_axes(array.ndim):
         raise ValueError(f"An image needs two to five axes, this array has {array.ndim}.")
     axes = axes_of(array, attributes, path)
@@ -98,10 +104,10 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
     scale = None if axes.scale is None else tuple(axes.scale[k] for k in order)
     units = None if axes.units is None else tuple(axes.units[k] for k in order)
     named = "".join(axes.letters[k] for k in order)
-    pixel_size, unit = _pixel_size(scale, units)
+    pixel_size, unit = pixel_size_of(scale, units)
     history = ours["history"] if isinstance(ours.get("history"), list) else []
     return ZarrImage(
-        pixels=ZarrFrames(array, order).lazy(),
+        pixels=ZarrFrames(array, order).lazy()[:recorded],
         axes=named,
         pixel_size=pixel_size,
         unit=unit,
@@ -111,6 +117,16 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
         units=units,
         **_as_tiff(named, pixel_size, unit),
     )
+
+
+def own_attributes(folder: Path) -> dict[str, Any] | None:
+    """Return the attributes of this package in a zarr folder; None if there are none."""
+    try:
+        found = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        ours = found["attributes"][RECORD_KEY]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return ours if isinstance(ours, dict) else None
 
 
 def in_ome_zarr_order(image: ImageFile) -> ImageFile:
@@ -152,6 +168,25 @@ def attributes_like(image: ImageFile) -> dict[str, Any]:
     return attributes
 
 
+def update_record(folder: Path, **changes: Any) -> None:
+    """Change attributes of this package in a result.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the group.
+    **changes
+        JSON-ready values.
+    """
+    import zarr
+
+    group = zarr.open_group(folder, mode="r+")
+    ours: Any = group.attrs[RECORD_KEY]
+    # Both have the attributes, because `denoise_to_zarr` returns the array alone.
+    for node in (zarr.open_array(folder / LEVEL, mode="r+"), group):
+        node.attrs[RECORD_KEY] = {**ours, **changes}
+
+
 def add_to_record(path: Path, *, source: str | list[str], warnings: list[str]) -> None:
     """Add the source and the warnings of a run to the last record of a result.
 
@@ -166,15 +201,12 @@ def add_to_record(path: Path, *, source: str | list[str], warnings: list[str]) -
     """
     import zarr
 
-    group = zarr.open_group(path, mode="r+")
-    ours: Any = group.attrs[RECORD_KEY]
+    ours: Any = zarr.open_group(path, mode="r").attrs[RECORD_KEY]
     *before, last = ours["history"]
     # A resumed run must keep the warnings of the interrupted one
     every = [*last.get("warnings", []), *warnings]
     last = {**last, "source": source, "warnings": list(dict.fromkeys(every))}
-    ours = {**ours, "history": [*before, last]}
-    for node in (zarr.open_array(path / LEVEL, mode="r+"), group):
-        node.attrs[RECORD_KEY] = ours
+    update_record(path, history=[*before, last])
 
 
 def axes_of(array: Any, attributes: Mapping[str, Any], path: Path | None = None) -> Axes:
@@ -253,7 +285,7 @@ def _joined(inside: str, path: Path | None) -> str:
     return "/".join(part for part in (path.as_posix() if path else "", inside) if part)
 
 
-def _open(path: Path) -> tuple[Any, dict[str, Any]]:
+def open_zarr(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the array in a folder, and the attributes of the array and of its image."""
     import zarr
 
@@ -340,6 +372,14 @@ def _images_inside(group: Path, depth: int = 0) -> Iterator[str]:
             yield from (f"{child.name}/{each}" for each in _images_inside(child, depth + 1))
 
 
+def _n_recorded(array: Any) -> int:
+    """Return the number of frames in a recording that goes on, or whose process was killed."""
+    n = len(whole_lines(Path(array.store.root, array.path, FRAMES)))
+    if not n:
+        raise ValueError("There is no frame in this recording yet.")
+    return min(n, int(array.shape[0]))
+
+
 def _rows_and_columns_last(axes: str) -> tuple[int, ...]:
     if not {"Y", "X"} <= set(axes):
         raise ValueError(
@@ -349,9 +389,10 @@ def _rows_and_columns_last(axes: str) -> tuple[int, ...]:
     return (*leading, axes.index("Y"), axes.index("X"))
 
 
-def _pixel_size(
+def pixel_size_of(
     scale: tuple[float, ...] | None, units: tuple[str, ...] | None
 ) -> tuple[tuple[float, float] | None, str | None]:
+    """Return height and width of a pixel and their unit, from scale and units of all axes."""
     if scale is None or units is None:
         return None, None
     height, width = (abs(length) for length in scale[-2:])

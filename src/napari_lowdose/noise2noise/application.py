@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -50,13 +50,17 @@ class NetworkApplication(Engine):
         Number of orientations whose outputs are averaged.
     in_stack : bool
         Whether the frames belong to a stack.  Only then may a frame be constant.
+    beside : bool
+        Leave half of the cores to other work.
     """
 
+    title = "Noise2Noise"
     takes = "either"
 
     model: Noise2NoiseModel
     orientations: int = 1
     in_stack: bool = False
+    beside: bool = False
     _warned: set[str] = field(default_factory=set, repr=False)
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
@@ -120,7 +124,7 @@ class NetworkApplication(Engine):
         from napari_lowdose.noise2noise.device import choose_device
         from napari_lowdose.noise2noise.prediction import Predictor
 
-        return Predictor(self.model.network, choose_device(self.model.device))
+        return Predictor(self.model.network, choose_device(self.model.device), self.beside)
 
     def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")
@@ -203,4 +207,4 @@ class NetworkApplication(Engine):
         """Warn once for all frames of a stack."""
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(sentence, UserWarning, stacklevel=3)
+            warn(sentence, stacklevel=3)

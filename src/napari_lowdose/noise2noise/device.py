@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,11 @@ import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+N_FEW = max(1, (os.cpu_count() or 1) // 2)  # threads beside other work
+_few = threading.Lock()
+_n_inside = 0  # number of threads within `few_threads`
+_n_before = 1
 
 # Messages of CUDA and MPS, Linux, Windows, and of cuDNN and cuBLAS
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
@@ -81,6 +88,31 @@ def in_full_precision(device: torch.device) -> Iterator[None]:
         return
     with torch.autocast(device.type, enabled=False):
         yield
+
+
+@contextlib.contextmanager
+def few_threads() -> Iterator[None]:
+    """Leave half of the cores to other work, such as a running view.
+
+    The threads of PyTorch wait for each other at the end of every operation, spinning.  If one of
+    them waits for a core, the others keep theirs busy with nothing: on two busy cores two threads
+    take five times as long as one.
+
+    The limit is the process's: the first to enter sets it, the last to leave lifts it.
+    """
+    global _n_inside, _n_before
+    with _few:
+        if _n_inside == 0:
+            _n_before = torch.get_num_threads()
+            torch.set_num_threads(min(N_FEW, _n_before))
+        _n_inside += 1
+    try:
+        yield
+    finally:
+        with _few:
+            _n_inside -= 1
+            if _n_inside == 0:
+                torch.set_num_threads(_n_before)
 
 
 def describe(device: torch.device) -> str:

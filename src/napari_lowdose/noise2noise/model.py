@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +13,7 @@ from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
@@ -149,13 +149,17 @@ class Noise2NoiseModel(Engine):
         """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
         yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
 
+    def for_live(self) -> Engine:
+        """Return the network for a running source: in one orientation, on half of the cores."""
+        return NetworkApplication(self, orientations=1, in_stack=True, beside=True)
+
     def with_pixel_size(
         self, pixel_size: tuple[float, float] | None, unit: str | None
     ) -> Noise2NoiseModel:
         """Return the network unchanged; warn if it was trained at a different pixel size."""
         warning = pixel_size_warning(self, pixel_size, unit)
         if warning is not None:
-            warnings.warn(warning, UserWarning, stacklevel=2)
+            warn(warning, stacklevel=2)
         return self
 
     def _applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:

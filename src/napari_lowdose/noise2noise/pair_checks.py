@@ -21,6 +21,7 @@ from napari_lowdose.noise2noise.valid_pixels import (
     valid_pixels,
 )
 from napari_lowdose.pairs.agreement import Agreement, agreement, align
+from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,11 +200,11 @@ def _most_severe(
 def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[PairNote]:
     """Check one frame of each exposure."""
     for name, frame in zip(("first", "second"), valid.frames, strict=True):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        told: list[str] = []
+        with warnings_to(told.append):
             warn_of_pixels(frame)
-        for warning in caught:
-            yield PairNote("warn", f"In the {name} exposure: {warning.message}", "pixels")
+        for sentence in told:
+            yield PairNote("warn", f"In the {name} exposure: {sentence}", "pixels")
     standard = [standardise(frame) for frame in valid.frames]
     one, two = (_middle(frame.image) for frame in standard)
     agreed = agreement(one, two, shift)

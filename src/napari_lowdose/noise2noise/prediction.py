@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 from itertools import pairwise
@@ -13,7 +14,12 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_lowdose.engine import rescale_progress
-from napari_lowdose.noise2noise.device import describe, in_low_precision, is_out_of_memory
+from napari_lowdose.noise2noise.device import (
+    describe,
+    few_threads,
+    in_low_precision,
+    is_out_of_memory,
+)
 from napari_lowdose.noise2noise.network import (
     DoubleConvolution,
     UNet,
@@ -103,6 +109,8 @@ class Predictor:
     network : UNet
         It is moved to `device` and set to evaluation mode.
     device : torch.device
+    beside : bool
+        Leave half of the cores to other work.
 
     Attributes
     ----------
@@ -110,8 +118,9 @@ class Predictor:
         Maximum side of a tile, pixels.  It is halved when memory runs out.
     """
 
-    def __init__(self, network: UNet, device: torch.device) -> None:
+    def __init__(self, network: UNet, device: torch.device, beside: bool = False) -> None:
         self.network = network.to(device).eval()
+        self._threads = few_threads if beside else contextlib.nullcontext
         self.device = device
         self.side = _SIDE
 
@@ -208,7 +217,7 @@ class Predictor:
         (B, 1, Y, X) float32 tensor
         """
         # No yield in here: the consumer of the generator would run in inference mode
-        with torch.inference_mode(), in_low_precision(self.device):
+        with self._threads(), torch.inference_mode(), in_low_precision(self.device):
             output: Tensor = self.network(x)
             return output.float()
 

@@ -64,6 +64,13 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
     return row.reshape(n, 1, height, width)
 
 
+def noise_left(shift: tuple[float, float]) -> float:
+    """Return the fraction of the variance of white noise that remains after a shift."""
+    impulse = torch.zeros(1, 1, 4 * RADIUS + 1, 4 * RADIUS + 1)
+    impulse[0, 0, 2 * RADIUS, 2 * RADIUS] = 1
+    return float((spline_shift(impulse, torch.tensor([shift])) ** 2).sum())
+
+
 def _cardinal_spline(shifts: Tensor) -> Tensor:
     """Return the cardinal (interpolating) cubic spline at integer distances plus a shift."""
     at = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)

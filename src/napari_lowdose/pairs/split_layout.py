@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_lowdose.io.arrays import as_image, sliceable
+from napari_lowdose.pairs.split_layout_file import load_layout, save_layout
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
 
 Region = tuple[int, int, int, int]
@@ -128,6 +131,54 @@ class SplitLayout:
                 "layout with split_frame."
             )
         return cut_out(movie, self.regions[0]), cut_out(movie, self.regions[1], self.mirrored)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the layout as JSON, to split later frames of the same camera.
+
+        Parameters
+        ----------
+        path : path
+            Usually with the suffix ``.json``.  An existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.  An existing file is then unchanged.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> from napari_lowdose import samples, split_frame
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "splitter.json")
+        >>> _, _, layout = split_frame(samples.beamsplitter_frame()[0])
+        >>> layout.save(path)
+        >>> SplitLayout.load(path) == layout
+        True
+        """
+        save_layout(path, asdict(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SplitLayout:
+        """Load a layout from a file written by `save`.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        SplitLayout
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If the file is not a layout, is damaged, or has a newer format.
+        """
+        fields = load_layout(path)
+        distortion = fields.pop("distortion")
+        return cls(**fields, distortion=distortion and Distortion(**distortion))
 
 
 def cut_out(movie: Any, region: Region, mirrored: Literal["x", "y"] | None = None) -> Any:

@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +24,8 @@ from napari_lowdose.reucid.eigenpatches import decompose
 from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.stack_step import StackStep
+from napari_lowdose.reucid.standard_error import alike_error, pilot_error
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.reucid.noise_estimate import NoiseEstimate
+    from napari_lowdose.reucid.standard_error import StandardError
 
     Image = NDArray[np.float32]
     Choose = Callable[[NDArray[np.float32], NDArray[np.float64], float], tuple[Any, Any]]
@@ -94,7 +97,7 @@ def alike_steps(
     deviations: Literal["keep", "average"],
     n_outliers: int,
     seed: int,
-) -> Generator[Step, None, None]:
+) -> Generator[Step, None, StandardError]:
     """Denoise an image with stacks of alike patches.
 
     Parameters
@@ -129,6 +132,11 @@ def alike_steps(
         After the pilot and after each pass.
     Step
         Progress in between, without an image.
+
+    Returns
+    -------
+    StandardError
+        Computes the standard error of the last result, (m, n), grey levels.
     """
 
     def at(fraction: float) -> float:
@@ -146,10 +154,9 @@ def alike_steps(
     electrons = (float(np.mean(image)) - noise.offset) / noise.gain if noise.gain else np.inf
     if electrons < FEWEST:
         passes = 0
-        warnings.warn(
+        warn(
             f"With {electrons:.1g} electrons or photons per pixel, alike patches cannot be found: "
             "the result is that of random stacks.",
-            UserWarning,
             stacklevel=2,
         )
     convolved = convolve(centred, eigenpatches[kept])
@@ -193,6 +200,7 @@ def alike_steps(
             pilots.append(matched[1])
     width = min(max(p, NARROWEST), largest_patch(image.shape))
     n_groups: int | None = None
+    error: StandardError = partial(pilot_error, noise, pilot, eigenpatches[kept])
     for number in range(passes):
         start, end = (first + (1 - first) * part / passes for part in (number, number + 1))
         middle = (start + end) / 2
@@ -203,11 +211,11 @@ def alike_steps(
         # The neighbours are only denoised for the next pass.
         times = [at(t) for t in np.linspace(middle, end, 2 if last else 1 + len(frames)).tolist()]
         keep_deviations = last and deviations == "keep"
-        projected = project_alike(stabilised, pilots[0], stacks, consensus=keep_deviations)
+        grouped_by, mask = pilots[0], np.zeros_like(pilots[0])
+        projected = project_alike(stabilised, grouped_by, stacks, consensus=keep_deviations)
         denoised, consensus = yield from report(
             projected, times[0], times[1], f"{name}: reconstruction"
         )
-        share = 0.0
         if consensus is not None:
             denoised, mask = restore_deviations(
                 stabilised,
@@ -217,7 +225,7 @@ def alike_steps(
                 filter_kernel,
                 p,
             )
-            share = float(mask.mean())
+        error = partial(alike_error, noise, denoised, grouped_by, stacks, mask, filter_kernel)
         yield AlikeStep(
             fraction=times[1],
             message=f"{name}: {n_groups} groups of alike patches of {width} px",
@@ -225,7 +233,7 @@ def alike_steps(
             stack=1 + number,
             patch_size=width,
             n_groups=n_groups,
-            deviations=share,
+            deviations=float(mask.mean()),
             **_basis(stacks),
             **common,
         )
@@ -235,6 +243,7 @@ def alike_steps(
             pilots[k], _ = yield from report(
                 projected, times[k], times[k + 1], f"{name}: neighbours"
             )
+    return error
 
 
 def _match_brightness(frame: Image, pilot: Image, reference: Image) -> tuple[Image, Image] | None:

@@ -175,7 +175,7 @@ def group_patches(
         tile = tiles.at(corner)
         both = tiles.coefficients(image, tile), tiles.coefficients(pilot, tile)
         found = []
-        for group, members in _groups(nearest(both[1], centres)):
+        for group, members in by_group(nearest(both[1], centres)):
             own, pilots = both[0][members], both[1][members]
             sums = [own.sum(0), pilots.sum(0)]
             found.append((group, len(members), sums, [own.T @ own, pilots.T @ pilots]))
@@ -253,7 +253,7 @@ def project_alike(
         leading = tiles.coefficients(pilot, tile, stacks.centres.shape[1])
         groups = nearest(leading, stacks.centres)
         coefficients = tiles.coefficients(image, tile)
-        for group, members in _groups(groups):
+        for group, members in by_group(groups):
             mean = stacks.means[group]
             coefficients[members] = mean + (coefficients[members] - mean) @ stacks.shrinkage[group]
         placed = [tiles.place(coefficients, tile)]
@@ -272,6 +272,39 @@ def project_alike(
     return canvases[0], canvases[1] if consensus else None
 
 
+def groups_of(pilot: Image, stacks: AlikeStacks) -> Generator[float, None, NDArray[np.intp]]:
+    """Return the group of each patch.
+
+    Parameters
+    ----------
+    pilot : (m, n) float32 array
+        As in `group_patches`.
+    stacks : AlikeStacks
+
+    Yields
+    ------
+    float
+        Fraction of the work that is done.
+
+    Returns
+    -------
+    (m - p + 1, n - p + 1) int array
+    """
+    pilot = pilot - np.float32(stacks.level)
+    tiles = _Tiles(stacks.eigenpatches, pilot.shape)
+    groups = np.empty(tiles.positions, np.intp)
+
+    def of_tile(corner: Corner) -> None:
+        y, x, height, width = tile = tiles.at(corner)
+        leading = tiles.coefficients(pilot, tile, stacks.centres.shape[1])
+        found = nearest(leading, stacks.centres).reshape(height, width)
+        groups[y : y + height, x : x + width] = found
+
+    for fraction, _ in over_tiles(of_tile, tiles.corners):
+        yield fraction
+    return groups
+
+
 def _k_means(points: Image, n_groups: int, rng: np.random.Generator) -> Image:
     """Return the centres of groups of points, (n, c) to (g, c).
 
@@ -288,7 +321,7 @@ def _k_means(points: Image, n_groups: int, rng: np.random.Generator) -> Image:
         chosen.append(min(int(np.searchsorted(total, rng.random() * total[-1])), len(few) - 1))
     centres = few[chosen]
     for _ in range(ITERATIONS):
-        for group, members in _groups(nearest(points, centres)):
+        for group, members in by_group(nearest(points, centres)):
             centres[group] = points[members].mean(0)
     return centres
 
@@ -358,7 +391,7 @@ class _Tiles:
         return placed[: height + self.p - 1, : width + self.p - 1]
 
 
-def _groups(groups: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+def by_group(groups: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Yield each group and the indices of its patches."""
     order = np.argsort(groups, kind="stable")
     present, begin = np.unique(groups[order], return_index=True)

@@ -7,13 +7,14 @@ deep-learning library.  The weights are trained by ``training/`` in the reposito
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ INPUT_SIZE = 25  # size of the interpolated eigenpatches, pixels
 # lower one is safer, because remaining noise is visible, but lost structure is not.
 UTILITY_THRESHOLD = 0.3
 
-BATCH = 16  # eigenpatches classified at a time
+BATCH = 25  # eigenpatches classified at a time
 
 Weights = dict[str, "NDArray[np.float32]"]
 
@@ -85,8 +86,8 @@ def utility(
     """
     patches = prepare(eigenpatches)
     values = normalise(singular_values, noise_floor)
-    both = forward(np.concatenate([patches, -patches]), np.tile(values, 2), weights)
-    return scipy.special.expit(both.reshape(2, -1).mean(axis=0))  # type: ignore[no-any-return]
+    both = forward(patches, values, weights)
+    return scipy.special.expit(both.mean(axis=0))  # type: ignore[no-any-return]
 
 
 def choose(utilities: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -100,17 +101,15 @@ def warn_of_choice(utilities: NDArray[np.float32]) -> None:
     """Warn if none or all of the eigenpatches are useful, which may be misleading."""
     useful = utilities > UTILITY_THRESHOLD
     if not useful.any():
-        warnings.warn(
+        warn(
             "no eigenpatch looks like structure: only the strongest is kept, and the result may "
             "show nothing but noise.",
-            UserWarning,
             stacklevel=2,
         )
     elif useful.all():
-        warnings.warn(
+        warn(
             f"all {len(useful)} eigenpatches look useful, so finer structure may have been cut "
             "off: raise n_components, or use a smaller patch.",
-            UserWarning,
             stacklevel=2,
         )
 
@@ -118,7 +117,7 @@ def warn_of_choice(utilities: NDArray[np.float32]) -> None:
 def forward(
     patches: NDArray[np.float32], values: NDArray[np.float32], weights: Weights
 ) -> NDArray[np.float32]:
-    """Run the CNN of Fig. 3 without the final sigmoid.
+    """Run the CNN of Fig. 3 without the final sigmoid, for both signs of each eigenpatch.
 
     Parameters
     ----------
@@ -130,25 +129,30 @@ def forward(
 
     Returns
     -------
-    (k,) float32 array
+    (2, k) float32 array
+        Output for the eigenpatches, and for the eigenpatches times -1.
     """
     # A few at a time, so that the convolutions stay in the processor's cache
     parts = [slice(first, first + BATCH) for first in range(0, len(patches), BATCH)]
-    return np.concatenate([_forward(patches[part], values[part], weights) for part in parts])
+    outputs = [_forward(patches[part], values[part], weights) for part in parts]
+    return np.concatenate(outputs, axis=1)
 
 
 def _forward(
     patches: NDArray[np.float32], values: NDArray[np.float32], weights: Weights
 ) -> NDArray[np.float32]:
-    x = patches[..., None]  # (k, 25, 25, 1)
-    # Pooling before ELU gives the same result, because ELU is monotonic, at a quarter of the cost.
-    x = _elu(_max_pool(_convolve(x, weights["conv1.weight"], weights["conv1.bias"])))  # 11, 11, 14
-    x = _elu(_max_pool(_convolve(x, weights["conv2.weight"], weights["conv2.bias"])))  # 5, 5, 15
+    # Channels come first.  Pooling before bias and ELU gives the same result, because both are
+    # monotonic, at a quarter of the cost.  The first convolution of -x is that of x times -1.
+    x = _convolve(patches[np.newaxis], weights["conv1.weight"])  # (14, k, 23, 23)
+    x = np.concatenate([_pool(x, np.maximum), -_pool(x, np.minimum)], axis=1)  # (14, 2k, 11, 11)
+    x = _elu(x + weights["conv1.bias"][:, None, None, None])
+    x = _pool(_convolve(x, weights["conv2.weight"]), np.maximum)  # (15, 2k, 5, 5)
+    x = _elu(x + weights["conv2.bias"][:, None, None, None])
     # Global average pooling, so that the position of a feature in the patch does not matter.
-    x = np.concatenate([x.mean(axis=(1, 2)), values[:, None]], axis=1)  # (k, 16)
+    x = np.concatenate([x.mean(axis=(2, 3)), np.tile(values, 2)[None]]).T  # (2k, 16)
     for layer in ("fc3", "fc4"):
-        x = _elu(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])  # (k, 16)
-    return (x @ weights["out.weight"].T + weights["out.bias"])[:, 0]
+        x = _elu(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])  # (2k, 16)
+    return (x @ weights["out.weight"].T + weights["out.bias"]).reshape(2, -1)
 
 
 @cache
@@ -164,22 +168,20 @@ def load_weights(scan_noise: str) -> Weights:
     return {k.removeprefix(prefix): v for k, v in everything.items() if k.startswith(prefix)}
 
 
-def _convolve(
-    x: NDArray[np.float32], kernel: NDArray[np.float32], bias: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Convolve with stride 1 and padding 1, as a matrix product: (k, h, w, c) -> (k, h', w', o)."""
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[2:], axis=(1, 2))
-    result: NDArray[np.float32] = np.tensordot(windows, kernel, axes=([4, 5, 3], [2, 3, 1]))
-    result += bias
+def _convolve(x: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Convolve with stride 1 and padding 1, as a matrix product: (c, k, h, w) -> (o, k, h', w')."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[2:], axis=(2, 3))
+    result: NDArray[np.float32] = np.tensordot(kernel, windows, axes=([1, 2, 3], [0, 4, 5]))
     return result
 
 
-def _max_pool(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take the maximum over 2 x 2 pixels, stride 2; an odd last row or column is dropped."""
-    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-    x = np.maximum(x[:, ::2], x[:, 1::2])
-    return np.maximum(x[:, :, ::2], x[:, :, 1::2])
+def _pool(x: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.float32]:
+    """Take the extreme of 2 x 2 pixels, stride 2; an odd last row or column is dropped."""
+    x = x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
+    x = extreme(x[..., ::2, :], x[..., 1::2, :])
+    pooled: NDArray[np.float32] = extreme(x[..., ::2], x[..., 1::2])
+    return pooled
 
 
 def _elu(x: NDArray[np.float32]) -> NDArray[np.float32]:

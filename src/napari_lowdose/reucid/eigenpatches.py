@@ -15,6 +15,7 @@ import numpy as np
 from napari_lowdose.engine import rescale_progress
 from napari_lowdose.reucid.patch_gram import patch_gram
 from napari_lowdose.reucid.patch_stacks import extract_patches
+from napari_lowdose.reucid.tiles import over_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -31,7 +32,7 @@ POWER_ITERATIONS_SAMPLED = 4  # more iterations improve less than the sampling e
 
 SAMPLE = 16384  # maximum number of patches of a stack for an inexact SVD
 SAMPLE_NUMBERS = 2**24  # maximum number of pixels of these patches: 64 MiB
-CHUNK = 8192  # patches between two progress reports
+CHUNK = 4096  # patches between two progress reports
 WIDEST_GRAM = 49  # maximum patch width, pixels: the patch Gram matrix has p**4 entries
 
 
@@ -78,22 +79,27 @@ def decompose(
     """
     n_pixels = patch_size**2
     rank = min(n_components, n_pixels)
-    share = 1.0
+    share, iterations = 1.0, POWER_ITERATIONS
+    gram: NDArray[np.float64] | None = None
     if patch_size <= WIDEST_GRAM and in_stack.all():
         gram = yield from rescale_progress(patch_gram(image, patch_size), 0.0, 0.5)
-        power = np.trace(gram)
-        apply_gram = _by_gram(gram)
     else:
         positions = np.flatnonzero(in_stack)
         n_sample = sample_size(patch_size)
         if not exact and len(positions) > n_sample:
-            share = n_sample / len(positions)
+            share, iterations = n_sample / len(positions), POWER_ITERATIONS_SAMPLED
             positions = np.random.default_rng(seed).choice(positions, n_sample, replace=False)
+        # Operations for each patch: about p**4 for X'X, 4 p**2 for each vector X'X is applied to
+        if n_pixels < 4 * (rank + OVERSAMPLING) * (iterations + 1):
+            by_position = _gram_at(image, patch_size, np.sort(positions))
+            gram = yield from rescale_progress(by_position, 0.0, 0.5)
+    if gram is not None:
+        power = np.trace(gram)
+        svd = randomised_svd(_by_gram(gram), n_pixels, rank, seed, iterations, products_per_qr=2)
+    else:
         patches = yield from rescale_progress(_patches_at(image, patch_size, positions), 0.0, 0.5)
-        power = sum(float(np.vdot(each, each)) for each in patches)
-        apply_gram = _by_patches(patches)
-    iterations = POWER_ITERATIONS if share == 1 else POWER_ITERATIONS_SAMPLED
-    svd = randomised_svd(apply_gram, n_pixels, rank, seed, iterations)
+        power = np.einsum("ij,ij->i", patches, patches).sum(dtype=np.float64)
+        svd = randomised_svd(_by_patches(patches), n_pixels, rank, seed, iterations)
     values, vectors = yield from rescale_progress(svd, 0.5, 1.0)
     eigenpatches = vectors.reshape(-1, patch_size, patch_size).astype(np.float32)
     # The total power is the trace of X'X, so the other singular values need not be computed.
@@ -113,6 +119,7 @@ def randomised_svd(
     n_components: int,
     seed: int,
     power_iterations: int = POWER_ITERATIONS,
+    products_per_qr: int = 1,
 ) -> Generator[float, None, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Find the leading singular values and right singular vectors of a patch matrix X.
 
@@ -128,6 +135,8 @@ def randomised_svd(
         Seed of the random start.
     power_iterations : int
         Number of power iterations.  More of them separate close singular values better.
+    products_per_qr : int
+        Iterations for each orthonormalisation.  More than one needs products in float64.
 
     Yields
     ------
@@ -144,8 +153,10 @@ def randomised_svd(
     basis = np.random.default_rng(seed).standard_normal((n_pixels, n_random))
     for iteration in range(power_iterations):
         begin, end = (i / (power_iterations + 1) for i in (iteration, iteration + 1))
-        # Orthonormalised each time, or all columns would converge to the strongest eigenpatch.
-        basis = np.linalg.qr((yield from rescale_progress(apply_gram(basis), begin, end)))[0]
+        basis = yield from rescale_progress(apply_gram(basis), begin, end)
+        # Orthonormalised, or all columns would converge to the strongest eigenpatch.
+        if (power_iterations - 1 - iteration) % products_per_qr == 0:
+            basis = np.linalg.qr(basis)[0]
     image = yield from rescale_progress(apply_gram(basis), end, 1.0)
     eigenvalues, rotation = np.linalg.eigh(basis.T @ image)
     leading = slice(None, -n_components - 1, -1)  # eigh sorts in ascending order
@@ -165,6 +176,24 @@ def _patches_at(
         patches[chunk] = extract_patches(image, patch_size, positions[chunk])
         yield min(1.0, (first + CHUNK) / len(positions))
     return patches
+
+
+def _gram_at(
+    image: NDArray[np.float32], patch_size: int, positions: NDArray[np.intp]
+) -> Generator[float, None, NDArray[np.float64]]:
+    """Return X'X of the patches at `positions`, without storing all of them."""
+
+    def product(chunk: NDArray[np.intp]) -> NDArray[np.float32]:
+        patches = extract_patches(image, patch_size, chunk)
+        return patches.T @ patches
+
+    gram = np.zeros((patch_size**2, patch_size**2))  # float64, because many chunks are summed
+    chunks = [positions[first : first + CHUNK] for first in range(0, len(positions), CHUNK)]
+    for fraction, batch in over_tiles(product, chunks):
+        for _, part in batch:
+            gram += part
+        yield fraction
+    return gram
 
 
 def _by_gram(gram: NDArray[np.float64]) -> Apply:

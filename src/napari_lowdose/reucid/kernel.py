@@ -14,19 +14,19 @@ linear in the image, too, but differ from row to row.
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy
 
-from napari_lowdose.engine import rescale_progress
-from napari_lowdose.reucid.patch_stacks import extract_patches
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.reucid.tiles import over_tiles, tile_corners, tile_step
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -129,9 +129,7 @@ def transfer_function(
 def convolve(
     image: NDArray[np.float32], eigenpatches: NDArray[np.float32]
 ) -> Generator[float, None, NDArray[np.float32]]:
-    """Denoise an image with all of its patches in one stack.
-
-    The result is that of `project` divided by the patch terrain, up to rounding.
+    """Denoise an image with all of its patches in one stack; see `StackFilter`.
 
     Parameters
     ----------
@@ -148,101 +146,133 @@ def convolve(
     -------
     (m, n) float32 array
     """
-    p = eigenpatches.shape[-1]
-    border = p - 1
-    if min(image.shape) <= 2 * border:  # no pixel is covered by p * p patches
-        return (yield from _project_all(image, eigenpatches))
-    result = np.empty_like(image)
-    inside = result[border : image.shape[0] - border, border : image.shape[1] - border]
-    yield from rescale_progress(convolve_inside(image, kernel(eigenpatches), inside), 0.0, 0.6)
-    # Two border strips along the rows; those along the columns are rows of the transposed image.
-    for axis in (0, 1):
-        products = _column_products(eigenpatches)
-        _border_strip(image, products, result)
-        # Upside down, for the strip at the other end
-        _border_strip(image[::-1], products[::-1, ::-1], result[::-1])
-        yield 0.7 if axis == 0 else 0.8
-        image, result = image.T, result.T
-        eigenpatches = eigenpatches.transpose(0, 2, 1)
-    first, last = slice(None, border), slice(-border, None)
-    for rows, columns in ((first, first), (first, last), (last, first), (last, last)):
-        # All patches on a corner lie in this block of 2p - 2 x 2p - 2 pixels.
-        block = image[_twice(rows), _twice(columns)]
-        result[rows, columns] = _project_corner(block, eigenpatches)[rows, columns]
-        yield 0.9
-    return result
+    return (yield from StackFilter(eigenpatches).convolve(image))
 
 
-def _project_all(
-    image: NDArray[np.float32], eigenpatches: NDArray[np.float32]
-) -> Generator[float, None, NDArray[np.float32]]:
-    p = eigenpatches.shape[-1]
-    everywhere = np.ones([n - p + 1 for n in image.shape], bool)
-    canvas = yield from project(image, eigenpatches, everywhere)
-    canvas /= patch_terrain(everywhere, p)
-    return canvas
+class StackFilter:
+    """Filter of a single stack: the kernel, and those of the rows and columns at the border.
 
-
-def _twice(end: slice) -> slice:
-    """Return a slice at the same end of an axis, twice as long."""
-    return slice(end.start and 2 * end.start, end.stop and 2 * end.stop)
-
-
-def _project_corner(
-    block: NDArray[np.float32], eigenpatches: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Denoise a block of 2p - 2 x 2p - 2 pixels, patch by patch."""
-    p = eigenpatches.shape[-1]
-    basis = eigenpatches.reshape(-1, p * p)
-    everywhere = np.ones((p - 1, p - 1), bool)
-    patches = extract_patches(block, p, np.arange(everywhere.size))
-    # One row per pixel of a patch, so that the sum below reads contiguous memory
-    pixels = (basis.T @ (basis @ patches.T)).reshape(p, p, p - 1, p - 1)
-    canvas = np.zeros((2 * p - 2, 2 * p - 2), np.float32)
-    for y in range(p):
-        rows = canvas[y : y + p - 1]
-        for x in range(p):
-            rows[:, x : x + p - 1] += pixels[y, x]
-    canvas /= patch_terrain(everywhere, p)
-    return canvas
-
-
-def convolve_inside(
-    image: NDArray[np.float32], kernel: NDArray[np.float32], result: NDArray[np.float32]
-) -> Generator[float, None, None]:
-    """Convolve where the kernel lies within the image: "valid" in the terms of SciPy.
+    Everything that depends on the eigenpatches alone is kept for the next image.
 
     Parameters
     ----------
-    image : (m, n) float32 array
-    kernel : (2p - 1, 2p - 1) float32 array
-    result : (m - 2p + 2, n - 2p + 2) float32 array
-        Filled in.
-
-    Yields
-    ------
-    float
-        Fraction of the work that is done.
+    eigenpatches : (k, p, p) float32 array
+        Kept eigenpatches.
     """
-    width = len(kernel)
-    step = [tile_step(n, max(TILE, 4 * width)) for n in result.shape]
-    shape = [scipy.fft.next_fast_len(n + width - 1, real=True) for n in step]
-    spectrum = scipy.fft.rfft2(kernel, shape)
 
-    def convolve_tile(corner: tuple[int, int]) -> None:
-        y, x = corner
-        part = result[y : y + step[0], x : x + step[1]]
-        height, across = part.shape
-        product = scipy.fft.rfft2(
-            image[y : y + height + width - 1, x : x + across + width - 1], shape
-        )
-        product *= spectrum
-        # The period of the transform is longer than a tile: only the margin is wrapped around.
-        convolved = scipy.fft.irfft2(product, shape, overwrite_x=True)
-        part[:] = convolved[width - 1 : width - 1 + height, width - 1 : width - 1 + across]
+    def __init__(self, eigenpatches: NDArray[np.float32]) -> None:
+        self._eigenpatches = eigenpatches
+        self._kernel = kernel(eigenpatches)
+        self._spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
+        # Rows at the top and at the bottom, where the filter is upside down; then the same for
+        # columns, which are rows of the transposed image.
+        self._at_ends = [
+            (_border_kernels(products), _border_kernels(products[::-1, ::-1]))
+            for products in map(_column_products, (eigenpatches, eigenpatches.transpose(0, 2, 1)))
+        ]
+        width = 2 * eigenpatches.shape[-1] - 2
+        self._corner_spectra = scipy.fft.rfft2(eigenpatches.astype(np.float64), (width, width))
 
-    for fraction, _ in over_tiles(convolve_tile, tile_corners(result.shape, step), per_thread=4):
-        yield fraction
+    def convolve(self, image: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
+        """Denoise an image with all of its patches in one stack.
+
+        The result is that of `project` divided by the patch terrain, up to rounding.
+
+        Parameters
+        ----------
+        image : (m, n) float32 array
+
+        Yields
+        ------
+        float
+            Fraction of the work that is done.
+
+        Returns
+        -------
+        (m, n) float32 array
+        """
+        border = self._eigenpatches.shape[-1] - 1
+        if min(image.shape) <= 2 * border:  # no pixel is covered by p * p patches
+            return (yield from _project_all(image, self._eigenpatches))
+        result = np.empty_like(image)
+        parts = [*self._inside(image, result), *self._border(image, result)]
+        for fraction, _ in over_tiles(lambda fill_in: fill_in(), parts, per_thread=8):
+            yield fraction
+        return result
+
+    def _inside(
+        self, image: NDArray[np.float32], result: NDArray[np.float32]
+    ) -> Iterator[Callable[[], None]]:
+        """Yield functions that fill in the tiles away from the border."""
+        width = len(self._kernel)
+        border = width // 2
+        inside = result[border:-border, border:-border]
+        step = [tile_step(n, max(TILE, 4 * width)) for n in inside.shape]
+        height, across = (scipy.fft.next_fast_len(n + width - 1, real=True) for n in step)
+        spectrum = self._spectrum((height, across))
+        for y, x in tile_corners(inside.shape, step):
+            tile = image[y : y + step[0] + width - 1, x : x + step[1] + width - 1]
+            part = inside[y : y + step[0], x : x + step[1]]
+            yield partial(_convolve_tile, tile, spectrum, (height, across), part)
+
+    def _spectrum(self, shape: tuple[int, int]) -> NDArray[np.complex64]:
+        if shape not in self._spectra:
+            # One axis after the other, because most rows of the padded kernel are 0
+            rows = scipy.fft.rfft(self._kernel, shape[1], axis=1)
+            self._spectra[shape] = scipy.fft.fft(rows, shape[0], axis=0)
+        return self._spectra[shape]
+
+    def _border(
+        self, image: NDArray[np.float32], result: NDArray[np.float32]
+    ) -> Iterator[Callable[[], None]]:
+        """Yield functions that fill in the p - 1 outermost rows and columns."""
+        border = len(self._kernel) // 2
+        for kernels, pixels, filtered in zip(
+            self._at_ends, (image, image.T), (result, result.T), strict=True
+        ):
+            n = pixels.shape[1] - 2 * border
+            for at in range(0, n, COLUMNS):
+                columns = slice(at, min(at + COLUMNS, n) + 2 * border)
+                for upright, turn in zip(kernels, (1, -1), strict=True):
+                    strip = pixels[::turn, columns][: 2 * border]
+                    part = filtered[::turn, columns][:border, border:-border]
+                    yield partial(_convolve_strip, strip, upright, part)
+        yield partial(self._fill_corners, image, result)
+
+    def _fill_corners(self, image: NDArray[np.float32], result: NDArray[np.float32]) -> None:
+        """Fill in the corners of p - 1 x p - 1 pixels, patch by patch."""
+        k, p = self._eigenpatches.shape[:2]
+        width = 2 * p - 2  # of the blocks in which all patches on a corner lie
+        ends = slice(None, width), slice(-width, None)
+        basis = self._eigenpatches.reshape(k, -1).T
+        # float64, because the sums of one patch and of many are parts of one transform
+        coefficients = np.empty((4, k, p - 1, p - 1))
+        for corner, block in enumerate(itertools.product(ends, repeat=2)):
+            windows = np.lib.stride_tricks.sliding_window_view(image[block], (p, p))
+            projected = windows.reshape(-1, p * p) @ basis
+            coefficients[corner] = projected.T.reshape(k, p - 1, p - 1)
+        placed = scipy.fft.rfft2(coefficients, (width, width))
+        placed *= self._corner_spectra
+        canvas = scipy.fft.irfft2(placed.sum(axis=1), (width, width))
+        canvas /= patch_terrain(np.ones((p - 1, p - 1), bool), p)
+        ends = slice(None, p - 1), slice(1 - p, None)
+        for complete, part in zip(itertools.product(ends, repeat=2), canvas, strict=True):
+            result[complete] = part[complete]
+
+
+def _convolve_tile(
+    tile: NDArray[np.float32],
+    spectrum: NDArray[np.complex64],
+    shape: tuple[int, int],
+    result: NDArray[np.float32],
+) -> None:
+    """Convolve where the kernel lies within the tile."""
+    transformed = scipy.fft.rfft2(tile, shape)
+    transformed *= spectrum
+    # The period of the transform is longer than a tile: only the margin is wrapped around.
+    convolved = scipy.fft.irfft2(transformed, shape, overwrite_x=True)
+    margin = tile.shape[0] - result.shape[0]
+    result[:] = convolved[margin : tile.shape[0], margin : tile.shape[1]]
 
 
 def _column_products(eigenpatches: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -254,26 +284,36 @@ def _column_products(eigenpatches: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(products.transpose(1, 2, 0), np.float32)
 
 
-def _border_strip(
-    image: NDArray[np.float32], products: NDArray[np.float32], result: NDArray[np.float32]
-) -> None:
-    """Fill in the first p - 1 rows of `result`, except in the corners.
+def _border_kernels(products: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the kernels of the first p - 1 rows, (p - 1, (2p - 2) * (2p - 1)).
 
-    Row y has the patches that start in rows 0 to y.  They reach to row y + p - 1, and each row
-    has its own kernel.
+    Row y has the patches that start in rows 0 to y.  They reach to row y + p - 1.
     """
     p = len(products)
-    border = p - 1
+    kernels = np.zeros((p - 1, 2 * p - 2, 2 * p - 1), np.float32)
     # Row y and row y + 1 differ by the patches that start in row 0, and by one row downwards.
-    kernels = np.zeros((border, 2 * border, 2 * p - 1), np.float32)
-    for y in range(border):
+    for y in range(p - 1):
         kernels[y, :p] = products[y]
         if y:
             kernels[y, 1:] += kernels[y - 1, :-1]
     kernels /= p * np.arange(1, p, dtype=np.float32)[:, None, None]  # the patch terrain
-    n = image.shape[1] - 2 * border
-    for first in range(0, n, COLUMNS):
-        last = min(first + COLUMNS, n)
-        strip = image[: 2 * border, first : last + 2 * border]
-        windows = np.lib.stride_tricks.sliding_window_view(strip, last - first, axis=1)
-        result[:border, border + first : border + last] = np.tensordot(kernels, windows, 2)
+    return kernels.reshape(p - 1, -1)
+
+
+def _convolve_strip(
+    strip: NDArray[np.float32], kernels: NDArray[np.float32], result: NDArray[np.float32]
+) -> None:
+    """Convolve each row of `result`, of shape (p - 1, n), with its own kernel."""
+    strip = np.ascontiguousarray(strip)
+    windows = np.lib.stride_tricks.sliding_window_view(strip, result.shape[1], axis=1)
+    result[:] = kernels @ windows.reshape(kernels.shape[1], -1)
+
+
+def _project_all(
+    image: NDArray[np.float32], eigenpatches: NDArray[np.float32]
+) -> Generator[float, None, NDArray[np.float32]]:
+    p = eigenpatches.shape[-1]
+    everywhere = np.ones([n - p + 1 for n in image.shape], bool)
+    canvas = yield from project(image, eigenpatches, everywhere)
+    canvas /= patch_terrain(everywhere, p)
+    return canvas

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import scipy
+
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,10 @@ REFERENCE_PERIODS = np.arange(4, 20)  # periods per column of the reference for 
 MIN_COLUMN_POWER = 5.0  # minimum power of column noise, relative to the reference
 
 
+CORRELATED_NOISE = (
+    "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), which "
+    "looks like structure: denoise the pixels as they were recorded."
+)
 COLUMN_NOISE = {
     "columns": "the columns differ in their offset (column noise of a camera?), which looks like "
     "structure and is not removed: use scan_noise='columns'.",
@@ -30,17 +35,46 @@ COLUMN_NOISE = {
 }
 
 
-def warn_of_correlated_noise(image: NDArray[np.float32]) -> bool:
-    """Warn if the noise of neighbouring pixels is correlated; see `noise_is_correlated`."""
-    shared = noise_is_correlated(image)
-    if shared:
-        warnings.warn(
-            "neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
-            "which looks like structure: denoise the pixels as they were recorded.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return shared
+class NoiseChecks(NamedTuple):
+    """Signs that the noise of an image is not independent from pixel to pixel.
+
+    Attributes
+    ----------
+    columns_differ : bool
+        The columns have random offsets.  Those between rows are scan noise.
+    correlated : bool
+        Neighbouring pixels share their noise.
+    """
+
+    columns_differ: bool
+    correlated: bool
+
+    def warn(self, name: Literal["columns", "rows"] = "columns") -> None:
+        """Warn of both.
+
+        Parameters
+        ----------
+        name : "columns" or "rows"
+            Name of the columns of the image in the message: "rows" if it is transposed.
+        """
+        if self.columns_differ:
+            warn(COLUMN_NOISE[name], stacklevel=3)
+        if self.correlated:
+            warn(CORRELATED_NOISE, stacklevel=3)
+
+
+def check_noise(image: NDArray[np.float32]) -> NoiseChecks:
+    """Check whether the noise of an image is independent from pixel to pixel.
+
+    Parameters
+    ----------
+    image : (m, n) float32 array
+
+    Returns
+    -------
+    NoiseChecks
+    """
+    return NoiseChecks(columns_differ(image), noise_is_correlated(image))
 
 
 def noise_is_correlated(image: NDArray[np.float32]) -> bool:
@@ -65,10 +99,12 @@ def noise_is_correlated(image: NDArray[np.float32]) -> bool:
     False
     """
     image = _middle(image)
-    window = np.outer(*(np.hanning(n).astype(np.float32) for n in image.shape))
-    spectrum = scipy.fft.rfft2((image - image.mean()) * window).ravel()
+    windowed = image - image.mean()
+    for axis, n in enumerate(image.shape):
+        windowed *= np.expand_dims(np.hanning(n).astype(np.float32), 1 - axis)
+    spectrum = scipy.fft.rfft2(windowed, overwrite_x=True).ravel()
     corners, beside, of_columns, of_rows = (
-        np.square(np.abs(spectrum[part])) for part in _parts_of_spectrum(*image.shape)
+        _median_power(spectrum.take(part)) for part in _parts_of_spectrum(*image.shape)
     )
     return (
         _is_lower(corners, beside)
@@ -94,46 +130,60 @@ def _between(frequency: NDArray[Any], low: float, high: float) -> NDArray[np.boo
     return np.asarray((frequency > low) & (frequency < high))
 
 
-def _is_lower(here: NDArray[Any], there: NDArray[Any]) -> bool:
-    """Return True if the power is significantly lower here; medians ignore lattice peaks."""
-    n = min(here.size, there.size) / 2  # the window correlates neighbours
+def _median_power(waves: NDArray[np.complex64]) -> tuple[int, float]:
+    """Return the number of waves and their median power, which ignores lattice peaks."""
+    power = waves.real**2 + waves.imag**2
+    half = power.size // 2
+    return power.size, float(np.partition(power, half)[half]) if power.size else 0.0
+
+
+def _is_lower(here: tuple[int, float], there: tuple[int, float]) -> bool:
+    """Return True if the median power of the frequencies here is significantly lower.
+
+    Parameters
+    ----------
+    here, there : (int, float)
+        Number of frequencies, and their median power.
+    """
+    n = min(here[0], there[0]) / 2  # the window correlates neighbours
     if n < 1:
         return False
     # Relative standard error of the median of exponentially distributed powers: 1.44 / sqrt(n)
     error = 1.44 * np.sqrt(2 / n)
-    ratio = np.median(here) / max(np.median(there), np.finfo(np.float32).tiny)
+    ratio = here[1] / max(there[1], float(np.finfo(np.float32).tiny))
     return bool(ratio < MAX_POWER_RATIO and np.log(max(ratio, 1e-30)) < -MIN_SIGNIFICANCE * error)
 
 
-def warn_of_column_noise(
-    image: NDArray[np.float32], name: Literal["columns", "rows"] = "columns"
-) -> None:
-    """Warn of random offsets between columns; those between rows are scan noise.
+def columns_differ(image: NDArray[np.float32]) -> bool:
+    """Return whether the columns have random offsets, such as those of a camera.
 
     Parameters
     ----------
     image : (m, n) float32 array
-    name : "columns" or "rows"
-        Name of the columns of `image` in the message: "rows" if the image is transposed.
+
+    Returns
+    -------
+    bool
     """
     image = _middle(image)
     height, width = image.shape
     if min(image.shape) < 2 * REFERENCE_PERIODS[-1]:
-        return
+        return False
     # Compare the column means with other slow waves along the columns, which contain similar
     # parts of the scene but no column noise.
-    angle = 2 * np.pi * REFERENCE_PERIODS[:, np.newaxis] * np.arange(height) / height
-    waves = np.concatenate([np.full((1, height), np.sqrt(0.5)), np.cos(angle), np.sin(angle)])
-    profiles = np.asarray(waves, np.float32) @ image
+    profiles = _waves(height) @ image
     profiles -= profiles.mean(axis=1, keepdims=True)
     spectra = np.square(np.abs(scipy.fft.rfft(profiles * np.hanning(width), axis=1)))
     power = np.median(spectra[:, width // FINE :], axis=1)
-    if power[0] > MIN_COLUMN_POWER * np.median(power[1:]):
-        warnings.warn(
-            COLUMN_NOISE[name],
-            UserWarning,
-            stacklevel=3,
-        )
+    return bool(power[0] > MIN_COLUMN_POWER * np.median(power[1:]))
+
+
+@lru_cache(maxsize=4)  # computed once per movie
+def _waves(height: int) -> NDArray[np.float32]:
+    """Return a constant and slow waves along a column, of equal power."""
+    angle = 2 * np.pi * REFERENCE_PERIODS[:, np.newaxis] * np.arange(height) / height
+    waves = np.concatenate([np.full((1, height), np.sqrt(0.5)), np.cos(angle), np.sin(angle)])
+    return np.asarray(waves, np.float32)
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:

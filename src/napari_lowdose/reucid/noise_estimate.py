@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -64,6 +64,20 @@ class NoiseEstimate(PoissonGaussian):
     notes: tuple[str, ...] = ()
 
 
+class Pilot(NamedTuple):
+    """An image that is denoised with a single stack of random patches of the PSF width.
+
+    Attributes
+    ----------
+    image : (m, n) float32 array
+    eigenpatches : (k, p, p) float32 array
+        Kept eigenpatches.
+    """
+
+    image: Image
+    eigenpatches: Image
+
+
 def estimate_noise(image: Any, *, offset: float | None = None) -> NoiseEstimate:
     r"""Estimate gain, offset and read noise of a single image.
 
@@ -120,7 +134,11 @@ def estimate_noise(image: Any, *, offset: float | None = None) -> NoiseEstimate:
 
 
 def noise_of(
-    prepared: Prepared, *, offset: float | None = None
+    prepared: Prepared,
+    *,
+    offset: float | None = None,
+    pilot: Pilot | None = None,
+    correlated: bool | None = None,
 ) -> Generator[float, None, NoiseEstimate]:
     """Estimate the noise of a prepared frame; see `estimate_noise`.
 
@@ -128,6 +146,10 @@ def noise_of(
     ----------
     prepared : Prepared
     offset : float, optional
+    pilot : Pilot, optional
+        Pilot of `prepared`, if it is known.
+    correlated : bool, optional
+        Whether the noise of neighbouring pixels is correlated, if it is known.
 
     Yields
     ------
@@ -135,20 +157,20 @@ def noise_of(
         Fraction of the work that is done.
     """
     image = prepared.image
-    p = min(psf_width_of_image(image), largest_patch(image.shape))
-    yield 0.1
-    pilot, eigenpatches = yield from rescale_progress(pilot_of(image, p), 0.1, 0.9)
-    k = kernel(eigenpatches)
+    if pilot is None:
+        pilot = yield from rescale_progress(pilot_of(image), 0.0, 0.9)
+    p = pilot.eigenpatches.shape[-1]
+    k = kernel(pilot.eigenpatches)
     remainder = -k  # delta - K
     remainder[p - 1, p - 1] += 1
 
     # In the middle every pixel is covered by all p * p patches, and the filter is K.
     inside = tuple(slice(p - 1, n - p + 1) for n in image.shape)
-    residual = (image - pilot)[inside].astype(np.float64)
+    residual = (image - pilot.image)[inside].astype(np.float64)
     residual -= residual.mean(axis=1, keepdims=True)
     residual -= residual.mean(axis=0, keepdims=True)
     squares = residual**2 / np.sum(remainder**2) * prepared.scale**2
-    level = pilot[inside].astype(np.float64) * prepared.scale + prepared.offset
+    level = pilot.image[inside].astype(np.float64) * prepared.scale + prepared.offset
     sound = _sound_pixels(prepared)[inside]
     curve = _NoiseLine(
         level[sound],
@@ -158,37 +180,34 @@ def noise_of(
         skewness=float(np.sum(remainder**2 * k) / np.sum(remainder**2)),
         offset=offset,
     )
-    return curve.estimate(correlated=noise_is_correlated(image))
+    yield 0.95
+    if correlated is None:
+        correlated = noise_is_correlated(image)
+    return curve.estimate(correlated=correlated)
 
 
-def pilot_of(image: Image, patch_size: int) -> Generator[float, None, tuple[Image, Image]]:
-    """Denoise an image with a single stack of random patches.
+def pilot_of(image: Image) -> Generator[float, None, Pilot]:
+    """Denoise an image with a single stack of random patches of the PSF width.
 
     Parameters
     ----------
     image : (m, n) float32 array
         Image without its mean.
-    patch_size : int
-        Width p of a patch, pixels.
 
     Yields
     ------
     float
         Fraction of the work that is done.
-
-    Returns
-    -------
-    pilot : (m, n) float32 array
-    eigenpatches : (k, p, p) float32 array
-        Kept eigenpatches.
     """
-    everywhere = np.ones([n - patch_size + 1 for n in image.shape], bool)  # a single stack
-    svd = decompose(image, everywhere, patch_size, N_COMPONENTS)
-    values, eigenpatches, floor = yield from rescale_progress(svd, 0.0, 0.6)
+    p = min(psf_width_of_image(image), largest_patch(image.shape))
+    yield 0.1
+    everywhere = np.ones([n - p + 1 for n in image.shape], bool)  # a single stack
+    svd = decompose(image, everywhere, p, N_COMPONENTS)
+    values, eigenpatches, floor = yield from rescale_progress(svd, 0.1, 0.6)
     useful = choose(utility(eigenpatches, values, floor, load_weights("remove")))
     eigenpatches = eigenpatches[useful]
-    pilot = yield from rescale_progress(convolve(image, eigenpatches), 0.6, 1.0)
-    return pilot, eigenpatches
+    denoised = yield from rescale_progress(convolve(image, eigenpatches), 0.6, 1.0)
+    return Pilot(denoised, eigenpatches)
 
 
 class _NoiseLine:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.imaging.centred import centred
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
-from napari_lowdose.imaging.outliers import find_outliers, replace_outliers
+from napari_lowdose.imaging.outliers import outliers_of_centred, replace_outliers
 from napari_lowdose.reucid.patch_stacks import SMALLEST_IMAGE
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
+
+
+TINY, HUGE = 1e-24, 1e24  # mean squares outside are inaccurate in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +118,10 @@ class Prepared:
         warn_of_pixels(self.mended)
         rows, columns = self.area
         if self.image.shape != self.frame.shape:
-            warnings.warn(
+            warn(
                 f"only rows {rows.start} to {rows.stop - 1} and columns {columns.start} to "
                 f"{columns.stop - 1} hold image: the rest, an info bar or a dead border, is left "
                 "as it is.",
-                UserWarning,
                 stacklevel=2,
             )
         n = self.n_outliers
@@ -129,11 +132,10 @@ class Prepared:
                 if outliers == "remove"
                 else "unchanged in the result"
             )
-            warnings.warn(
+            warn(
                 f"{n} outlier pixel{'s' * (n > 1)} (first at row {y + rows.start}, column "
                 f"{x + columns.start}), which neither scene nor noise explains: left out, and "
                 f"{fate}.",
-                UserWarning,
                 stacklevel=2,
             )
 
@@ -151,13 +153,36 @@ def prepare(frame: NDArray[Any]) -> Prepared:
         If the frame cannot be denoised.
     """
     check_pixels(frame, SMALLEST_IMAGE)
-    area = image_area(frame)
+    return _prepare(frame, image_area(frame))
+
+
+def prepare_area(frame: NDArray[Any], area: tuple[slice, slice]) -> Prepared:
+    """Prepare a frame as `prepare`, but with a known image area.
+
+    Parameters
+    ----------
+    frame : (Y, X) array
+    area : (slice, slice)
+        Rows and columns of the image area.
+
+    Raises
+    ------
+    ValueError
+        If the frame cannot be denoised.
+    """
+    check_pixels(frame, SMALLEST_IMAGE)
+    return _prepare(frame, area)
+
+
+def _prepare(frame: NDArray[Any], area: tuple[slice, slice]) -> Prepared:
     inside = frame[area]
-    outliers = find_outliers(inside)
+    median, pixels = centred(inside)
+    outliers = outliers_of_centred(pixels)
     mended = replace_outliers(inside, outliers)
-    if outliers.any():  # without its outliers the image may be constant
+    if mended is not inside:  # without its outliers the image may be constant
         check_pixels(mended, SMALLEST_IMAGE)
-    return Prepared(frame, area, outliers, mended, *standardise(mended))
+        median, pixels = centred(mended)
+    return Prepared(frame, area, outliers, mended, *_to_unit_power(median, pixels))
 
 
 def prepared_images(frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
@@ -205,17 +230,33 @@ def standardise(frame: NDArray[Any]) -> tuple[float, float, NDArray[np.float32]]
         `frame` is ``image * scale + offset``.
     image : (Y, X) float32 array
     """
-    offset = float(frame.mean(dtype=np.float64))
-    peak = max(float(frame.max()) - offset, offset - float(frame.min()))
-    image = np.empty(frame.shape, np.float32)
-    # The ufunc converts to float64 in blocks: no copy of the image, and no overflow or rounding
-    # in float16 or integers.
-    np.subtract(frame, offset, out=image, dtype=np.float64, casting="same_kind")
-    # Scale by the peak first: squares of large float32 values overflow.
-    image /= np.float32(peak)
-    power = float(np.sqrt(np.square(image).mean(dtype=np.float64)))
-    image /= np.float32(power)
-    return offset, peak * power, image
+    return _to_unit_power(*centred(frame))
+
+
+def _to_unit_power(
+    median: float, pixels: NDArray[np.float32]
+) -> tuple[float, float, NDArray[np.float32]]:
+    """Standardise `pixels`, the difference of a frame to its median, in place."""
+    peak = 1.0
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        mean, power = _mean_and_power(pixels)
+    if not TINY < power < HUGE:  # squares of float32 values may have overflowed
+        peak = float(max(pixels.max(), -pixels.min()))
+        pixels /= np.float32(peak)
+        mean, power = _mean_and_power(pixels)
+    scale = np.sqrt(power)
+    pixels -= np.float32(mean)
+    pixels *= np.float32(1 / scale)
+    return median + peak * mean, peak * scale, pixels
+
+
+def _mean_and_power(pixels: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the mean, and the mean square of the difference to it."""
+    # float32 along the rows is accurate enough, and fast.  The median, here 0, is within a standard
+    # deviation of the mean, so that the difference of the squares is accurate, too.
+    mean = float(pixels.mean(axis=1).mean(dtype=np.float64))
+    squares = np.einsum("ij,ij->i", pixels, pixels) / np.float32(pixels.shape[1])
+    return mean, float(squares.mean(dtype=np.float64)) - mean**2
 
 
 def reconstruct(
@@ -226,8 +267,13 @@ def reconstruct(
     frame: NDArray[Any],
 ) -> NDArray[np.float32]:
     """Divide the canvas by the patch terrain; pixels without patches keep the input values."""
-    image = np.divide(canvas, terrain, out=np.zeros_like(canvas), where=terrain > 0)
+    covered = terrain > 0
+    everywhere = covered.all()
+    # Stacks that a stopped run has not reached may leave pixels without patches.
+    counts = terrain if everywhere else np.maximum(terrain, 1)
+    image = np.asarray(canvas / counts.astype(np.float32), np.float32)
     image *= np.float32(scale)
     image += np.float32(offset)
-    # Stacks that a stopped run has not reached may leave pixels without patches.
-    return np.where(terrain > 0, image, frame).astype(np.float32, copy=False)
+    if not everywhere:
+        image[~covered] = frame[~covered]
+    return image

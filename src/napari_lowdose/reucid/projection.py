@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Approximate tile size, pixels: transforms fit into the cache of a core, and small images still
 # have several tiles to process in parallel.  Tiles are at least 4 patches wide if possible.
-TILE = 160
+TILE = 256
+BATCH = 8  # eigenpatches of a tile that are transformed at a time
 
 
 def project(
@@ -57,7 +58,8 @@ def project(
     canvas = np.zeros(image.shape, np.float32)
     step = [tile_step(length, max(TILE, 4 * p)) for length in in_stack.shape]
     shape = [scipy.fft.next_fast_len(length + p - 1, real=True) for length in step]
-    spectra = scipy.fft.rfft2(eigenpatches, shape, workers=-1)  # V_k
+    spectra = scipy.fft.rfft2(eigenpatches, shape)  # V_k
+    correlating = spectra.conj()
 
     def project_tile(corner: tuple[int, int]) -> NDArray[np.float32]:
         y, x = corner
@@ -65,17 +67,20 @@ def project(
         height, width = mask.shape
         tile = image[y : y + height + p - 1, x : x + width + p - 1]
         spectrum = scipy.fft.rfft2(tile, shape)
-        total = np.zeros_like(spectrum)
         masked = np.zeros(shape, np.float32)
-        for eigenpatch in spectra:
-            coefficients = scipy.fft.irfft2(spectrum * eigenpatch.conj(), shape)
-            np.multiply(coefficients[:height, :width], mask, out=masked[:height, :width])
-            back = scipy.fft.rfft2(masked)
-            back *= eigenpatch
-            total += back
-        placed: NDArray[np.float32] = scipy.fft.irfft2(total, shape)
+        masked[:height, :width] = mask
+        total = np.zeros_like(spectrum)
+        for few in parts:
+            coefficients = scipy.fft.irfft2(spectrum * correlating[few], shape, overwrite_x=True)
+            coefficients *= masked
+            back = scipy.fft.rfft2(coefficients, overwrite_x=True)
+            back *= spectra[few]
+            total += back.sum(axis=0)
+        placed: NDArray[np.float32] = scipy.fft.irfft2(total, shape, overwrite_x=True)
         return placed[: tile.shape[0], : tile.shape[1]]
 
+    # Several eigenpatches at a time: long computations, for which threads need not wait for Python
+    parts = [slice(first, first + BATCH) for first in range(0, len(eigenpatches), BATCH)]
     for fraction, batch in over_tiles(project_tile, tile_corners(in_stack.shape, step)):
         for (y, x), tile in batch:
             canvas[y : y + tile.shape[0], x : x + tile.shape[1]] += tile

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
-from napari_lowdose.engine import Engine, Neighbours, Step, report, run_to_end
+from napari_lowdose.engine import (
+    Engine,
+    Neighbours,
+    Step,
+    map_yields,
+    report,
+    run_to_end,
+)
 from napari_lowdose.frames import frame_name, is_constant, spread_over
+from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.alike import AlikeStep, alike_steps
@@ -19,8 +27,10 @@ from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
+from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
+from napari_lowdose.reucid.live_reucid import LiveReucid
 from napari_lowdose.reucid.memory_plan import megabytes, plan_stacks
-from napari_lowdose.reucid.noise_checks import warn_of_column_noise, warn_of_correlated_noise
+from napari_lowdose.reucid.noise_checks import check_noise
 from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.patch_size import WIDTHS, choose_patch_size, odd_width
 from napari_lowdose.reucid.patch_stacks import (
@@ -32,7 +42,10 @@ from napari_lowdose.reucid.prepared import Prepared, prepare, prepared_images
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.row_offsets import remove_row_offsets
 from napari_lowdose.reucid.stack_step import StackStep, stack_summary
+from napari_lowdose.reucid.standard_error import random_error
 from napari_lowdose.reucid.terrain import patch_terrain
+from napari_lowdose.threads import beside
+from napari_lowdose.warned import warn as warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -40,6 +53,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair
+    from napari_lowdose.reucid.noise_estimate import Pilot
+    from napari_lowdose.reucid.standard_error import StandardError
 
 PatchSize = Literal["auto", "psf", "wide"]
 ScanNoise = Literal["remove", "keep", "columns"]
@@ -286,14 +301,15 @@ class Reucid(Engine):
             If the frame cannot be denoised or needs more memory than allowed.
         """
         (frame,) = frames
-        yield from on_one_blas_thread(self.steps_of_size(frame, None, neighbours))
+        yield from on_one_blas_thread(self.steps_of_size(frame, None, neighbours=neighbours))
 
     def steps_of_size(
         self,
         frame: NDArray[Any],
         size: tuple[int, bool] | None,
+        warn: bool = True,
         neighbours: Neighbours | None = None,
-    ) -> Generator[Step, None, None]:
+    ) -> Generator[Step, None, StandardError]:
         """Denoise a frame with a given patch size.
 
         Parameters
@@ -302,19 +318,27 @@ class Reucid(Engine):
         size : (int, bool), optional
             Width in pixels, and True if the patches are wider than the PSF.  By default chosen
             for this frame.
+        warn : bool
+            Warn of what may mislead.
         neighbours : mapping, optional
             The frames around it.
 
         Yields
         ------
         Step
+
+        Returns
+        -------
+        StandardError
+            Computes the standard error of the result within the image area, grey levels.
         """
         yield Step(fraction=0.0, message="outliers")
         prepared = prepare(frame)
-        prepared.warn(self.outliers)
         image = self._scanned_along_rows(prepared.image)
-        warn_of_column_noise(image, "rows" if self.scan_noise == "columns" else "columns")
-        shared = warn_of_correlated_noise(image)
+        noise = beside(check_noise, image)  # while this thread decomposes it
+        columns: Literal["columns", "rows"] = "rows" if self.scan_noise == "columns" else "columns"
+        if warn:
+            prepared.warn(self.outliers)
         begun = 0.0
         if size is None:
             begun = SEARCH if self._compares_sizes else 0.0
@@ -323,14 +347,21 @@ class Reucid(Engine):
         check_patch_fits(image.shape, p)
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
+            checks = noise.result()
+            if warn:
+                checks.warn(columns)
             others = [other for (other,) in (neighbours or {}).values()]
-            yield from self._alike_steps(prepared, others, p, n_components, wide, begun, shared)
-            return
+            return (
+                yield from self._alike_steps(
+                    prepared, others, p, n_components, wide, begun, checks.correlated, warn
+                )
+            )
         d = self._n_stacks(image.shape, frame.itemsize, p)
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         # From stack to stack, so that every interim image uses all patches so far
         canvas, terrain = _empty_canvas(image)
         weights = load_weights(self.scan_noise)
+        kept_eigenpatches = []
         for stack in range(d):
             in_stack = stack_of == stack
             name = f"stack {stack + 1} of {d}"
@@ -341,9 +372,12 @@ class Reucid(Engine):
             values, eigenpatches, floor = yield from report(svd, begin, middle, f"{name}: SVD")
             utilities = utility(eigenpatches, values, floor, weights)
             kept = self._choose(utilities, stack)
-            # Once per frame, and not in correlated noise, which has its own warning.
-            if stack == 0 and self.keep is None and not shared:
-                warn_of_choice(utilities)
+            kept_eigenpatches.append(eigenpatches[kept])
+            if stack == 0 and warn:
+                checks = noise.result()
+                checks.warn(columns)
+                if self.keep is None and not checks.correlated:  # which has its own warning
+                    warn_of_choice(utilities)
             if d == 1:
                 convolved = convolve(image, eigenpatches[kept])
                 result = yield from report(convolved, middle, end, f"{name}: reconstruction")
@@ -370,6 +404,81 @@ class Reucid(Engine):
                 kept=kept,
                 n_outliers=prepared.n_outliers,
             )
+        denoised = self._scanned_along_rows(restored[prepared.area])
+        scanned = self._scanned(prepared)
+        error = partial(random_error, scanned, denoised, kept_eigenpatches, stack_of)
+        return partial(self._error_as_given, error)
+
+    def for_live(self) -> Engine:
+        """Return REUCID with a single patch stack that keeps its eigenpatches; see `LiveReucid`."""
+        return LiveReucid(self)
+
+    def learn(self, frame: NDArray[Any], size: tuple[int, bool] | None = None) -> KnownEigenpatches:
+        """Learn the eigenpatches of a frame, to denoise other frames of the same scene with them.
+
+        Parameters
+        ----------
+        frame : (Y, X) array
+            It is decomposed once, as a single patch stack.
+        size : (int, bool), optional
+            `KnownEigenpatches.size` that was learnt before, which saves finding a patch size.  By
+            default that of this frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+            An engine that denoises each frame by one convolution.
+
+        Raises
+        ------
+        ValueError
+            If the frame cannot be denoised, or if the engine is not of a single random stack.
+        """
+        return run_to_end(self.learn_steps(frame, size))
+
+    def learn_steps(
+        self, frame: NDArray[Any], size: tuple[int, bool] | None = None, warn: bool = True
+    ) -> Generator[Step, None, KnownEigenpatches]:
+        """Learn the eigenpatches of a frame step by step; see `learn`.
+
+        Parameters
+        ----------
+        frame, size
+            As for `learn`.
+        warn : bool
+            Warn of what may mislead, as `frame_steps` does.
+
+        Yields
+        ------
+        Step
+            Those of `frame_steps`; the last one has the denoised frame.
+
+        Returns
+        -------
+        KnownEigenpatches
+        """
+        if self.stacks == "alike":
+            raise ValueError(
+                "Stacks of alike patches are found anew in each frame, so there is nothing to "
+                "learn from one: use stacks='random'."
+            )
+        if isinstance(self.keep, tuple) and self._stacks_of_keep() > 1:
+            raise ValueError(
+                "Eigenpatches are learnt from a single stack: give one sequence of indices as "
+                "keep, or none."
+            )
+        check_image(frame)
+        if frame.ndim != 2:
+            raise ValueError(f"a frame has two axes (Y, X), this array has shape {frame.shape}.")
+        one_stack = replace(self, n_stacks=1)
+        area = image_area(frame)
+        last: Step | None = None
+        for step in on_one_blas_thread(one_stack.steps_of_size(frame, size, warn)):
+            last = step
+            yield step
+        assert isinstance(last, StackStep)  # the last step of a single stack
+        shape = frame.shape[0], frame.shape[1]
+        return KnownEigenpatches(replace(last, image=None), shape, area, self.outliers)
 
     def rebuild(self, frame: NDArray[Any], stacks: Sequence[StackStep]) -> NDArray[np.float32]:
         """Reconstruct a frame from a different choice of eigenpatches, without a new SVD.
@@ -422,6 +531,15 @@ class Reucid(Engine):
             return pixels
         return np.ascontiguousarray(pixels.swapaxes(-1, -2))
 
+    def _scanned(self, prepared: Prepared) -> Prepared:
+        """Transpose the image area of a prepared frame likewise."""
+        return replace(
+            prepared,
+            image=self._scanned_along_rows(prepared.image),
+            mended=self._scanned_along_rows(prepared.mended),
+            outliers=self._scanned_along_rows(prepared.outliers),
+        )
+
     def _kept_of(self, step: StackStep) -> NDArray[np.float32]:
         """Return the kept eigenpatches of a step, as for the image scanned along rows."""
         return self._scanned_along_rows(step.eigenpatches[step.kept])
@@ -446,11 +564,12 @@ class Reucid(Engine):
         wide: bool,
         begun: float,
         correlated: bool,
-    ) -> Generator[Step, None, None]:
+        warn: bool,
+    ) -> Generator[Step, None, StandardError]:
         """Denoise a prepared frame with stacks of alike patches."""
         # Offsets of rows of each frame, then the noise
         times = np.linspace(begun, begun + NOISE * (1 - begun), 3 + len(others)).tolist()
-        scanned = yield from self._level_rows(prepared, patch_size, times[0], times[1])
+        scanned, pilot = yield from self._level_rows(prepared, times[0], times[1])
         neighbours = []
         for k, other in enumerate(others, 1):
             try:
@@ -458,20 +577,21 @@ class Reucid(Engine):
             except ValueError:  # a closed shutter, for example: the frame does without it
                 continue
             if found.image.shape == prepared.image.shape:
-                levelled = yield from self._level_rows(found, patch_size, times[k], times[k + 1])
+                levelled, _ = yield from self._level_rows(found, times[k], times[k + 1])
                 neighbours.append(levelled.mended)
-        # With patches of the PSF width, whatever those of the pilot, as `estimate_noise`.
-        noise = yield from report(noise_of(scanned), times[-2], times[-1], "noise")
-        if not correlated:  # which has its own warning
+        estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
+        noise = yield from report(estimate, times[-2], times[-1], "noise")
+        warn = warn and not correlated  # which has its own warning
+        if warn:
             for note in noise.notes:
-                warnings.warn(note, UserWarning, stacklevel=2)
+                warn_user(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
 
         def choose_useful(
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
         ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             utilities = utility(eigenpatches, values, floor, weights)
-            if self.keep is None and not correlated:
+            if self.keep is None and warn:
                 warn_of_choice(utilities)
             return utilities, self._choose(utilities, 0)
 
@@ -492,29 +612,31 @@ class Reucid(Engine):
             n_outliers=prepared.n_outliers,
             seed=self.seed,
         )
-        for step in steps:
+
+        def as_given(step: Step) -> Step:
             if isinstance(step, StackStep):
-                yield replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
-            else:
-                yield step
+                return replace(step, eigenpatches=self._scanned_along_rows(step.eigenpatches))
+            return step
+
+        return partial(self._error_as_given, (yield from map_yields(steps, as_given)))
+
+    def _error_as_given(
+        self, error: StandardError, step: int | None
+    ) -> Generator[float, None, NDArray[np.float32]]:
+        """Compute a standard error of the image scanned along rows, for the image as given."""
+        return self._scanned_along_rows((yield from error(step)))
 
     def _level_rows(
-        self, prepared: Prepared, patch_size: int, begin: float, end: float
-    ) -> Generator[Step, None, Prepared]:
-        """Return a frame scanned along rows, without their offsets.
+        self, prepared: Prepared, begin: float, end: float
+    ) -> Generator[Step, None, tuple[Prepared, Pilot | None]]:
+        """Return a frame scanned along rows without their offsets, and its pilot if it is known.
 
         Patches of one row share its offset, so that it would not average out in their groups.
         """
-        scanned = replace(
-            prepared,
-            image=self._scanned_along_rows(prepared.image),
-            mended=self._scanned_along_rows(prepared.mended),
-            outliers=self._scanned_along_rows(prepared.outliers),
-        )
+        scanned = self._scanned(prepared)
         if self.scan_noise == "keep":
-            return scanned
-        level = remove_row_offsets(scanned, patch_size)
-        return (yield from report(level, begin, end, "row offsets"))
+            return scanned, None
+        return (yield from report(remove_row_offsets(scanned), begin, end, "row offsets"))
 
     @property
     def _compares_sizes(self) -> bool:
@@ -619,4 +741,4 @@ class ReucidOfSize(Engine):
         """Denoise a frame; see `Reucid.frame_steps`."""
         (frame,) = frames
         size = self.patch_size, self.wide
-        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, neighbours))
+        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, neighbours=neighbours))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.reucid.noise_estimate import Pilot
     from napari_lowdose.reucid.prepared import Prepared
 
 ROUNDS = 2  # of pilots: that of an image with offsets keeps a part of them
@@ -32,14 +33,14 @@ MAX_FALL = 2.5  # of its power between middle and high frequencies: scan noise i
 MAYBE_SCENE, SCENE = 4.0, 8.0
 
 
-def remove_row_offsets(prepared: Prepared, patch_size: int) -> Generator[float, None, Prepared]:
+def remove_row_offsets(
+    prepared: Prepared,
+) -> Generator[float, None, tuple[Prepared, Pilot | None]]:
     """Subtract the offsets of scan rows from a prepared frame.
 
     Parameters
     ----------
     prepared : Prepared
-    patch_size : int
-        Width of a patch of the pilot, pixels.
 
     Yields
     ------
@@ -48,18 +49,20 @@ def remove_row_offsets(prepared: Prepared, patch_size: int) -> Generator[float, 
 
     Returns
     -------
-    Prepared
+    prepared : Prepared
         The same object if there is no scan noise.
+    pilot : Pilot or None
+        Its pilot, if the last one found no offsets.
     """
     prepared = _subtract(prepared, profile_offsets(prepared.image))
     for number in range(ROUNDS):
         begin, end = number / ROUNDS, (number + 1) / ROUNDS
-        pilot, _ = yield from rescale_progress(pilot_of(prepared.image, patch_size), begin, end)
-        offsets = row_offsets(prepared.image - pilot)
+        pilot = yield from rescale_progress(pilot_of(prepared.image), begin, end)
+        offsets = row_offsets(prepared.image - pilot.image)
         if not offsets.any():
-            break
+            return prepared, pilot
         prepared = _subtract(prepared, offsets)
-    return prepared
+    return prepared, None
 
 
 def profile_offsets(image: NDArray[np.float32]) -> NDArray[np.float32]:

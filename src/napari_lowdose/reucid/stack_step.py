@@ -107,7 +107,7 @@ def stack_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     kept 4 of 25 eigenpatches (0-2 5)
     96 groups of alike patches of 17 px
     deviations restored in 3.2 % of the image
-    gain 2.1, read noise 3
+    gain 2.1 grey levels per electron, read noise 3 grey levels
     """
     alike = alike_summary(records)
     records = [record for record in records if "n_groups" not in record]
@@ -150,8 +150,11 @@ def alike_summary(records: Sequence[Mapping[str, Any]]) -> list[str]:
             share = _span(float(f"{100 * record['deviations']:.2g}") for record in passes)
             summary.append(f"deviations restored in {share} % of the image")
     gain, read = (_span(float(f"{r[name]:.2g}") for r in last) for name in ("gain", "read_noise"))
-    poisson = any(record["gain"] for record in last)
-    return [*summary, f"gain {gain}, read noise {read}" if poisson else f"additive noise {read}"]
+    if any(record["gain"] for record in last):
+        noise = f"gain {gain} grey levels per electron, read noise {read} grey levels"
+    else:
+        noise = f"additive noise of {read} grey levels"
+    return [*summary, noise]
 
 
 def _span(numbers: Iterable[float]) -> str:

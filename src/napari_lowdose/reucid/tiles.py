@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
+
+from napari_lowdose.threads import N_THREADS, in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     Corner = tuple[int, int]
+    S = TypeVar("S")
     T = TypeVar("T")
 
 
@@ -25,15 +26,16 @@ def tile_corners(shape: Sequence[int], step: Sequence[int]) -> list[Corner]:
 
 
 def over_tiles(
-    of_tile: Callable[[Corner], T], corners: Sequence[Corner], per_thread: int = 1
-) -> Iterator[tuple[float, list[tuple[Corner, T]]]]:
+    of_tile: Callable[[S], T], tiles: Sequence[S], per_thread: int = 1
+) -> Iterator[tuple[float, list[tuple[S, T]]]]:
     """Process tiles on all cores.
 
     Parameters
     ----------
     of_tile : callable
-        Function of the corner of a tile.
-    corners : sequence of (int, int)
+        Function of a tile.
+    tiles : sequence
+        For example the corners of the tiles.
     per_thread : int
         Tiles of a batch, for each core.  Cancelling waits for a batch only.
 
@@ -41,13 +43,11 @@ def over_tiles(
     ------
     fraction : float
         Fraction of the tiles that are done.
-    batch : list of (corner, result)
+    batch : list of (tile, result)
         In order, so that sums over tiles are always the same.
     """
-    n_threads = os.cpu_count() or 1
-    size = per_thread * n_threads
-    with ThreadPoolExecutor(n_threads) as pool:
-        for first in range(0, len(corners), size):
-            batch = corners[first : first + size]
-            results = list(zip(batch, pool.map(of_tile, batch), strict=True))
-            yield min(1.0, (first + size) / len(corners)), results
+    size = per_thread * N_THREADS
+    for first in range(0, len(tiles), size):
+        batch = tiles[first : first + size]
+        results = list(zip(batch, in_parallel(of_tile, batch), strict=True))
+        yield min(1.0, (first + size) / len(tiles)), results

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_lowdose.io.line_file import LineFile, whole_lines
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -47,13 +49,9 @@ class FrameHashes:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        text = path.read_bytes() if path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        if whole != text:  # otherwise the next line would be appended to the incomplete one
-            path.write_bytes(whole)
+        self._file = LineFile(path)
         # A damaged line only costs denoising its frame again.
-        lines = [line.split() for line in whole.decode("ascii", "replace").splitlines()]
+        lines = [line.split() for line in whole_lines(path)]
         self.frames = {
             int(line[0]): FrameHash(*line[1:])
             for line in lines
@@ -62,8 +60,7 @@ class FrameHashes:
 
     def add(self, number: int, frame: FrameHash) -> None:
         """Record that frame `number` is written."""
-        with open(self._path, "a", encoding="ascii") as file:
-            file.write(f"{number} {frame.made_from} {frame.result}\n")
+        self._file.add(f"{number} {frame.made_from} {frame.result}")
         self.frames[number] = frame
 
 
@@ -89,6 +86,11 @@ def hash_frames(frames: Sequence[NDArray[Any]]) -> str:
 _IRRELEVANT_FIELDS = ("state", "record", "device", "preview")
 
 
+def engine_identity(engine: Engine) -> str:
+    """Return a short identifier of an engine and its parameters."""
+    return _short_hash([type(engine).__name__, _plain(engine)])
+
+
 def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
     """Return a short identifier of engine, parameters and input.
 
@@ -99,8 +101,11 @@ def identity(engine: Engine, image: ImageOrPair, pixels: str) -> str:
     pixels : str
         Hash of the pixels to compare.
     """
+    return _short_hash([type(engine).__name__, _plain(engine), image.about(), pixels])
+
+
+def _short_hash(about: Any) -> str:
     # JSON, because the hash of a Python object differs between processes.
-    about = [type(engine).__name__, _plain(engine), image.about(), pixels]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lowdose.io.ome_zarr import LEVEL, axis_names, metadata
+from napari_lowdose.io.ome_zarr import LEVEL
 from napari_lowdose.io.tiff_flavours import RECORD_KEY
-from napari_lowdose.io.zarr_folder import is_array
+from napari_lowdose.io.zarr_create import create_image, open_to_write
+from napari_lowdose.io.zarr_folder import is_array, own_attributes, update_record
 from napari_lowdose.streaming.hashes import FrameHash, FrameHashes, hash_frame
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class OutputFolder:
             If the path has other content that must not be replaced.
         """
         self._recover()
-        nothing = _is_empty(self.path)
+        nothing = is_empty(self.path)
         ours = result_attributes(self.path)
         if resume:
             for folder in (self.path, self._beside) if overwrite or nothing else (self.path,):
@@ -140,35 +140,20 @@ class OutputFolder:
         network : Noise2NoiseModel, optional
             Trained network to save with the result.
         """
-        import zarr
-
         # Beside the final path, so that a kill leaves no folder without metadata there.
-        _remove(self._beside)
+        remove_folder(self._beside)
         self._beside.mkdir()
-        described = metadata(len(shape), *(attributes.get(k) for k in ("axes", "scale", "units")))
-        names = axis_names(described)
         try:
             if network is not None:
                 network.save(self._beside / NETWORK)
                 ours = {**attributes[RECORD_KEY], "network": _hash_file(self._beside / NETWORK)}
                 attributes = {**attributes, RECORD_KEY: ours}
-            group = zarr.create_group(self._beside, attributes={**described, **attributes})
-            group.create_array(
-                LEVEL,
-                shape=shape,
-                chunks=(*(1,) * (len(shape) - 2), *shape[-2:]),  # a frame is written as a whole
-                dtype=np.float32,
-                fill_value=np.nan,
-                dimension_names=names,
-                # Otherwise zarr writes no file for a frame of the fill value.
-                config={"write_empty_chunks": True},
-                attributes=dict(attributes),
-            )
+            create_image(self._beside, shape, np.float32, attributes, fill_value=np.nan)
         except BaseException:
-            _remove(self._beside)
+            remove_folder(self._beside)
             raise
         self._open(self._beside, shape)
-        if _is_empty(self.path):
+        if is_empty(self.path):
             self._put_in_place()
 
     def write(
@@ -215,13 +200,12 @@ class OutputFolder:
 
     def reopen(self) -> None:
         """Mark a finished result as unfinished, because frames are damaged."""
-        self._mark(finished=False)
+        update_record(self.folder, finished=False)
 
     def finish(self, history: list[Any]) -> None:
         """Mark the result as finished, and move it into place."""
-        for left in (self.folder / LEVEL).rglob("*.partial"):  # zarr's, from a killed run
-            left.unlink(missing_ok=True)
-        self._mark(finished=True, history=history)
+        remove_partial_chunks(self.folder)
+        update_record(self.folder, finished=True, history=history)
         self.take_place()
 
     def take_place(self) -> None:
@@ -234,14 +218,12 @@ class OutputFolder:
         """Delete the unfinished result."""
         if self.folder == self.path:  # rename first, so that a kill leaves no partial folder there
             self.path.rename(self._beside)
-        _remove(self._beside)
+        remove_folder(self._beside)
 
     def _open(self, folder: Path, shape: tuple[int, ...]) -> str | None:
         """Open a folder as the result, or return the reason why that is not possible."""
-        import zarr
-
         try:
-            array = zarr.open_array(folder / LEVEL, mode="r+")
+            array = open_to_write(folder)
         except Exception as error:  # zarr raises various errors
             return f"its array cannot be opened: {' '.join(str(error).split())}"
         chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
@@ -251,20 +233,11 @@ class OutputFolder:
         self.hashes = FrameHashes(folder / LEVEL / _HASHES)
         return None
 
-    def _mark(self, **changes: Any) -> None:
-        import zarr
-
-        group = zarr.open_group(self.folder, mode="r+")
-        ours: Any = group.attrs[RECORD_KEY]
-        # Both have the attributes, because `denoise_to_zarr` returns the array alone.
-        for node in (self.array, group):
-            node.attrs[RECORD_KEY] = {**ours, **changes}
-
     def _recover(self) -> None:
         """Complete a replacement that was interrupted by a kill."""
         if not self.path.exists() and self._old.exists():
             self._old.rename(self.path)
-        _remove(self._old)
+        remove_folder(self._old)
 
     def _put_in_place(self) -> None:
         if self.folder != self._beside:
@@ -294,13 +267,11 @@ class OutputFolder:
         with suppress(OSError):  # the next stream tries again to delete it
             if swapped:
                 self._beside.rename(self._old)
-            _remove(self._old)
+            remove_folder(self._old)
 
     def _moved(self, folder: Path) -> None:
-        import zarr
-
         self.folder = folder
-        self.array = zarr.open_array(folder / LEVEL, mode="r+")
+        self.array = open_to_write(folder)
         self.hashes = FrameHashes(folder / LEVEL / _HASHES)
 
 
@@ -309,12 +280,8 @@ def result_attributes(folder: Path) -> dict[str, Any] | None:
 
     Results of earlier versions are recognised, too.
     """
-    try:
-        found = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-        ours = found["attributes"][RECORD_KEY]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return ours if isinstance(ours, dict) and "work" in ours else None
+    ours = own_attributes(folder)
+    return ours if ours is not None and "work" in ours else None
 
 
 def unfinished_folder(path: Path) -> Path | None:
@@ -327,7 +294,8 @@ def unfinished_folder(path: Path) -> Path | None:
     return None
 
 
-def _is_empty(path: Path) -> bool:
+def is_empty(path: Path) -> bool:
+    """Return True if nothing exists at a path, or an empty folder."""
     return not path.exists() or (path.is_dir() and next(path.iterdir(), None) is None)
 
 
@@ -360,7 +328,13 @@ def _link(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _remove(folder: Path) -> None:
+def remove_partial_chunks(folder: Path) -> None:
+    """Delete the temporary files that zarr has left in a killed run."""
+    for left in (folder / LEVEL).rglob("*.partial"):
+        left.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
     """Delete a folder, metadata last, so that a partly deleted result is still recognised."""
     if not folder.exists():
         return

@@ -146,6 +146,9 @@ class RunDock(DockArea):
             run.end()
         finally:  # an error here must not leave the widget busy for ever
             self._release()
+        # The status bar still names the result as partial until the mouse moves.
+        self.viewer.status = "Ready"
+        self.viewer.update_status_from_cursor()
         self._show_outcome(run, job)
         self._enable()
 

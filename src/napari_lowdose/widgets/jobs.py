@@ -6,8 +6,9 @@ import contextlib
 import gc
 import logging
 import threading
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import (  # type: ignore[attr-defined]
@@ -19,14 +20,21 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from napari_lowdose.engine import Step
-
 logger = logging.getLogger(__name__)
 
 # A layer needs 8 to 22 ms for new data, and up to 85 ms for painting with software OpenGL.
 # At 10 Hz, half of the time is left for the rest of the user interface.
 PREVIEW_INTERVAL = 100  # milliseconds
+LOOK = 60.0  # seconds between two looks at the number of long-lived objects
 OUT_OF_MEMORY = "there is not enough memory: set a lower memory limit, or more stacks."
+
+
+class Progress(Protocol):
+    """A `Step`, or one of a running source (`LiveStep`)."""
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of the work that is done, 0 to 1."""
 
 
 class JobError(Exception):
@@ -40,11 +48,14 @@ class Job(QObject):
 
     Parameters
     ----------
-    steps : iterable of Step
-        A `Run`, or a generator.  Nothing of it runs before the job is started.
+    steps : iterable of Progress
+        A `Run`, or a generator.  Nothing of it runs before the job is started.  If the next step
+        may not come for long, as of a running source, its method `stop()` ends the wait.
     parent : QObject, optional
     out_of_memory : str
         Message of the error if memory runs out.
+    interval : int
+        Time between deliveries of new steps, at least, milliseconds.
 
     Attributes
     ----------
@@ -54,7 +65,7 @@ class Job(QObject):
     """
 
     advanced = Signal(list)
-    """The new steps, at most ten times a second."""
+    """The new steps, at most once in each `interval`."""
     warned = Signal(str)
     """A warning of the engine."""
     ended = Signal(object)
@@ -62,13 +73,15 @@ class Job(QObject):
 
     def __init__(
         self,
-        steps: Iterable[Step],
+        steps: Iterable[Progress],
         parent: QObject | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
+        interval: int = PREVIEW_INTERVAL,
     ) -> None:
         super().__init__(parent)
         self.steps = steps
         self.out_of_memory = out_of_memory
+        self.interval = interval
         self.outcome: Literal["waiting", "running", "done", "stopped", "failed"] = "waiting"
         self.error: JobError | None = None
 
@@ -102,7 +115,6 @@ class JobRunner(QObject):
         # interval, steps never pile up in the event queue (a throttler would let them).
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(PREVIEW_INTERVAL)
         self._timer.timeout.connect(self._deliver)
 
     @property
@@ -130,17 +142,18 @@ class JobRunner(QObject):
 
     def run(
         self,
-        steps: Iterable[Step],
+        steps: Iterable[Progress],
         advanced: Callable[[Any], None],
         ended: Callable[[Job], None],
         warned: Callable[[str], Any] | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
+        interval: int = PREVIEW_INTERVAL,
     ) -> None:
         """Run steps in a thread; a running job is stopped first.
 
         Parameters
         ----------
-        steps : iterable of Step
+        steps : iterable of Progress
         advanced : callable
             Called with a list of the new steps.
         ended : callable
@@ -149,8 +162,10 @@ class JobRunner(QObject):
             Called with each warning.
         out_of_memory : str
             Message of the error if memory runs out.
+        interval : int
+            Time between deliveries of new steps, at least, milliseconds.
         """
-        job = Job(steps, out_of_memory=out_of_memory)
+        job = Job(steps, None, out_of_memory, interval)
         job.advanced.connect(advanced)
         job.ended.connect(ended)
         if warned is not None:
@@ -172,7 +187,7 @@ class JobRunner(QObject):
         self.destroyed.connect(worker.quit)
         job.outcome = "running"
         self._job, self._worker = job, worker
-        self._timer.start()
+        self._timer.start(job.interval)
         worker.start()
 
     def _quit(self) -> None:
@@ -185,8 +200,9 @@ class JobRunner(QObject):
         if steps := self._worker.take():
             self._job.advanced.emit(steps)
         collect_garbage()
-        if self._job.outcome == "running":
-            self._timer.start()
+        # The job may have ended meanwhile: napari's progress bars process events.
+        if self._job is not None and self._job.outcome == "running":
+            self._timer.start(self._job.interval)
 
     def _warned(self, warning: tuple[Warning | str, type[Warning], str, int]) -> None:
         message, category, file, line = warning[:4]
@@ -229,10 +245,10 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
     shows errors and warnings in pop-ups.
     """
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[Progress]) -> None:
         super().__init__()
         self._steps = steps
-        self._reached: deque[Step] = deque()
+        self._reached: deque[Progress] = deque()
         self.exhausted = False
 
     def work(self) -> None:
@@ -246,13 +262,19 @@ class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its g
                     return
         self.exhausted = True
 
-    def take(self) -> list[Step]:
+    def quit(self) -> None:
+        """Stop after the current step; do not wait for the next frame of a running source."""
+        super().quit()
+        if (stop := getattr(self._steps, "stop", None)) is not None:
+            stop()
+
+    def take(self) -> list[Progress]:
         """Return the steps reached since the last call."""
         # Counted first: the worker may append meanwhile.  deque is thread-safe.
         return [self._reached.popleft() for _ in range(len(self._reached))]
 
 
-def _each(steps: Iterable[Step]) -> Generator[Step, None, None]:
+def _each(steps: Iterable[Progress]) -> Generator[Progress, None, None]:
     """Make any iterable closeable; closing reaches through to a generator."""
     yield from steps
 
@@ -314,6 +336,32 @@ def collect_garbage() -> None:
         return
     for generation in reversed(range(3)):
         count, threshold = gc.get_count()[generation], gc.get_threshold()[generation]
-        if 0 < threshold < count:
+        if 0 < threshold < count and (generation < 2 or _long_lived.has_grown()):
             gc.collect(generation)
             return
+
+
+class _LongLived:
+    """Number of objects in the oldest generation.
+
+    As Python, collect it only when it has grown by a quarter: in napari that takes 0.1 s and more,
+    and few new objects of a run that lasts for hours grow old.
+    """
+
+    def __init__(self) -> None:
+        self._known = 0
+        self._next_look = 0.0
+
+    def has_grown(self) -> bool:
+        """Whether it has grown since it was collected; looks at most once a minute."""
+        if time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + LOOK
+        n = len(gc.get_objects(generation=2))
+        grown = 0 < 1.25 * self._known < n
+        if grown or not self._known:
+            self._known = n
+        return grown
+
+
+_long_lived = _LongLived()

@@ -8,7 +8,9 @@ from napari.layers import Image
 from napari.viewer import Viewer  # noqa: TC002  (napari injects it by this annotation)
 
 if TYPE_CHECKING:
+    from napari_lowdose.widgets.live_widget import LiveWidget
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
+    from napari_lowdose.widgets.result_job import ResultJob
     from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 PLUGIN = "napari-lowdose"
@@ -43,6 +45,14 @@ def _denoise_by_reucid(viewer: Viewer, layer: Image, reason: str = "") -> None:
         reucid.panel.warn(f"the network was not applied: {reason}")
 
 
+def denoise_live(viewer: Viewer) -> None:
+    """Denoise the selected layer while something else updates it."""
+    images = selected_images(viewer)
+    if len(images) == 1:
+        widget: LiveWidget = open_widget(viewer, "Live")
+        widget.start_on(images[0])
+
+
 def split_camera_frame(viewer: Viewer) -> None:
     """Open the widget that splits the selected camera frame into two views."""
     images = selected_images(viewer)
@@ -56,12 +66,25 @@ def show_evidence(viewer: Viewer) -> None:
 
     If the input cannot be found by its name, the user selects both.
     """
+    from napari_lowdose.widgets.evidence_layers import EvidenceJob
+
+    _start_job(viewer, EvidenceJob)
+
+
+def show_standard_error(viewer: Viewer) -> None:
+    """Add a layer of the noise that is left in each pixel of the selected result of REUCID."""
+    from napari_lowdose.widgets.standard_error_layer import StandardErrorJob
+
+    _start_job(viewer, StandardErrorJob)
+
+
+def _start_job(viewer: Viewer, job: type[ResultJob]) -> None:
     from napari.utils.notifications import show_warning
 
-    from napari_lowdose.widgets.evidence_layers import EvidenceRun, input_and_result
+    from napari_lowdose.widgets.result_job import input_and_result
 
     try:
-        EvidenceRun(viewer, *input_and_result(viewer, selected_images(viewer))).start()
+        job(viewer, *input_and_result(viewer, selected_images(viewer))).start()
     except ValueError as error:
         show_warning(str(error))
 
@@ -90,6 +113,6 @@ def opened_widget(viewer: Viewer, name: str) -> Any:
     """Return the dock widget `name`; None if it is not open."""
     for title, widget in viewer.window.dock_widgets.items():
         # napari appends the name of the plugin in brackets.
-        if title.startswith(name):
+        if title == name or title.startswith(f"{name} ("):
             return widget
     return None

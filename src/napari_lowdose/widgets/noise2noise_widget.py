@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.dock_area import RunDock
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
@@ -27,6 +27,8 @@ from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, Training
 from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
+from napari_lowdose.widgets.survival.defect_panel import DefectPanel
+from napari_lowdose.widgets.survival.planted_sites import Subject, raw_frame_in_view
 from napari_lowdose.widgets.trained_network import (
     NetworkPanel,
     TrainedNetwork,
@@ -51,6 +53,7 @@ DIFFERENT_PAIR = (
     "The network was trained on another pair: press Train anew for a new network, or choose the "
     "pair that it was trained on."
 )
+NO_NETWORK = "Train a network first, or load one: a defect is planted into a single exposure."
 SOURCES_CHANGED = (
     "An exposure was changed or removed: the run goes on with the pixels from its start."
 )
@@ -213,6 +216,12 @@ class Noise2NoiseWidget(RunDock):
             self.panel.stop()
             self.runner.stop()
 
+    def use_network(self, network: TrainedNetwork) -> None:
+        """Take a network that was trained elsewhere, in place of the current one."""
+        if not self._refuse_second_run():
+            self.network.keep(network)
+            self._loaded()
+
     # ---------------------------------------------------------------- applying
 
     def apply(self) -> None:
@@ -328,6 +337,21 @@ class Noise2NoiseWidget(RunDock):
             if self._running is None:
                 self.panel.clear()
 
+    # ---------------------------------------------------------- a planted defect
+
+    def _subject(self) -> Subject:
+        """Return the layer that the network is applied to, or the first exposure."""
+        if self._running is not None:
+            raise ValueError(RUN_IN_PROGRESS)
+        network = self.network.network
+        if network is None:
+            raise ValueError(NO_NETWORK)
+        layer = self.network.target_layer or self.pair.layers[0]
+        frame = raw_frame_in_view(self.viewer.dims, layer)
+        assert layer is not None  # or `raw_frame_in_view` raises
+        name = f"{layer.name} denoised"
+        return Subject(layer, frame, network.model, name, "with the network above")
+
     # ----------------------------------------------------------------- the network
 
     def _loaded(self) -> None:
@@ -384,10 +408,16 @@ class Noise2NoiseWidget(RunDock):
         self.network.failed.connect(self.panel.show_message)
         self.network.apply_button.clicked.connect(self.apply)
         self.network.target.changed.connect(self._enable)
+        self.defects = DefectPanel(self.viewer, self._subject)
         tooltip = "Copy a script that reproduces this result."
         self.copy_button = CopyButton(self.script, self.panel, tooltip)
-        for part in (self.card, self.form, self.panel, self.plot, self.network, self.copy_button):
-            self.parts.addWidget(part)
+        self.parts.addWidget(self.card)
+        self.parts.addWidget(self.form)
+        self.parts.addWidget(self.panel)
+        self.parts.addWidget(self.plot)
+        self.parts.addWidget(self.network)
+        self.parts.addWidget(self.defects)
+        self.parts.addWidget(self.copy_button)
         self.parts.addStretch()
 
     def _enable(self, event: Any = None) -> None:

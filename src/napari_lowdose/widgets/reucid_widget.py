@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.widgets.dock_area import RunDock
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layers import (
     already_denoised_warning,
     axis_names,
@@ -35,6 +35,8 @@ from napari_lowdose.widgets.reucid.patch_sizes import (
 )
 from napari_lowdose.widgets.reucid.run import ReucidRun, RunHistory
 from napari_lowdose.widgets.run_panel import CopyButton, RunPanel
+from napari_lowdose.widgets.survival.defect_panel import DefectPanel
+from napari_lowdose.widgets.survival.planted_sites import Subject, raw_frame_in_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,6 +271,31 @@ class ReucidWidget(RunDock):
             self._rebuilds_due[run, index] = None
         self._show_failure(job)
 
+    # ---------------------------------------------------------- a planted defect
+
+    def _subject(self) -> Subject:
+        """Return the chosen layer, and the engine of its result or else of the form."""
+        if self._running is not None:
+            raise ValueError(RUN_IN_PROGRESS)
+        layer = self.form.layer
+        frame = raw_frame_in_view(self.viewer.dims, layer)
+        assert layer is not None  # or `raw_frame_in_view` raises
+        run = self.current
+        if run is not None and run.result is not None and run.source is layer:
+            engine, name = run.engine_at(frame), run.result.name
+            how = f"as '{name}'"
+        else:
+            engine, name = self.form.parameters(), f"{layer.name} REUCID"
+            how = "with the settings above"
+            if not self.form.stacks_chosen:  # one is faster, with practically the same result
+                engine = replace(engine, n_stacks=None)
+            if (sizes := self.patch_sizes.get(layer, engine)) is not None:
+                engine = sizes.engine_at(engine, frame)
+        if engine.frames_together > 1:
+            engine = replace(engine, frames_together=1)
+            how += ", but from this frame alone"
+        return Subject(layer, frame, engine, name, how)
+
     # -------------------------------------------------------------- the layers
 
     def _active_changed(self, event: Any = None) -> None:
@@ -399,10 +426,12 @@ class ReucidWidget(RunDock):
         self.kernel_plot.setVisible(False)
         self.noise_plot = NoisePlot()
         self.noise_plot.setVisible(False)
+        self.defects = DefectPanel(self.viewer, self._subject)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
         self.copy_button = CopyButton(self.script, self.panel, tooltip, use_form_labels)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
+        self.parts.addWidget(self.defects)
         self.parts.addWidget(self.gallery, 1)
         self.parts.addWidget(self.kernel_plot)
         self.parts.addWidget(self.noise_plot)

@@ -22,6 +22,11 @@ ENTRIES = {
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
+    "denoise_live": (
+        "Denoise live (Low dose)",
+        "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
+        "and active_layer_dtype != 'bool'",
+    ),
     "split_camera_frame": (
         "Split camera frame (Low dose)",
         "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
@@ -29,6 +34,12 @@ ENTRIES = {
     ),
     "show_evidence": (
         "Show evidence (Low dose)",
+        "all_selected_layers_image and num_selected_layers <= 2 "
+        "and all_selected_layers_same_shape and not active_layer_is_rgb "
+        "and active_layer_dtype != 'bool'",
+    ),
+    "show_standard_error": (
+        "Show standard error (Low dose)",
         "all_selected_layers_image and num_selected_layers <= 2 "
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Tiles = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["GainInterval", "SceneSpectrum", "gain_interval", "scene_spectrum"]
+__all__ = ["GainInterval", "SceneSpectrum", "cut_tiles", "gain_interval", "scene_spectrum"]
 
 _CONFIDENCE = 0.95
 _FEWEST_TILES = 3
@@ -293,7 +293,7 @@ def scene_spectrum(first: Any, second: Any, side: int) -> SceneSpectrum:
         raise ValueError(f"exposures of shape {first.shape} hold no tile of {side} pixels.")
     # A large offset would cost precision in the squares below
     level = np.float64(np.asarray(first[(0,) * (first.ndim - 2)]).mean())
-    one, two = (_tile_spectrum(_tiles(exposure, side) - level) for exposure in (first, second))
+    one, two = (_tile_spectrum(cut_tiles(exposure, side) - level) for exposure in (first, second))
     common = one * two
     noise = float(((one - two) ** 2).mean()) / 2
     inside = _within_band_limit(common)
@@ -314,7 +314,7 @@ def _tile_spectrum(tiles: NDArray[Any]) -> Tiles:
     return spectrum
 
 
-def _tiles(exposure: Any, side: int) -> Tiles:
+def cut_tiles(exposure: Any, side: int) -> Tiles:
     """Cut evenly spread frames of (..., Y, X) into (n, side, side) tiles."""
     n = math.prod(exposure.shape[:-2])
     height, width = (length // side for length in exposure.shape[-2:])

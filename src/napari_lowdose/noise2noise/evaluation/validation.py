@@ -13,7 +13,7 @@ from napari_lowdose.noise2noise.evaluation.calibration import calibrate
 from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval, scene_spectrum
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.network import size_multiple
-from napari_lowdose.noise2noise.spline_shift import spline_shift
+from napari_lowdose.noise2noise.spline_shift import noise_left, spline_shift
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -88,7 +88,7 @@ class Validation:
         wanted = pairs.side + 2 * _CONTEXT
         window = -(-wanted // multiple) * multiple
         self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, window, window)
-        self._shift = torch.tensor([shift], dtype=torch.float32)
+        self._by, self._shift = shift, torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
         first, second = torch.split(self._windows, 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
@@ -135,14 +135,8 @@ class Validation:
             return None
         worst = min(known, key=lambda interval: interval.low)
         # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
-        more = 10 * math.log10(2 / (1 + self._noise_left())) if self._shifted else 0.0
+        more = 10 * math.log10(2 / (1 + noise_left(self._by))) if self._shifted else 0.0
         return worst.low + more, worst.high + more
-
-    def _noise_left(self) -> float:
-        """Return the fraction of the variance of white noise that remains after the shift."""
-        impulse = torch.zeros(1, 1, 33, 33)
-        impulse[0, 0, 16, 16] = 1
-        return float((spline_shift(impulse, self._shift) ** 2).sum())
 
     def _moved(self, images: Tensor) -> Tensor:
         if not self._shifted:

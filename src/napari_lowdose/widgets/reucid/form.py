@@ -56,6 +56,7 @@ STRENGTH_HELP = (
     "<p><b>strongest</b>: as <i>balanced</i>, but restores no deviating sites. Removes the most "
     "noise. A vacancy or dopant can lose half of its contrast.</p></qt>"
 )
+SCAN_NOISE = {"remove": "remove", "keep": "keep", "remove from columns": "columns"}
 LABELS = {
     "patch_size": "patch size",
     "n_stacks": "stacks",
@@ -119,9 +120,7 @@ class ReucidForm(ParameterForm):
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
-        self.scan_noise = choice(
-            {"remove": "remove", "keep": "keep", "remove from columns": "columns"}
-        )
+        self.scan_noise = choice(SCAN_NOISE)
         self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.seed = seed_field()
         self.with_residual = QCheckBox("add residual layer")

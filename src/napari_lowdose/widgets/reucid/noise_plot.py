@@ -90,20 +90,24 @@ class NoisePlot(QWidget):
 
 
 def describe(noise: PoissonGaussian) -> str:
-    """Return the parameters of the noise in one line.
+    """Return the parameters of the noise in short lines, for a narrow dock.
 
     Examples
     --------
     >>> from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
-    >>> describe(PoissonGaussian(gain=2.06, offset=1013.4, read_noise=101))
-    'gain 2.1, offset 1013, read noise 100'
+    >>> print(describe(PoissonGaussian(gain=2.06, offset=1013.4, read_noise=101)))
+    gain 2.1 grey levels per electron,
+    offset 1013, read noise 100 grey levels
     >>> describe(PoissonGaussian(gain=0, offset=0, read_noise=12.3))
-    'additive noise, standard deviation 12'
+    'additive noise of 12 grey levels'
     """
+    read_noise = _short(noise.read_noise, 2)
     if noise.gain == 0:
-        return f"additive noise, standard deviation {_short(noise.read_noise, 2)}"
-    gain, read_noise = _short(noise.gain, 2), _short(noise.read_noise, 2)
-    return f"gain {gain}, offset {_short(noise.offset, 4)}, read noise {read_noise}"
+        return f"additive noise of {read_noise} grey levels"
+    return (
+        f"gain {_short(noise.gain, 2)} grey levels per electron,\n"
+        f"offset {_short(noise.offset, 4)}, read noise {read_noise} grey levels"
+    )
 
 
 def _short(value: float, digits: int) -> str:

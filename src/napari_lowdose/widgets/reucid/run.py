@@ -11,10 +11,11 @@ import numpy as np
 from napari_lowdose.engine import Step
 from napari_lowdose.reucid import StackStep
 from napari_lowdose.reucid.alike import AlikeStep
+from napari_lowdose.reucid.stack_patch_sizes import PatchSize, StackPatchSizes
 from napari_lowdose.reucid.stack_step import alike_summary
 from napari_lowdose.widgets.layer_run import MAX_FRAMES_BYTES, LayerRun
 from napari_lowdose.widgets.layers import frame_in_view
-from napari_lowdose.widgets.python_script import Axes, Index, reucid_script
+from napari_lowdose.widgets.python_script import Axes, Index, reucid_script, with_kept_eigenpatches
 from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
 from napari_lowdose.widgets.reucid.patch_sizes import stack_engine
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from napari_lowdose.reucid import Reucid
     from napari_lowdose.reucid.noise_estimate import NoiseEstimate
-    from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
 
 WIDE_PATCHES = (
     "Wide patches average over more repeats and may weaken features that occur once (a vacancy, "
@@ -184,6 +184,29 @@ class ReucidRun(LayerRun):
         total = sum(len(stack.kept) for stack in stacks)
         message = f"rebuilt from {kept} of {total} eigenpatches"
         yield Step(fraction=1, message=message, image=image, index=index)
+
+    def engine_at(self, index: Index) -> Reucid:
+        """Return the engine that denoises a frame as in this run.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Index in the stack; other frames than that of the run are possible.
+
+        Returns
+        -------
+        Reucid
+            With the patch size of the run.  If the user has changed the eigenpatches of the
+            frame, they are chosen by their numbers.
+        """
+        key = () if index == self.frame else index
+        stacks, sizes = self.stacks.get(key), self.sizes
+        if stacks:
+            sizes = StackPatchSizes({(): PatchSize(stacks[0].patch_size, stacks[0].wide)})
+        engine = self.engine if sizes is None else sizes.engine_at(self.engine, index)
+        if stacks and key in self._toggled():
+            return with_kept_eigenpatches(engine, stacks)
+        return engine
 
     def describe_choice(self) -> None:
         """Write the eigenpatches kept now into the metadata of the result."""

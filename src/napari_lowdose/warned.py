@@ -1,0 +1,68 @@
+"""Warnings about a frame or its file, which somebody else than Python may receive."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Of this thread alone: `warnings.catch_warnings` would change the filters of all threads
+_receiver: ContextVar[Callable[[str], object] | None] = ContextVar("receiver", default=None)
+
+
+def warn(sentence: str, stacklevel: int = 1) -> None:
+    """Warn as `warnings.warn` does, or tell the receiver of `warnings_to`."""
+    receiver = _receiver.get()
+    if receiver is None:
+        warnings.warn(sentence, UserWarning, stacklevel=stacklevel + 1)
+    else:
+        receiver(sentence)
+
+
+@contextmanager
+def warnings_to(receiver: Callable[[str], object]) -> Iterator[None]:
+    """Give the warnings of this thread to a function, for example ``ignore`` or `OncePerKind`."""
+    before = _receiver.set(receiver)
+    try:
+        yield
+    finally:
+        _receiver.reset(before)
+
+
+def ignore(sentence: str) -> None:
+    """Drop a warning that the user has been given already."""
+
+
+class OncePerKind:
+    """Warns once of each kind of problem, or tells the receiver that was there before.
+
+    Sentences that differ only in their numbers are of one kind.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings(record=True) as given, warnings_to(OncePerKind()):
+    ...     warnings.simplefilter("always")
+    ...     for n in range(3):
+    ...         warn(f"{n} outlier pixels.")
+    >>> [str(warning.message) for warning in given]
+    ['0 outlier pixels.']
+    """
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        self._receiver = _receiver.get()
+
+    def __call__(self, sentence: str) -> None:
+        """Warn if this kind of problem is new."""
+        kind = re.sub(r"\d[\d.,]*", "", sentence)
+        if kind not in self._given:
+            self._given.add(kind)
+            if self._receiver is None:
+                warnings.warn(sentence, UserWarning, stacklevel=3)
+            else:
+                self._receiver(sentence)
