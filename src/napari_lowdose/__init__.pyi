@@ -27,3 +27,5 @@ from .streaming import Stream as Stream
 from .streaming import denoise_to_zarr as denoise_to_zarr
 from .survival import Survival as Survival
 from .survival import survival as survival
+from .thinning import Thinned as Thinned
+from .thinning import thin as thin

@@ -290,6 +290,7 @@ def test_reucid(run, tmp_path):
         "n_components": 12,
         "stacks": "random",
         "deviations": "keep",
+        "frames_together": 1,
         "keep": 5,
         "scan_noise": "keep",
         "exact": True,

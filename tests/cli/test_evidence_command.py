@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_lowdose import Noise2NoiseModel
+from napari_lowdose import Noise2NoiseModel, Reucid, standard_error
 from napari_lowdose.cli.app import app
 from napari_lowdose.io.tiff import read_tiff
 
@@ -77,6 +77,22 @@ def test_evidence_refuses_unsuitable_files_in_one_line(run, files, tmp_path):
         assert done.exit_code == 2 and message in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1
     assert out.read_bytes() == b"precious" and not (tmp_path / "new.tif").exists()
+
+
+def test_standard_error_is_written_in_grey_levels(run, files, tmp_path):
+    image, _ = files
+    out = tmp_path / "error.tif"
+    done = run("standard-error", image, "-o", out, "--patch-size=9")
+    assert done.exit_code == 0, done.stderr
+    assert "standard error" in done.stdout
+    written = read_tiff(out)
+    assert (written.axes, written.pixels.dtype) == ("YX", np.float32)
+    assert (written.pixel_size, written.unit) == ((0.25, 0.25), "nm")
+    expected = standard_error(tifffile.imread(image), Reucid(patch_size=9))
+    np.testing.assert_array_equal(written.pixels, expected)
+    assert written.history[-1]["standard_error"]["parameters"]["patch_size"] == 9
+    done = run("standard-error", image, "-o", out, "--patch-size=9")
+    assert done.exit_code == 2 and "exists already" in done.stderr
 
 
 def test_survival_prints_the_surviving_share(run, files):

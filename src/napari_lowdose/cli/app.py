@@ -16,7 +16,12 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from napari_lowdose.cli.evidence import evidence_file, survival_of_file
+from napari_lowdose.cli.evidence import (
+    evidence_file,
+    parse_noise,
+    standard_error_file,
+    survival_of_file,
+)
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
@@ -24,6 +29,7 @@ from napari_lowdose.cli.watch import watch_files
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
 from napari_lowdose.reucid import Reucid
+from napari_lowdose.thinning import Thinned
 
 T = TypeVar("T")
 
@@ -88,6 +94,8 @@ SaveModel = Annotated[
 # Fields of engines that train: `start` is --continue, the pixel size comes from the files, and
 # there is no preview.
 _NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")
+_NOT_OF_COUNTED = (*_NO_OPTIONS, "shift", "use", "every", "normalise")
+_NAMES = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 Continue = Annotated[
     Path | None,
     typer.Option("--continue", metavar="FILE", help="Continue the training of a saved network."),
@@ -123,7 +131,13 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     app.command("watch", short_help="Denoise every frame that comes into a folder.")(
         _with_options(watch, engine_options(Reucid))
     )
+    app.command("counted", short_help="Train a network on one counted image, and denoise it.")(
+        _with_options(counted, engine_options(Noise2Noise, _NOT_OF_COUNTED, _NAMES))
+    )
     app.command("evidence")(evidence)
+    app.command("standard-error", short_help="Tell the noise that is left in each pixel.")(
+        _with_options(standard_error, engine_options(Reucid))
+    )
     app.command("survival", short_help="Plant a change and measure how much of it survives.")(
         _with_options(survival, engine_options(Reucid))
     )
@@ -174,10 +188,9 @@ def _summary(engine: type[Any]) -> str:
 
 def _command(engine: type[Any]) -> Callable[..., None]:
     """Return the command of an engine; one that trains can save and continue its model."""
-    names = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 
     def build(given: dict[str, Any], output: Path, model: Path | None) -> Any:
-        built = _built(lambda: engine_from(engine, given, names), output)
+        built = _built(lambda: engine_from(engine, given, _NAMES), output)
         if model is None:
             return built
         start = _built(lambda: built.load_model(model), model)
@@ -209,8 +222,8 @@ def _command(engine: type[Any]) -> Callable[..., None]:
     command = pair_command if engine.takes == "pair" else image_command
     command.__doc__ = _summary(engine)
     if engine.trains:
-        return _with_options(command, engine_options(engine, _NO_OPTIONS, names))
-    return _with_options(command, engine_options(engine, (), names), ("save_model", "continue_"))
+        return _with_options(command, engine_options(engine, _NO_OPTIONS, _NAMES))
+    return _with_options(command, engine_options(engine, (), _NAMES), ("save_model", "continue_"))
 
 
 def apply(
@@ -347,6 +360,50 @@ def evidence(
             overwrite=overwrite,
         )
     )
+
+
+def standard_error(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Raw image.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Output TIFF: standard deviation of the noise of the result, grey levels.",
+            show_default=False,
+        ),
+    ],
+    frame: Frame = None,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Denoise an image with REUCID, and tell the noise that is left in each pixel."""
+    engine = _built(lambda: engine_from(Reucid, given), image)
+    _end(standard_error_file(image, output, engine, frame=frame, overwrite=overwrite))
+
+
+def counted(
+    inputs: Inputs,
+    output: Output,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            "--noise",
+            metavar="GAIN,OFFSET,READ",
+            help="Noise of images that hold no counts: grey levels per electron or photon, grey "
+            "level of zero electrons, and standard deviation of the read noise.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Divide the counts of an image at random, train a network on both parts, and denoise it."""
+
+    def build() -> Thinned:
+        return Thinned(engine_from(Noise2Noise, given, _NAMES), parse_noise(noise))
+
+    _end(denoise_files(inputs, output, _built(build, output), overwrite))
 
 
 def survival(

@@ -1,4 +1,4 @@
-"""Commands that compare a result with its input, and that plant a change into an image."""
+"""Commands that tell how far a result can be trusted."""
 
 from __future__ import annotations
 
@@ -82,11 +82,59 @@ def evidence_file(
                 "noise": [found.noise.gain, found.noise.offset, found.noise.read_noise],
             },
         }
-        write_tiff(output, stack, _with_channels(raw, stack), record=record, overwrite=overwrite)
+        write_tiff(output, stack, _like(raw, stack, "CYX"), record=record, overwrite=overwrite)
     except Exception as error:
         print_message(f"{image} + {result}: {error_line(error, image)}")
         return UNSUITABLE
     typer.echo(f"{image} + {result} -> {output}: {found}")
+    return 0
+
+
+def standard_error_file(
+    image: Path,
+    output: Path,
+    engine: Any,
+    *,
+    frame: int | None,
+    overwrite: bool,
+) -> int:
+    """Write the standard error of each pixel of a result as a TIFF.
+
+    Parameters
+    ----------
+    image, output : Path
+    engine : Reucid
+    frame : int, optional
+        Frame of a movie.
+    overwrite : bool
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 if it cannot be computed.
+    """
+    from napari_lowdose.io.atomic import check_writable
+    from napari_lowdose.io.readers import read_image
+    from napari_lowdose.io.tiff import check_target, write_tiff
+    from napari_lowdose.standard_error import standard_error_steps
+
+    try:
+        check_target(output, image, overwrite=overwrite)
+        check_writable(output)
+        error = None
+        with print_warnings(str(image)), progress_bar(str(image)) as show_progress:
+            raw = read_image(image)
+            for step in standard_error_steps(_one_frame(raw, frame), engine):
+                show_progress(step)
+                error = step.image
+        assert error is not None  # the last step has the standard error
+        record = {"source": image.name, "standard_error": engine.about()}
+        write_tiff(output, error, _like(raw, error, "YX"), record=record, overwrite=overwrite)
+    except Exception as reason:
+        print_message(f"{image}: {error_line(reason, image)}")
+        return UNSUITABLE
+    typical = float(np.sqrt(np.nanmean(np.square(error))))
+    typer.echo(f"{image} -> {output}: standard error {typical:.3g} (root mean square)")
     return 0
 
 
@@ -179,12 +227,12 @@ def _one_frame(image: ImageFile, frame: int | None) -> NDArray[Any]:
     return np.asarray(image.pixels[index])
 
 
-def _with_channels(image: ImageFile, stack: NDArray[np.float32]) -> ImageFile:
-    """Return an image like the input, for three channels of one frame."""
+def _like(image: ImageFile, pixels: NDArray[np.float32], axes: str) -> ImageFile:
+    """Return an image like the input, of one frame."""
     metadata = {
         key: value
         for key, value in image.options.get("metadata", {}).items()
         if key in ("unit", "Info", "Description", "Name") or key.startswith("PhysicalSize")
     }
-    options = {**image.options, "metadata": {**metadata, "axes": "CYX"}}
-    return replace(image, pixels=stack, axes="CYX", options=options)
+    options = {**image.options, "metadata": {**metadata, "axes": axes}}
+    return replace(image, pixels=pixels, axes=axes, options=options)

@@ -102,7 +102,7 @@ class PoissonGaussian:
         Examples
         --------
         >>> noise = PoissonGaussian(gain=2.0, offset=100.0, read_noise=3.0)
-        >>> image = noise.draw(np.full((64, 64), 150.0), np.random.default_rng(0))
+        >>> image = noise.draw(np.full((256, 256), 150.0), np.random.default_rng(0))
         >>> print(f"{image.mean():.0f}, {image.var():.0f}")
         150, 109
         """

@@ -143,11 +143,11 @@ class Noise2NoiseModel(Engine):
         for exposure in given.exposures:
             check_image(exposure)
         yield Step(fraction=0.0, message="building the network")
-        return self._applied_to(given.leading, given.shape)
+        return self.applied_to(given.leading, given.shape)
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
-        yield from self._applied_to((), frames[0].shape).frame_steps(*frames)
+        yield from self.applied_to((), frames[0].shape).frame_steps(*frames)
 
     def for_live(self) -> Engine:
         """Return the network for a running source: in one orientation, on half of the cores."""
@@ -162,7 +162,16 @@ class Noise2NoiseModel(Engine):
             warn(warning, stacklevel=2)
         return self
 
-    def _applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
+    def applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
+        """Return the network for the frames of an image or a pair.
+
+        Parameters
+        ----------
+        leading : tuple of int
+            Shape of the stack without rows and columns; empty for a single frame.
+        shape : tuple of int
+            Shape of the whole image.
+        """
         chosen = self.orientations
         orientations = n_orientations(shape) if chosen == "auto" else chosen
         return NetworkApplication(self, orientations, in_stack=bool(leading))

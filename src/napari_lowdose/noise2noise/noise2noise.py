@@ -266,7 +266,13 @@ class Noise2Noise(Engine):
         return words
 
     def training_steps(
-        self, first: Any, second: Any, shift: tuple[float, float] | None = None
+        self,
+        first: Any,
+        second: Any,
+        shift: tuple[float, float] | None = None,
+        *,
+        checked: bool = False,
+        one_scene: bool = False,
     ) -> Iterator[TrainingStep]:
         """Train a network step by step.
 
@@ -278,6 +284,10 @@ class Noise2Noise(Engine):
             The two exposures; leading axes are pairs.
         shift : (float, float), optional
             Overrides the `shift` of the engine, (dy, dx) in pixels.
+        checked : bool
+            Whether the pair is known to be suitable, as divisions of one image are.
+        one_scene : bool
+            Whether all pairs of a stack are divisions of one image; see `thin`.
 
         Yields
         ------
@@ -290,7 +300,8 @@ class Noise2Noise(Engine):
         """
         begun = time.perf_counter()
         engine = self if shift is None else replace(self, shift=shift)
-        yield from engine._train(*_as_pair((first, second)), begun, reserve=0.0)
+        pair = _as_pair((first, second))
+        yield from engine._train(*pair, begun, reserve=0.0, checked=checked, one_scene=one_scene)
 
     def train(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
@@ -320,13 +331,21 @@ class Noise2Noise(Engine):
         return model
 
     def _train(
-        self, first: Any, second: Any, begun: float, reserve: float
+        self,
+        first: Any,
+        second: Any,
+        begun: float,
+        reserve: float,
+        *,
+        checked: bool = False,
+        one_scene: bool = False,
     ) -> Iterator[TrainingStep]:
         # Before any work, so that the user sees progress at once
         yield TrainingStep(
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
-        refuse_bad_pair(first, second, self.shift)
+        if not checked:
+            refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -334,7 +353,9 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
-        yield from training_steps(first, second, network, config, self.start, begun, reserve)
+        yield from training_steps(
+            first, second, network, config, self.start, begun, reserve, one_scene=one_scene
+        )
 
     def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
         """Return the architecture and the training parameters."""

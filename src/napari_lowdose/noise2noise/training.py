@@ -59,6 +59,8 @@ def training_steps(
     start: Noise2NoiseModel | None,
     begun: float,
     reserve: float = 0.0,
+    *,
+    one_scene: bool = False,
 ) -> Iterator[TrainingStep]:
     """Train a network on pairs; see `Noise2Noise.training_steps`.
 
@@ -73,6 +75,8 @@ def training_steps(
         Start of the time budget, by `time.perf_counter`.
     reserve : float
         Passes over a frame that the caller still makes within the time budget.
+    one_scene : bool
+        See `training_pairs`.
 
     Yields
     ------
@@ -92,7 +96,9 @@ def training_steps(
     device = choose_device(config.device)
     normalisation = None if start is None else (start.offset, start.scale)
     by_frame = None if start is None else bool(start.levels)
-    pairs = training_pairs(first, second, config.every, config.seed, normalisation, by_frame)
+    pairs = training_pairs(
+        first, second, config.every, config.seed, normalisation, by_frame, one_scene=one_scene
+    )
     size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(network_config).values())
     if size > LARGEST:
         raise ValueError(

@@ -81,6 +81,8 @@ def training_pairs(
     seed: int,
     normalisation: tuple[float, float] | None,
     frame_by_frame: bool | None = None,
+    *,
+    one_scene: bool = False,
 ) -> TrainingPairs:
     """Read, match and normalise the pairs to train on.
 
@@ -97,6 +99,9 @@ def training_pairs(
     frame_by_frame : bool, optional
         Whether the continued network normalises each frame separately.  By default this depends
         on how much the frames differ.
+    one_scene : bool
+        Whether all pairs show the same pixels, as divisions of one image do.  Tiles are then held
+        out of all of them.
 
     Raises
     ------
@@ -130,17 +135,19 @@ def training_pairs(
         level, levels = np.zeros(len(pairs), int), ()
         offset, scale, match = _normalise_all(pairs, normalisation)
     side = held_out_side(pairs.exposures.shape[-2:])
-    share = min(_HELD_OUT, _MAX_TILES * side**2 / pairs.valid.size)
+    different = pairs.valid[:1] if one_scene else pairs.valid
+    share = min(_HELD_OUT, _MAX_TILES * side**2 / different.size)
     tiles = []
     seen = pairs.valid
     for each in range(int(level.max()) + 1):  # so that every channel has held-out tiles
-        of_level = np.flatnonzero(level == each)
+        of_level = np.flatnonzero(level == each)[: 1 if one_scene else None]
         # Indexing copies, so not if there is only one level
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]
         found = held_out_tiles(alike[:, 0], alike[:, 1], side, share, seed)
         tiles += [(int(of_level[pair]), y, x) for pair, y, x in found]
     for pair, y, x in tiles:
-        seen[pair, y : y + side, x : x + side] = False
+        of_scene = slice(None) if one_scene else pair
+        seen[of_scene, y : y + side, x : x + side] = False
     return TrainingPairs(
         pairs.exposures, seen, tiles, side, offset, scale, match, level, levels,
         pairs.choice, pairs.n_outliers,

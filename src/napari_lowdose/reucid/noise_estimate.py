@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +20,7 @@ from napari_lowdose.reucid.noise_checks import noise_is_correlated
 from napari_lowdose.reucid.patch_stacks import largest_patch
 from napari_lowdose.reucid.prepared import Prepared, prepare
 from napari_lowdose.reucid.psf_width import psf_width_of_image
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -129,7 +129,7 @@ def estimate_noise(image: Any, *, offset: float | None = None) -> NoiseEstimate:
     steps = on_one_blas_thread(noise_of(prepare(np.asarray(frame)), offset=offset))
     estimate = run_to_end(steps)
     for note in estimate.notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+        warn(note, stacklevel=2)
     return estimate
 
 

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread, one_blas_thread
-from napari_lowdose.engine import (
-    Engine,
-    Neighbours,
-    Step,
-    map_yields,
-    report,
-    run_to_end,
-)
+from napari_lowdose.engine import Engine, Neighbours, Step, map_yields, report, run_to_end
 from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
@@ -348,12 +341,11 @@ class Reucid(Engine):
         n_components = self.n_components * (WIDTHS if wide else 1)
         if self.stacks == "alike":
             checks = noise.result()
-            if warn:
-                checks.warn(columns)
+            checks.warn(columns)
             others = [other for (other,) in (neighbours or {}).values()]
             return (
                 yield from self._alike_steps(
-                    prepared, others, p, n_components, wide, begun, checks.correlated, warn
+                    prepared, others, p, n_components, wide, begun, checks.correlated
                 )
             )
         d = self._n_stacks(image.shape, frame.itemsize, p)
@@ -564,7 +556,6 @@ class Reucid(Engine):
         wide: bool,
         begun: float,
         correlated: bool,
-        warn: bool,
     ) -> Generator[Step, None, StandardError]:
         """Denoise a prepared frame with stacks of alike patches."""
         # Offsets of rows of each frame, then the noise
@@ -581,8 +572,7 @@ class Reucid(Engine):
                 neighbours.append(levelled.mended)
         estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
         noise = yield from report(estimate, times[-2], times[-1], "noise")
-        warn = warn and not correlated  # which has its own warning
-        if warn:
+        if not correlated:  # which has its own warning
             for note in noise.notes:
                 warn_user(note, stacklevel=2)
         weights = load_weights(self.scan_noise)
@@ -591,7 +581,7 @@ class Reucid(Engine):
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
         ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             utilities = utility(eigenpatches, values, floor, weights)
-            if self.keep is None and warn:
+            if self.keep is None and not correlated:
                 warn_of_choice(utilities)
             return utilities, self._choose(utilities, 0)
 

@@ -19,7 +19,6 @@ different in each group.  v_1 and d are smooth, because K is the same everywhere
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from napari_lowdose.reucid.kernel import kernel as kernel_of
 from napari_lowdose.reucid.noise_estimate import noise_of
 from napari_lowdose.reucid.terrain import patch_terrain
 from napari_lowdose.reucid.tiles import over_tiles, tile_corners
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -270,7 +270,7 @@ def random_error(
     """
     noise = yield from rescale_progress(noise_of(prepared), 0.0, 0.5)
     for note in noise.notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+        warn(note, stacklevel=2)
     # An outlier is no sign of its noise, if the result keeps it.  Nothing is clipped before it is
     # averaged: the noise of the result would make a dark place seem brighter.
     level = np.where(prepared.outliers, prepared.mended, denoised)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.jobs import Job
 
 UNITS = 1000  # of the progress bar
+TIME_LEFT = "|{remaining} left"  # a longer text would push the button to cancel out of view
 
 running: set[ResultJob] = set()
 """Jobs that are running: there is no widget that would own them."""
@@ -103,7 +104,9 @@ class ResultJob:
         """Start in a thread."""
         running.add(self)
         show_info(f"{self.title} of '{self.result.name}': progress is shown in 'activity'.")
-        progress = cancelable_progress(desc=f"{self.title}: {self.result.name}", total=UNITS)
+        progress = cancelable_progress(
+            desc=f"{self.title}: {self.result.name}", total=UNITS, bar_format=TIME_LEFT
+        )
 
         def advanced(steps: Sequence[Step]) -> None:
             progress.update(round(UNITS * steps[-1].fraction) - progress.n)

@@ -1,0 +1,331 @@
+"""Divide one counted image into two exposures, and train Noise2Noise on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lowdose.engine import Engine, Step, map_yields
+from napari_lowdose.frames import ImageOrPair, is_constant
+from napari_lowdose.imaging.image_checks import check_image
+from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.parameters import whole_number
+from napari_lowdose.reucid import Reucid
+from napari_lowdose.reucid.noise_checks import noise_is_correlated
+from napari_lowdose.reucid.noise_estimate import estimate_noise
+from napari_lowdose.reucid.prepared import standardise
+from napari_lowdose.run import denoise_frame
+from napari_lowdose.warned import ignore, warn, warnings_to
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+    from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
+
+N_PAIRS = 8  # divisions of one image; more gain less than 0.1 dB
+HALF = 10 * math.log10(2)  # dB: an exposure of half the dose has twice the relative variance
+MAX_MISFIT = 1.3  # of the variance of counts, relative to that of a Poisson distribution
+
+
+def thin(
+    image: Any, noise: PoissonGaussian | None = None, share: float = 0.5, seed: int = 0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    r"""Divide the electrons or photons of an image at random between two exposures.
+
+    Each count :math:`N \sim Poisson(\lambda)` is divided by a binomial draw,
+
+    .. math:: N' \sim Binomial(N, s), \qquad N'' = N - N'.
+
+    :math:`N' \sim Poisson(s \lambda)` and :math:`N'' \sim Poisson((1 - s) \lambda)` are then
+    independent, exactly: two exposures of the same scene, as `Noise2Noise` needs them.
+
+    Parameters
+    ----------
+    image : (..., Y, X) array
+        Counts, or with `noise` grey levels.
+    noise : PoissonGaussian, optional
+        Noise of an image that holds no counts, see `estimate_noise`.  Read noise cannot be
+        divided exactly: noise of the expected variance is added to one exposure and subtracted
+        from the other, so that their noise is uncorrelated, but not independent.
+    share : float
+        Share s of the first exposure, between 0 and 1.
+    seed : int
+
+    Returns
+    -------
+    first, second : (..., Y, X) arrays
+        Counts in the dtype of the image if it is an integer type, otherwise float32.  With
+        `noise`, both have its offset and float32.
+
+    Raises
+    ------
+    ValueError
+        If the image holds no counts and no noise is given, if its noise is correlated between
+        neighbouring pixels, or if a parameter is out of range.
+
+    Warns
+    -----
+    UserWarning
+        If the noise of the whole numbers is not that of counts.
+
+    Examples
+    --------
+    >>> counts = np.random.default_rng(0).poisson(5.0, (256, 256))
+    >>> first, second = thin(counts)
+    >>> bool((first + second == counts).all())
+    True
+    >>> bool(abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.01)
+    True
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share is between 0 and 1, not {share}.")
+    pixels = np.asarray(as_image(image))
+    check_image(pixels)
+    rng = np.random.default_rng(seed)
+    if noise is None:
+        return _thin_counts(_checked_counts(pixels), share, rng)
+    frames = pixels.reshape(-1, *pixels.shape[-2:])
+    for frame in frames:
+        _refuse_correlated(frame)
+    parts = [_thin_levels(frame, noise, share, rng) for frame in frames]
+    first, second = (np.reshape(part, pixels.shape) for part in zip(*parts, strict=True))
+    return first, second
+
+
+def _divide(
+    frame: NDArray[Any], noise: PoissonGaussian | None, rng: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Divide a frame in halves, without checks."""
+    if noise is None:
+        return _thin_counts(frame, 0.5, rng)
+    return _thin_levels(frame, noise, 0.5, rng)
+
+
+def _thin_counts(
+    counts: NDArray[Any], share: float, rng: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    first = rng.binomial(counts.astype(np.int64), share)
+    dtype = counts.dtype if counts.dtype.kind in "iu" else np.dtype(np.float32)
+    return first.astype(dtype), (counts - first).astype(dtype)
+
+
+def _thin_levels(
+    frame: NDArray[Any], noise: PoissonGaussian, share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Divide grey levels; the variance of the noise is that of the denoised intensity."""
+    # The noisy pixel itself would give a variance that depends on its own noise
+    level = frame
+    if not is_constant(frame):
+        with warnings_to(ignore):  # the training has its own
+            level = denoise_frame(Reucid(patch_size="psf"), 0, (), (frame,))
+    sigma = np.sqrt(share * (1 - share) * noise.variance(level))
+    signal = frame.astype(np.float64) - noise.offset
+    first = share * signal + sigma * rng.standard_normal(frame.shape)
+    offset = noise.offset
+    return (first + offset).astype(np.float32), (signal - first + offset).astype(np.float32)
+
+
+def _refuse_correlated(frame: NDArray[Any]) -> None:
+    """Raise a ValueError if the noise of neighbouring pixels is correlated."""
+    if not is_constant(frame) and noise_is_correlated(standardise(frame)[2]):
+        raise ValueError(
+            "Neighbouring pixels share their noise (a resampled, smoothed or compressed image?), "
+            "so that it cannot be divided into two independent parts: give the pixels as they "
+            "were recorded, or use Reucid."
+        )
+
+
+def _checked_counts(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of counts; warn if their noise is not that of counts."""
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError("Some pixels are NaN or infinite: fill them in first.")
+    if (pixels < 0).any() or (pixels.dtype.kind == "f" and (pixels % 1 != 0).any()):
+        raise ValueError(
+            "The image holds no counts, which are whole numbers from 0 on: give its noise, for "
+            "example noise=estimate_noise(image)."
+        )
+    frame = pixels.reshape(-1, *pixels.shape[-2:])[0]
+    misfit = _misfit(frame)
+    if not 1 / MAX_MISFIT < misfit < MAX_MISFIT:
+        warn(
+            f"the noise has {misfit:.2g} times the variance of counts, so the exposures would not "
+            "be independent: give the noise of the image, for example "
+            "noise=estimate_noise(image).",
+            stacklevel=3,
+        )
+    return pixels
+
+
+def _misfit(frame: NDArray[Any]) -> float:
+    """Return the variance of the noise relative to that of counts; 1 if it is not known."""
+    if is_constant(frame):
+        return 1.0
+    try:
+        with warnings_to(ignore):
+            noise = estimate_noise(frame)
+    except ValueError:
+        return 1.0
+    mean = float(frame.mean(dtype=np.float64))
+    return float(noise.variance(mean)) / mean if mean > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Thinned(Engine):
+    """Noise2Noise with a single counted image, whose counts are divided into pairs.
+
+    A single frame is divided several times, so that the network sees more of its noise.  Each
+    frame of a movie is divided once.  The result is the sum of the results of both parts.
+
+    Parameters
+    ----------
+    engine : Noise2Noise
+        Parameters of the training.
+    noise : PoissonGaussian, optional
+        Noise of an image that holds no counts; see `thin`.
+    n_pairs : int
+        Number of divisions of a single frame.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    References
+    ----------
+    D. Yang et al., "Low-dose imaging denoising with one pair of noisy images", Optics Express
+    31 (2023), for the training.
+
+    Examples
+    --------
+    >>> from napari_lowdose import Noise2Noise, Thinned, denoise
+    >>> fringes = 9 + 6 * np.cos(np.arange(96) / 2)
+    >>> counts = np.random.default_rng(0).poisson(fringes, (96, 96))
+    >>> clean = denoise(counts, Thinned(Noise2Noise(epochs=20)))
+    >>> clean.shape, bool(abs(clean.mean() / counts.mean() - 1) < 0.02)
+    ((96, 96), True)
+    """
+
+    title = "Noise2Noise of one image"
+    takes = "image"
+    trains = True
+
+    engine: Noise2Noise = field(default_factory=Noise2Noise)
+    noise: PoissonGaussian | None = None
+    n_pairs: int = N_PAIRS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_pairs", whole_number("n_pairs", self.n_pairs, 1))
+
+    def preparation_share(self, given: ImageOrPair) -> float:
+        """Return the expected fraction of the total time that training takes."""
+        return self.engine.preparation_share(given)
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Divide the image, and train a network on the parts; see `Engine.prepare`.
+
+        Yields
+        ------
+        TrainingStep
+            Its gain is over the whole image.
+
+        Returns
+        -------
+        ThinnedNetwork
+        """
+        pixels = np.asarray(given.exposures[0])
+        check_image(pixels)
+        yield Step(fraction=0.0, message="dividing the counts")
+        one_scene = not given.leading
+        # Divided once with all checks, then again and again
+        parts = [thin(pixels, self.noise, seed=self.engine.seed)]
+        for k in range(1, self.n_pairs if one_scene else 1):
+            rng = np.random.default_rng(self.engine.seed + k)
+            parts.append(_divide(pixels, self.noise, rng))
+            yield Step(fraction=0.0, message="dividing the counts")
+        # The pairs of a movie are its frames
+        first, second = map(np.stack if one_scene else _only, zip(*parts, strict=True))
+        model: Any = None
+        steps: Any = self.engine.training_steps(first, second, checked=True, one_scene=one_scene)
+        for step in map_yields(steps, self._of_whole):
+            model = step.model
+            yield dataclasses.replace(step, index=()) if one_scene else step
+        return ThinnedNetwork(model, self.noise, self.engine.seed, bool(given.leading))
+
+    def with_pixel_size(self, pixel_size: tuple[float, float] | None, unit: str | None) -> Thinned:
+        """Return an engine that stores this pixel size with the network."""
+        return dataclasses.replace(self, engine=self.engine.with_pixel_size(pixel_size, unit))
+
+    def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+        """Summarise the length of the training and the gain; see `Engine.summary`."""
+        return self.engine.summary(records, model)
+
+    def load_model(self, path: Any) -> Any:
+        """Load a network from a file; see `Noise2NoiseModel.load`."""
+        return self.engine.load_model(path)
+
+    def _of_whole(self, step: TrainingStep) -> TrainingStep:
+        """Return a step in the units, and with the gain, of the whole image."""
+        image, gain, model = step.image, step.gain, step.model
+        if image is not None:
+            image = whole(image, self.noise)
+        if gain is not None:
+            gain = gain[0] - HALF, gain[1] - HALF
+        if model is not None and "thinned" not in model.record:
+            told = model.record.get("gain_db")
+            record = {
+                **model.record,
+                "thinned": True,
+                "gain_db": told and [limit and limit - HALF for limit in told],
+            }
+            model = dataclasses.replace(model, record=record)
+        return dataclasses.replace(step, image=image, gain=gain, model=model)
+
+
+def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
+    (part,) = parts
+    return part
+
+
+def whole(half: NDArray[np.float32], noise: PoissonGaussian | None) -> NDArray[np.float32]:
+    """Return an image of half the dose in the units of the whole image."""
+    offset = np.float32(noise.offset if noise else 0)
+    return (half - offset) * np.float32(2) + offset
+
+
+@dataclass(frozen=True, eq=False)
+class ThinnedNetwork(Engine):
+    """A network for the two halves of each counted frame.
+
+    Parameters
+    ----------
+    model : Noise2NoiseModel
+    noise : PoissonGaussian or None
+        As in `thin`.
+    seed : int
+    in_stack : bool
+        Whether the frames belong to a stack.
+    """
+
+    takes = "image"
+
+    model: Noise2NoiseModel
+    noise: PoissonGaussian | None = None
+    seed: int = 0
+    in_stack: bool = False
+
+    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+        """Divide a frame, and denoise both halves; see `Engine.frame_steps`."""
+        (frame,) = frames
+        halves = _divide(frame, self.noise, np.random.default_rng(self.seed))
+        network = self.model.applied_to((1,) if self.in_stack else (), frame.shape)
+        for step in network.frame_steps(*halves):
+            image = None if step.image is None else whole(step.image, self.noise)
+            yield dataclasses.replace(step, image=image)
