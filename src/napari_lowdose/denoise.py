@@ -21,7 +21,8 @@ def denoise(image: Any, engine: Engine, *others: object) -> Any:
     ----------
     image : (..., Y, X) array, or tuple of two
         Any integer or floating dtype.  Leading axes are frames, each denoised
-        by itself.  A tuple is a pair: two exposures of one scene.
+        by itself unless the engine asks for its neighbours along the first axis.
+        A tuple is a pair: two exposures of one scene.
     engine : Engine
         The method with its parameters, for example ``Reucid()``, ``Noise2Noise()`` for a
         pair, or a trained network.

@@ -144,7 +144,7 @@ class Engine:
         Returns
         -------
         Engine
-            Denoises each frame independently of the others, in any order and process.
+            Denoises each frame independently of the results of others, in any order and process.
         """
         return self
         yield  # a generator
@@ -163,6 +163,8 @@ class Engine:
     def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
         """Return the numbers of the other frames along time that a frame is denoised with.
 
+        The answer is the same before and after `prepare`.
+
         Parameters
         ----------
         number : int
@@ -173,8 +175,9 @@ class Engine:
         Returns
         -------
         sequence of int
-            Empty by default: each frame is denoised by itself.  Otherwise `frame_steps` gets them
-            as ``neighbours={distance: frames}``, with negative distances for earlier frames.
+            Empty by default: each frame is denoised by itself.  Otherwise `frame_steps` also gets
+            ``neighbours={distance: frames}``, with negative distances for earlier frames.  A
+            single frame has none.
         """
         return ()
 

@@ -137,7 +137,8 @@ def test_projection_of_each_group_is_that_of_the_formula() -> None:
     pilot = lattice(60, 5).astype(np.float32)
     image = (pilot + rng.normal(size=pilot.shape)).astype(np.float32)
     p = 7
-    stacks = run_to_end(group_patches([image], [pilot], p, PoissonGaussian(0, 0, 1), seed=0))
+    noise, kernel = PoissonGaussian(0, 0, 1), np.ones((1, 1), np.float32)
+    stacks = run_to_end(group_patches([image], [pilot], p, noise, kernel, seed=0))
     found, consensus = run_to_end(project_alike(image, pilot, stacks, consensus=True))
     basis = stacks.eigenpatches.reshape(len(stacks.eigenpatches), -1)
     total, means, terrain = np.zeros((3, *pilot.shape))

@@ -75,7 +75,8 @@ def alike():
     """Groups of a lattice with two sites that were restored, one of them at the corner."""
     pilot = lattice(64, 5)[: SHAPE[0], : SHAPE[1]].astype(np.float32)
     image = pilot + np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
-    stacks = run_to_end(group_patches([image], [pilot], 9, PoissonGaussian(0, 0, 1), seed=0))
+    noise, kernel = PoissonGaussian(0, 0, 1), np.ones((1, 1), np.float32)
+    stacks = run_to_end(group_patches([image], [pilot], 9, noise, kernel, seed=0))
     y, x = np.indices(SHAPE)
     mask = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 50) for a, b in ((24, 30), (1, 2)))
     return pilot, stacks, np.minimum(mask, 1).astype(np.float32)

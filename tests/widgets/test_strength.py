@@ -244,16 +244,39 @@ def test_noise_plot_follows_the_frame_in_view(docked, qtbot, image):
     assert highest[1] == pytest.approx(3 * highest[0])
 
 
-def test_frames_together_is_shown_for_a_movie_and_recorded(docked, qtbot, image):
+def test_frames_together_is_shown_where_it_has_an_effect(docked, qtbot, image):
     widget = docked(np.stack([image, image]))
-    field = widget.form.frames_together
+    form = widget.form
     choose(widget, "balanced")
-    assert field.isVisibleTo(widget) == widget.form.all_frames
-    widget.form.frames.setCurrentIndex(widget.form.frames.findData(True))
-    assert field.isVisibleTo(widget)
-    field.setValue(2)
-    assert widget.form.parameters().frames_together == 2
+    assert not form.frames_together.isVisibleTo(form)
+    form.frames.setCurrentIndex(form.frames.findData(True))
+    assert form.frames_together.isVisibleTo(form)
+    form.frames_together.setValue(2)
+    assert form.parameters().frames_together == 2
     choose(widget, "faithful")
-    assert not field.isVisibleTo(widget)
-    assert widget.form.parameters().frames_together == 1
+    assert not form.frames_together.isVisibleTo(form)
+    assert form.parameters().frames_together == 1
+    choose(widget, "balanced")
+    for labels in (("channel", "y", "x"), ("time", "y", "x")):
+        layer = widget.viewer.add_image(np.stack([image, image]), axis_labels=labels)
+        form.layer_combo.value = layer
+        assert form.frames_together.isVisibleTo(form) == (labels[0] == "time")
+    widget.viewer.layers.selection.active = widget.viewer.add_image(image)
+    assert form.parameters().frames_together == 1
     finish(qtbot, widget)
+
+
+def test_frames_together_with_an_automatic_patch_size(docked, qtbot, noisy):
+    rng = np.random.default_rng(1)
+    movie = np.stack([noisy, rng.permuted(noisy, axis=1), noisy[::-1]])
+    widget = docked(movie)
+    choose(widget, "balanced")
+    widget.form.frames.setCurrentIndex(1)
+    widget.form.frames_together.setValue(3)
+    result = run(qtbot, widget)
+    engine = Reucid(stacks="alike", frames_together=3)
+    np.testing.assert_array_equal(result.data, denoise(movie, engine))
+    assert result.metadata["napari-lowdose"]["parameters"]["frames_together"] == 3
+    made = {}
+    exec(script_on(widget.script(), movie), made)
+    np.testing.assert_array_equal(made["clean"], result.data)

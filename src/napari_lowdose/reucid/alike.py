@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.engine import Step, report, run_to_end
+from napari_lowdose.engine import Step, report
 from napari_lowdose.reucid.alike_stacks import AlikeStacks, group_patches, project_alike
 from napari_lowdose.reucid.classifier import UTILITY_THRESHOLD
 from napari_lowdose.reucid.deviations import restore_deviations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PASSES = 2  # a third one changes less than 0.1 dB
 # Mean number of electrons per pixel, below which rare bright features lose more than is gained
 FEWEST = 0.01
-LARGEST_DRIFT = 1.2  # of the brightness of successive frames
+LARGEST_CHANGE = 1.5  # of the contrast between frames of one scene
 NARROWEST = 17  # minimum width of alike patches: smaller ones cannot be told apart in noise
 
 
@@ -188,23 +188,33 @@ def alike_steps(
     filter_kernel = kernel(eigenpatches[kept])
     # Each frame with its own pilot, so that a patch joins the group of what it shows itself
     frames, pilots = [stabilised], [pilot]
-    for neighbour in neighbours if passes else ():
-        frames.append(noise.stabilise(neighbour))
-        pilots.append(run_to_end(convolve(frames[-1] - level, eigenpatches[kept])) + level)
-        yield Step(fraction=at(0.1), message="pilots of the neighbouring frames")
+    neighbours = neighbours if passes else ()
+    first = 0.2 if neighbours else 0.1
+    for k, neighbour in enumerate(neighbours):
+        start, end = (0.1 + (first - 0.1) * part / len(neighbours) for part in (k, k + 1))
+        other = noise.stabilise(neighbour)
+        convolved = convolve(other - level, eigenpatches[kept])
+        its_pilot = yield from report(convolved, at(start), at(end), "pilots of the neighbours")
+        if (matched := _match_brightness(other, its_pilot + level, pilot)) is not None:
+            frames.append(matched[0])
+            pilots.append(matched[1])
     width = min(max(p, NARROWEST), largest_patch(image.shape))
-    denoised = pilot
+    n_groups: int | None = None
     error: StandardError = partial(pilot_error, noise, pilot, eigenpatches[kept])
     for number in range(passes):
-        start, end = 0.1 + 0.9 * number / passes, 0.1 + 0.9 * (number + 1) / passes
+        start, end = (first + (1 - first) * part / passes for part in (number, number + 1))
+        middle = (start + end) / 2
         name, last = f"pass {number + 1} of {passes}", number == passes - 1
-        found = group_patches(frames, [denoised, *pilots[1:]], width, noise, seed)
-        stacks = yield from report(found, at(start), at((start + end) / 2), f"{name}: groups")
+        found = group_patches(frames, pilots, width, noise, filter_kernel, seed, n_groups)
+        stacks = yield from report(found, at(start), at(middle), f"{name}: groups")
+        n_groups = len(stacks.sizes)
+        # The neighbours are only denoised for the next pass.
+        times = [at(t) for t in np.linspace(middle, end, 2 if last else 1 + len(frames)).tolist()]
         keep_deviations = last and deviations == "keep"
-        grouped_by, mask = denoised, np.zeros_like(denoised)
-        placed_twice = project_alike(stabilised, denoised, stacks, consensus=keep_deviations)
+        grouped_by, mask = pilots[0], np.zeros_like(pilots[0])
+        projected = project_alike(stabilised, grouped_by, stacks, consensus=keep_deviations)
         denoised, consensus = yield from report(
-            placed_twice, at((start + end) / 2), at(end), f"{name}: reconstruction"
+            projected, times[0], times[1], f"{name}: reconstruction"
         )
         if consensus is not None:
             denoised, mask = restore_deviations(
@@ -216,47 +226,50 @@ def alike_steps(
                 p,
             )
         error = partial(alike_error, noise, denoised, grouped_by, stacks, mask, filter_kernel)
-        for k in range(1, 1 if last else len(frames)):
-            placed_twice = project_alike(frames[k], pilots[k], stacks)
-            pilots[k], _ = yield from report(placed_twice, at(end), at(end), f"{name}: neighbours")
         yield AlikeStep(
-            fraction=at(end),
-            message=f"{name}: {len(stacks.sizes)} groups of alike patches of {width} px",
+            fraction=times[1],
+            message=f"{name}: {n_groups} groups of alike patches of {width} px",
             image=result(denoised),
             stack=1 + number,
             patch_size=width,
-            n_groups=len(stacks.sizes),
+            n_groups=n_groups,
             deviations=float(mask.mean()),
             **_basis(stacks),
             **common,
         )
+        pilots[0] = denoised
+        for k in range(1, len(times) - 1):
+            projected = project_alike(frames[k], pilots[k], stacks)
+            pilots[k], _ = yield from report(
+                projected, times[k], times[k + 1], f"{name}: neighbours"
+            )
     return error
 
 
-def match_brightness(
-    frame: NDArray[Any], reference: NDArray[Any], noise: NoiseEstimate
-) -> NDArray[Any]:
-    """Scale a frame to the brightness of its neighbour, so that bleaching does not divide groups.
+def _match_brightness(frame: Image, pilot: Image, reference: Image) -> tuple[Image, Image] | None:
+    """Match a stabilised frame and its pilot to another pilot.
+
+    Otherwise bleaching and a flickering beam would separate alike patches.  The counts cannot be
+    scaled instead: an empty pixel stays empty, so that the mean of a dark area would be wrong.
 
     Parameters
     ----------
-    frame, reference : (m, n) array
-        Grey levels.
-    noise : NoiseEstimate
+    frame, pilot, reference : (m, n) float32 array
 
     Returns
     -------
-    (m, n) array
-        The frame unchanged if the brightness jumps by more than a fifth: the scene is another one.
+    frame, pilot : (m, n) float32 array
+        With mean and standard deviation of the pilot as those of `reference`.  None if they differ
+        so much that the frame shows something else.
     """
-    mean, wanted = (float(each.mean(dtype=np.float64)) for each in (frame, reference))
-    if noise.gain == 0:
-        return frame + np.float32(wanted - mean)
-    dark = noise.offset
-    factor = (wanted - dark) / (mean - dark) if mean > dark else 1.0
-    if not 1 / LARGEST_DRIFT < factor < LARGEST_DRIFT:
-        return frame
-    return ((frame - dark) * factor + dark).astype(np.float32)
+    spread = float(pilot.std())
+    factor = float(reference.std()) / spread if spread > 0 else np.inf
+    if not 1 / LARGEST_CHANGE < factor < LARGEST_CHANGE:
+        return None
+    offset = float(reference.mean()) - factor * float(pilot.mean())
+    return np.float32(factor) * frame + np.float32(offset), (
+        np.float32(factor) * pilot + np.float32(offset)
+    )
 
 
 def _basis(stacks: AlikeStacks) -> dict[str, Any]:

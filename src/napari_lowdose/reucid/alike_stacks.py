@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     Corner = tuple[int, int]
     Tile = tuple[int, int, int, int]  # first row and column of patches, number of rows and columns
 
-MAX_GROUPS = 96
+MAX_GROUPS = 96  # of the patches of one frame; n frames have up to n times as many
 LEAST = 600  # minimum mean number of patches of a group
+TIGHT = 0.9  # mean square distance from the centre, relative to the noise of the pilot
 MAX_RANK = 64  # of the shared basis
 FAINTEST = 0.01  # minimum variance of a component of the basis, relative to the noise
 WEAKEST = 0.05  # minimum variance of a component within a group, relative to the noise
@@ -45,6 +46,7 @@ LEADING = 10  # coefficients by which patches are grouped
 SAMPLE = 8192  # patches from which the groups are found
 FIRST = 1024  # of them, from which k-means++ chooses the first centres
 ITERATIONS = 10  # of k-means
+BLOCK = 4096  # patches whose distances to all centres are in memory at a time, for each core
 SURE_MEAN = 10  # patches after which the mean of a group counts more than that of its pilot
 
 
@@ -90,7 +92,9 @@ def group_patches(
     pilots: Sequence[Image],
     patch_size: int,
     noise: PoissonGaussian,
+    kernel: Image,
     seed: int,
+    n_groups: int | None = None,
 ) -> Generator[float, None, AlikeStacks]:
     """Group alike patches of one or several frames, and find the projection of each group.
 
@@ -103,8 +107,13 @@ def group_patches(
     patch_size : int
         Width p of a patch, pixels.
     noise : PoissonGaussian
-        Noise of the image before it was stabilised.
+        Noise of the images before they were stabilised.
+    kernel : (2q - 1, 2q - 1) float32 array
+        Convolution kernel of the first pilot, which determines its noise.
     seed : int
+    n_groups : int, optional
+        Number of groups, as an earlier pass has found it.  By default that of one frame, and with
+        several frames more, until the groups are as tight as the noise of the pilot.
 
     Yields
     ------
@@ -136,14 +145,23 @@ def group_patches(
 
     rng = np.random.default_rng(seed)
     sample = rng.choice(n_patches, min(SAMPLE, n_patches), replace=False)
-    patches = [
-        extract_patches(pilot, p, sample[sample // of_frame == k] % of_frame)
-        for k, pilot in enumerate(pilots)
-    ]
-    leading = np.concatenate(patches) @ basis[:LEADING].T
-    n_groups = max(1, min(int(MAX_GROUPS * n_frames**0.5), n_patches // LEAST))
-    centres = _k_means(leading, n_groups, rng)
+    leading = np.empty((len(sample), min(LEADING, rank)), np.float32)
+    for k, pilot in enumerate(pilots):
+        of_pilot = sample // of_frame == k
+        patches = extract_patches(pilot, p, sample[of_pilot] % of_frame)
+        leading[of_pilot] = patches @ basis[:LEADING].T
     eigenpatches = basis.reshape(rank, p, p)
+    alone = max(1, min(MAX_GROUPS, of_frame // LEAST))
+    centres = _k_means(leading, n_groups or alone, rng)
+    if n_groups is None and n_frames > 1:
+        # Tighter groups would be groups of noise.
+        left = scipy.signal.fftconvolve(eigenpatches[:LEADING], kernel[np.newaxis], axes=(1, 2))
+        variance = noise.stabilised_variance(pilots[0] + level).mean()
+        tight = TIGHT * float(variance * np.sum(left**2))
+        most = n_frames * alone
+        while len(centres) < most and _mean_square_distance(leading, centres) > tight:
+            centres = _k_means(leading, min(2 * len(centres), most), rng)
+    n_groups = len(centres)
     yield 0.5
 
     sizes = np.zeros(n_groups, int)
@@ -310,10 +328,20 @@ def _k_means(points: Image, n_groups: int, rng: np.random.Generator) -> Image:
 
 def nearest(coefficients: Image, centres: Image) -> NDArray[np.intp]:
     """Return the index of the nearest centre of each patch, (n, r) to (n,)."""
-    c = centres.shape[1]
+    n, c = len(coefficients), centres.shape[1]
     # |x - c|^2 without |x|^2, which is the same for all centres
-    distance = np.square(centres).sum(1) / 2 - coefficients[:, :c] @ centres.T
-    return np.asarray(distance.argmin(1))
+    half_squares = np.square(centres).sum(1) / 2
+    found = np.empty(n, np.intp)
+    for begin in range(0, n, BLOCK):
+        block = slice(begin, begin + BLOCK)
+        distance = half_squares - coefficients[block, :c] @ centres.T
+        found[block] = distance.argmin(1)
+    return found
+
+
+def _mean_square_distance(points: Image, centres: Image) -> float:
+    """Return the mean square distance of points from their nearest centres."""
+    return float(np.square(points - centres[nearest(points, centres)]).sum(1).mean())
 
 
 def _covariances(

@@ -15,7 +15,7 @@ from napari_lowdose.frames import frame_name, is_constant, spread_over
 from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
-from napari_lowdose.reucid.alike import AlikeStep, alike_steps, match_brightness
+from napari_lowdose.reucid.alike import AlikeStep, alike_steps
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
@@ -269,15 +269,17 @@ class Reucid(Engine):
         first = min(max(0, number - n // 2), n_frames - n)
         return [other for other in range(first, first + n) if other != number]
 
-    def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Denoise a frame, one patch stack at a time.
 
         Parameters
         ----------
         *frames : (Y, X) array
             One frame, of any integer or floating dtype.
-        **neighbours
-            ``neighbours={...}``, the frames around it; see `Engine.frame_steps`.
+        neighbours : mapping, optional
+            The frames around it, by their distance in time; see `Engine.neighbours`.
 
         Yields
         ------
@@ -292,9 +294,7 @@ class Reucid(Engine):
             If the frame cannot be denoised or needs more memory than allowed.
         """
         (frame,) = frames
-        yield from on_one_blas_thread(
-            self.steps_of_size(frame, None, neighbours=neighbours.get("neighbours"))
-        )
+        yield from on_one_blas_thread(self.steps_of_size(frame, None, neighbours=neighbours))
 
     def steps_of_size(
         self,
@@ -558,23 +558,24 @@ class Reucid(Engine):
         correlated: bool,
     ) -> Generator[Step, None, StandardError]:
         """Denoise a prepared frame with stacks of alike patches."""
-        end = begun + NOISE * (1 - begun)
-        scanned, pilot = yield from self._level_rows(prepared, begun, (begun + end) / 2)
-        estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
-        noise = yield from report(estimate, (begun + end) / 2, end, "noise")
-        if not correlated:  # which has its own warning
-            for note in noise.notes:
-                warn_user(note, stacklevel=2)
-        weights = load_weights(self.scan_noise)
+        # Offsets of rows of each frame, then the noise
+        times = np.linspace(begun, begun + NOISE * (1 - begun), 3 + len(others)).tolist()
+        scanned, pilot = yield from self._level_rows(prepared, times[0], times[1])
         neighbours = []
-        for other in others:
+        for k, other in enumerate(others, 1):
             try:
                 found = prepare(other[prepared.area])
             except ValueError:  # a closed shutter, for example: the frame does without it
                 continue
             if found.image.shape == prepared.image.shape:
-                levelled, _ = yield from self._level_rows(found, end, end)
-                neighbours.append(match_brightness(levelled.mended, scanned.mended, noise))
+                levelled, _ = yield from self._level_rows(found, times[k], times[k + 1])
+                neighbours.append(levelled.mended)
+        estimate = noise_of(scanned, pilot=pilot, correlated=correlated)
+        noise = yield from report(estimate, times[-2], times[-1], "noise")
+        if not correlated:  # which has its own warning
+            for note in noise.notes:
+                warn_user(note, stacklevel=2)
+        weights = load_weights(self.scan_noise)
 
         def choose_useful(
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
@@ -595,7 +596,7 @@ class Reucid(Engine):
             n_components,
             choose_useful,
             restore,
-            begin=end,
+            begin=times[-1],
             wide=wide,
             deviations=self.deviations,
             n_outliers=prepared.n_outliers,
@@ -724,8 +725,10 @@ class ReucidOfSize(Engine):
         """Return the numbers of the frames around a frame; see `Reucid.neighbours`."""
         return self.engine.neighbours(number, n_frames)
 
-    def frame_steps(self, *frames: NDArray[Any], **neighbours: Neighbours) -> Iterator[Step]:
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Denoise a frame; see `Reucid.frame_steps`."""
         (frame,) = frames
-        size, around = (self.patch_size, self.wide), neighbours.get("neighbours")
-        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, neighbours=around))
+        size = self.patch_size, self.wide
+        yield from on_one_blas_thread(self.engine.steps_of_size(frame, size, neighbours=neighbours))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -190,6 +190,11 @@ class StackReucid(Engine):
             )
         # The pixels are no longer needed, and would be sent to each process of a cluster.
         return replace(self, stack=None, sizes=sizes)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames around a frame; none along an axis of channels."""
+        along_channels = self.sizes is not None and 0 in self.sizes.channel_axes
+        return () if along_channels else self.engine.neighbours(number, n_frames)
 
     def for_frame(self, index: Index) -> Engine:
         """Return REUCID with the patch size of the frame at `index`."""

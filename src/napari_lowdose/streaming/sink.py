@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 import time
@@ -14,7 +15,7 @@ from napari_lowdose.engine import Step
 from napari_lowdose.frames import frame_index
 from napari_lowdose.io.ome_zarr import LEVEL
 from napari_lowdose.io.tiff_flavours import RECORD_KEY
-from napari_lowdose.run import made_from, read_frames, read_neighbours
+from napari_lowdose.run import neighbour_numbers, read_frames
 from napari_lowdose.streaming.hashes import combine_hashes, hash_frame, hash_frames, identity
 from napari_lowdose.streaming.output_folder import NETWORK, OutputFolder
 
@@ -160,16 +161,23 @@ class ZarrSink:
     def _verify(self) -> Generator[Step, None, bool]:
         """Find the valid frames, and return True if the earlier run can be resumed.
 
-        A frame is valid if neither its input nor its written result has changed.
+        A frame is valid if neither its input, its neighbours included, nor its written result has
+        changed.
         """
         output, n = self.output, self._given.n_frames
         progress = _Progress("checking the finished frames")
+
+        @functools.cache  # a frame may be a neighbour of several
+        def hashes_of(number: int) -> list[str]:
+            return [hash_frame(each) for each in read_frames(self._given, number)]
+
         for number, frame in sorted(output.hashes.frames.items()):
             if number >= n:
                 continue
-            read = read_frames(self._given, number)
-            around = read_neighbours(self._engine, self._given, number)
-            if frame.made_from != hash_frames(made_from(read, around)):
+            others = neighbour_numbers(self._engine, number, self._given.leading).values()
+            if frame.made_from != combine_hashes(
+                [each for other in (number, *others) for each in hashes_of(other)]
+            ):
                 if not self._overwrite:
                     raise output.mismatch_error()
                 self._there.clear()

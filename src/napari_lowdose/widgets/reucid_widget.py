@@ -12,6 +12,8 @@ from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layers import (
     already_denoised_warning,
+    axis_names,
+    channel_axis,
     frame_in_view,
     layer_file,
     layer_pixel_size,
@@ -335,7 +337,8 @@ class ReucidWidget(RunDock):
 
     def _layer_chosen(self, event: Any = None) -> None:
         layer = self.form.layer
-        self.form.show_frames(layer is not None and not layer.rgb and layer.ndim > 2)
+        stack = layer is not None and not layer.rgb and layer.ndim > 2
+        self.form.show_frames(stack, layer is not None and channel_axis(axis_names(layer)) != 0)
         if layer is not self._layer:
             if self._layer is not None:
                 self._layer.events.data.disconnect(self._data_changed)

@@ -169,7 +169,7 @@ class ReucidForm(ParameterForm):
             stacks, memory = self.n_stacks.number(), self.memory_limit.number()
             parameters["n_stacks"] = None if stacks is None else int(stacks)
             parameters["memory_limit"] = None if memory is None else int(memory * GIB)
-        elif self.all_frames:
+        elif self._is_movie and self.all_frames:
             parameters["frames_together"] = self.frames_together.value()
         return Reucid(
             **parameters,
@@ -199,10 +199,10 @@ class ReucidForm(ParameterForm):
         self.frames.setCurrentIndex(self.frames.findData(all_frames))
         self.with_residual.setChecked(residual)
 
-    def show_frames(self, shown: bool) -> None:
-        """Show or hide the choice of frames."""
+    def show_frames(self, shown: bool, movie: bool = True) -> None:
+        """Show or hide the choice of frames, and for a movie that of frames together."""
         self.show_field(self.frames, shown)
-        self._is_movie = shown
+        self._is_movie = shown and movie
         self._show_frames_together()
 
     def _show_strength(self, event: Any = None) -> None:

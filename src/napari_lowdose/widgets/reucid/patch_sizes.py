@@ -119,7 +119,9 @@ def is_stack(layer: Image, engine: Any) -> bool:
 
 def _key(layer: Image, engine: Reucid) -> tuple[int, int, Reucid]:
     # These parameters do not influence the patch size.
-    alike = replace(engine, n_stacks=None, memory_limit=None, keep=None, deviations="keep")
+    alike = replace(
+        engine, n_stacks=None, memory_limit=None, keep=None, deviations="keep", frames_together=1
+    )
     # The fingerprint detects changes in place, for which napari emits no event.
     return id(layer), fingerprint(layer_pixels(layer)), alike
 
