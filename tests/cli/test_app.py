@@ -663,7 +663,7 @@ def test_a_progress_bar_on_a_terminal(tmp_path):
     import pty
     import termios
 
-    path = image_file(tmp_path / "in.tif", (3, 40, 36), metadata={"axes": "TYX"})
+    path = image_file(tmp_path / "in.tif", (9, 256, 256), metadata={"axes": "TYX"})
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     with subprocess.Popen(
@@ -681,7 +681,7 @@ def test_a_progress_bar_on_a_terminal(tmp_path):
     os.close(ours)
     assert process.returncode == 0
     assert b"in.tif:   0%" in shown and b"left" in shown
-    assert "in each patch stack of 3 frames" in stdout
+    assert "in each patch stack of 9 frames" in stdout
     assert stdout.count("\n") == 1
 
 

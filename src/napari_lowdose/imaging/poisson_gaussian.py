@@ -104,7 +104,7 @@ class PoissonGaussian:
         >>> noise = PoissonGaussian(gain=2.0, offset=100.0, read_noise=3.0)
         >>> image = noise.draw(np.full((256, 256), 150.0), np.random.default_rng(0))
         >>> print(f"{image.mean():.0f}, {image.var():.0f}")
-        150, 109
+        150, 108
         """
         expected = np.asarray(level, np.float64)
         read = rng.normal(0, self.read_noise, expected.shape)
