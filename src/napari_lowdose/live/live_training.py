@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import math
@@ -10,6 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_lowdose.blas import one_blas_thread
 from napari_lowdose.live.live_pairs import LivePairs, PairsOfFrames
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.noise2noise.evaluation.fresh_pair import FreshPair
@@ -108,6 +110,7 @@ class LiveTraining:
         """Begin in a thread of its own, as soon as there are enough frames."""
         self._thread = threading.Thread(target=self._work, name="live training", daemon=True)
         self._thread.start()
+        atexit.register(self._end)
 
     def stop(self) -> None:
         """End the training.  The network so far stays, and is used while it is the better one."""
@@ -115,17 +118,21 @@ class LiveTraining:
 
     def close(self) -> None:
         """End the training and the comparisons."""
+        self._end(timeout=1.0)
+
+    def _end(self, timeout: float = 30.0) -> None:
+        # At the end of the program PyTorch would abort it within an operation
         self._enough.set()
         self._closed.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=1.0)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     def _work(self) -> None:
         self.message = "training: loading PyTorch"
         try:
             from napari_lowdose.noise2noise.device import few_threads
 
-            with few_threads():
+            with few_threads(), one_blas_thread():
                 try:
                     pairs = self._wait()
                     if pairs is None:
@@ -143,6 +150,8 @@ class LiveTraining:
             self.message = f"no network: {about}"
             if not isinstance(error, (ValueError, MemoryError)):  # not a sentence for users
                 logger.exception("the training beside the live view has failed")
+        finally:
+            atexit.unregister(self._end)
 
     def _wait(self) -> LivePairs | None:
         """Return the newest pairs, as soon as there are enough; None if stopped before."""

@@ -102,7 +102,7 @@ class LiveReucid(Engine):
         pause = self._seconds if changed else max(REFRESH, self._seconds / MAX_LOAD)
         if time.perf_counter() - self._decomposed > pause:
             self._decomposition = threading.Thread(
-                target=self._decompose, args=(frame, known, changed), name="REUCID", daemon=True
+                target=self._decompose, args=(frame, known, changed), name="REUCID"
             )
             self._decomposition.start()
 
