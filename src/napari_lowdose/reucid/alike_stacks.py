@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MAX_GROUPS = 96  # of the patches of one frame; n frames have up to n times as many
 LEAST = 600  # minimum mean number of patches of a group
-TIGHT = 0.9  # mean square distance from the centre, relative to the noise of the pilot
+TIGHT = 1.1  # mean square distance from the centre, relative to the noise of the pilot
 MAX_RANK = 64  # of the shared basis
 FAINTEST = 0.01  # minimum variance of a component of the basis, relative to the noise
 WEAKEST = 0.05  # minimum variance of a component within a group, relative to the noise
