@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from threadpoolctl import ThreadpoolController
+import threadpoolctl
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -39,13 +39,13 @@ def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
 
 
 @cache
-def _controller(with_torch: bool) -> ThreadpoolController:
+def _controller(with_torch: bool) -> threadpoolctl.ThreadpoolController:
     """Return the controller of the loaded libraries.
 
     Finding them takes longer than denoising a small image.  PyTorch, which is imported at first
     use, may bring another BLAS: `with_torch` makes the cache find the libraries again.
     """
-    return ThreadpoolController()
+    return threadpoolctl.ThreadpoolController()
 
 
 @contextmanager
@@ -58,6 +58,7 @@ def one_blas_thread() -> Iterator[None]:
     global _inside, _limit
     with _lock:
         if _inside == 0:
+            _take_control()
             _limit = _controller("torch" in sys.modules).limit(limits=1, user_api="blas")
         _inside += 1
     try:
@@ -66,4 +67,16 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
+                _take_control()
                 _limit.restore_original_limits()
+
+
+def _take_control() -> None:
+    """Let this thread set the limit, although another one may have set it before.
+
+    Newer versions of threadpoolctl silently ignore all threads but the first one that has set a
+    limit of OpenBLAS.
+    """
+    openblas: Any = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(openblas, "clear_controlling_thread"):
+        openblas.clear_controlling_thread(force=True)

@@ -52,8 +52,8 @@ def standard_error(
         For a frame of a stack, with the `patch_size` that was chosen for the stack.
     step : int, optional
         With alike or several random stacks: distance, pixels, of the positions at which the
-        standard error is computed; it is interpolated between them.  1 for every pixel.  By
-        default a fifth of the patch width, which is 1 to 3 % off.
+        standard error is computed; it is interpolated between them.  By default a fifth of the
+        patch width, which is 1 to 3 % off, and 5 % where deviations were restored.
     redraw : bool
         False for the standard error with given groups.  It is too small.
     neighbours : mapping, optional

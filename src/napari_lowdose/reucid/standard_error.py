@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 STEPS = 5  # distances between the positions of v_0 per patch width: an error of 1 to 3 %
 AT_ONCE = 1e8  # weights that a thread adds up before it reports progress
+RESTORED = 3  # distance between the positions of v_1 and d, relative to that of v_0: 5 %
 RESTORED_AT_ONCE = 4  # likewise, side of a tile of positions of v_1
 BINS = 16  # of the calibration
 TINY = float(np.finfo(np.float32).tiny)
@@ -189,8 +190,8 @@ def restored_variance(
     kernel : (2w - 1, 2w - 1) array
         Kernel of the pilot.
     step : int, optional
-        As for `filtered_variance`.  The variance of restored pixels is computed at a distance of
-        half a patch.
+        As for `filtered_variance`.  The variance of restored pixels is computed at up to three
+        times this distance.
 
     Yields
     ------
@@ -205,7 +206,8 @@ def restored_variance(
     if mask.max() < NO_MASK:
         return averaged
     p, border = patches.patch_size, len(kernel) // 2
-    rows, columns = _positions(patches.shape, p // 2)
+    coarse = max(1, min(RESTORED * (step or p // STEPS), p // 2))
+    rows, columns = _positions(patches.shape, coarse)
     groups_at = _GroupWeights(patches)
     residual_at = _ResidualWeights(patches, kernel)
     windows = _windows(variance, border + p - 1)
