@@ -98,7 +98,7 @@ class Reucid(Engine):
     frames_together : int
         With alike stacks of a movie: number of successive frames, along the first axis, whose
         patches are grouped together.  A frame is still denoised from its own pixels, so what moves
-        leaves no trace.  More frames denoise more and take as many times as long.
+        leaves no trace.  More frames denoise more and take at least as many times as long.
     scan_noise : "remove", "keep" or "columns"
         Remove offsets between scan rows as noise, or keep them as data.  "columns" removes
         offsets between columns instead, such as those of a camera or a vertical scan.
