@@ -1,10 +1,12 @@
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from napari_lowdose.blas import one_blas_thread
+from napari_lowdose.blas import _take_control, one_blas_thread
 
 
 @pytest.fixture
@@ -13,6 +15,7 @@ def two_threads():
     controller = ThreadpoolController().select(user_api="blas")
     if not len(controller):
         pytest.skip("NumPy has no BLAS whose threads can be limited")
+    _take_control()  # another test may have set a limit in another thread
     with controller.limit(limits=2):
         yield lambda: {library["num_threads"] for library in controller.info()}
 
@@ -50,3 +53,18 @@ def test_the_last_one_to_leave_lifts_the_limit(two_threads):
     leave.set()
     thread.join()
     assert two_threads() == {2}
+
+
+def test_a_blas_that_is_loaded_later_is_limited_as_well():
+    code = """
+from napari_lowdose.blas import one_blas_thread
+with one_blas_thread():
+    pass
+import scipy.linalg
+from threadpoolctl import ThreadpoolController
+controller = ThreadpoolController().select(user_api="blas")
+with controller.limit(limits=2), one_blas_thread():
+    assert {library["num_threads"] for library in controller.info()} <= {1}, controller.info()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

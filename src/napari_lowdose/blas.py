@@ -38,12 +38,16 @@ def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
         steps.close()
 
 
+# Packages that bring a BLAS of their own, and are imported at first use
+_WITH_BLAS = "scipy.linalg", "torch"
+
+
 @cache
-def _controller(with_torch: bool) -> threadpoolctl.ThreadpoolController:
+def _controller(imported: tuple[bool, ...]) -> threadpoolctl.ThreadpoolController:
     """Return the controller of the loaded libraries.
 
-    Finding them takes longer than denoising a small image.  PyTorch, which is imported at first
-    use, may bring another BLAS: `with_torch` makes the cache find the libraries again.
+    Finding them takes longer than denoising a small image.  `imported` says which of `_WITH_BLAS`
+    are, and makes the cache find the libraries again.
     """
     return threadpoolctl.ThreadpoolController()
 
@@ -59,7 +63,8 @@ def one_blas_thread() -> Iterator[None]:
     with _lock:
         if _inside == 0:
             _take_control()
-            _limit = _controller("torch" in sys.modules).limit(limits=1, user_api="blas")
+            imported = tuple(name in sys.modules for name in _WITH_BLAS)
+            _limit = _controller(imported).limit(limits=1, user_api="blas")
         _inside += 1
     try:
         yield
