@@ -224,18 +224,19 @@ def measure_registration(
     )
 
 
-def read_some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
+def read_some_frames(*movies: Any, most: int = FRAMES) -> tuple[NDArray[np.float32], ...]:
     """Read the same evenly spaced frames of each movie into memory.
 
     Parameters
     ----------
     *movies : (..., Y, X) arrays
         Movies of the same shape.
+    most : int
+        Largest number of frames; fewer are read if they are large.
 
     Returns
     -------
     tuple of (T, Y, X) float32 array
-        At most 64 frames of each, fewer if they are large.
 
     Raises
     ------
@@ -245,7 +246,7 @@ def read_some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
     leading = tuple(movies[0].shape[:-2])
     total = int(np.prod(leading, dtype=int))
     room = max(1, PIXELS // int(np.prod(movies[0].shape[-2:])))
-    number = min(total, FRAMES, room)
+    number = min(total, most, room)
     chosen = np.unique(np.linspace(0, total - 1, number).astype(int))
     indices = [np.unravel_index(frame, leading) if leading else () for frame in chosen]
     read = []
