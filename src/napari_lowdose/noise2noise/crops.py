@@ -37,6 +37,7 @@ def draw_crops(
     batch_size: int,
     crop_size: int,
     rng: np.random.Generator,
+    targets: Tensor | None = None,
 ) -> Crops:
     """Draw a batch of random crops.
 
@@ -47,7 +48,7 @@ def draw_crops(
     ----------
     exposures : (P, 2, Y, X) tensor
         First and second exposure of each pair, normalised.
-    seen : (P, Y, X) bool tensor
+    seen : (P, Y, X) or, with targets, (P, 2, Y, X) bool tensor
         Pixels used for training.
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.  It is transformed with
@@ -57,6 +58,9 @@ def draw_crops(
     crop_size : int
         Side of a crop, pixels.
     rng : numpy.random.Generator
+    targets : (P, 2, Y, X) tensor, optional
+        The partner of each exposure, resampled onto its pixels.  By default, the exposures are
+        their own partners.
 
     Returns
     -------
@@ -75,7 +79,12 @@ def draw_crops(
             for n in (n_pairs, height - crop_size + 1, width - crop_size + 1, 4, 2, 2)
         )
         at = (slice(y, y + crop_size), slice(x, x + crop_size))
-        crop = torch.cat([exposures[pair, :, *at], seen[pair, None, *at].to(exposures.dtype)])
+        if targets is None:
+            both, weight = exposures[pair, :, *at], seen[pair, None, *at]
+        else:  # the input, and its partner on the same pixels
+            both = torch.stack([exposures[pair, swap, *at], targets[pair, swap, *at]])
+            weight, swap = seen[pair, swap, None, *at], 0
+        crop = torch.cat([both, weight.to(exposures.dtype)])
         dy, dx = shift
         if flip:
             crop, dx = crop.flip(-1), -dx

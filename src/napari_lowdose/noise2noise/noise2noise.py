@@ -16,6 +16,7 @@ from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
+    from napari_lowdose.pairs.view_map import Matrix
 
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
@@ -82,6 +84,10 @@ class Noise2Noise(Engine):
     shift : (float, float)
         Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
+    affine : ((a, b, ty), (c, d, tx)), optional
+        Map between the views of a beamsplitter, ``layout.affine``, in place of `shift`: the scene at
+        (y, x) in the first is at (a y + b x + ty, c y + d x + tx) in the second.  The targets of the
+        training are resampled; what is denoised is not.
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
@@ -141,6 +147,7 @@ class Noise2Noise(Engine):
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
+    affine: Matrix | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -169,6 +176,7 @@ class Noise2Noise(Engine):
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
+        checked["affine"] = None if self.affine is None else checked_matrix(self.affine)
         checked["start"] = _network(self.start)
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
@@ -345,7 +353,7 @@ class Noise2Noise(Engine):
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
         if not checked:
-            refuse_bad_pair(first, second, self.shift)
+            refuse_bad_pair(first, second, self.shift, self.affine)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -377,6 +385,8 @@ class Noise2Noise(Engine):
         # The engine and `TrainingConfig` use the same names
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
+        if self.affine is not None:  # it holds the shift
+            shared["shift"] = (0.0, 0.0)
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
 
 

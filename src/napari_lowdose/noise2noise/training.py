@@ -32,6 +32,7 @@ from napari_lowdose.noise2noise.prediction import (
     weight_shapes,
 )
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.resampled_targets import resampled_targets
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_state import initial_state, learning_rate
@@ -97,7 +98,14 @@ def training_steps(
     normalisation = None if start is None else (start.offset, start.scale)
     by_frame = None if start is None else bool(start.levels)
     pairs = training_pairs(
-        first, second, config.every, config.seed, normalisation, by_frame, one_scene=one_scene
+        first,
+        second,
+        config.every,
+        config.seed,
+        normalisation,
+        by_frame,
+        one_scene=one_scene,
+        affine=config.affine,
     )
     size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(network_config).values())
     if size > LARGEST:
@@ -173,7 +181,9 @@ class _Training:
         self.network_config, self.config, self.start = network_config, config, start
         self.validation = Validation(pairs, network_config, config.shift, config.use)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
-        self.seen = torch.from_numpy(pairs.seen).to(device)
+        targets = None if pairs.view_map is None else resampled_targets(pairs)
+        self.targets = None if targets is None else torch.from_numpy(targets.partners).to(device)
+        self.seen = torch.from_numpy(pairs.seen if targets is None else targets.seen).to(device)
         batch = config.optimiser.batch_size * self.crop_size**2
         self.steps_per_epoch: int = max(1, round(n * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
@@ -317,7 +327,13 @@ class _Training:
         state, optimiser = self.state, self.config.optimiser
         shift = self.config.shift
         crops = draw_crops(
-            self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng
+            self.exposures,
+            self.seen,
+            shift,
+            optimiser.batch_size,
+            self.crop_size,
+            state.rng,
+            self.targets,
         )
         # Not by a scheduler, for the reasons given at `learning_rate`
         for group in state.optimiser.param_groups:
@@ -379,6 +395,7 @@ class _Training:
             levels=pairs.levels,
             outliers=config.outliers,
             shift=config.shift,
+            affine=config.affine,
             pair_calibration=evaluation.pair_calibration,
             single_calibration=evaluation.single_calibration,
             value_range=self._value_range(evaluation),

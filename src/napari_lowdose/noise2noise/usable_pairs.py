@@ -143,6 +143,8 @@ class UsablePairs:
         The excluded frames.
     n_outliers : int
         Number of outliers in all frames.
+    corner : (int, int)
+        Pixel (y, x) of the original frames at which these begin.
     """
 
     exposures: NDArray[np.float32]
@@ -151,6 +153,7 @@ class UsablePairs:
     valid: NDArray[np.bool_]
     choice: FrameChoice
     n_outliers: int
+    corner: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -293,3 +296,4 @@ def _crop(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
     if min(along.stop - along.start for along in (rows, columns)) >= SMALLEST:
         pairs.exposures = pairs.exposures[..., rows, columns]
         pairs.valid = pairs.valid[..., rows, columns]
+        pairs.corner = rows.start, columns.start

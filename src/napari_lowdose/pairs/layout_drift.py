@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,11 @@ import numpy as np
 
 from napari_lowdose.pairs.register import measure_registration, read_some_frames
 from napari_lowdose.pairs.scene_shift import NotRegisteredError
-from napari_lowdose.pairs.split_layout import SplitLayout
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
+    from napari_lowdose.pairs.split_layout import SplitLayout
+
     Shift = tuple[float, float]
 
 LEAST_DRIFT = 0.2  # px: a smaller one costs less than 0.2 dB
@@ -127,4 +128,4 @@ def warn_if_drifted(layout: SplitLayout, movie: Any) -> None:
         if not drift.significant:
             return
         text = str(drift)
-    warnings.warn(text, UserWarning, stacklevel=3)
+    warn(text, stacklevel=3)
