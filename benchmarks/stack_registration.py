@@ -24,7 +24,7 @@ SIDE = 256  # px
 DOSE = 9  # dB
 WRONG = 1.5  # px
 SPECIMENS = {"WS2, 26 defects": "ws2_defects", "Si, no defect": "si_110"}
-DRIFTS = (3, 10)  # px per frame, at most
+DRIFTS = (3, 9)  # px per frame, at most: half a unit cell of Si is 14 px, of WS2 15 px
 
 
 def drifting_stack(

@@ -41,11 +41,17 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.pairs.view_map import Matrix
 
 STOP_HELP = (
     "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
     "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
     "training at any time and keeps the best network so far.</qt>"
+)
+
+AFFINE_HELP = (
+    "<qt>The two views are rotated or magnified against each other, as measured when the frame was "
+    "split. The training uses this map; the shift is that at the centre.</qt>"
 )
 
 
@@ -138,7 +144,19 @@ class Noise2NoiseForm(ParameterForm):
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
             shift=self.shift.value,
+            affine=self.affine,
         )
+
+    @property
+    def affine(self) -> Matrix | None:
+        """Affine map from the first exposure to the second; None if it is a shift."""
+        return self._affine
+
+    @affine.setter
+    def affine(self, affine: Matrix | None) -> None:
+        self._affine = affine
+        self.shift.setEnabled(affine is None)
+        self.shift.setToolTip(self._shift_help if affine is None else AFFINE_HELP)
 
     def show_stack(self, stack: bool, neighbours: bool) -> None:
         """Show the fields for stacks; with `neighbours`, frames of one stack are the pairs."""
@@ -162,6 +180,8 @@ class Noise2NoiseForm(ParameterForm):
         form.add("result from", self.use, help_on["use"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
+        self._affine: Matrix | None = None
+        self._shift_help = self.shift.toolTip()
         form.add("batch size", self.batch_size, help_on["batch_size"])
         form.add("crop size", self.crop_size, help_on["crop_size"])
         form.add("network width", self.width_field, help_on["width"])
