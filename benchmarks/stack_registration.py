@@ -11,6 +11,7 @@ The drift of each frame against the one before is uniform within the given reach
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import fourier_shift
@@ -45,7 +46,7 @@ def drifting_stack(
 def by_pairs(frames: np.ndarray) -> np.ndarray:
     """Return the positions from the shifts between neighbours alone; NaN after a refusal."""
     steps = []
-    for one, other in zip(frames[:-1], frames[1:], strict=True):
+    for one, other in pairwise(frames):
         try:
             steps.append(register_pair(one, other)[2].shift)
         except ValueError:

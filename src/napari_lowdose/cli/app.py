@@ -104,8 +104,8 @@ SaveModel = Annotated[
         help="Save the trained network to FILE (.safetensors); for several pairs a folder.",
     ),
 ]
-# Fields of engines that train: `start` is --continue, `affine` is in the file of --layout, the pixel
-# size comes from the files, and there is no preview.
+# Fields of engines that train: `start` is --continue, `affine` is in the file of --layout, the
+# pixel size comes from the files, and there is no preview.
 _NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit", "affine")
 _NOT_OF_COUNTED = (*_NO_OPTIONS, "shift", "use", "every", "normalise")
 _NAMES = {"PresetName": PresetName}  # noise2noise imports it for type checking only

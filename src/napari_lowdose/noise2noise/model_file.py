@@ -50,7 +50,13 @@ _FIELDS = {
     "normalise": "normalise",
     "orientations": "orientations",
 }
-_ADDED = ("pixel_size", "pixel_unit", "levels", "outliers", "affine")  # missing in files of version 0.1.0
+_ADDED = (
+    "pixel_size",
+    "pixel_unit",
+    "levels",
+    "outliers",
+    "affine",
+)  # missing in files of version 0.1.0
 
 
 def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:

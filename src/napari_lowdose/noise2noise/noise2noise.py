@@ -85,9 +85,9 @@ class Noise2Noise(Engine):
         Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
     affine : ((a, b, ty), (c, d, tx)), optional
-        Map between the views of a beamsplitter, ``layout.affine``, in place of `shift`: the scene at
-        (y, x) in the first is at (a y + b x + ty, c y + d x + tx) in the second.  The targets of the
-        training are resampled; what is denoised is not.
+        Map between the views of a beamsplitter, ``layout.affine``, in place of `shift`: the scene
+        at (y, x) in the first is at (a y + b x + ty, c y + d x + tx) in the second.  The targets of
+        the training are resampled; what is denoised is not.
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").

@@ -52,7 +52,8 @@ class PairNote:
         One sentence for the user.
     kind : str
         "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
-        "moved", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or "smooth".
+        "moved", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
+        "smooth".
     shift : (float, float), optional
         For kind "shift": shift of the second exposure against the first, (dy, dx) in pixels.
     """

@@ -279,7 +279,7 @@ def _check_frames(
         return
     # The noise of interpolated pixels is smooth and correlated, the nearest ones are misplaced
     yield from (note for note in notes if note.kind not in _OF_NOISE)
-    notes = check_noise(*map(_middle, nearest), ratio)
+    notes = check_noise(_middle(nearest[0]), _middle(nearest[1]), ratio)
     yield from (note for note in notes if note.kind in _OF_NOISE)
 
 

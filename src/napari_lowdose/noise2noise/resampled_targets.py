@@ -1,7 +1,7 @@
 """Targets of a training whose two exposures differ by an affine map, as behind a beamsplitter.
 
-The input of the network is always raw.  The target may be interpolated: this smooths its noise, which
-stays independent of the noise of the input, as Noise2Noise needs.
+The input of the network is always raw.  The target may be interpolated: this smooths its noise,
+which stays independent of the noise of the input, as Noise2Noise needs.
 """
 
 from __future__ import annotations

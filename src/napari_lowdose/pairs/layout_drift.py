@@ -1,4 +1,4 @@
-"""Compare a stored layout with a later movie: have the views drifted since?"""
+"""Drift of the views since their layout was measured."""
 
 from __future__ import annotations
 

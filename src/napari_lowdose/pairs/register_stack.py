@@ -135,9 +135,9 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
 
     Each frame is registered with the four frames before and after it.  The positions are the
     weighted least-squares fit to all these shifts, so that errors do not accumulate along the
-    stack.  On a crystal, frames further apart are registered where the nearest ones expect them, and
-    shifts that contradict the others are left out [1]_.  Between successive frames, a crystal may
-    drift by up to half a unit cell.
+    stack.  Frames further apart are registered where the nearest ones expect them, and shifts that
+    contradict the others are left out [1]_.  A crystal may drift by up to half a unit cell between
+    successive frames.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def _shift(
 
 
 def _fitted(number: int, pairs: list[_PairShift]) -> tuple[Positions, Positions]:
-    """Fit the positions; pairs that contradict the others (a -> b -> c is not a -> c) are left out."""
+    """Fit the positions, without shifts that contradict the others (a -> b -> c is not a -> c)."""
     while True:
         positions, sigma = _least_squares(number, pairs)
         apart = [

@@ -80,7 +80,7 @@ class ViewMap:
 
     def displacement(self, points: Any) -> NDArray[np.float64]:
         """Return the displacement (dy, dx) of points of the first view, (..., 2), pixels."""
-        return self.points(points) - np.asarray(points, float)
+        return np.asarray(self.points(points) - np.asarray(points, float))
 
     def counted_from(self, corner: tuple[float, float]) -> ViewMap:
         """Return the map for parts of both views that begin at the same pixel (y, x)."""
@@ -119,7 +119,7 @@ class ViewMap:
 
     def inside(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Return the pixels of the first view, (Y, X), whose place lies within the second."""
-        grid = np.stack(np.mgrid[: shape[-2], : shape[-1]], axis=-1)
+        grid = np.moveaxis(np.indices(shape[-2:]), 0, -1)
         places = self.points(grid)
         return np.asarray(((places >= 0) & (places <= np.array(shape[-2:]) - 1)).all(axis=-1))
 
@@ -148,7 +148,9 @@ def checked_matrix(matrix: Any) -> Matrix:
     except (TypeError, ValueError):
         rows = np.empty(0)
     if rows.shape != (2, 3) or not np.isfinite(rows).all():
-        raise ValueError(f"affine must be 2 x 3 numbers, such as layout.affine, not {matrix!r:.80}.")
+        raise ValueError(
+            f"affine must be 2 x 3 numbers, such as layout.affine, not {matrix!r:.80}."
+        )
     if np.abs(rows[:, :2] - np.eye(2)).max() > 0.2:
         raise ValueError("affine must be close to a shift: within 10 degrees and 20 %.")
     return ViewMap.of(rows[:, :2], rows[:, 2]).matrix

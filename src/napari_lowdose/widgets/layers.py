@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari.components import Dims, LayerList
 
     from napari_lowdose.noise2noise import Noise2NoiseModel
+    from napari_lowdose.pairs.view_map import Matrix
 
 
 def layer_combo(

@@ -319,8 +319,8 @@ class SplitWidget(DockArea):
         self.split_button.clicked.connect(self.split)
         self.load_button = QPushButton("Load calibration …")
         self.load_button.setToolTip(
-            "<qt>Use a layout that was saved before, for a movie of the same camera. It is compared "
-            "with the movie.</qt>"
+            "<qt>Use a layout that was saved before, for a movie of the same camera. It is "
+            "compared with the movie.</qt>"
         )
         self.load_button.clicked.connect(self.load_calibration)
         self.save_button = QPushButton("Save calibration …")
