@@ -74,7 +74,7 @@ def test_the_card_knows_the_map(views):
     assert check_pair(first, second, layout.fraction, layout.affine) == []
     drifted = np.array(layout.affine) + [[0, 0, 0.6], [0, 0, 0]]
     notes = check_pair(first, second, affine=drifted.tolist())
-    assert notes[0].kind == "drift" and "since their calibration" in notes[0].message
+    assert notes[0].kind == "drift" and "since the map" in notes[0].message
 
 
 def test_a_matrix_that_makes_no_sense_is_refused():

@@ -52,10 +52,10 @@ class PairNote:
         One sentence for the user.
     kind : str
         "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
-        "moved", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
+        "scan drift", "distorted", "moved", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
         "smooth".
     shift : (float, float), optional
-        For kind "shift": shift of the second exposure against the first, (dy, dx) in pixels.
+        If registering helps, for kinds "shift", "scan drift" and "distorted": shift of the second exposure against the first, (dy, dx) in pixels.
     """
 
     level: Literal["refuse", "warn", "note"]

@@ -21,6 +21,8 @@ from napari_lowdose.noise2noise.valid_pixels import (
     valid_pixels,
 )
 from napari_lowdose.pairs.agreement import Agreement, agreement, align
+from napari_lowdose.pairs.register import map_between
+from napari_lowdose.pairs.scan_drift import scan_drift
 from napari_lowdose.pairs.view_map import ViewMap
 from napari_lowdose.warned import warnings_to
 
@@ -76,6 +78,8 @@ def check_pair(
       its variance.
     - Unusable frames of a movie: black, constant, repeated, or the same in both exposures.
     - Shift: as found by `register_pair`, if it is larger than its error explains.
+    - Drift within a scan, rotation and magnification: the shift differs between parts of the frame
+      as an affine map does.
     - Movement: the shift differs between the quarters of the frame.  Or the difference of the
       aligned exposures is correlated over 8 pixels and more, or follows the slopes of the scene.
     - Orientation and contrast: the second exposure is mirrored or rotated, or its contrast is
@@ -233,7 +237,9 @@ def _check_frames(
     one, two = _middle(one), _middle(two)
     agreed = agreement(one, two, shift)
     if agreed.error is not None:
-        yield _registration_note(agreed.error)
+        # If the shift differs between parts, a map may tell how
+        in_parts = affine is None and agreed.error.kind == "parts"
+        yield (_map_note(one, two) if in_parts else None) or _registration_note(agreed.error)
         return
     if agreed.shift is None:
         # In a small frame registration may fail although the scene is the same
@@ -257,8 +263,8 @@ def _check_frames(
     if agreed.misaligned and affine is not None:
         yield PairNote(
             "warn",
-            f"The views have drifted by {_directions(agreed.shift)} since their calibration: split "
-            "the frame again, without the stored layout.",
+            f"The second exposure has drifted by {_directions(agreed.shift)} since the map between "
+            "the two was measured: split the frame again without the stored layout, or register.",
             "drift",
         )
     elif agreed.misaligned:
@@ -269,18 +275,51 @@ def _check_frames(
             "shift",
             agreed.shift,
         )
+    before = one, two
     one, two = align(one, two, agreed.shift)
     if min(one.shape) < SMALLEST // 2:
         return
     ratio = standard[1].deviation / standard[0].deviation
     notes = check_noise(one, two, ratio)
     if nearest is None:
-        yield from notes
+        for note in notes:
+            dy, dx = agreed.shift
+            moved = _map_note(*before, (round(dy), round(dx))) if note.kind == "moved" else None
+            yield moved or note
         return
     # The noise of interpolated pixels is smooth and correlated, the nearest ones are misplaced
     yield from (note for note in notes if note.kind not in _OF_NOISE)
     notes = check_noise(_middle(nearest[0]), _middle(nearest[1]), ratio)
     yield from (note for note in notes if note.kind in _OF_NOISE)
+
+
+def _map_note(first: Frame, second: Frame, at: tuple[int, int] | None = None) -> PairNote | None:
+    """Return a note if the shift differs between parts of the image as an affine map does."""
+    found = map_between(first[None], second[None], at=at)
+    drift = scan_drift(first[None], second[None], at=at)
+    if drift is not None:
+        what_to_do = (
+            "Crop both to rows that agree, or scan faster, or the result will blur."
+            if found is None
+            else "Register them, and the training follows the drift."
+        )
+        return PairNote(
+            "warn",
+            f"The scene drifted within the scan: the second exposure is shifted by "
+            f"{_directions(drift.top)} at the top, by {_directions(drift.bottom)} at the bottom, "
+            f"and the rows differ by up to {drift.range:.1f} px. {what_to_do}",
+            "scan drift",
+            None if found is None else found.shift,
+        )
+    if found is None:
+        return None
+    return PairNote(
+        "warn",
+        f"The second exposure is rotated by {math.degrees(found.rotation):.2f} degrees and "
+        f"magnified {found.magnification:.4f} times: register them, and the training uses this map.",
+        "distorted",
+        found.shift,
+    )
 
 
 def _on_same_pixels(

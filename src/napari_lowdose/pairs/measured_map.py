@@ -26,6 +26,9 @@ LEAST_STRAY = 0.5  # px
 ROUNDS = 3
 LEAST_TURN = 0.5  # px: displacement of the corners from which on tiles are measured again
 REFINED_FRAMES = 8
+LEAST_CORNER = 0.3  # px: if the corners are displaced by less, a shift is enough
+LARGEST_RESIDUAL = 0.3  # px: tiles of views that an affine map describes agree with it to this
+MOST_IGNORED = 0.25  # of the tiles
 CHANCE = 0.001  # that a shift alone is taken for more
 
 
@@ -76,6 +79,17 @@ class MeasuredMap:
     noise_corrected_correlation: float
     significant: bool
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether the map describes the two views, and a shift does not."""
+        limit = max(LARGEST_RESIDUAL, 2 * self.noise)
+        return (
+            self.significant
+            and self.at_corners > LEAST_CORNER
+            and self.residual < limit
+            and self.n_ignored <= MOST_IGNORED * self.n_tiles
+        )
+
 
 def measure_map(
     first: NDArray[Any], second: NDArray[Any], start: tuple[float, float] = (0.0, 0.0)
@@ -101,7 +115,7 @@ def measure_map(
     expected = ViewMap.shift(start)
     found = None
     for turn in range(ROUNDS):
-        found = _fitted(_tile_shifts(first, second, expected, search=turn == 0), shape)
+        found = _fitted(tile_shifts(first, second, expected, search=turn == 0), shape)
         if found is None:
             return None
         moved = _at_corners(expected, shape) - _at_corners(found.view_map, shape)
@@ -113,7 +127,7 @@ def measure_map(
     # A tile that is turned or larger biases its own shift, so what is left is measured once more
     few = slice(None, None, max(1, -(-len(first) // REFINED_FRAMES)))
     aligned = found.view_map.resample(second[few])
-    tiles = _tile_shifts(first[few], aligned, ViewMap.shift((0.0, 0.0)), search=False)
+    tiles = tile_shifts(first[few], aligned, ViewMap.shift((0.0, 0.0)), search=False)
     refined = _fitted([tile.after(found.view_map) for tile in tiles], shape)
     if refined is None:
         return found
@@ -121,16 +135,20 @@ def measure_map(
     return replace(refined, **{name: getattr(found, name) for name in of_raw})
 
 
-class _Tile(NamedTuple):
+class Tile(NamedTuple):
     """A tile with a well-known shift.
 
     Attributes
     ----------
+    row, column : int
+        Place among the tiles.
     position, shift, error : (2,) array
         Position of its structure in the first view, and its shift, (y, x) in pixels.
     gain, correlation, noise_corrected_correlation : float
     """
 
+    row: int
+    column: int
     position: Table
     shift: Table
     error: Table
@@ -138,15 +156,24 @@ class _Tile(NamedTuple):
     correlation: float
     noise_corrected_correlation: float
 
-    def after(self, view_map: ViewMap) -> _Tile:
+    def after(self, view_map: ViewMap) -> Tile:
         """Return the tile with the shift that it has if the second view was resampled."""
         return self._replace(shift=view_map.points(self.position + self.shift) - self.position)
 
 
-def _tile_shifts(
+def tile_shifts(
     first: NDArray[Any], second: NDArray[Any], expected: ViewMap, search: bool
-) -> list[_Tile]:
-    """Measure the shifts of tiles; those without a well-known shift are left out."""
+) -> list[Tile]:
+    """Measure the shifts of tiles; those without a well-known shift are left out.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+    expected : ViewMap
+        Each tile of the second view is cut out where this map expects it.
+    search : bool
+        Search around there, further out the further away from the centre.
+    """
     from napari_lowdose.pairs.integer_shift import integer_shift
     from napari_lowdose.pairs.subpixel_shift import subpixel_shift
 
@@ -169,7 +196,8 @@ def _tile_shifts(
             # The shift is that at the structure in the tile, not at the centre of the tile
             position = np.maximum(low, -at) + np.array(here.centre) - 0.5
             found.append(
-                _Tile(
+                Tile(
+                    *tile,
                     position,
                     at + np.array(here.shift),
                     np.array(here.error),
@@ -193,13 +221,15 @@ def _parts(
     return first[:, y0:y1, x0:x1], second[:, y0 + dy : y1 + dy, x0 + dx : x1 + dx]
 
 
-def _fitted(tiles: list[_Tile], shape: tuple[int, ...]) -> MeasuredMap | None:
+def _fitted(tiles: list[Tile], shape: tuple[int, ...]) -> MeasuredMap | None:
     """Fit the map by weighted least squares; tiles that contradict the others are ignored."""
     from scipy.stats import chi2
 
     if len(tiles) < FEWEST_TILES:
         return None
-    positions, shifts, errors, *others = (np.array(column) for column in zip(*tiles, strict=True))
+    _, _, positions, shifts, errors, *others = (
+        np.array(column) for column in zip(*tiles, strict=True)
+    )
     centre = (np.array(shape) - 1) / 2
     good = np.ones(len(positions), bool)
     for _ in range(4):

@@ -33,8 +33,6 @@ GAP_FACTOR = 1.1  # on the correlation: candidates with a dark gap are preferred
 COMPARED = 256  # px: longest side at which candidates are compared
 COMPARED_FRAMES = 8
 REMAINING_SHIFT = 4  # px: searched after both views are cropped to their common field
-CORNER_SHIFT = 0.3  # px: if the corners are displaced by more, a shift is not enough
-LARGEST_RESIDUAL = 0.3  # px: tiles of views that an affine map describes agree with it to this
 
 
 def split_frame(
@@ -199,7 +197,7 @@ def _coarse_shift(candidate: CandidateLayout, first: Frames, second: Frames) -> 
 
         dy, dx = integer_shift(first, second, largest)
         measured = measure_map(first, second, (float(dy), float(dx)))
-        if measured is None or not _is_map(measured):
+        if measured is None or not measured.is_needed:
             raise
         return round(measured.shift[0]), round(measured.shift[1])
 
@@ -234,7 +232,7 @@ def _compare_views(candidate: CandidateLayout, first: Frames, second: Frames) ->
     from napari_lowdose.pairs.fixed_pattern import without_lines
 
     measured = measure_map(first, second)
-    if measured is not None and _is_map(measured):
+    if measured is not None and measured.is_needed:
         found: MeasuredMap | Registration = measured
         offset = float(second.mean(dtype=float) - measured.gain * first.mean(dtype=float))
         affine, same_scene = measured.view_map.matrix, measured.noise_corrected_correlation
@@ -255,16 +253,6 @@ def _compare_views(candidate: CandidateLayout, first: Frames, second: Frames) ->
         same_scene,
         measured,
         affine,
-    )
-
-
-def _is_map(measured: MeasuredMap) -> bool:
-    """Return whether an affine map describes two views, and a shift does not."""
-    return (
-        measured.significant
-        and measured.at_corners > CORNER_SHIFT
-        and measured.residual < max(LARGEST_RESIDUAL, 2 * measured.noise)
-        and measured.n_ignored <= measured.n_tiles / 4
     )
 
 

@@ -43,7 +43,7 @@ class SplitStep(Step):
     ----------
     layout : SplitLayout
     views : two (Y, X) arrays
-        The two views of one frame, cropped to the common area.
+        The two views of one frame, cropped to the common area, to be drawn over each other.
     """
 
     layout: SplitLayout
@@ -69,6 +69,8 @@ def split_steps(
 
     found = layout if checked else split_frame(movie, layout, mirrored=mirrored)[2]
     one, other = found.split(np.asarray(movie[frame]))
+    if found.affine is not None:  # as they agree
+        other = found.view_map.resample(other)
     yield SplitStep(fraction=1, message="layout found", layout=found, views=(one, other))
 
 

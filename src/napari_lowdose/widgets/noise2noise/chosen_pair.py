@@ -399,6 +399,7 @@ def add_registered(
             for layer, data, origin in ((first, step.first, corner), (second, step.second, behind))
         ],
         left,
+        step.registration.affine,
     )
     first.visible = second.visible = False
     return made

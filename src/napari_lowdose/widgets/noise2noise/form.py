@@ -271,7 +271,7 @@ class PairCard(QFrame):
         ]
         self.findings.setText(f"<table>{''.join(rows)}</table>" if rows else "")
         self.findings.setVisible(bool(rows))
-        self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
+        self.register_button.setVisible(any(note.shift is not None for note in self.notes))
 
 
 def _rich_text_label(text: str) -> QLabel:
