@@ -316,7 +316,7 @@ def _map_note(first: Frame, second: Frame, at: tuple[int, int] | None = None) ->
     return PairNote(
         "warn",
         f"The second exposure is rotated by {math.degrees(found.rotation):.2f} degrees and "
-        f"magnified {found.magnification:.4f} times: register them, and the training uses this map.",
+        f"magnified {found.magnification:.4f} times. Register them, and the training uses this.",
         "distorted",
         found.shift,
     )

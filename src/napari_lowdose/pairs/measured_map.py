@@ -197,7 +197,8 @@ def tile_shifts(
             position = np.maximum(low, -at) + np.array(here.centre) - 0.5
             found.append(
                 Tile(
-                    *tile,
+                    tile[0],
+                    tile[1],
                     position,
                     at + np.array(here.shift),
                     np.array(here.error),

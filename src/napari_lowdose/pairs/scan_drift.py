@@ -60,8 +60,8 @@ def scan_drift(
     """Find out whether the shift between two scans changes from row to row.
 
     A scan takes seconds, and a drifting scene shears and stretches it.  The parts of a row are
-    scanned at almost the same time, so that their shift is the same; a rotation changes it along the
-    rows as well.
+    scanned at almost the same time, so that their shift is the same; a rotation changes it along
+    the rows as well.
 
     Parameters
     ----------
