@@ -14,6 +14,7 @@ from napari_lowdose.frames import ImageOrPair, is_constant
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
@@ -263,6 +264,10 @@ class Thinned(Engine):
         """Return an engine that stores this pixel size with the network."""
         return dataclasses.replace(self, engine=self.engine.with_pixel_size(pixel_size, unit))
 
+    def with_channel_axis(self, axis: int | None) -> Thinned:
+        """Return an engine that tells the gain of each channel."""
+        return dataclasses.replace(self, engine=self.engine.with_channel_axis(axis))
+
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
         """Summarise the length of the training and the gain; see `Engine.summary`."""
         return self.engine.summary(records, model)
@@ -273,20 +278,17 @@ class Thinned(Engine):
 
     def _of_whole(self, step: TrainingStep) -> TrainingStep:
         """Return a step in the units, and with the gain, of the whole image."""
-        image, gain, model = step.image, step.gain, step.model
+        image, told, model = step.image, step.told_gain, step.model
         if image is not None:
             image = whole(image, self.noise)
-        if gain is not None:
-            gain = gain[0] - HALF, gain[1] - HALF
+        if told is not None:
+            told = told.less(HALF)
         if model is not None and "thinned" not in model.record:
-            told = model.record.get("gain_db")
-            record = {
-                **model.record,
-                "thinned": True,
-                "gain_db": told and [limit and limit - HALF for limit in told],
-            }
+            of_half = ToldGain.of_record(model.record)
+            of_whole = of_half.less(HALF).for_record() if of_half else {}
+            record = {**model.record, "thinned": True, **of_whole}
             model = dataclasses.replace(model, record=record)
-        return dataclasses.replace(step, image=image, gain=gain, model=model)
+        return dataclasses.replace(step, image=image, told_gain=told, model=model)
 
 
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +15,18 @@ from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.noise2noise.valid_pixels import standardise, valid_pixels
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
 SMALLEST_FRAME = 32  # minimum side, pixels
+_DISTINCT = 1.5  # ratio of contrast by which a frame tells its channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class NetworkApplication(Engine):
         Whether the frames belong to a stack.  Only then may a frame be constant.
     beside : bool
         Leave half of the cores to other work.
+    channels_along : int, optional
+        Axis of the stack along which its channels are those of the network.
     """
 
     title = "Noise2Noise"
@@ -61,7 +67,17 @@ class NetworkApplication(Engine):
     orientations: int = 1
     in_stack: bool = False
     beside: bool = False
+    channels_along: int | None = None
     _warned: set[str] = field(default_factory=set, repr=False)
+
+    def for_frame(self, index: tuple[int, ...]) -> Engine:
+        """Return the application for the frame at `index`: that of its channel, if it has one.
+
+        Channels of different brightness are recognised in any stack, so only others need it.
+        """
+        if self.channels_along is None or _are_distinct(self.model.networks):
+            return self
+        return self._of_channels[index[self.channels_along]]
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, or a pair of frames.
@@ -85,6 +101,9 @@ class NetworkApplication(Engine):
         MemoryError
             If there is not enough memory even for small tiles.
         """
+        if self.model.channels:
+            yield from self._of_brightness(*frames).frame_steps(*frames)
+            return
         for frame in frames:
             if not (self.in_stack and is_constant(frame)):  # closed shutter
                 check_pixels(frame, SMALLEST_FRAME)
@@ -112,12 +131,16 @@ class NetworkApplication(Engine):
 
     def constant_frame(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
         """Return the result for a constant frame: the frame in the units of the result."""
+        if self.model.channels:
+            return self._of_brightness(*frames).constant_frame(*frames)
         return NormalisedFrames.of(self.model, *frames).unchanged()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickling, without the torch module and the training state."""
-        state = {name: value for name, value in vars(self).items() if name != "_predictor"}
-        return {**state, "model": replace(self.model, state=None)}
+        built = ("_predictor", "_of_channels")
+        state = {name: value for name, value in vars(self).items() if name not in built}
+        channels = tuple(replace(each, state=None) for each in self.model.channels)
+        return {**state, "model": replace(self.model, state=None, channels=channels)}
 
     @cached_property
     def _predictor(self) -> Any:
@@ -125,6 +148,18 @@ class NetworkApplication(Engine):
         from napari_lowdose.noise2noise.prediction import Predictor
 
         return Predictor(self.model.network, choose_device(self.model.device), self.beside)
+
+    @cached_property
+    def _of_channels(self) -> list[NetworkApplication]:
+        """The applications of the networks of the channels, which share what was warned of."""
+        return [replace(self, model=each, channels_along=None) for each in self.model.networks]
+
+    def _of_brightness(self, *frames: NDArray[Any]) -> NetworkApplication:
+        """Return the application of the network whose training frames had the nearest contrast."""
+        parts = map(standardise, valid_pixels(*frames).frames)
+        contrast = max(part.deviation for part in parts) or 1.0
+        apart = [abs(math.log(contrast / each.scale)) for each in self.model.networks]
+        return self._of_channels[apart.index(min(apart))]
 
     def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")
@@ -208,3 +243,9 @@ class NetworkApplication(Engine):
         if kind not in self._warned:
             self._warned.add(kind)
             warn(sentence, stacklevel=3)
+
+
+def _are_distinct(networks: Sequence[Noise2NoiseModel]) -> bool:
+    """Return whether the channels of networks can be told by their contrast."""
+    contrasts = sorted(each.scale for each in networks)
+    return all(high > _DISTINCT * low for low, high in pairwise(contrasts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,6 +77,11 @@ class Noise2NoiseModel(Engine):
         Unit of `pixel_size`, for example "nm".
     optimiser : OptimiserConfig
         Training parameters, for continuation.
+    channels : tuple of Noise2NoiseModel
+        The networks of the channels, if each has its own.  Then `weights` and what belongs to them
+        are those of the first channel, and are not used.
+    channel_axis : int or None
+        Leading axis of these channels in the training stack.
     state : object
         State of the training, for exact continuation.  It is not saved to the file.
 
@@ -121,6 +126,8 @@ class Noise2NoiseModel(Engine):
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     optimiser: OptimiserConfig = OPTIMISERS["fast"]
+    channels: tuple[Noise2NoiseModel, ...] = ()
+    channel_axis: int | None = None
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -174,7 +181,16 @@ class Noise2NoiseModel(Engine):
         """
         chosen = self.orientations
         orientations = n_orientations(shape) if chosen == "auto" else chosen
-        return NetworkApplication(self, orientations, in_stack=bool(leading))
+        axis, n = self.channel_axis, len(self.channels)
+        along = axis if axis is not None and leading[axis : axis + 1] == (n,) else None
+        return NetworkApplication(self, orientations, in_stack=bool(leading), channels_along=along)
+
+    @cached_property
+    def networks(self) -> tuple[Noise2NoiseModel, ...]:
+        """The models of the channels, with the settings of this one."""
+        names = ("use", "normalise", "orientations", "outliers", "device")
+        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return tuple(replace(each, **settings) for each in self.channels)
 
     @cached_property
     def network(self) -> Any:
@@ -185,7 +201,8 @@ class Noise2NoiseModel(Engine):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickling, without the torch module, which each process builds."""
-        return {name: value for name, value in vars(self).items() if name != "network"}
+        built = ("network", "networks")
+        return {name: value for name, value in vars(self).items() if name not in built}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the network to a safetensors file.
@@ -202,7 +219,7 @@ class Noise2NoiseModel(Engine):
         """
         from napari_lowdose.noise2noise.model_file import save_model
 
-        save_model(path, {each.name: getattr(self, each.name) for each in fields(self)})
+        save_model(path, _fields_of(self), [_fields_of(each) for each in self.channels])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Noise2NoiseModel:
@@ -226,6 +243,10 @@ class Noise2NoiseModel(Engine):
         from napari_lowdose.noise2noise.model_file import load_model
 
         return load_model(path, cls)
+
+
+def _fields_of(model: Noise2NoiseModel) -> dict[str, Any]:
+    return {each.name: getattr(model, each.name) for each in fields(model)}
 
 
 def _orientations(value: Any) -> Literal["auto", 1, 8]:

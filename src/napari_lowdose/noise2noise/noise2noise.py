@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -82,6 +84,10 @@ class Noise2Noise(Engine):
     shift : (float, float)
         Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
+    channel_axis : int, optional
+        Leading axis of the channels in a stack of pairs, counted from 0.  Each channel has its own
+        network, and its own gain in dB.  By default, channels are recognised if they differ more
+        than threefold in contrast.
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
@@ -141,6 +147,7 @@ class Noise2Noise(Engine):
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
+    channel_axis: int | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -159,6 +166,8 @@ class Noise2Noise(Engine):
         for name, limits in _WHOLE.items():
             if (value := getattr(self, name)) is not None:
                 checked[name] = whole_number(name, value, *limits)
+        if self.channel_axis is not None:
+            checked["channel_axis"] = whole_number("channel_axis", self.channel_axis, 0)
         shift = finite_numbers(self.shift) or ()
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
@@ -223,6 +232,10 @@ class Noise2Noise(Engine):
         """Return an engine that stores this pixel size with the network."""
         return replace(self, pixel_size=pixel_size, pixel_unit=unit)
 
+    def with_channel_axis(self, axis: int | None) -> Noise2Noise:
+        """Return an engine with this `channel_axis`, unless it has one already."""
+        return self if self.channel_axis is not None else replace(self, channel_axis=axis)
+
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
 
@@ -255,14 +268,8 @@ class Noise2Noise(Engine):
         if model is None:
             return []
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
-        if gain := model.record.get("gain_db"):
-            from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-
-            # JSON has no infinity: the record has None at an open end
-            low, high = gain
-            low = -math.inf if low is None else low
-            high = math.inf if high is None else high
-            words.append(f"gain {GainInterval(low, high)}")
+        if gain := ToldGain.of_record(model.record):
+            words.append(f"gain {gain}")
         return words
 
     def training_steps(
@@ -344,8 +351,9 @@ class Noise2Noise(Engine):
         yield TrainingStep(
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
+        doubt = ""
         if not checked:
-            refuse_bad_pair(first, second, self.shift)
+            doubt = refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -353,9 +361,30 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
+        axis = None if one_scene else self._channels(first, second)
+        if axis is not None:
+            from napari_lowdose.noise2noise.channel_training import channel_training_steps
+
+            yield from channel_training_steps(
+                first, second, axis, network, config, self.start, begun, reserve, doubt=doubt
+            )
+            return
         yield from training_steps(
-            first, second, network, config, self.start, begun, reserve, one_scene=one_scene
-        )
+            first, second, network, config, self.start, begun, reserve,
+            one_scene=one_scene, doubt=doubt,
+        )  # fmt: skip
+
+    def _channels(self, first: Any, second: Any) -> int | None:
+        """Return the axis of the channels that get a network each; None for a single network."""
+        if self.start is not None and not self.start.channels:
+            return None
+        axis = channel_axis_of(first, second, self.channel_axis)
+        if axis is None and self.start is not None:
+            raise ValueError(
+                f"the network to continue has a network for each of {len(self.start.channels)} "
+                "channels, and this pair has no channels: continue on the pair of its training."
+            )
+        return axis
 
     def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
         """Return the architecture and the training parameters."""

@@ -31,6 +31,16 @@ _CELL = 4  # side of the cells whose means are searched for structure, pixels
 _MIN_SHIFT = 0.3  # smaller shifts do no harm, pixels
 _CORRELATED = 0.12  # minimum correlation of neighbours in the difference that is reported
 _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # common noise, as a fraction of the noise variance
+# Kinds of notes that contradict what the estimate of the gain assumes: independent noise on an
+# unchanged scene.
+_DOUBTS = {
+    "shift": "the second exposure is shifted against the first",
+    "moved": "the two exposures differ by more than noise",
+    "reversed": "the contrast of the second exposure is reversed",
+    "smooth": "one exposure seems to be denoised or averaged",
+    "common noise": "the two exposures share noise or a pattern",
+    "correlated noise": "the noise is correlated between pixels",
+}
 # Common noise, as a fraction of the scene's variance.  Below it, exposures almost without noise
 # share fine detail of the scene.
 _COMMON_TO_SCENE = 0.03
@@ -61,6 +71,11 @@ class PairNote:
     message: str
     kind: str
     shift: tuple[float, float] | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Why the estimated gain of this pair cannot be trusted; empty if it can."""
+        return _DOUBTS.get(self.kind, "")
 
 
 def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[PairNote]:

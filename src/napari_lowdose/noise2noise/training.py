@@ -21,7 +21,9 @@ from napari_lowdose.noise2noise.device import (
     in_low_precision,
     is_out_of_memory,
 )
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
@@ -61,6 +63,7 @@ def training_steps(
     reserve: float = 0.0,
     *,
     one_scene: bool = False,
+    doubt: str = "",
 ) -> Iterator[TrainingStep]:
     """Train a network on pairs; see `Noise2Noise.training_steps`.
 
@@ -77,6 +80,8 @@ def training_steps(
         Passes over a frame that the caller still makes within the time budget.
     one_scene : bool
         See `training_pairs`.
+    doubt : str
+        Why the estimated gain cannot be trusted; see `ToldGain`.
 
     Yields
     ------
@@ -106,7 +111,7 @@ def training_steps(
             "smaller one."
         )
     record = training_record(first, pairs, network_config, config, start, describe(device))
-    training = _Training(pairs, network_config, config, start, device, record)
+    training = _Training(pairs, network_config, config, start, device, record, doubt)
     yield training.step_so_far("training")
     yield from training.steps(begun, reserve, Preview(first, second, config))
 
@@ -155,6 +160,8 @@ class _Training:
     device : torch.device
     record : dict
         Record of the training, as far as it is known before the first step.
+    doubt : str
+        Why the estimated gain cannot be trusted.
     """
 
     def __init__(
@@ -165,11 +172,12 @@ class _Training:
         start: Noise2NoiseModel | None,
         device: torch.device,
         record: dict[str, Any],
+        doubt: str,
     ) -> None:
         n, _, height, width = pairs.exposures.shape
         fitting = min(config.optimiser.crop_size, height, width)
         self.crop_size = fitting - fitting % size_multiple(network_config)
-        self.pairs, self.device, self.record = pairs, device, record
+        self.pairs, self.device, self.record, self.doubt = pairs, device, record, doubt
         self.network_config, self.config, self.start = network_config, config, start
         self.validation = Validation(pairs, network_config, config.shift, config.use)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
@@ -286,7 +294,7 @@ class _Training:
             n_steps=self.state.step,
             loss=self.loss,
             validation_loss=None if evaluation is None else evaluation.loss,
-            gain=None if evaluation is None else evaluation.gain,
+            told_gain=None if evaluation is None else self._told(evaluation),
             model=self.best,
             device=describe(self.device),
             last=last,
@@ -369,6 +377,7 @@ class _Training:
         # Images without a pixel size take that of the network that is continued
         known = config if config.pixel_size is not None else self.start or config
         epochs = self.state.step / self.steps_per_epoch
+        told = self._told(evaluation)
         return Noise2NoiseModel(
             architecture=self.network_config,
             optimiser=config.optimiser,
@@ -387,7 +396,7 @@ class _Training:
                 "n_steps": self.state.step,
                 "epochs": epochs,
                 "validation_loss": evaluation.loss,
-                "gain_db": evaluation.gain and [_json(limit) for limit in evaluation.gain],
+                **(told.for_record() if told else {"gain_db": None}),
             },
             use=config.use,
             normalise=config.normalise,
@@ -396,6 +405,11 @@ class _Training:
             pixel_unit=known.pixel_unit,
             state=copy.deepcopy(self.state),  # training changes it
         )
+
+    def _told(self, evaluation: Evaluation) -> ToldGain | None:
+        """Return the gain for the user; None if it is not known."""
+        gain = evaluation.gain
+        return None if gain is None else ToldGain((GainInterval(*gain),), self.doubt)
 
     def _value_range(self, evaluation: Evaluation) -> tuple[float, float]:
         low, high = evaluation.value_range
@@ -419,8 +433,3 @@ def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
 def _evaluation_interval(step: int) -> int:
     """Return the number of steps between evaluations, which grows as training slows down."""
     return 25 << max(0, (step // 400).bit_length() - 1)
-
-
-def _json(limit: float) -> float | None:
-    """Return None for an infinite limit, which JSON does not know."""
-    return limit if math.isfinite(limit) else None

@@ -14,6 +14,7 @@ from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
+    from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.training_data import TrainingPairs
 
@@ -34,9 +35,10 @@ class TrainingStep(Step):
         TrainingStep.
     validation_loss : float or None
         Loss on the held-out tiles; None if it was not evaluated at this step.
-    gain : (float, float) or None
-        95 % confidence interval of the PSNR gain over one exposure, dB, from the held-out
-        tiles.  An infinite upper limit means 'at least'.  None while it is unknown.
+    told_gain : ToldGain or None
+        PSNR gain over one exposure from the held-out tiles, for each channel, and why it cannot be
+        trusted if the checks of the pair found a reason.  ``str(step.told_gain)`` is for display.
+        None if it was not measured at this step, or is unknown.
     model : Noise2NoiseModel or None
         The best network so far, to keep if training is stopped here.
     device : str
@@ -51,11 +53,21 @@ class TrainingStep(Step):
     n_steps: int
     loss: float
     validation_loss: float | None = None
-    gain: tuple[float, float] | None = None
+    told_gain: ToldGain | None = None
     model: Noise2NoiseModel | None = None
     device: str = ""
     last: bool = False
     seconds_range: tuple[float, float] | None = None
+
+    @property
+    def gain(self) -> tuple[float, float] | None:
+        """95 % confidence interval of the gain, dB; of the channel that gains least.
+
+        An infinite upper limit means 'at least'.  None while it is unknown.
+        """
+        if self.told_gain is None:
+            return None
+        return self.told_gain.least.low, self.told_gain.least.high
 
     @property
     def time_left(self) -> str:
