@@ -10,8 +10,6 @@ import numpy as np
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
 from napari_lowdose.noise2noise.config import PRESETS
-from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +62,7 @@ class FakeNoise2Noise(Noise2Noise):
                 fraction=n / self.n_epochs, message=f"training: epoch {epoch}",
                 image=frame * np.float32(0.9 + 0.01 * n), index=self.preview, epoch=epoch,
                 n_steps=10 * epoch, loss=1 / epoch, validation_loss=1.1 / epoch,
-                told_gain=ToldGain((GainInterval(9.0, 9.0 + 4 / epoch),)), model=model,
-                device="CPU (none at all)",
+                gain=(9.0, 9.0 + 4 / epoch), model=model, device="CPU (none at all)",
                 last=n == self.n_epochs,
             )  # fmt: skip
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,18 +13,16 @@ from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
-from napari_lowdose.noise2noise.valid_pixels import standardise, valid_pixels
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
 SMALLEST_FRAME = 32  # minimum side, pixels
-_DISTINCT = 1.5  # ratio of contrast by which a frame tells its channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +52,6 @@ class NetworkApplication(Engine):
         Whether the frames belong to a stack.  Only then may a frame be constant.
     beside : bool
         Leave half of the cores to other work.
-    channels_along : int, optional
-        Axis of the stack along which its channels are those of the network.
     """
 
     title = "Noise2Noise"
@@ -67,17 +61,7 @@ class NetworkApplication(Engine):
     orientations: int = 1
     in_stack: bool = False
     beside: bool = False
-    channels_along: int | None = None
     _warned: set[str] = field(default_factory=set, repr=False)
-
-    def for_frame(self, index: tuple[int, ...]) -> Engine:
-        """Return the application for the frame at `index`: that of its channel, if it has one.
-
-        Channels of different brightness are recognised in any stack, so only others need it.
-        """
-        if self.channels_along is None or _are_distinct(self.model.networks):
-            return self
-        return self._of_channels[index[self.channels_along]]
 
     def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
         """Denoise a frame, or a pair of frames.
@@ -101,9 +85,6 @@ class NetworkApplication(Engine):
         MemoryError
             If there is not enough memory even for small tiles.
         """
-        if self.model.channels:
-            yield from self._of_brightness(*frames).frame_steps(*frames)
-            return
         for frame in frames:
             if not (self.in_stack and is_constant(frame)):  # closed shutter
                 check_pixels(frame, SMALLEST_FRAME)
@@ -112,7 +93,7 @@ class NetworkApplication(Engine):
         for part in normalised.valid.frames:
             if not is_constant(part):
                 warn_of_pixels(part)
-        yield Step(fraction=0.0, message="applying the network")
+        yield Step(fraction=0.0, message=f"applying {self._method}")
         if any(normalised.valid.constant):
             steps = self._constant_steps(normalised)
         else:
@@ -131,16 +112,21 @@ class NetworkApplication(Engine):
 
     def constant_frame(self, *frames: NDArray[Any]) -> NDArray[np.float32]:
         """Return the result for a constant frame: the frame in the units of the result."""
-        if self.model.channels:
-            return self._of_brightness(*frames).constant_frame(*frames)
         return NormalisedFrames.of(self.model, *frames).unchanged()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickling, without the torch module and the training state."""
-        built = ("_predictor", "_of_channels")
-        state = {name: value for name, value in vars(self).items() if name not in built}
-        channels = tuple(replace(each, state=None) for each in self.model.channels)
-        return {**state, "model": replace(self.model, state=None, channels=channels)}
+        state = {name: value for name, value in vars(self).items() if name != "_predictor"}
+        return {**state, "model": replace(self.model, state=None)}
+
+    @property
+    def _method(self) -> str:
+        return "the network"
+
+    @property
+    def _calibrations(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Slope and intercept of the mean of both outputs, and of a single output, Eq. (9)."""
+        return self.model.pair_calibration, self.model.single_calibration
 
     @cached_property
     def _predictor(self) -> Any:
@@ -149,35 +135,22 @@ class NetworkApplication(Engine):
 
         return Predictor(self.model.network, choose_device(self.model.device), self.beside)
 
-    @cached_property
-    def _of_channels(self) -> list[NetworkApplication]:
-        """The applications of the networks of the channels, which share what was warned of."""
-        return [replace(self, model=each, channels_along=None) for each in self.model.networks]
-
-    def _of_brightness(self, *frames: NDArray[Any]) -> NetworkApplication:
-        """Return the application of the network whose training frames had the nearest contrast."""
-        parts = map(standardise, valid_pixels(*frames).frames)
-        contrast = max(part.deviation for part in parts) or 1.0
-        apart = [abs(math.log(contrast / each.scale)) for each in self.model.networks]
-        return self._of_channels[apart.index(min(apart))]
-
     def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")
-        yield Step(
-            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
-        )
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _pair_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
-        model, (first, second) = self.model, frames.inputs
+        first, second = frames.inputs
+        of_pair, of_single = self._calibrations
         r1 = yield from self._output(first, 0.0, 0.5, " to the first")
         r2 = yield from self._output(second, 0.5, 1.0, " to the second")
         r2 = self._shifted_back(r2)
-        slope, _ = frames.units(model.pair_calibration)
+        slope, _ = frames.units(of_pair)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.valid.area] = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = frames.image(r1, model.single_calibration)
-        if model.use == "both":
-            image = frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
+        image = frames.image(r1, of_single)
+        if self.model.use == "both":
+            image = frames.image((r1 + r2) / np.float32(2), of_pair)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
     def _constant_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
@@ -193,16 +166,14 @@ class NetworkApplication(Engine):
         output = yield from self._output(frames.inputs[good], 0.0, 1.0, f" to the {name}")
         if good:
             output = self._shifted_back(output)
-        yield Step(
-            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
-        )
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _output(
         self, frame: NDArray[np.float32], start: float, end: float, which: str
     ) -> Generator[Step, None, NDArray[np.float32]]:
         work = self._predictor.steps(frame, self.orientations)
         output: NDArray[np.float32] = yield from report(
-            work, start, end, f"applying the network{which}"
+            work, start, end, f"applying {self._method}{which}"
         )
         return output
 
@@ -243,9 +214,3 @@ class NetworkApplication(Engine):
         if kind not in self._warned:
             self._warned.add(kind)
             warn(sentence, stacklevel=3)
-
-
-def _are_distinct(networks: Sequence[Noise2NoiseModel]) -> bool:
-    """Return whether the channels of networks can be told by their contrast."""
-    contrasts = sorted(each.scale for each in networks)
-    return all(high > _DISTINCT * low for low, high in pairwise(contrasts))

@@ -85,6 +85,7 @@ class TrainingConfig:
     preview : tuple of int
         Index of the pair that the previews show.
     outliers : "remove" or "keep"
+    fallback : bool
     pixel_size : (float, float) or None
     pixel_unit : str or None
     parameters : mapping
@@ -102,6 +103,7 @@ class TrainingConfig:
     shift: tuple[float, float]
     preview: tuple[int, ...]
     outliers: Literal["remove", "keep"]
+    fallback: bool
     pixel_size: tuple[float, float] | None
     pixel_unit: str | None
     parameters: Mapping[str, Any]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
+from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -158,6 +159,8 @@ class Noise2NoiseModel(Engine):
 
     def for_live(self) -> Engine:
         """Return the network for a running source: in one orientation, on half of the cores."""
+        if self.channels:
+            return ChannelApplication(self, tuple(each.for_live() for each in self.networks()))
         return NetworkApplication(self, orientations=1, in_stack=True, beside=True)
 
     def with_pixel_size(
@@ -169,7 +172,9 @@ class Noise2NoiseModel(Engine):
             warn(warning, stacklevel=2)
         return self
 
-    def applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
+    def applied_to(
+        self, leading: tuple[int, ...], shape: tuple[int, ...]
+    ) -> NetworkApplication | ChannelApplication:
         """Return the network for the frames of an image or a pair.
 
         Parameters
@@ -179,18 +184,23 @@ class Noise2NoiseModel(Engine):
         shape : tuple of int
             Shape of the whole image.
         """
+        if self.channels:
+            parts = tuple(each.applied_to(leading, shape) for each in self.networks())
+            return ChannelApplication(self, parts, self.channels_along(leading))
         chosen = self.orientations
         orientations = n_orientations(shape) if chosen == "auto" else chosen
-        axis, n = self.channel_axis, len(self.channels)
-        along = axis if axis is not None and leading[axis : axis + 1] == (n,) else None
-        return NetworkApplication(self, orientations, in_stack=bool(leading), channels_along=along)
+        return NetworkApplication(self, orientations, in_stack=bool(leading))
 
-    @cached_property
-    def networks(self) -> tuple[Noise2NoiseModel, ...]:
-        """The models of the channels, with the settings of this one."""
+    def networks(self) -> list[Noise2NoiseModel]:
+        """Return the models of the channels, with the settings of this one."""
         names = ("use", "normalise", "orientations", "outliers", "device")
         settings: dict[str, Any] = {name: getattr(self, name) for name in names}
-        return tuple(replace(each, **settings) for each in self.channels)
+        return [replace(each, **settings) for each in self.channels]
+
+    def channels_along(self, leading: tuple[int, ...]) -> int | None:
+        """Return the axis of a stack along which it has these channels; None if there is none."""
+        axis, n = self.channel_axis, len(self.channels)
+        return axis if axis is not None and leading[axis : axis + 1] == (n,) else None
 
     @cached_property
     def network(self) -> Any:
@@ -201,8 +211,7 @@ class Noise2NoiseModel(Engine):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickling, without the torch module, which each process builds."""
-        built = ("network", "networks")
-        return {name: value for name, value in vars(self).items() if name not in built}
+        return {name: value for name, value in vars(self).items() if name != "network"}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the network to a safetensors file.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["ToldGain"]
+__all__ = ["ToldGain", "gain_record"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class ToldGain:
         One for each channel; a single one for a pair without channels.
     doubt : str
         Why the interval cannot be trusted, from the checks of the pair; empty if it can.
+    by : tuple of str
+        Name of the method that is better than the network of each channel; empty where none is.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class ToldGain:
 
     channels: tuple[GainInterval, ...]
     doubt: str = ""
+    by: tuple[str, ...] = ()
 
     @property
     def least(self) -> GainInterval:
@@ -55,7 +58,9 @@ class ToldGain:
         each_told = [_about(each) if self.doubt else str(each) for each in self.channels]
         if len(each_told) == 1:
             return each_told[0]
-        return ", ".join(f"channel {n}: {told}" for n, told in enumerate(each_told, start=1))
+        by = [f" by {name}" if name else "" for name in self.by or ("",) * len(each_told)]
+        numbered = enumerate(zip(each_told, by, strict=True), start=1)
+        return ", ".join(f"channel {n}: {told}{name}" for n, (told, name) in numbered)
 
     @property
     def reservation(self) -> str:
@@ -87,6 +92,8 @@ class ToldGain:
         about: dict[str, Any] = {"gain_db": _json(self.least)}
         if len(self.channels) > 1:
             about["gain_db_of_channels"] = [_json(each) for each in self.channels]
+        if any(self.by):
+            about["gain_by"] = list(self.by)
         if self.doubt:
             about["gain_doubt"] = self.doubt
         return about
@@ -97,7 +104,23 @@ class ToldGain:
         if not (least := record.get("gain_db")):
             return None
         found = record.get("gain_db_of_channels") or [least]
-        return cls(tuple(map(_interval, found)), str(record.get("gain_doubt") or ""))
+        by = tuple(map(str, record.get("gain_by") or ()))
+        return cls(tuple(map(_interval, found)), str(record.get("gain_doubt") or ""), by)
+
+
+def gain_record(limits: Sequence[tuple[float, float] | None], doubt: str = "") -> dict[str, Any]:
+    """Return the entries of the record of a training for the gain of each channel.
+
+    Parameters
+    ----------
+    limits : sequence of (float, float) or None
+        95 % confidence intervals, dB; None if a gain is unknown.
+    doubt : str
+        See `ToldGain`.
+    """
+    found = (GainInterval(*each) if each else GainInterval(-math.inf, math.inf) for each in limits)
+    told = ToldGain(tuple(found), doubt)
+    return told.for_record() if told.amount else {"gain_db": None}
 
 
 def _about(gain: GainInterval) -> str:

@@ -57,6 +57,9 @@ class PairRun(LayerRun):
         Name of the scene, from the names of the layers.
     gain : ToldGain or None
         The gain over one exposure, as far as it is known.
+    instead : str
+        Name of the method without training that the result is by, while it is better than the
+        network; empty otherwise.
     disagreement : Image or None
     """
 
@@ -97,6 +100,7 @@ class PairRun(LayerRun):
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
         self.gain: ToldGain | None = None
+        self.instead = ""
         self.disagreement: Image | None = None
         self._with_disagreement = with_disagreement
         self._disagreements: NDArray[np.float32] | None = None
@@ -131,6 +135,7 @@ class PairRun(LayerRun):
         for step in steps:
             if isinstance(step, TrainingStep):
                 self.last = step
+                self.instead = "" if step.instead is None else step.instead.name
                 self.gain = step.told_gain or self.gain
                 self.model = step.model or self.model
             else:

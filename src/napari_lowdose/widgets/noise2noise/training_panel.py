@@ -63,9 +63,18 @@ class TrainingPanel(RunPanel):
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
-    def show_gain(self, gain: ToldGain | None) -> None:
-        """Show the gain over one exposure; nothing while it is unknown."""
-        text = describe_gain(gain)
+    def show_gain(self, gain: ToldGain | None, instead: str = "") -> None:
+        """Show the gain over one exposure; nothing while it is unknown.
+
+        Parameters
+        ----------
+        gain : ToldGain or None
+        instead : str
+            Name of a method that is better than the network.
+        """
+        text = describe_gain(
+            gain, f", by {instead}: the network is not better yet" if instead else ""
+        )
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
@@ -87,8 +96,14 @@ class TrainingPanel(RunPanel):
         self.continue_button.setEnabled(ready and can_continue and not running)
 
 
-def describe_gain(gain: ToldGain | None) -> str:
+def describe_gain(gain: ToldGain | None, method: str = "") -> str:
     """Return the gain as text; empty while it is unknown.
+
+    Parameters
+    ----------
+    gain : ToldGain or None
+    method : str
+        What follows the gain, if the result is not by the network.
 
     Examples
     --------
@@ -102,19 +117,19 @@ def describe_gain(gain: ToldGain | None) -> str:
     >>> describe_gain(ToldGain((bad,)))
     'no better than one exposure so far (-1.2 to 0.4 dB)'
     >>> describe_gain(ToldGain((good, bad)))
-    'better than one exposure by channel 1: 9.8 to 10.6 dB, channel 2: -1.2 to 0.4 dB'
+    'better than one exposure: channel 1: 9.8 to 10.6 dB, channel 2: -1.2 to 0.4 dB'
     >>> describe_gain(ToldGain((good,), "the noise is correlated"))
     'about 10 dB better than one exposure; cannot be trusted: the noise is correlated'
     """
     if gain is None or not gain.amount:
         return ""
     if len(gain.channels) > 1:
-        text = f"better than one exposure by {gain.amount}"
+        text = f"better than one exposure: {gain.amount}"
     elif gain.least.low <= 0:
         text = f"no better than one exposure so far ({gain.amount})"
     else:
         text = f"{gain.amount} better than one exposure"
-    return f"{text}{gain.reservation}"
+    return f"{text}{method}{gain.reservation}"
 
 
 TRAINING = QColor("#8a8f98")
