@@ -5,6 +5,8 @@ One network for channels of different brightness learns the dim one at the cost 
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +17,15 @@ from napari_lowdose.noise2noise.valid_pixels import standardise, valid_pixels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_lowdose.noise2noise.valid_pixels import Standardised
+
+    Pair = tuple[Standardised, Standardised]
+
 __all__ = ["channel_axis_of", "in_channel", "of_channel"]
 
 _MOST = 8  # channels that are recognised by their brightness
 _FRAMES = 3  # of each channel, evenly spread, that are compared
+_SAME = 0.9  # correlation, without the noise, above which frames show the same scene
 
 
 def channel_axis_of(first: Any, second: Any, axis: int | None = None) -> int | None:
@@ -30,7 +37,8 @@ def channel_axis_of(first: Any, second: Any, axis: int | None = None) -> int | N
         NumPy or lazy.  A few frames are read.
     axis : int, optional
         The axis, if it is known.  By default, channels are recognised if frames along one axis
-        differ more than threefold in contrast, and are alike along all others.
+        differ more than threefold in contrast, and are alike along all others; not if all show
+        the same scene, as in a movie whose light changes.
 
     Raises
     ------
@@ -40,9 +48,9 @@ def channel_axis_of(first: Any, second: Any, axis: int | None = None) -> int | N
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> scene = 50 + 30 * np.sin(np.arange(64) / 5) * np.ones((2, 1, 64, 1))  # (T, C, Y, X)
-    >>> brightness = np.array([1, 20])[:, None, None]
-    >>> first, second = (rng.poisson(brightness * scene) for _ in range(2))
+    >>> wave = 50 + 30 * np.sin(np.arange(64) / 5) * np.ones((64, 1))
+    >>> scene = np.broadcast_to([wave, 20 * wave.T], (3, 2, 64, 64))  # (T, C, Y, X)
+    >>> first, second = rng.poisson(scene), rng.poisson(scene)
     >>> channel_axis_of(first, second)
     1
     """
@@ -71,29 +79,47 @@ def in_channel(index: Sequence[int], axis: int, channel: int) -> tuple[int, ...]
 
 def _differ_along(first: Any, second: Any, axis: int) -> bool:
     """Return whether the frames differ in brightness along one axis, and only along it."""
-    found = _statistics(first, second, axis)  # (C, n, 2)
-    means, deviations = found[..., 0], found[..., 1]
-    if not deviations.all() or not differ_in_brightness(means.ravel(), deviations.ravel()):
+    pairs = _sample(first, second, axis)
+    if not pairs[0] or any(None in each for each in pairs):
+        return False
+    means = np.array([[one.mean for one, _ in each] for each in pairs])
+    deviations = np.array([[one.deviation for one, _ in each] for each in pairs])
+    if not differ_in_brightness(means.ravel(), deviations.ravel()):
         return False
     levels = brightness_levels(deviations.ravel()).reshape(deviations.shape)
-    return bool(levels.any() and (levels == levels[:, :1]).all())
+    alike = (levels == levels[:, :1]).all() and levels.any()
+    # A movie whose light changes shows the same scene, for which one network is better
+    return bool(alike) and not all(_same_scene(a[0], b[0]) for a, b in pairwise(pairs))
+
+
+def _same_scene(one: Pair | None, other: Pair | None) -> bool:
+    """Return whether two pairs show the same scene, by their correlation without the noise."""
+    if one is None or other is None or one[0].image.shape != other[0].image.shape:
+        return False
+
+    def common(a: Pair, b: Pair) -> float:
+        return float(np.mean(np.multiply(a[0].image, b[1].image, dtype=np.float64)))
+
+    powers = common(one, one) * common(other, other)
+    return powers > 0 and common(one, other) > _SAME * math.sqrt(powers)
 
 
 def _usable(first: Any, second: Any, axis: int) -> bool:
     """Return whether each channel has a frame to train on."""
-    return bool(_statistics(first, second, axis)[..., 1].any(axis=1).all())
+    return all(any(each) for each in _sample(first, second, axis))
 
 
-def _statistics(first: Any, second: Any, axis: int) -> Any:
-    """Return mean and standard deviation of some frames of each channel; 0 if one is constant."""
-    found = []
+def _sample(first: Any, second: Any, axis: int) -> list[list[Pair | None]]:
+    """Return some standardised pairs of each channel; None if an exposure is constant."""
+    found: list[list[Pair | None]] = []
     for channel in range(first.shape[axis]):
         exposures = [of_channel(each, axis, channel) for each in (first, second)]
         leading = exposures[0].shape[:-2]
-        n = int(np.prod(leading))
+        n = math.prod(leading)
+        found.append([])
         for k in sorted({int(k) for k in np.linspace(0, n - 1, min(n, _FRAMES)).round()}):
             at = np.unravel_index(k, leading) if leading else ()
             valid = valid_pixels(*(np.asarray(each[at]) for each in exposures))
-            _, mean, deviation = standardise(valid.frames[0])
-            found.append((mean, 0.0 if any(valid.constant) else deviation))
-    return np.reshape(found, (first.shape[axis], -1, 2))
+            one, two = map(standardise, valid.frames)
+            found[-1].append(None if any(valid.constant) else (one, two))
+    return found
