@@ -80,10 +80,11 @@ def in_channel(index: Sequence[int], axis: int, channel: int) -> tuple[int, ...]
 def _differ_along(first: Any, second: Any, axis: int) -> bool:
     """Return whether the frames differ in brightness along one axis, and only along it."""
     pairs = _sample(first, second, axis)
-    if not pairs[0] or any(None in each for each in pairs):
+    firsts = [[pair[0] for pair in each if pair is not None] for each in pairs]
+    if not firsts[0] or any(None in each for each in pairs):
         return False
-    means = np.array([[one.mean for one, _ in each] for each in pairs])
-    deviations = np.array([[one.deviation for one, _ in each] for each in pairs])
+    means = np.array([[one.mean for one in each] for each in firsts])
+    deviations = np.array([[one.deviation for one in each] for each in firsts])
     if not differ_in_brightness(means.ravel(), deviations.ravel()):
         return False
     levels = brightness_levels(deviations.ravel()).reshape(deviations.shape)

@@ -24,7 +24,8 @@ from napari_lowdose.noise2noise.device import (
 )
 from napari_lowdose.noise2noise.evaluation.best_baseline import BestBaseline
 from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
-from napari_lowdose.noise2noise.evaluation.told_gain import gain_record
+from napari_lowdose.noise2noise.evaluation.seen_tiles import widened_gain
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain, gain_record
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
@@ -271,6 +272,8 @@ class _Training:
             ended = (
                 used_up or self.diverged or (evaluated and self.ends_at_plateau and self.curve.flat)
             )
+            if ended:
+                self._widen_gain()
             now = time.perf_counter()
             left = (0.0, 0.0, 0.0) if ended else self._seconds_left(pace, done, now)
             if left is not None:  # progress never moves backwards when the estimate grows
@@ -438,6 +441,24 @@ class _Training:
             self.instead = self.baseline.beats(evaluation)
         else:  # keep the older network, but continue training from here
             self.best = replace(self.best, state=copy.deepcopy(self.state))
+
+    def _widen_gain(self) -> None:
+        """Widen the interval of the gain so that it holds for the training pair itself, too."""
+        if self.best is None or self.evaluation is None or self.evaluation.gain is None:
+            return
+        told = ToldGain.of_record(self.best.record)
+        if told is None:
+            return
+        predictor = Predictor(self.best.network, self.device)
+        config = self.config
+        gain = widened_gain(
+            (told.least.low, told.least.high),
+            predictor, self.pairs, self.network_config, config.shift, config.use, config.seed,
+        )  # fmt: skip
+        self.evaluation = replace(self.evaluation, gain=gain)
+        self.best = replace(
+            self.best, record={**self.best.record, **gain_record([gain], self.doubt)}
+        )
 
     def _untrained(self) -> Noise2NoiseModel:
         """Return the model as far as it is known before the training, without weights."""
