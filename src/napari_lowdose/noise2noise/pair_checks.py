@@ -157,7 +157,7 @@ def refuse_bad_pair(
     second: Any,
     shift: tuple[float, float] = (0.0, 0.0),
     affine: Matrix | None = None,
-) -> None:
+) -> str:
     """Check a pair with `check_pair`; raise an error or warn.
 
     Parameters
@@ -169,6 +169,11 @@ def refuse_bad_pair(
     affine : 2 x 3 matrix, optional
         As in `check_pair`.
 
+    Returns
+    -------
+    str
+        Why a gain that is estimated from this pair cannot be trusted; empty if it can.
+
     Raises
     ------
     ValueError
@@ -179,11 +184,13 @@ def refuse_bad_pair(
     UserWarning
         If the result may be misleading.  Notes are not reported.
     """
-    for note in check_pair(first, second, shift, affine):
+    notes = check_pair(first, second, shift, affine)
+    for note in notes:
         if note.level == "refuse":
             raise ValueError(note.message)
         if note.level == "warn":
             warnings.warn(note.message, UserWarning, stacklevel=2)
+    return ", and ".join(note.doubt for note in notes if note.doubt)
 
 
 def _sentence(error: Exception) -> str:
@@ -284,8 +291,8 @@ def _check_frames(
     if nearest is None:
         for note in notes:
             dy, dx = agreed.shift
-            moved = _map_note(*before, (round(dy), round(dx))) if note.kind == "moved" else None
-            yield moved or note
+            in_parts = note.kind in ("moved", "lines")
+            yield (_map_note(*before, (round(dy), round(dx))) if in_parts else None) or note
         return
     # The noise of interpolated pixels is smooth and correlated, the nearest ones are misplaced
     yield from (note for note in notes if note.kind not in _OF_NOISE)
