@@ -68,8 +68,8 @@ class PairNote:
         One sentence for the user.
     kind : str
         "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
-        "scan drift", "distorted", "moved", "lines", "dependent", "common noise", "correlated noise",
-        "pixels", "gain", "noise" or "smooth".
+        "scan drift", "distorted", "moved", "lines", "dependent", "common noise",
+        "correlated noise", "pixels", "gain", "noise" or "smooth".
     shift : (float, float), optional
         If registering helps: shift of the second exposure against the first, (dy, dx) in pixels.
     """
