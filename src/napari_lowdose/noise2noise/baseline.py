@@ -83,6 +83,11 @@ REUCID = Baseline("REUCID", Reucid())
 ALIKE = Baseline("REUCID (alike stacks)", Reucid(stacks="alike"))
 
 
+def baseline_of(name: str) -> Baseline:
+    """Return the method of this name."""
+    return {each.name: each for each in (MEAN, REUCID, ALIKE)}[name]
+
+
 def baselines(shape: tuple[int, ...]) -> tuple[list[Baseline], list[Baseline]]:
     """Return the methods to compare with a network for exposures of this shape.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.image_checks import check_pixels
+from napari_lowdose.noise2noise.application import SMALLEST_FRAME
 from napari_lowdose.noise2noise.baseline import REUCID, BaselineApplication
 from napari_lowdose.noise2noise.config import PRESETS
 from napari_lowdose.noise2noise.gain_matching import match_gain
@@ -40,6 +42,8 @@ def first_picture(first: Any, second: Any, engine: Noise2Noise) -> Iterator[Trai
     index = engine.preview or (0,) * (first.ndim - 2)
     try:
         frames = [np.asarray(exposure[index]) for exposure in (first, second)]
+        for frame in frames:
+            check_pixels(frame, SMALLEST_FRAME)
         valid = valid_pixels(*frames)
         if any(valid.constant):
             return

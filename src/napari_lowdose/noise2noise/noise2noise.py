@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
-from napari_lowdose.noise2noise.baseline import BaselineApplication
 from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
-from napari_lowdose.noise2noise.first_picture import first_picture
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
+_RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
 _TOO_LONG = 1.5  # times the time left: the measured pace is not exact
 _FRAME_TIME = 0.05  # time to denoise one frame, as a fraction of the training time
 
@@ -266,11 +265,13 @@ class Noise2Noise(Engine):
         if step.channels:
             return self._result_of_channels(step, model, given)
         if step.instead is not None:
+            from napari_lowdose.noise2noise.baseline import BaselineApplication
+
             for exposure in given.exposures:
                 check_image(exposure)
             warn(about_fallback(step), stacklevel=2)
             return BaselineApplication(
-                replace(model, record={**model.record, "result_by": step.instead.name}),
+                replace(model, record={**model.record, _RESULT_BY: step.instead.name}),
                 in_stack=bool(given.leading),
                 baseline=step.instead,
             )
@@ -306,6 +307,15 @@ class Noise2Noise(Engine):
     ) -> Noise2Noise:
         """Return an engine that stores this pixel size with the network."""
         return replace(self, pixel_size=pixel_size, pixel_unit=unit)
+
+    def with_model(self, model: Noise2NoiseModel) -> Engine:
+        """Return the network, or the method that was better; see `Engine.with_model`."""
+        name = model.record.get(_RESULT_BY)
+        if name is None:
+            return model
+        from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
+
+        return BaselineApplication(model, in_stack=True, baseline=baseline_of(name))
 
     def with_channel_axis(self, axis: int | None) -> Noise2Noise:
         """Return an engine with this `channel_axis`, unless it has one already."""
@@ -343,7 +353,7 @@ class Noise2Noise(Engine):
         if model is None:
             return []
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
-        if name := model.record.get("result_by"):
+        if name := model.record.get(_RESULT_BY):
             words.append(f"the result is by {name}, which is better than the network")
         elif gain := ToldGain.of_record(model.record):
             words.append(f"gain {gain}")
@@ -409,7 +419,8 @@ class Noise2Noise(Engine):
             If the pair is not suitable for training; see `check_pair`.
         """
         model = None
-        for step in self.training_steps(first, second, shift):
+        engine = replace(self, fallback=False)  # only the network is wanted
+        for step in engine.training_steps(first, second, shift):
             model = step.model
         assert model is not None  # the last step has one
         warn_of_no_gain(model)
@@ -430,6 +441,8 @@ class Noise2Noise(Engine):
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
         if self.fallback and self.start is None:
+            from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
+
             yield from first_picture(first, second, self)
         doubt = ""
         if not checked:
