@@ -171,7 +171,13 @@ class LiveTraining:
         self._begun = time.perf_counter()
         self._newest, self._drifts = pairs.newest, pairs.drifts
         # The view has another method until the network is better
-        engine = replace(self._engine, use=self._pairs.use, shift=pairs.shift, fallback=False)
+        engine = replace(
+            self._engine,
+            use=self._pairs.use,
+            shift=pairs.shift,
+            affine=pairs.affine,
+            fallback=False,
+        )
         steps: Any = engine.training_steps(pairs.first, pairs.second)
         with contextlib.closing(steps):
             for step in steps:
