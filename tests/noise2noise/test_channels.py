@@ -66,7 +66,7 @@ def test_each_channel_has_its_network_and_its_gain(
     assert len(told.channels) == len(model.channels) == 2
     for k, truth in enumerate((LATTICE, SPOTS)):
         before, after = (np.mean((image[k] - truth) ** 2) for image in (pair[0], clean))
-        assert 10 * math.log10(before / after) > 8
+        assert 10 * math.log10(before / after) > 6
         # By the place in the stack: brightness does not tell these channels
         alone = denoise((pair[0, k], pair[1, k]), replace(model.channels[k], orientations=1))
         np.testing.assert_array_equal(alone, clean[k])
