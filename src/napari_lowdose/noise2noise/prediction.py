@@ -242,8 +242,10 @@ def weight_shapes(config: UNetConfig) -> dict[str, tuple[tuple[int, ...], str]]:
 
 def build_network(config: UNetConfig, weights: Mapping[str, Any]) -> UNet:
     """Build a network from NumPy weights."""
-    network = UNet(config)
-    network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
+    with torch.device("meta"):  # without initial weights, which would draw random numbers
+        network = UNet(config)
+    tensors = {name: torch.from_numpy(np.array(w)) for name, w in weights.items()}
+    network.load_state_dict(tensors, assign=True)
     return network
 
 

@@ -278,6 +278,7 @@ class _Training:
                 used_up or self.diverged or (evaluated and self.ends_at_plateau and self.curve.flat)
             )
             if ended:
+                yield self.step_so_far("training", fraction, self.evaluation)
                 self._widen_gain()
             now = time.perf_counter()
             left = (0.0, 0.0, 0.0) if ended else self._seconds_left(pace, done, now)
