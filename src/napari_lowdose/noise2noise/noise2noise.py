@@ -141,6 +141,7 @@ class Noise2Noise(Engine):
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
+    context: int = 0
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -368,6 +369,7 @@ class Noise2Noise(Engine):
             if preset == "auto":
                 preset = "paper" if choose_device(self.device).type == "cuda" else "fast"
             network, optimiser = PRESETS[preset], OPTIMISERS[preset]
+            network = replace(network, context=self.context)
             if self.width is not None:
                 network = replace(network, width=self.width)
         given = {name: getattr(self, name) for name in ("batch_size", "crop_size", "learning_rate")}

@@ -87,10 +87,11 @@ class Validation:
         multiple = size_multiple(config)
         wanted = pairs.side + 2 * _CONTEXT
         window = -(-wanted // multiple) * multiple
-        self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, window, window)
+        self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, F, window, window)
         self._by, self._shift = shift, torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
-        first, second = torch.split(self._windows, 1, dim=1)
+        middle = pairs.around.shape[1] // 2
+        first, second = self._windows[:, :, middle].split(1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
@@ -99,7 +100,7 @@ class Validation:
             torch.cat(
                 [predictor.forward(batch).cpu() for batch in torch.split(windows, _BATCH_SIZE)]
             )
-            for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
+            for windows in self._windows.to(predictor.device).unbind(1)
         )
         # With a subpixel shift, outputs and exposures are compared on the grid of the second
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
@@ -157,7 +158,9 @@ def _windows(pairs: TrainingPairs, window: int) -> NDArray[np.float32]:
             _reflected(np.arange(start - _CONTEXT, start - _CONTEXT + window), length)
             for start, length in ((y, height), (x, width))
         )
-        found.append(pairs.exposures[pair][:, rows[:, None], columns])
+        # Pair by pair, because one index for all would copy whole frames
+        frames = [pairs.exposures[k][:, rows[:, None], columns] for k in pairs.around[pair]]
+        found.append(np.stack(frames, axis=1))
     return np.stack(found)
 
 
