@@ -122,6 +122,12 @@ class NetworkApplication(Engine):
                     "on such images."
                 )
             yield step
+        if self.model.context and not neighbours:
+            self._warn(
+                "alone",
+                "The network sees the frames before and after each frame, and this is a single "
+                "frame: its result is less good than within a movie.",
+            )
         if n := normalised.valid.n_outliers:
             self._warn("outliers", self._about_outliers(n))
 

@@ -95,10 +95,10 @@ def draw_crops(
         crop = torch.rot90(crop, turns, (-2, -1))
         if swap:  # now of the first exposure against the second
             dy, dx = -dy, -dx
-        *both, weight = crop.split([n_frames, n_frames, 1])
-        inputs.append(both[swap])
-        partners.append(both[1 - swap][n_frames // 2, None])
-        weights.append(weight)  # carried along as a last channel
+        partner = (1 - swap) * n_frames + n_frames // 2
+        inputs.append(crop[swap * n_frames : (swap + 1) * n_frames])
+        partners.append(crop[partner : partner + 1])
+        weights.append(crop[-1:])  # carried along as a last channel
         shifts.append((dy, dx))
     return Crops(
         torch.stack(inputs),

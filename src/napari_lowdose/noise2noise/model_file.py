@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 FORMAT = "napari-lowdose noise2noise"
-VERSION = 1
+VERSION = 2  # of networks with context; those without are written as version 1
 # Limits that protect against damaged or malicious files, far beyond any useful network
 _LONGEST_HEADER = 2**22  # bytes, about a thousand times the usual length
 _DEEPEST, _WIDEST = 8, 8192  # levels, channels
+_MOST_CONTEXT = 64  # frames
 _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _SMALLEST = float(np.finfo(np.float32).tiny)  # smallest divisor that float32 can represent
 _GREATEST = float(np.finfo(np.float32).max)
@@ -65,7 +66,10 @@ def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
         **{key: fields[name] for key, name in _FIELDS.items()},
         **{name: fields[name] for name in _ADDED},
     }
-    header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
+    version = VERSION if fields["architecture"].context else 1
+    if version == 1:  # for earlier readers, which do not know this key
+        del about["architecture"]["context"]
+    header = {"format": FORMAT, "version": str(version), "model": json.dumps(about)}
     # Not np.ascontiguousarray, which adds an axis to scalars
     content = save(
         {name: np.asarray(w, order="C") for name, w in fields["weights"].items()}, header
@@ -133,7 +137,8 @@ def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
         raise ValueError(f"{path.name} is a safetensors file, but not a napari-lowdose model.")
     version = header.get("version", "")
-    if not (version.isascii() and version.isdigit()) or version.lstrip("0") != str(VERSION):
+    known = map(str, range(1, VERSION + 1))
+    if not (version.isascii() and version.isdigit()) or version.lstrip("0") not in known:
         raise ValueError(
             f"{path.name} was written by a newer version of napari-lowdose (format "
             f"{version or '?'}; this version reads format {VERSION}): upgrade napari-lowdose."
@@ -218,13 +223,14 @@ def _configs(about: dict[str, Any]) -> dict[str, Any]:
         "levels": (0, _DEEPEST),
         "unshuffle": (1, _LARGEST_BLOCK),
         "smoothing": (0, _WIDEST_SMOOTHING),
+        "context": (0, _MOST_CONTEXT),
         "batch_size": (1, 2**12),
         "crop_size": (32, 2**13),
         "epochs": (0, _MOST_STEPS),
         "steps": (0, _MOST_STEPS),
     }
     for name, (lowest, highest) in limits.items():
-        value = _number(about[name])
+        value = _number(about.get(name, 0) if name == "context" else about[name])
         if not isinstance(value, int) or not lowest <= value <= highest:
             raise ValueError(f"{name} is {value}")
     if (

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.context import neighbours_within
+from napari_lowdose.noise2noise.context_checks import refuse_context
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
+MOST_CONTEXT = 8  # frames
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
 _FRAME_TIME = 0.05  # time to denoise one frame, as a fraction of the training time
 
@@ -85,6 +88,12 @@ class Noise2Noise(Engine):
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
+    context : int
+        Number of frames before and after each frame of a movie or z-stack that the network sees,
+        too, at most 8.  Time is the first axis of the two exposures, and the target of frame t is
+        the partner of frame t alone.  For the two views of a beamsplitter, `Thinned` movies, or
+        even against odd frames; neighbouring frames of one movie are refused, because the
+        partner of each frame would be one of its neighbours.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -93,7 +102,8 @@ class Noise2Noise(Engine):
     pixel_unit : str, optional
         Unit of `pixel_size`, for example "nm".
     start : Noise2NoiseModel or path, optional
-        Network to continue, or its file.  Its architecture replaces `preset` and `width`.
+        Network to continue, or its file.  Its architecture replaces `preset`, `width` and
+        `context`.
 
     Raises
     ------
@@ -153,6 +163,7 @@ class Noise2Noise(Engine):
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),
             "every": whole_number("every", self.every, 1),
+            "context": whole_number("context", self.context, 0, MOST_CONTEXT),
         }
         for name, highest in _POSITIVE.items():
             if (value := getattr(self, name)) is not None:
@@ -170,12 +181,23 @@ class Noise2Noise(Engine):
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
-        checked["start"] = _network(self.start)
+        start = checked["start"] = _network(self.start)
+        if start is not None:
+            if checked["context"] not in (0, start.context):
+                raise ValueError(
+                    f"the network to continue sees {start.context} frames before and after each "
+                    f"frame: leave out context={checked['context']}, or train a new network."
+                )
+            checked["context"] = start.context
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
@@ -347,6 +369,8 @@ class Noise2Noise(Engine):
         )
         if not checked:
             refuse_bad_pair(first, second, self.shift)
+        if self.context:
+            refuse_context(first, second, self.context, one_scene=one_scene)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:

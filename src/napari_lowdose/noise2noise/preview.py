@@ -41,9 +41,7 @@ class Preview:
         Duration of one pass over one exposure; 0 before the first preview.
     """
 
-    def __init__(
-        self, first: Any, second: Any, config: TrainingConfig, context: int = 0
-    ) -> None:
+    def __init__(self, first: Any, second: Any, config: TrainingConfig, context: int = 0) -> None:
         leading = first.shape[:-2]
         index = config.preview or (0,) * len(leading)
         if len(index) != len(leading) or not all(map(_within, index, leading)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,10 @@ class TrainOnPair(Engine):
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Train on the training pair; see `Engine.prepare`."""

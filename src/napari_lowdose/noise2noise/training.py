@@ -110,7 +110,9 @@ def training_steps(
     record = training_record(first, pairs, network_config, config, start, describe(device))
     training = _Training(pairs, network_config, config, start, device, record)
     yield training.step_so_far("training")
-    yield from training.steps(begun, reserve, Preview(first, second, config, network_config.context))
+    yield from training.steps(
+        begun, reserve, Preview(first, second, config, network_config.context)
+    )
 
 
 def warm_up() -> None:

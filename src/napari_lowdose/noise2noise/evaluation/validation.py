@@ -91,7 +91,7 @@ class Validation:
         self._by, self._shift = shift, torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
         middle = pairs.around.shape[1] // 2
-        first, second = self._windows[:, :, middle].split(1, dim=1)
+        first, second = torch.split(self._windows[:, :, middle], 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
