@@ -22,7 +22,7 @@ from napari_lowdose import (
     denoise_to_zarr,
 )
 from napari_lowdose.engine import run_to_end
-from napari_lowdose.noise2noise.context import is_of_use, with_gaps
+from napari_lowdose.noise2noise.context import is_of_use, variants
 from napari_lowdose.noise2noise.context_checks import refuse_context
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.prediction import Predictor
@@ -238,12 +238,13 @@ def test_a_running_source_is_refused(model) -> None:
         LiveRun([]).train(engine(1))
 
 
-def test_gaps_keep_the_frame_itself() -> None:
-    around = np.array([[0, 1, 2], [1, 2, 3]])
-    rows = with_gaps(around)
-    assert (rows[:, 1] == np.tile([1, 2], 8)).all()
-    assert {tuple(row) for row in rows[::2]} == {(0, 1, 2), (1, 1, 2), (0, 1, 1), (1, 1, 1)}
-    np.testing.assert_array_equal(with_gaps(around[:, 1:2]), around[:, 1:2])
+def test_variants_keep_the_frame_itself_in_the_middle() -> None:
+    rows = variants(np.array([[0, 1, 2], [1, 2, 3]]))
+    assert (rows[:, 1] == np.tile([1, 2], 16)).all()
+    expected = {(0, 1, 2), (1, 1, 2), (0, 1, 1), (1, 1, 1), (2, 1, 0), (2, 1, 1), (1, 1, 0)}
+    assert {tuple(row) for row in rows[::2]} == expected
+    alone = np.array([[1], [2]])
+    np.testing.assert_array_equal(variants(alone), alone)
 
 
 def test_crops_of_all_frames_are_at_the_same_place() -> None:

@@ -127,8 +127,11 @@ def _share_a_frame(pair: NDArray[np.float32], other: NDArray[np.float32]) -> boo
     )
 
 
-def with_gaps(around: NDArray[np.int_]) -> NDArray[np.int_]:
-    """Return the frames around each pair several times, in some with neighbours replaced.
+def variants(around: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Return the frames around each pair in several variants to train on.
+
+    Half of them are in reverse order: a crop is also turned, and motion may have any direction.
+    In some of them neighbours are replaced.
 
     Parameters
     ----------
@@ -145,7 +148,8 @@ def with_gaps(around: NDArray[np.int_]) -> NDArray[np.int_]:
     itself = around[:, distance == 0]
     gaps = (distance < 0, distance > 0, distance != 0)
     incomplete = [np.where(gap, itself, around) for gap in gaps]
-    return np.concatenate([around] * _COMPLETE + incomplete)
+    forward = np.concatenate([around] * _COMPLETE + incomplete)
+    return np.concatenate([forward, forward[:, ::-1]])
 
 
 def with_neighbours(

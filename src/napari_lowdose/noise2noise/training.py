@@ -14,7 +14,7 @@ import torch
 
 from napari_lowdose.engine import map_yields
 from napari_lowdose.noise2noise.config import LARGEST
-from napari_lowdose.noise2noise.context import with_gaps
+from napari_lowdose.noise2noise.context import variants
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.device import (
     choose_device,
@@ -178,7 +178,7 @@ class _Training:
         self.validation = Validation(pairs, network_config, config.shift, config.use)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
         self.seen = torch.from_numpy(pairs.seen).to(device)
-        self.around = torch.from_numpy(with_gaps(pairs.around)).to(device)
+        self.around = torch.from_numpy(variants(pairs.around)).to(device)
         batch = config.optimiser.batch_size * self.crop_size**2
         self.steps_per_epoch: int = max(1, round(len(pairs) * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
