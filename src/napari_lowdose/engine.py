@@ -235,6 +235,10 @@ class Engine:
         """
         return self
 
+    def with_model(self, model: Any) -> Engine:
+        """Return the engine that goes on with the model that an interrupted run has trained."""
+        return model  # type: ignore[no-any-return]
+
     def with_training_of(self, model: Any) -> Engine:
         """Return the engine that trains `model` again, whatever ended the training."""
         return self

@@ -251,7 +251,7 @@ def test_crops_of_all_frames_are_at_the_same_place() -> None:
     number = np.arange(5 * 40 * 48, dtype=np.float32).reshape(5, 1, 40, 48)
     exposures = np.concatenate([number, -number], axis=1)
     seen = torch.ones((5, 40, 48), dtype=torch.bool)
-    around = torch.tensor([[0, 1, 2], [2, 3, 4]])
+    around = np.array([[0, 1, 2], [2, 3, 4]])
     rng = np.random.default_rng(0)
     crops = draw_crops(torch.from_numpy(exposures), seen, (0.0, 0.0), 64, 32, rng, around)
     before, frame, after = crops.inputs.unbind(1)

@@ -105,15 +105,13 @@ class NetworkApplication(Engine):
         for part in normalised.valid.frames:
             if not is_constant(part):
                 warn_of_pixels(part)
-        yield Step(fraction=0.0, message="applying the network")
+        yield Step(fraction=0.0, message=f"applying {self._method}")
         if any(normalised.valid.constant):
-            inputs = with_neighbours(normalised, self.model.context, neighbours)
-            steps = self._constant_steps(normalised, inputs)
+            steps = self._constant_steps(normalised, self._inputs(normalised, neighbours))
         else:
             self._warn_if_unlike(normalised)
-            inputs = with_neighbours(normalised, self.model.context, neighbours)
             of_frames = self._pair_steps if len(frames) == 2 else self._steps
-            steps = of_frames(normalised, inputs)
+            steps = of_frames(normalised, self._inputs(normalised, neighbours))
         for step in steps:
             if step.image is not None and not np.isfinite(step.image).all():
                 raise ValueError(
@@ -122,12 +120,6 @@ class NetworkApplication(Engine):
                     "on such images."
                 )
             yield step
-        if self.model.context and not neighbours:
-            self._warn(
-                "alone",
-                "The network sees the frames before and after each frame, and this is a single "
-                "frame: its result is less good than within a movie.",
-            )
         if n := normalised.valid.n_outliers:
             self._warn("outliers", self._about_outliers(n))
 
@@ -140,6 +132,15 @@ class NetworkApplication(Engine):
         state = {name: value for name, value in vars(self).items() if name != "_predictor"}
         return {**state, "model": replace(self.model, state=None)}
 
+    @property
+    def _method(self) -> str:
+        return "the network"
+
+    @property
+    def _calibrations(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Slope and intercept of the mean of both outputs, and of a single output, Eq. (9)."""
+        return self.model.pair_calibration, self.model.single_calibration
+
     @cached_property
     def _predictor(self) -> Any:
         from napari_lowdose.noise2noise.device import choose_device
@@ -147,23 +148,32 @@ class NetworkApplication(Engine):
 
         return Predictor(self.model.network, choose_device(self.model.device), self.beside)
 
+    def _inputs(self, frames: NormalisedFrames, neighbours: Neighbours | None) -> Inputs:
+        """Return the input of the network, with the frames around a frame if it has context."""
+        if self.model.context and not neighbours:
+            self._warn(
+                "alone",
+                "The network sees the frames before and after each frame, and this is a single "
+                "frame: its result is less good than within a movie.",
+            )
+        return with_neighbours(frames, self.model.context, neighbours)
+
     def _steps(self, frames: NormalisedFrames, inputs: Inputs) -> Iterator[Step]:
         output = yield from self._output(inputs[0], 0.0, 1.0, "")
-        yield Step(
-            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
-        )
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _pair_steps(self, frames: NormalisedFrames, inputs: Inputs) -> Iterator[Step]:
-        model, (first, second) = self.model, inputs
+        first, second = inputs
+        of_pair, of_single = self._calibrations
         r1 = yield from self._output(first, 0.0, 0.5, " to the first")
         r2 = yield from self._output(second, 0.5, 1.0, " to the second")
         r2 = self._shifted_back(r2)
-        slope, _ = frames.units(model.pair_calibration)
+        slope, _ = frames.units(of_pair)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.valid.area] = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = frames.image(r1, model.single_calibration)
-        if model.use == "both":
-            image = frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
+        image = frames.image(r1, of_single)
+        if self.model.use == "both":
+            image = frames.image((r1 + r2) / np.float32(2), of_pair)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
     def _constant_steps(self, frames: NormalisedFrames, inputs: Inputs) -> Iterator[Step]:
@@ -179,16 +189,14 @@ class NetworkApplication(Engine):
         output = yield from self._output(inputs[good], 0.0, 1.0, f" to the {name}")
         if good:
             output = self._shifted_back(output)
-        yield Step(
-            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
-        )
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _output(
         self, frame: NDArray[np.float32], start: float, end: float, which: str
     ) -> Generator[Step, None, NDArray[np.float32]]:
         work = self._predictor.steps(frame, self.orientations)
         output: NDArray[np.float32] = yield from report(
-            work, start, end, f"applying the network{which}"
+            work, start, end, f"applying {self._method}{which}"
         )
         return output
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -39,7 +40,7 @@ def draw_crops(
     batch_size: int,
     crop_size: int,
     rng: np.random.Generator,
-    around: Tensor | None = None,
+    around: NDArray[np.int_] | None = None,
 ) -> Crops:
     """Draw a batch of random crops.
 
@@ -60,7 +61,7 @@ def draw_crops(
     crop_size : int
         Side of a crop, pixels.
     rng : numpy.random.Generator
-    around : (P, F) tensor of int, optional
+    around : (P, F) array of int, optional
         The pairs to draw from, in the middle, with the frames around them.  By default all,
         without context.
 
@@ -74,7 +75,7 @@ def draw_crops(
     """
     height, width = exposures.shape[-2:]
     if around is None:
-        around = torch.arange(len(exposures))[:, None]
+        around = np.arange(len(exposures))[:, None]
     n_rows, n_frames = around.shape
     inputs, partners, weights, shifts = [], [], [], []
     for _ in range(batch_size):
@@ -84,9 +85,10 @@ def draw_crops(
             for n in (n_rows, height - crop_size + 1, width - crop_size + 1, 4, 2, 2)
         )
         at = (slice(y, y + crop_size), slice(x, x + crop_size))
-        pair = around[row, n_frames // 2]
-        frames = exposures[around[row], :, *at].transpose(0, 1).flatten(0, 1)  # (2 F, crop, crop)
-        crop = torch.cat([frames, seen[pair, None, *at].to(exposures.dtype)])
+        numbers = around[row].tolist()
+        frames = torch.cat([exposures[k, which, None, *at] for which in (0, 1) for k in numbers])
+        weight = seen[numbers[n_frames // 2], None, *at].to(exposures.dtype)
+        crop = torch.cat([frames, weight])  # (2 F + 1, crop, crop)
         dy, dx = shift
         if flip:
             crop, dx = crop.flip(-1), -dx

@@ -303,7 +303,7 @@ class Noise2NoiseWidget(RunDock):
             self._shown = run
         if isinstance(run, PairRun):
             self.plot.add([step for step in steps if isinstance(step, TrainingStep)])
-            self.panel.show_gain(run.gain)
+            self.panel.show_gain(run.gain, run.instead)
             if run.model is not None:
                 self._keep(run)
 
