@@ -59,7 +59,14 @@ def pair(truth: NDArray[np.float64]) -> tuple[Movie, Movie]:
 
 def engine(context: int, epochs: float = 12) -> Noise2Noise:
     return Noise2Noise(
-        preset="fast", device="cpu", crop_size=32, batch_size=4, epochs=epochs, context=context
+        preset="fast",
+        device="cpu",
+        crop_size=32,
+        batch_size=4,
+        width=8,
+        epochs=epochs,
+        context=context,
+        fallback=False,
     )
 
 
