@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -35,6 +36,7 @@ from napari_lowdose.noise2noise.prediction import (
     weight_shapes,
 )
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.spare_cores import SpareCores
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_state import initial_state, learning_rate
@@ -219,6 +221,9 @@ class _Training:
         self.best: Noise2NoiseModel | None = None
         self.evaluation: Evaluation | None = None  # the latest
         self.instead = False  # whether the best baseline is better than the best network
+        # The number of threads changes the rounding, so it is constant where the length is
+        on_cpu, fixed = device.type == "cpu", config.epochs is not None
+        self.cores = SpareCores() if on_cpu and not fixed else None
         self.pass_seconds = 0.0  # to apply the network to one exposure
         self.best_loss = math.inf
         self.diverged = False
@@ -370,7 +375,8 @@ class _Training:
     def _advance(self) -> None:
         """Take one step of the optimiser; explain what to do if memory runs out."""
         try:
-            self._take_step()
+            with self.cores.used() if self.cores else contextlib.nullcontext():
+                self._take_step()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
