@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dask.array as da
@@ -228,6 +229,18 @@ def test_a_single_pair_is_refused(pair, shape) -> None:
         engine(1).train(*single)
     with pytest.raises(ValueError, match="needs movies of several frames"):
         denoise(single[0], Thinned(engine(1)))
+
+
+def test_channels_have_context_of_their_own(pair) -> None:
+    first, second = (np.stack([each, 40 * each[:, ::-1, ::-1]], axis=1) for each in pair)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of channels that gain nothing in so few steps
+        model = replace(engine(1, epochs=1), channel_axis=1).train(first, second)
+    alone, together = (denoise(first[:n], model)[0] for n in (1, 2))
+    assert together.shape == (2, SIDE, SIDE)
+    assert all(not np.array_equal(*each) for each in zip(alone, together, strict=True))
+    with pytest.raises(ValueError, match="move the channels behind it"):
+        replace(engine(1), channel_axis=0).train(first.swapaxes(0, 1), second.swapaxes(0, 1))
 
 
 def test_counted_movies(truth) -> None:

@@ -19,7 +19,14 @@ _MOST_FRAMES = 5  # evenly spread over the movie
 _SAME_NOISE = 0.7
 
 
-def refuse_context(first: Any, second: Any, context: int, *, one_scene: bool = False) -> None:
+def refuse_context(
+    first: Any,
+    second: Any,
+    context: int,
+    channel_axis: int | None = None,
+    *,
+    one_scene: bool = False,
+) -> None:
     """Raise an error if the two exposures cannot be trained on with context.
 
     Parameters
@@ -28,20 +35,27 @@ def refuse_context(first: Any, second: Any, context: int, *, one_scene: bool = F
         The two exposures; the first axis is time.
     context : int
         Number of frames before and after each.
+    channel_axis : int, optional
+        Axis of channels with a network each.
     one_scene : bool
         Whether all pairs are divisions of one image.
 
     Raises
     ------
     ValueError
-        If there is no time axis, or if a neighbour of a frame is the partner of that frame, as in
-        the pairs of neighbouring frames of one movie.
+        If the first axis is not time, or if a neighbour of a frame is the partner of that frame,
+        as in the pairs of neighbouring frames of one movie.
     """
     n_frames = first.shape[0] if first.ndim > 2 else 1
     if one_scene or n_frames < 2:
         raise ValueError(
             f"context={context} needs movies of several frames, and this is a single pair: train "
             "with context=0."
+        )
+    if channel_axis == 0:
+        raise ValueError(
+            "the first axis of the pair is that of its channels, and context needs time there: "
+            "move the channels behind it, to (T, C, Y, X), or train with context=0."
         )
     for t, *rest in spread_over(first.shape[:-2], _MOST_FRAMES):
         for other in neighbours_within(t, n_frames, context):
