@@ -207,6 +207,8 @@ def test_context_of_frames_that_are_not_trained_on(truth, pair) -> None:
     assert {at for at, _, _ in pairs.tiles} <= {0, 1, 2}
     expected = (first[4] - pairs.offset) / pairs.scale
     np.testing.assert_allclose(pairs.exposures[4, 0], expected, atol=1e-4)
+    model = replace(engine(1, epochs=4), every=3).train(*pair)  # with its gain
+    assert model.record["pairs"]["n"] == 2
 
 
 def test_time_is_the_first_axis(pair) -> None:
@@ -236,9 +238,9 @@ def test_channels_have_context_of_their_own(pair) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of channels that gain nothing in so few steps
         model = replace(engine(1, epochs=1), channel_axis=1).train(first, second)
-    alone, together = (denoise(first[:n], model)[0] for n in (1, 2))
-    assert together.shape == (2, SIDE, SIDE)
-    assert all(not np.array_equal(*each) for each in zip(alone, together, strict=True))
+    one_sided, both = (denoise(first[:n], model)[1] for n in (2, 3))
+    assert both.shape == (2, SIDE, SIDE)
+    assert all(not np.array_equal(*each) for each in zip(one_sided, both, strict=True))
     with pytest.raises(ValueError, match="move the channels behind it"):
         replace(engine(1), channel_axis=0).train(first.swapaxes(0, 1), second.swapaxes(0, 1))
 
