@@ -75,6 +75,8 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     - Common noise: the covariance of the two exposures at lag 0 exceeds the value extrapolated
       from lags of 1, 2 and 3 pixels.  The cause is a pattern of the sensor, or a common exposure.
       Scene detail of a single pixel looks the same.
+    - Displaced lines: the difference follows the slope of the scene along the lines of a scan, each
+      line by another amount.
     - Correlated noise: the autocorrelation of the difference at a lag of one pixel.
 
     References
