@@ -89,12 +89,17 @@ class Validation:
             exposures = pairs.exposures if of_level.all() else pairs.exposures[of_level]
             spectrum = scene_spectrum(exposures[:, 0], exposures[:, 1], pairs.side)
             self._levels.append((level == each, spectrum))
-        exposures = dict(enumerate(pairs.exposures))
-        self._windows = torch.from_numpy(self._cut(exposures))  # (n, 2, window, window)
-        self.n_pixels = self._windows.numel()  # that `evaluate` applies the network to
+        # (n, 2, F, window, window): the frames around a pair are channels of the input
+        channels = [
+            self._cut({pair: pairs.exposures[k] for pair, k in enumerate(of_channel)})
+            for of_channel in pairs.around.T
+        ]
+        self._windows = torch.from_numpy(np.stack(channels, axis=2))
+        self.n_pixels = self._windows[:, :, 0].numel()  # that `evaluate` applies the network to
         self._by, self._shift = shift, torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
-        first, second = torch.split(self._windows, 1, dim=1)
+        middle = pairs.around.shape[1] // 2
+        first, second = torch.split(self._windows[:, :, middle], 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
@@ -103,7 +108,7 @@ class Validation:
             torch.cat(
                 [predictor.forward(batch).cpu() for batch in torch.split(windows, _BATCH_SIZE)]
             )
-            for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
+            for windows in self._windows.to(predictor.device).unbind(1)
         )
         # With a subpixel shift, outputs and exposures are compared on the grid of the second
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
