@@ -14,6 +14,7 @@ from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
 from napari_lowdose.noise2noise.context import with_neighbours
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.pairs.view_map import ViewMap
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class NetworkApplication(Engine):
         of_pair, of_single = self._calibrations
         r1 = yield from self._output(first, 0.0, 0.5, " to the first")
         r2 = yield from self._output(second, 0.5, 1.0, " to the second")
-        r2 = self._shifted_back(r2)
+        r2 = self._shifted_back(r2, r1, frames)
         slope, _ = frames.units(of_pair)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.valid.area] = np.abs(r1 - r2) * np.float32(slope / 2)
@@ -188,7 +189,7 @@ class NetworkApplication(Engine):
         self._warn(kind, f"One exposure of a frame is constant: the result is {kind}.")
         output = yield from self._output(inputs[good], 0.0, 1.0, f" to the {name}")
         if good:
-            output = self._shifted_back(output)
+            output = self._shifted_back(output, output, frames)
         yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _output(
@@ -200,8 +201,17 @@ class NetworkApplication(Engine):
         )
         return output
 
-    def _shifted_back(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shift the output for the second exposure into register with the first."""
+    def _shifted_back(
+        self, output: NDArray[np.float32], first: NDArray[np.float32], frames: NormalisedFrames
+    ) -> NDArray[np.float32]:
+        """Shift the output for the second exposure into register with the first.
+
+        Where the second view does not reach, it is the output for the first.
+        """
+        if self.model.affine is not None:
+            rows, columns = frames.valid.area
+            view_map = ViewMap(self.model.affine).counted_from((rows.start, columns.start))
+            return np.where(view_map.inside(output.shape), view_map.resample(output), first)
         dy, dx = self.model.shift
         if not (dy or dx):
             return output

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_lowdose.pairs.view_map import Matrix
+
 PresetName = Literal["auto", "fast", "paper"]
 LARGEST = 2**31  # maximum size of all weights, bytes; the paper's network has 31 million
 
@@ -90,6 +92,8 @@ class TrainingConfig:
     every : int
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.
+    affine : 2 x 3 matrix or None
+        Map from the first exposure to the second, in place of a shift.
     preview : tuple of int
         Index of the pair that the previews show.
     outliers : "remove" or "keep"
@@ -109,6 +113,7 @@ class TrainingConfig:
     seed: int
     every: int
     shift: tuple[float, float]
+    affine: Matrix | None
     preview: tuple[int, ...]
     outliers: Literal["remove", "keep"]
     fallback: bool

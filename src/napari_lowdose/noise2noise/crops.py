@@ -41,6 +41,7 @@ def draw_crops(
     crop_size: int,
     rng: np.random.Generator,
     around: NDArray[np.int_] | None = None,
+    targets: Tensor | None = None,
 ) -> Crops:
     """Draw a batch of random crops.
 
@@ -51,7 +52,7 @@ def draw_crops(
     ----------
     exposures : (N, 2, Y, X) tensor
         First and second exposure of each pair, normalised.
-    seen : (N, Y, X) bool tensor
+    seen : (N, Y, X) or, with targets, (N, 2, Y, X) bool tensor
         Pixels used for training.
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.  It is transformed with
@@ -64,6 +65,9 @@ def draw_crops(
     around : (P, F) array of int, optional
         The pairs to draw from, in the middle, with the frames around them.  By default all,
         without context.
+    targets : (N, 2, Y, X) tensor, optional
+        The partner of each exposure, resampled onto its pixels.  By default, the exposures are
+        their own partners.
 
     Returns
     -------
@@ -86,9 +90,14 @@ def draw_crops(
         )
         at = (slice(y, y + crop_size), slice(x, x + crop_size))
         numbers = around[row].tolist()
-        frames = torch.cat([exposures[k, which, None, *at] for which in (0, 1) for k in numbers])
-        weight = seen[numbers[n_frames // 2], None, *at].to(exposures.dtype)
-        crop = torch.cat([frames, weight])  # (2 F + 1, crop, crop)
+        middle = numbers[n_frames // 2]
+        frames = [exposures[k, swap, *at] for k in numbers]
+        if targets is None:
+            partner, weight = exposures[middle, 1 - swap, *at], seen[middle, *at]
+        else:  # on the pixels of the input
+            partner, weight = targets[middle, swap, *at], seen[middle, swap, *at]
+        # Partner and weight are carried along as the last channels
+        crop = torch.stack([*frames, partner, weight.to(exposures.dtype)])
         dy, dx = shift
         if flip:
             crop, dx = crop.flip(-1), -dx
@@ -97,10 +106,9 @@ def draw_crops(
         crop = torch.rot90(crop, turns, (-2, -1))
         if swap:  # now of the first exposure against the second
             dy, dx = -dy, -dx
-        partner = (1 - swap) * n_frames + n_frames // 2
-        inputs.append(crop[swap * n_frames : (swap + 1) * n_frames])
-        partners.append(crop[partner : partner + 1])
-        weights.append(crop[-1:])  # carried along as a last channel
+        inputs.append(crop[:n_frames])
+        partners.append(crop[n_frames : n_frames + 1])
+        weights.append(crop[-1:])
         shifts.append((dy, dx))
     return Crops(
         torch.stack(inputs),

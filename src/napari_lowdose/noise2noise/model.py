@@ -14,6 +14,7 @@ from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.context import neighbours_within
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 from napari_lowdose.warned import warn
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
     from napari_lowdose.noise2noise.normalised_frames import Level
+    from napari_lowdose.pairs.view_map import Matrix
 
 _MAX_EIGHT = 2**20  # maximum size for eight orientations, pixels: one or two seconds
 Pair = tuple[Any, Any]
@@ -58,6 +60,8 @@ class Noise2NoiseModel(Engine):
         Minimum and maximum of the result on the held-out tiles, in the units of the input.
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.
+    affine : 2 x 3 matrix, optional
+        Map from the first exposure to the second, in place of a shift; see `Noise2Noise`.
     record : dict
         JSON-ready record of the training.
     use : "both" or "first"
@@ -129,6 +133,7 @@ class Noise2NoiseModel(Engine):
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     optimiser: OptimiserConfig = OPTIMISERS["fast"]
+    affine: Matrix | None = None
     channels: tuple[Noise2NoiseModel, ...] = ()
     channel_axis: int | None = None
     state: Any = field(default=None, repr=False)
@@ -139,6 +144,8 @@ class Noise2NoiseModel(Engine):
         object.__setattr__(self, "device", device_name(self.device))
         object.__setattr__(self, "orientations", _orientations(self.orientations))
         object.__setattr__(self, "outliers", one_of("outliers", self.outliers, ("remove", "keep")))
+        affine = None if self.affine is None else checked_matrix(self.affine)
+        object.__setattr__(self, "affine", affine)
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)

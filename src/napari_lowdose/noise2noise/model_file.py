@@ -52,7 +52,13 @@ _FIELDS = {
     "normalise": "normalise",
     "orientations": "orientations",
 }
-_ADDED = ("pixel_size", "pixel_unit", "levels", "outliers")  # missing in files of version 0.1.0
+_ADDED = (
+    "pixel_size",
+    "pixel_unit",
+    "levels",
+    "outliers",
+    "affine",
+)  # missing in files of version 0.1.0
 
 
 def save_model(
@@ -214,7 +220,7 @@ def _fields(header: dict[str, str], path: Path) -> tuple[dict[str, Any], list[di
 def _described(about: dict[str, Any]) -> dict[str, Any]:
     """Return the fields; raises one of `_UNREADABLE` if the description is invalid."""
     fields = {name: about[key] for key, name in _FIELDS.items()}
-    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit")}
+    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit", "affine")}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
     for name in ("pair_calibration", "single_calibration", "value_range", "shift"):

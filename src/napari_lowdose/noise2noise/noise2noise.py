@@ -23,6 +23,7 @@ from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
+    from napari_lowdose.pairs.view_map import Matrix
 
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
@@ -93,6 +95,10 @@ class Noise2Noise(Engine):
     shift : (float, float)
         Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
+    affine : ((a, b, ty), (c, d, tx)), optional
+        Map between the views of a beamsplitter, ``layout.affine``, in place of `shift`: the scene
+        at (y, x) in the first is at (a y + b x + ty, c y + d x + tx) in the second.  The targets of
+        the training are resampled; what is denoised is not.
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
@@ -170,6 +176,7 @@ class Noise2Noise(Engine):
     fallback: bool = True
     channel_axis: int | None = None
     context: int = 0
+    affine: Matrix | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -202,6 +209,7 @@ class Noise2Noise(Engine):
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
+        checked["affine"] = None if self.affine is None else checked_matrix(self.affine)
         start = checked["start"] = _network(self.start)
         if start is not None:
             if checked["context"] not in (0, start.context):
@@ -469,7 +477,7 @@ class Noise2Noise(Engine):
             yield from first_picture(first, second, self)
         doubt = ""
         if not checked:
-            doubt = refuse_bad_pair(first, second, self.shift)
+            doubt = refuse_bad_pair(first, second, self.shift, self.affine)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -525,6 +533,8 @@ class Noise2Noise(Engine):
         # The engine and `TrainingConfig` use the same names
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
+        if self.affine is not None:  # it holds the shift
+            shared["shift"] = (0.0, 0.0)
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
 
 

@@ -49,7 +49,8 @@ class Preview:
         pair = first, second
         self._frames = [np.asarray(first[index])]
         # A shifted second output would have to be shifted back, so the preview does without it
-        if config.use == "both" and not any(config.shift) and self._frames[0].size <= _LARGEST_PAIR:
+        displaced = any(config.shift) or config.affine is not None
+        if config.use == "both" and not displaced and self._frames[0].size <= _LARGEST_PAIR:
             self._frames.append(np.asarray(second[index]))
         self._context = context
         self._around = {

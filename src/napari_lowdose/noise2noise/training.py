@@ -38,6 +38,7 @@ from napari_lowdose.noise2noise.prediction import (
     weight_shapes,
 )
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.resampled_targets import resampled_targets
 from napari_lowdose.noise2noise.spare_cores import SpareCores
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
@@ -113,7 +114,7 @@ def training_steps(
     by_frame = None if start is None else bool(start.levels)
     pairs = training_pairs(
         first, second, config.every, config.seed, normalisation, by_frame,
-        one_scene=one_scene, context=network_config.context,
+        one_scene=one_scene, context=network_config.context, affine=config.affine,
     )  # fmt: skip
     size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(network_config).values())
     if size > LARGEST:
@@ -219,7 +220,9 @@ class _Training:
         self.validation = Validation(pairs, network_config, config.shift, config.use)
         self.baseline = BestBaseline(pairs, self.validation)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
-        self.seen = torch.from_numpy(pairs.seen).to(device)
+        targets = None if pairs.view_map is None else resampled_targets(pairs)
+        self.targets = None if targets is None else torch.from_numpy(targets.partners).to(device)
+        self.seen = torch.from_numpy(pairs.seen if targets is None else targets.seen).to(device)
         self.around = variants(pairs.around)
         batch = config.optimiser.batch_size * self.crop_size**2
         self.steps_per_epoch: int = max(1, round(len(pairs) * height * width / batch))
@@ -402,7 +405,7 @@ class _Training:
         shift = self.config.shift
         crops = draw_crops(
             self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng,
-            self.around,
+            self.around, self.targets,
         )  # fmt: skip
         # Not by a scheduler, for the reasons given at `learning_rate`
         for group in state.optimiser.param_groups:
@@ -487,6 +490,7 @@ class _Training:
             levels=pairs.levels,
             outliers=config.outliers,
             shift=config.shift,
+            affine=config.affine,
             value_range=self._in_units(float(brightest.min()), float(brightest.max())),
             record=self.record,
             use=config.use,

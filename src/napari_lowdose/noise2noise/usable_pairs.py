@@ -148,6 +148,8 @@ class UsablePairs:
         Number of each pair, counted from 0 over the leading axes.
     n_chosen : int
         Number of pairs to train on.  The others, which follow them, are only context.
+    corner : (int, int)
+        Pixel (y, x) of the original frames at which these begin.
     """
 
     exposures: NDArray[np.float32]
@@ -158,6 +160,7 @@ class UsablePairs:
     n_outliers: int
     numbers: list[int] = field(default_factory=list)
     n_chosen: int = 0
+    corner: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -320,3 +323,4 @@ def _crop(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
     if min(along.stop - along.start for along in (rows, columns)) >= SMALLEST:
         pairs.exposures = pairs.exposures[..., rows, columns]
         pairs.valid = pairs.valid[..., rows, columns]
+        pairs.corner = rows.start, columns.start

@@ -42,11 +42,17 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.pairs.view_map import Matrix
 
 STOP_HELP = (
     "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
     "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
     "training at any time and keeps the best network so far.</qt>"
+)
+
+AFFINE_HELP = (
+    "<qt>The two views are rotated or magnified against each other, as measured when the frame was "
+    "split. The training uses this map; the shift is that at the centre.</qt>"
 )
 
 
@@ -62,6 +68,7 @@ class Noise2NoiseForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._affine: Matrix | None = None
         self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
@@ -143,7 +150,19 @@ class Noise2NoiseForm(ParameterForm):
             shift=self.shift.value,
             # A single frame has no neighbours to be denoised with
             context=self.context.value() if self._has_context and self.all_frames else 0,
+            affine=self.affine,
         )
+
+    @property
+    def affine(self) -> Matrix | None:
+        """Affine map from the first exposure to the second; None if it is a shift."""
+        return self._affine
+
+    @affine.setter
+    def affine(self, affine: Matrix | None) -> None:
+        self._affine = affine
+        self.shift.setEnabled(affine is None)
+        self.shift.setToolTip(self._shift_help if affine is None else AFFINE_HELP)
 
     def show_stack(self, stack: bool, neighbours: bool) -> None:
         """Show the fields for stacks; with `neighbours`, frames of one stack are the pairs."""
@@ -177,6 +196,7 @@ class Noise2NoiseForm(ParameterForm):
         form.add("result from", self.use, help_on["use"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
+        self._shift_help = self.shift.toolTip()
         form.add("batch size", self.batch_size, help_on["batch_size"])
         form.add("crop size", self.crop_size, help_on["crop_size"])
         form.add("network width", self.width_field, help_on["width"])
@@ -267,7 +287,7 @@ class PairCard(QFrame):
         ]
         self.findings.setText(f"<table>{''.join(rows)}</table>" if rows else "")
         self.findings.setVisible(bool(rows))
-        self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
+        self.register_button.setVisible(any(note.shift is not None for note in self.notes))
 
 
 def _rich_text_label(text: str) -> QLabel:
