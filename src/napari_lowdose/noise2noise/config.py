@@ -33,6 +33,8 @@ class UNetConfig:
         Whether batch normalisation follows every convolution.
     smoothing : int
         Width in pixels (odd) of a learned smoothing kernel that bypasses the U-Net.  0 for none.
+    context : int
+        Number of frames before and after each frame that are input, too.
     """
 
     width: int
@@ -40,6 +42,12 @@ class UNetConfig:
     unshuffle: int
     batch_norm: bool
     smoothing: int
+    context: int = 0
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames that are input to the network: its input channels."""
+        return 2 * self.context + 1
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.config import OPTIMISERS
+from napari_lowdose.noise2noise.context import neighbours_within
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.pairs.view_map import checked_matrix
@@ -19,10 +20,11 @@ from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.engine import Neighbours
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
     from napari_lowdose.noise2noise.normalised_frames import Level
@@ -160,9 +162,21 @@ class Noise2NoiseModel(Engine):
         yield Step(fraction=0.0, message="building the network")
         return self.applied_to(given.leading, given.shape)
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    @property
+    def context(self) -> int:
+        """Number of frames before and after each frame that the network sees."""
+        return self.architecture.context
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
+
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
-        yield from self.applied_to((), frames[0].shape).frame_steps(*frames)
+        whole = self.applied_to((), frames[0].shape)
+        yield from whole.frame_steps(*frames, neighbours=neighbours)
 
     def for_live(self) -> Engine:
         """Return the network for a running source: in one orientation, on half of the cores."""

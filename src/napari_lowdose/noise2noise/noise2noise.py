@@ -15,6 +15,8 @@ from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.context import neighbours_within
+from napari_lowdose.noise2noise.context_checks import refuse_context
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
+MOST_CONTEXT = 8  # frames
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
 _RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
 _TOO_LONG = 1.5  # times the time left: the measured pace is not exact
@@ -107,6 +110,12 @@ class Noise2Noise(Engine):
         Leading axis of the channels in a stack of pairs, counted from 0.  Each channel has its own
         network, and its own gain in dB.  By default, channels are recognised if they differ more
         than threefold in contrast.
+    context : int
+        Number of frames before and after each frame of a movie or z-stack that the network sees,
+        too, at most 8.  Time is the first axis of the two exposures, and the target of frame t is
+        the partner of frame t alone.  For the two views of a beamsplitter, `Thinned` movies, or
+        even against odd frames; neighbouring frames of one movie are refused, because the
+        partner of each frame would be one of its neighbours.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -115,7 +124,8 @@ class Noise2Noise(Engine):
     pixel_unit : str, optional
         Unit of `pixel_size`, for example "nm".
     start : Noise2NoiseModel or path, optional
-        Network to continue, or its file.  Its architecture replaces `preset` and `width`.
+        Network to continue, or its file.  Its architecture replaces `preset`, `width` and
+        `context`.
 
     Raises
     ------
@@ -165,6 +175,7 @@ class Noise2Noise(Engine):
     outliers: Literal["remove", "keep"] = "remove"
     fallback: bool = True
     channel_axis: int | None = None
+    context: int = 0
     affine: Matrix | None = None
 
     def __post_init__(self) -> None:
@@ -178,6 +189,7 @@ class Noise2Noise(Engine):
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),
             "every": whole_number("every", self.every, 1),
+            "context": whole_number("context", self.context, 0, MOST_CONTEXT),
         }
         for name, highest in _POSITIVE.items():
             if (value := getattr(self, name)) is not None:
@@ -198,12 +210,23 @@ class Noise2Noise(Engine):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
         checked["affine"] = None if self.affine is None else checked_matrix(self.affine)
-        checked["start"] = _network(self.start)
+        start = checked["start"] = _network(self.start)
+        if start is not None:
+            if checked["context"] not in (0, start.context):
+                raise ValueError(
+                    f"the network to continue sees {start.context} frames before and after each "
+                    f"frame: leave out context={checked['context']}, or train a new network."
+                )
+            checked["context"] = start.context
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
@@ -463,6 +486,8 @@ class Noise2Noise(Engine):
 
         network, config = self._configs()
         axis = None if one_scene else self._channels(first, second)
+        if self.context:
+            refuse_context(first, second, self.context, axis, one_scene=one_scene)
         if axis is not None:
             from napari_lowdose.noise2noise.channel_training import channel_training_steps
 
@@ -498,6 +523,7 @@ class Noise2Noise(Engine):
             if preset == "auto":
                 preset = "paper" if choose_device(self.device).type == "cuda" else "fast"
             network, optimiser = PRESETS[preset], OPTIMISERS[preset]
+            network = replace(network, context=self.context)
             if self.width is not None:
                 network = replace(network, width=self.width)
         given = {name: getattr(self, name) for name in ("batch_size", "crop_size", "learning_rate")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.noise2noise.context import frames_around
 from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
 from napari_lowdose.noise2noise.normalised_frames import (
     Level,
@@ -38,10 +39,10 @@ class TrainingPairs:
 
     Attributes
     ----------
-    exposures : (P, 2, Y, X) float32 array
+    exposures : (N, 2, Y, X) float32 array
         First and second exposure of each pair, ``(pixels - offset) / scale``.  The second is
-        converted to the units of the first before.
-    seen : (P, Y, X) bool array
+        converted to the units of the first before.  Pairs that are only context come last.
+    seen : (N, Y, X) bool array
         Pixels used for training: False in held-out tiles and at outliers.
     tiles : list of (pair, y, x)
         Upper left corners of the held-out tiles.
@@ -50,7 +51,7 @@ class TrainingPairs:
     offset, scale : float
         Normalisation, the same for all pairs unless there are `levels`.
     match : GainMatch
-    level : (P,) array of int
+    level : (N,) array of int
         The level of each pair.
     levels : tuple of Level
         Brightness levels, if the frames differ so much that each is normalised by its own mean
@@ -58,6 +59,8 @@ class TrainingPairs:
     choice : FrameChoice
         Frames that were left out.
     n_outliers : int
+    around : (P, F) array of int
+        For each pair to train on, the frames that are input to the network: itself in the middle.
     view_map : ViewMap or None
         Map from the pixels of the first exposures to those of the second, if it is not a shift.
     """
@@ -73,11 +76,12 @@ class TrainingPairs:
     levels: tuple[Level, ...]
     choice: FrameChoice
     n_outliers: int
+    around: NDArray[np.int_]
     view_map: ViewMap | None = None
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.exposures)
+        """Return the number of pairs to train on."""
+        return len(self.around)
 
 
 def training_pairs(
@@ -89,6 +93,7 @@ def training_pairs(
     frame_by_frame: bool | None = None,
     *,
     one_scene: bool = False,
+    context: int = 0,
     affine: Matrix | None = None,
 ) -> TrainingPairs:
     """Read, match and normalise the pairs to train on.
@@ -109,6 +114,8 @@ def training_pairs(
     one_scene : bool
         Whether all pairs show the same pixels, as divisions of one image do.  Tiles are then held
         out of all of them.
+    context : int
+        Number of frames before and after each that are input, too.
     affine : 2 x 3 matrix, optional
         Map from the first exposure to the second.
 
@@ -122,7 +129,7 @@ def training_pairs(
     UserWarning
         If pairs or pixels are left out.
     """
-    pairs = usable_pairs(first, second, every)
+    pairs = usable_pairs(first, second, every, context)
     view_map = None if affine is None else ViewMap(affine).counted_from(pairs.corner)
     if pairs.choice:
         warnings.warn(f"Excluded from training: {pairs.choice}.", UserWarning, stacklevel=2)
@@ -145,12 +152,13 @@ def training_pairs(
         level, levels = np.zeros(len(pairs), int), ()
         offset, scale, match = _normalise_all(pairs, normalisation, view_map)
     side = held_out_side(pairs.exposures.shape[-2:])
-    different = pairs.valid[:1] if one_scene else pairs.valid
+    of_pair = np.arange(len(pairs)) < pairs.n_chosen  # and not of the context only
+    different = pairs.valid[:1] if one_scene else pairs.valid[: pairs.n_chosen]
     share = min(_HELD_OUT, _MAX_TILES * side**2 / different.size)
     tiles = []
     seen = pairs.valid
     for each in range(int(level.max()) + 1):  # so that every channel has held-out tiles
-        of_level = np.flatnonzero(level == each)[: 1 if one_scene else None]
+        of_level = np.flatnonzero((level == each) & of_pair)[: 1 if one_scene else None]
         # Indexing copies, so not if there is only one level
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]
         found = held_out_tiles(alike[:, 0], alike[:, 1], side, share, seed)
@@ -158,9 +166,10 @@ def training_pairs(
     for pair, y, x in tiles:
         of_scene = slice(None) if one_scene else pair
         seen[of_scene, y : y + side, x : x + side] = False
+    around = frames_around(pairs, first.shape[:-2], context)
     return TrainingPairs(
         pairs.exposures, seen, tiles, side, offset, scale, match, level, levels,
-        pairs.choice, pairs.n_outliers, view_map,
+        pairs.choice, pairs.n_outliers, around, view_map,
     )  # fmt: skip
 
 

@@ -94,12 +94,17 @@ class Validation:
                 second = pairs.view_map.resample(second, order=0)
             spectrum = scene_spectrum(exposures[:, 0], second, pairs.side)
             self._levels.append((level == each, spectrum))
+        # (n, 2, F, window, window): the frames around a pair are channels of the input
+        channels = [
+            self._cut({pair: pairs.exposures[k] for pair, k in enumerate(of_channel)})
+            for of_channel in pairs.around.T
+        ]
+        self._windows = torch.from_numpy(np.stack(channels, axis=2))
+        self.n_pixels = self._windows[:, :, 0].numel()  # that `evaluate` applies the network to
         self._shifts = torch.from_numpy(self._tiles.shifts)
         self._shifted = bool(self._tiles.shifts.any())
-        exposures = dict(enumerate(pairs.exposures))
-        self._windows = torch.from_numpy(self._cut(exposures))  # (n, 2, window, window)
-        self.n_pixels = self._windows.numel()  # that `evaluate` applies the network to
-        first, second = torch.split(self._windows, 1, dim=1)
+        middle = pairs.around.shape[1] // 2
+        first, second = torch.split(self._windows[:, :, middle], 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
@@ -108,7 +113,7 @@ class Validation:
             torch.cat(
                 [predictor.forward(batch).cpu() for batch in torch.split(windows, _BATCH_SIZE)]
             )
-            for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
+            for windows in self._windows.to(predictor.device).unbind(1)
         )
         # With a subpixel shift, outputs and exposures are compared on the grid of the second
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.noise2noise import MOST_CONTEXT
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
@@ -87,7 +88,9 @@ class Noise2NoiseForm(ParameterForm):
         self.add("denoise", self.frames, "Denoise the pair in view, or all pairs of the stack.")
         self.add("preset", self.preset, help_on["preset"])
         self.add("stop by", self.stop, STOP_HELP)
+        self._has_context = False
         self._add_advanced(help_on)
+        self.frames.currentIndexChanged.connect(self._show_context)
         self.with_disagreement.setToolTip(
             "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures "
             "disagree, and the result is unreliable.</qt>"
@@ -145,6 +148,8 @@ class Noise2NoiseForm(ParameterForm):
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
             shift=self.shift.value,
+            # A single frame has no neighbours to be denoised with
+            context=self.context.value() if self._has_context and self.all_frames else 0,
             affine=self.affine,
         )
 
@@ -164,6 +169,12 @@ class Noise2NoiseForm(ParameterForm):
         self.show_field(self.every, stack)
         self.show_field(self.frames, stack)
         self._advanced_form.show_field(self.use, not neighbours)
+        self._has_context = stack and not neighbours
+        self._show_context()
+
+    def _show_context(self, event: Any = None) -> None:
+        # Neighbouring frames of one movie are the pairs: a network would see its own target
+        self._advanced_form.show_field(self.context, self._has_context and self.all_frames)
 
     def _add_advanced(self, help_on: dict[str, str]) -> None:
         self.use = choice({"both exposures": "both", "the first only": "first"})
@@ -177,6 +188,10 @@ class Noise2NoiseForm(ParameterForm):
         self.device.setEditable(True)  # cuda:1
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.seed = seed_field()
+        self.context = QSpinBox()
+        self.context.setRange(0, MOST_CONTEXT)
+        self.context.setSpecialValueText("the frame alone")
+        self.context.setSuffix(" before and after")
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
         form.add("intensities", self.normalise, help_on["normalise"])
@@ -188,6 +203,7 @@ class Noise2NoiseForm(ParameterForm):
         form.add("learning rate", self.learning_rate, help_on["learning_rate"])
         form.add("device", self.device, help_on["device"])
         form.add("seed", self.seed, help_on["seed"])
+        form.add("context", self.context, help_on["context"])
         self.advanced = collapsible("advanced")
         self.advanced.addWidget(form)
         self._layout.addRow(self.advanced)
