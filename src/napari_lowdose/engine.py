@@ -214,6 +214,10 @@ class Engine:
         """
         return np.asarray(frames[0], np.float32)
 
+    def applied(self, model: Any) -> Engine:
+        """Return the engine that applies a model which this engine has trained."""
+        return model  # type: ignore[no-any-return]
+
     def load_model(self, path: Path) -> Any:
         """Load a model that training with this engine has saved."""
         raise NotImplementedError

@@ -1,30 +1,31 @@
-"""Train a network on one pair and apply it to another image, for example a whole movie."""
+"""Train a network on one input and apply it to another, for example to one frame of the movie."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.engine import Engine, Step, run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from napari_lowdose.frames import ImageOrPair
-    from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
+    from napari_lowdose.noise2noise.pair_source import PairSource
 
 
 @dataclass(frozen=True, eq=False)
-class TrainOnPair(Engine):
-    """Train on one pair and apply the network to another image; training can be ended early.
+class TrainAndApply(Engine):
+    """Train on one input and apply the network to another; training can be ended early.
 
     Parameters
     ----------
-    engine : Noise2Noise
-    pair : (first, second)
-        The training exposures, (..., Y, X) each.
+    engine : Noise2Noise or PairSource
+    pixels : tuple of one or two (..., Y, X) arrays
+        The two exposures of the training, or the image or movie that the pairs are made of.
     enough : threading.Event
         Set this event to end the training and apply the best network so far.
     """
@@ -33,8 +34,8 @@ class TrainOnPair(Engine):
     takes = "either"
     trains = True
 
-    engine: Noise2Noise
-    pair: tuple[Any, Any]
+    engine: Noise2Noise | PairSource
+    pixels: tuple[Any, ...]
     enough: threading.Event = field(default_factory=threading.Event)
 
     def preparation_share(self, given: ImageOrPair) -> float:
@@ -42,14 +43,16 @@ class TrainOnPair(Engine):
         return self.engine.preparation_share(given)
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
-        """Train on the training pair; see `Engine.prepare`."""
-        model: Noise2NoiseModel | None = None
-        denoises_pair = len(given.exposures) == 2 and all(
-            one is other for one, other in zip(given.exposures, self.pair, strict=True)
+        """Train the network; see `Engine.prepare`."""
+        model: Any = None
+        denoises_same = len(given.exposures) == len(self.pixels) and all(
+            one is other for one, other in zip(given.exposures, self.pixels, strict=True)
         )
-        # When the pair itself is denoised, the engine reserves time for it in the time budget
+        # When the same pixels are denoised, the engine reserves time for it in the time budget
         training: Any = (
-            self.engine.prepare(given) if denoises_pair else self.engine.training_steps(*self.pair)
+            self.engine.prepare(given)
+            if denoises_same
+            else self.engine.training_steps(*self.pixels)
         )
         with contextlib.closing(training):
             for step in training:
@@ -58,7 +61,7 @@ class TrainOnPair(Engine):
                 if model is not None and self.enough.is_set():
                     break
         assert model is not None  # the last step of training has one
-        return run_to_end(model.prepare(given))
+        return run_to_end(self.engine.applied(model).prepare(given))
 
     def about(self) -> dict[str, Any]:
         """Return name, parameters and versions of the engine."""
