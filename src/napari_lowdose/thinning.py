@@ -292,7 +292,8 @@ class Thinned(PairSource):
         noise = self.noise
         if isinstance(noise, str):
             with warnings_to(ignore):  # of the fit; a misfit would be told as well
-                noise = estimate_noise(_first_frame(pixels))
+                found = estimate_noise(_first_frame(pixels))
+            noise = PoissonGaussian(found.gain, found.offset, found.read_noise)
         one_scene = pixels.ndim == 2
         # Divided once with all checks, then again and again
         parts = [thin(pixels, noise, seed=self.engine.seed)]
@@ -332,10 +333,11 @@ class _Whole:
 
     def _model(self, model: Noise2NoiseModel) -> Noise2NoiseModel:
         told = model.record.get("gain_db")
-        noise = self._noise and dataclasses.astuple(self._noise)
+        noise = self._noise
+        of = noise and [noise.gain, noise.offset, noise.read_noise]
         record = {
             **model.record,
-            THINNED: {"noise": noise and list(noise), "seed": self._seed},
+            THINNED: {"noise": of, "seed": self._seed},
             "gain_db": told and [limit and limit - HALF for limit in told],
         }
         return dataclasses.replace(model, record=record)

@@ -409,7 +409,7 @@ def counted(
 
     def build() -> Thinned:
         training = _training(given, continue_)
-        return Thinned(training, noise if noise == "estimate" else parse_noise(noise))
+        return Thinned(training, "estimate" if noise == "estimate" else parse_noise(noise))
 
     _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
 
