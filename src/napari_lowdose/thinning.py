@@ -14,6 +14,7 @@ from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise import PairStep
 from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
@@ -422,5 +423,9 @@ class ThinnedNetwork(Engine):
         (frame,) = frames
         network = self.model.applied_to((1,) if self.in_stack else (), frame.shape)
         for step in network.frame_steps(*self.halves(frame)):
-            image = None if step.image is None else whole(step.image, self.noise)
-            yield dataclasses.replace(step, image=image)
+            changes: dict[str, Any] = {}
+            if step.image is not None:
+                changes["image"] = whole(step.image, self.noise)
+            if isinstance(step, PairStep) and step.disagreement is not None:
+                changes["disagreement"] = 2 * step.disagreement
+            yield dataclasses.replace(step, **changes)

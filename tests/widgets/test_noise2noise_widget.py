@@ -350,7 +350,7 @@ def test_neighbouring_frames_of_one_movie(docked_pair, qtbot, movies):
     trained = []
 
     class Neighbours(FakeNoise2Noise):
-        def training_steps(self, first, second, shift=None):
+        def training_steps(self, first, second, shift=None, **how):
             trained.append((first, second))
             yield from super().training_steps(first, second)
 

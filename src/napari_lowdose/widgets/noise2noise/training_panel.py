@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Step
 
 
+EXPOSURE, IMAGE = "one exposure", "the image"  # what a gain is told over
+
+
 class TrainingPanel(RunPanel):
     """A `RunPanel` with a Continue button and a line for the gain.
 
@@ -63,9 +66,9 @@ class TrainingPanel(RunPanel):
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
-    def show_gain(self, gain: tuple[float, float] | None) -> None:
-        """Show the gain over one exposure; nothing while it is unknown."""
-        text = describe_gain(gain)
+    def show_gain(self, gain: tuple[float, float] | None, over: str = EXPOSURE) -> None:
+        """Show the gain over one exposure, or the image; nothing while it is unknown."""
+        text = describe_gain(gain, over)
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
@@ -87,13 +90,15 @@ class TrainingPanel(RunPanel):
         self.continue_button.setEnabled(ready and can_continue and not running)
 
 
-def describe_gain(gain: tuple[float, float] | None) -> str:
+def describe_gain(gain: tuple[float, float] | None, over: str = EXPOSURE) -> str:
     """Return the gain as text; empty while it is unknown.
 
     Parameters
     ----------
     gain : (float, float) or None
         95 % confidence interval, dB.
+    over : str
+        What it is better than.
 
     Examples
     --------
@@ -110,8 +115,8 @@ def describe_gain(gain: tuple[float, float] | None) -> str:
     if text == "not known":
         return ""
     if gain[0] <= 0:
-        return f"no better than one exposure so far ({text})"
-    return f"{text} better than one exposure"
+        return f"no better than {over} so far ({text})"
+    return f"{text} better than {over}"
 
 
 TRAINING = QColor("#8a8f98")
