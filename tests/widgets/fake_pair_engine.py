@@ -22,6 +22,9 @@ class FakeModel(Noise2NoiseModel):
         return self
         yield
 
+    def applied_to(self, leading: Any, shape: Any) -> Any:
+        return self
+
     def frame_steps(self, *exposures: Any) -> Iterator[Step]:
         self.at(0)
         yield Step(fraction=0.5, message="applying the network")

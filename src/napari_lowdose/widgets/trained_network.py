@@ -195,8 +195,8 @@ class NetworkPanel(QWidget):
         self.form.add(
             "apply to",
             self.target.native,
-            "<qt>The layers above, or another image or movie of the same kind: the same dose, pixel "
-            "size and offset. A single layer has one exposure per frame.</qt>",
+            "<qt>The layers above, or another image or movie of the same kind: the same dose, "
+            "pixel size and offset. A single layer has one exposure per frame.</qt>",
         )
         self.form.add(
             "frames",

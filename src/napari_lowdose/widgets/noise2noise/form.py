@@ -327,32 +327,34 @@ class PairCard(QFrame):
     def show_sentence(self, text: str, level: str = "note", reucid: bool = False) -> None:
         """Show a sentence; with `reucid`, the button that opens the widget REUCID."""
         self.notes = ()
-        self._show([_row(level, text)] if text else [], reucid)
+        self._show([_table([(level, text)])] if text else [], reucid)
 
     def show_notes(self, notes: Sequence[PairNote], reucid: bool = False) -> None:
         """Show the findings of the checks, the most harmful first."""
         self.notes = tuple(sorted(notes, key=lambda note: note.harm))
-        rows = []
-        if all(note.harm == len(HARMS) - 1 for note in self.notes):
-            rows.append(_row("good", NO_PROBLEMS))
+        parts = []
+        if all(not HARMS[note.harm] for note in self.notes):
+            parts.append(_table([("good", NO_PROBLEMS)]))
         for harm, found in itertools.groupby(self.notes, lambda note: note.harm):
-            if HARMS[harm]:
-                rows.append(f'<tr><td colspan="2"><b>{HARMS[harm]}</b></td></tr>')
-            rows += [_row(note.level, note.message) for note in found]
-        self._show(rows, reucid)
+            heading = HARMS[harm] and f"<b>{HARMS[harm]}</b>"
+            parts.append(heading + _table([(note.level, note.message) for note in found]))
+        self._show(parts, reucid)
 
-    def _show(self, rows: Sequence[str], reucid: bool) -> None:
-        self.findings.setText(f"<table>{''.join(rows)}</table>")
-        self.setVisible(bool(rows))
+    def _show(self, parts: Sequence[str], reucid: bool) -> None:
+        self.findings.setText("".join(parts))
+        self.setVisible(bool(parts))
         self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
         self.reucid_button.setVisible(reucid)
 
 
-def _row(level: str, text: str) -> str:
-    return (
+def _table(lines: Sequence[tuple[str, str]]) -> str:
+    """Return levels and sentences as rows, with a symbol in front of each."""
+    rows = [
         f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
         f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
-    )
+        for level, text in lines
+    ]
+    return f"<table>{''.join(rows)}</table>"
 
 
 def _rich_text_label(text: str) -> QLabel:
