@@ -36,7 +36,7 @@ _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # common noise, as a fraction of the no
 _COMMON_TO_SCENE = 0.03
 _MOVED = 0.15  # correlation of the cells of the difference
 _UNEQUAL = 2.0  # ratio of the brightness, or of the noise variance, that is reported
-_COSTS_QUALITY = ("correlated noise", "pixels", "gain", "noise")
+_COSTS_QUALITY = ("correlated noise", "pixels", "gain", "noise", "fraction")
 _DENOISED = 100.0  # ratio of the noise variance above which one exposure is not raw
 
 

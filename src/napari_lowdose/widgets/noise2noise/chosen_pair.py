@@ -21,6 +21,7 @@ from napari_lowdose.widgets.layers import (
 )
 from napari_lowdose.widgets.noise2noise.pair_check import (
     NOT_COUNTS,
+    REGISTERED,
     PairCheckStep,
     add_registered,
     add_registered_movie,
@@ -307,7 +308,8 @@ class ChosenPair(QObject):
         files = {each.name: each.source.path for each in sources}
         pixels = [layer_pixels(each) for each in sources]
         if self.source == "movie":
-            return movie_check_steps(pixels[0], self.form.pairs.currentData(), files)
+            registered = REGISTERED in sources[0].metadata
+            return movie_check_steps(pixels[0], self.form.pairs.currentData(), files, registered)
         if self.source == "counted":
             return counted_check_steps(pixels[0], self.form.noise.currentData(), files)
         return pair_check_steps(pixels[0], pixels[1], self.form.shift.value, files)

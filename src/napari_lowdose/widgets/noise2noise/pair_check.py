@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from napari_lowdose.pairs.register import Registration
     from napari_lowdose.pairs.register_stack import StackRegistration
 
+FRACTION = (
+    "The frames were registered at whole pixels: fractions of a pixel remain between them, and "
+    "blur the finest detail."
+)
+REGISTERED = "napari-lowdose registered"  # in the metadata of a registered movie
 NOT_COUNTS = "counts"  # kind of the finding that an image does not hold counts
 
 
@@ -74,7 +79,7 @@ def pair_check_steps(
 
 
 def movie_check_steps(
-    movie: Any, pairs: PairsOf, files: Mapping[str, str | None]
+    movie: Any, pairs: PairsOf, files: Mapping[str, str | None], registered: bool = False
 ) -> Iterator[Step]:
     """Check the pairs of a movie; only a few frames of lazy arrays (dask) are read.
 
@@ -84,6 +89,8 @@ def movie_check_steps(
     pairs : {"neighbours", "even-odd"}
     files : mapping from str to str
         File of the layer, by its name.
+    registered : bool
+        Whether the frames were registered at whole pixels already.
     """
     from napari_lowdose.noise2noise.pair_checks import PairNote
 
@@ -100,7 +107,13 @@ def movie_check_steps(
         yield from _checked([PairNote("refuse", str(error), "unusable")], {})
         return
     for step in pair_check_steps(first, second, (0.0, 0.0), files):
-        yield replace(step, notes=(*step.notes, *left_out))
+        notes = [
+            replace(note, kind="fraction", message=FRACTION, shift=None)
+            if registered and note.kind == "shift"
+            else note
+            for note in step.notes
+        ]
+        yield replace(step, notes=(*notes, *left_out))
 
 
 def counted_check_steps(
@@ -280,6 +293,7 @@ def add_registered_movie(layers: LayerList, movie: Image, step: RegisterStackSte
         name=f"{movie.name} registered",
         multiscale=False,
         contrast_limits=movie.contrast_limits,
+        metadata={REGISTERED: True},
         **placement(movie, 3, corner),
     )
     movie.visible = False
