@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_lowdose import MoviePairs, Noise2Noise, Run, denoise, denoise_to_zarr, movie_pairs
+from napari_lowdose import MoviePairs, Noise2Noise, Run, denoise, movie_pairs
 from napari_lowdose.script import as_python
 
 
@@ -57,22 +57,19 @@ def test_how_the_pairs_are_made_is_checked():
         MoviePairs(pairs="odd")
 
 
-def test_the_gain_that_is_told_is_that_of_a_frame(tmp_path):
+def test_the_gain_that_is_told_is_that_of_a_frame():
     scene, frames = movie(4)
-    engine = MoviePairs(Noise2Noise(epochs=25, width=8, crop_size=64, batch_size=2), "even-odd")
+    engine = MoviePairs(Noise2Noise(epochs=16, width=8, crop_size=64, batch_size=2), "even-odd")
     run = Run(frames, engine)
-    steps = list(run)
+    for _ in run:
+        pass
     gain = 10 * np.log10(np.mean((frames - scene) ** 2) / np.mean((run.image - scene) ** 2))
     low, high = run.model.record["gain_db"]
     assert gain > 3 and low - 1 < gain < (high or np.inf) + 1
-    assert any(step.image is not None and step.model is not None for step in steps)  # a preview
     assert run.model.use == "both"  # for pairs that it may be applied to
     np.testing.assert_array_equal(denoise(frames, run.model), run.image)
     script = as_python(engine, "movie.tif", trained=run.model)
     made = {}
     exec(script.replace("tifffile.imread('movie.tif')", "frames"), {"frames": frames}, made)
     np.testing.assert_array_equal(made["clean"], run.image)
-    assert run.record()["parameters"]["epochs"] == 25
-    path = tmp_path / "clean.zarr"
-    written = denoise_to_zarr(frames, engine, path)
-    np.testing.assert_array_equal(np.asarray(written), run.image)
+    assert run.record()["parameters"]["epochs"] == 16
