@@ -214,10 +214,6 @@ class Engine:
         """
         return np.asarray(frames[0], np.float32)
 
-    def applied(self, model: Any) -> Engine:
-        """Return the engine that applies a model which this engine has trained."""
-        return model  # type: ignore[no-any-return]
-
     def load_model(self, path: Path) -> Any:
         """Load a model that training with this engine has saved."""
         raise NotImplementedError
@@ -238,6 +234,10 @@ class Engine:
             If the engine does not suit images of this pixel size.
         """
         return self
+
+    def with_model(self, model: Any) -> Engine:
+        """Return the engine that goes on with the model that an interrupted run has trained."""
+        return model  # type: ignore[no-any-return]
 
     def with_training_of(self, model: Any) -> Engine:
         """Return the engine that trains `model` again, whatever ended the training."""

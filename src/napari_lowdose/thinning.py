@@ -15,6 +15,7 @@ from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import PairStep
+from napari_lowdose.noise2noise.noise2noise import about_fallback
 from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
@@ -311,7 +312,14 @@ class Thinned(PairSource):
             step = whole.of(step)
             yield dataclasses.replace(step, index=()) if one_scene else step
 
-    def applied(self, model: Any) -> Engine:
+    def result_of(self, step: Any, given: ImageOrPair, seconds: float = math.inf) -> Engine:
+        """Return the engine for the result; see `Noise2Noise.result_of`."""
+        if step.instead is not None and step.instead.engine is not None:
+            warn(about_fallback(step), stacklevel=2)
+            return step.instead.engine  # type: ignore[no-any-return]
+        return ThinnedNetwork(step.model, in_stack=bool(given.leading))
+
+    def with_model(self, model: Any) -> Engine:
         """Return the engine that divides an image and applies the network to both parts."""
         return ThinnedNetwork(model)
 
@@ -326,11 +334,13 @@ class _Whole:
     def of(self, step: TrainingStep) -> TrainingStep:
         """Return a step in the units, and with the gain, of the whole image."""
         image = None if step.image is None else whole(step.image, self._noise)
-        gain = None if step.gain is None else (step.gain[0] - HALF, step.gain[1] - HALF)
+        gain, instead = (
+            told and (told[0] - HALF, told[1] - HALF) for told in (step.gain, step.instead_gain)
+        )
         if step.model is not None and step.model is not self._models[0]:
             self._models = step.model, self._model(step.model)
         model = None if step.model is None else self._models[1]
-        return dataclasses.replace(step, image=image, gain=gain, model=model)
+        return dataclasses.replace(step, image=image, gain=gain, instead_gain=instead, model=model)
 
     def _model(self, model: Noise2NoiseModel) -> Noise2NoiseModel:
         told = model.record.get("gain_db")

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, run_to_end
+from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -24,6 +26,7 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
+_RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
+_TOO_LONG = 1.5  # times the time left: the measured pace is not exact
 _FRAME_TIME = 0.05  # time to denoise one frame, as a fraction of the training time
 
 
@@ -85,6 +90,10 @@ class Noise2Noise(Engine):
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
+    fallback : bool
+        Where REUCID of both exposures, or just their mean, is better than the network by the
+        held-out tiles, for example after a short training, it is the result.  False always gives
+        the result of the network.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -141,6 +150,7 @@ class Noise2Noise(Engine):
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
+    fallback: bool = True
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -149,6 +159,7 @@ class Noise2Noise(Engine):
             "use": one_of("use", self.use, ("both", "first")),
             "outliers": one_of("outliers", self.outliers, ("remove", "keep")),
             "normalise": flag("normalise", self.normalise),
+            "fallback": flag("fallback", self.fallback),
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),
             "every": whole_number("every", self.every, 1),
@@ -205,12 +216,57 @@ class Noise2Noise(Engine):
         begun = time.perf_counter()
         first, second = given.exposures
         # The time budget includes denoising, unless the movie is lazy and denoised on demand
-        passes = 2 * n_orientations(given.shape) * given.n_frames if given.in_memory else 0
-        model = None
-        for step in self._train(first, second, begun, reserve=1.1 * passes):
-            model = step.model
+        passes = 2.2 * given.n_frames if given.in_memory else 0
+        step = None
+        reserve = n_orientations(given.shape) * passes, passes
+        for step in self._train(first, second, begun, reserve):
             yield step
+        assert step is not None  # the first one is unconditional
+        left = (self.time_budget or math.inf) - (time.perf_counter() - begun)
+        return self.result_of(step, given, seconds=left)
+
+    def result_of(
+        self, step: TrainingStep, given: ImageOrPair, seconds: float = math.inf
+    ) -> Engine:
+        """Return the engine for the result of a training.
+
+        Parameters
+        ----------
+        step : TrainingStep
+            The last one.
+        given : ImageOrPair
+            The image or pair to denoise.
+        seconds : float
+            Time left for it.  Without enough for all flips and rotations, the network is applied
+            in one orientation.
+
+        Returns
+        -------
+        Engine
+            The network, or the method that is better.
+
+        Warns
+        -----
+        UserWarning
+            If it is another method.
+        """
+        model = step.model
         assert model is not None  # the last step has one
+        if step.instead is not None:
+            from napari_lowdose.noise2noise.baseline import BaselineApplication
+
+            for exposure in given.exposures:
+                check_image(exposure)
+            warn(about_fallback(step), stacklevel=2)
+            return BaselineApplication(
+                replace(model, record={**model.record, _RESULT_BY: step.instead.name}),
+                in_stack=bool(given.leading),
+                baseline=step.instead,
+            )
+        passes = len(given.exposures) * n_orientations(given.shape) * given.n_frames
+        if given.in_memory and passes * step.pass_seconds > _TOO_LONG * max(seconds, 0.0):
+            applied = replace(model, orientations=1).applied_to(given.leading, given.shape)
+            return replace(applied, model=model)
         return run_to_end(model.prepare(given))
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
@@ -222,6 +278,15 @@ class Noise2Noise(Engine):
     ) -> Noise2Noise:
         """Return an engine that stores this pixel size with the network."""
         return replace(self, pixel_size=pixel_size, pixel_unit=unit)
+
+    def with_model(self, model: Noise2NoiseModel) -> Engine:
+        """Return the network, or the method that was better; see `Engine.with_model`."""
+        name = model.record.get(_RESULT_BY)
+        if name is None:
+            return model
+        from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
+
+        return BaselineApplication(model, in_stack=True, baseline=baseline_of(name))
 
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
@@ -255,9 +320,9 @@ class Noise2Noise(Engine):
         if model is None:
             return []
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
-        if gain := model.record.get("gain_db"):
-            from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-
+        if name := model.record.get(_RESULT_BY):
+            words.append(f"the result is by {name}, which is better than the network")
+        elif gain := model.record.get("gain_db"):
             # JSON has no infinity: the record has None at an open end
             low, high = gain
             low = -math.inf if low is None else low
@@ -301,7 +366,7 @@ class Noise2Noise(Engine):
         begun = time.perf_counter()
         engine = self if shift is None else replace(self, shift=shift)
         pair = _as_pair((first, second))
-        yield from engine._train(*pair, begun, reserve=0.0, checked=checked, one_scene=one_scene)
+        yield from engine._train(*pair, begun, (0.0, 0.0), checked=checked, one_scene=one_scene)
 
     def train(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
@@ -325,7 +390,8 @@ class Noise2Noise(Engine):
             If the pair is not suitable for training; see `check_pair`.
         """
         model = None
-        for step in self.training_steps(first, second, shift):
+        engine = replace(self, fallback=False)  # only the network is wanted
+        for step in engine.training_steps(first, second, shift):
             model = step.model
         assert model is not None  # the last step has one
         return model
@@ -335,7 +401,7 @@ class Noise2Noise(Engine):
         first: Any,
         second: Any,
         begun: float,
-        reserve: float,
+        reserve: tuple[float, float],
         *,
         checked: bool = False,
         one_scene: bool = False,
@@ -344,6 +410,10 @@ class Noise2Noise(Engine):
         yield TrainingStep(
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
+        if self.fallback and self.start is None:
+            from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
+
+            yield from first_picture(first, second, self)
         if not checked:
             refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
@@ -378,6 +448,19 @@ class Noise2Noise(Engine):
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
+
+
+def about_fallback(step: TrainingStep) -> str:
+    """Say why the result is not by the network."""
+    assert step.instead is not None
+    assert step.instead_gain is not None
+    gain = GainInterval(*step.instead_gain)
+    network = "not known" if step.gain is None else str(GainInterval(*step.gain))
+    return (
+        f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
+        f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
+        "for the network, or set fallback=False."
+    )
 
 
 def _as_pair(pair: Any) -> Pair:

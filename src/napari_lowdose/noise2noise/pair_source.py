@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from napari_lowdose.engine import Engine, run_to_end
+from napari_lowdose.engine import Engine
 from napari_lowdose.noise2noise.noise2noise import Noise2Noise
 
 if TYPE_CHECKING:
@@ -54,11 +55,21 @@ class PairSource(Engine):
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Train a network; see `Engine.prepare`."""
-        model = None
+        last = None
         for step in self.training_steps(given.exposures[0]):
-            model = step.model or model
+            last = step if step.model is not None else last
             yield step
-        return run_to_end(self.applied(model).prepare(given))
+        assert last is not None  # the last step has a network
+        return self.result_of(last, given)
+
+    def result_of(self, step: Any, given: ImageOrPair, seconds: float = math.inf) -> Engine:
+        """Return the engine for the result of a training; see `Noise2Noise.result_of`."""
+        return self.engine.result_of(step, given, seconds)
+
+    @property
+    def time_budget(self) -> float | None:
+        """Time for the training, seconds."""
+        return self.engine.time_budget
 
     def train(self, image: Any) -> Noise2NoiseModel:
         """Train a network to the end.
@@ -77,7 +88,8 @@ class PairSource(Engine):
             If the image is not suitable.
         """
         model: Any = None
-        for step in self.training_steps(image):
+        engine = self.with_training(dataclasses.replace(self.engine, fallback=False))
+        for step in engine.training_steps(image):
             model = step.model
         assert model is not None  # the last step has one
         return model  # type: ignore[no-any-return]
@@ -85,6 +97,10 @@ class PairSource(Engine):
     def with_pixel_size(self, pixel_size: tuple[float, float] | None, unit: str | None) -> Self:
         """Return an engine that stores this pixel size with the network."""
         return self.with_training(self.engine.with_pixel_size(pixel_size, unit))
+
+    def with_model(self, model: Any) -> Engine:
+        """Return the network, or the method that was better; see `Engine.with_model`."""
+        return self.engine.with_model(model)
 
     def with_training_of(self, model: Any) -> Self:
         """Return an engine that trains as long as `model` was trained."""

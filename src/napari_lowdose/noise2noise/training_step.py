@@ -13,6 +13,7 @@ from napari_lowdose.noise2noise.exposure_statistics import about_exposures
 from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
+    from napari_lowdose.noise2noise.baseline import Baseline
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.training_data import TrainingPairs
@@ -45,6 +46,13 @@ class TrainingStep(Step):
         Whether training ends with this step.
     seconds_range : (float, float) or None
         Lower and upper limit of `seconds_left`, if training ends at a plateau.
+    instead : Baseline or None
+        A method without training that is better than the network so far, by the held-out tiles.
+        None if the network is better.
+    instead_gain : (float, float) or None
+        95 % confidence interval of its PSNR gain over one exposure, dB.
+    pass_seconds : float
+        Expected time to apply the network to one exposure, seconds.
     """
 
     epoch: float
@@ -56,6 +64,9 @@ class TrainingStep(Step):
     device: str = ""
     last: bool = False
     seconds_range: tuple[float, float] | None = None
+    instead: Baseline | None = None
+    instead_gain: tuple[float, float] | None = None
+    pass_seconds: float = 0.0
 
     @property
     def time_left(self) -> str:

@@ -346,7 +346,8 @@ class Noise2NoiseWidget(RunDock):
             self._shown = run
         if isinstance(run, PairRun):
             self.plot.add([step for step in steps if isinstance(step, TrainingStep)])
-            self.panel.show_gain(run.gain, IMAGE if self.pair.source == "counted" else EXPOSURE)
+            over = IMAGE if self.pair.source == "counted" else EXPOSURE
+            self.panel.show_gain(run.gain, over, run.instead)
             if run.model is not None:
                 self._keep(run)
 

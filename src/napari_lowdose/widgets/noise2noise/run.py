@@ -55,6 +55,9 @@ class PairRun(LayerRun):
         Name of the scene, from the names of the layers.
     gain : (float, float) or None
         95 % confidence interval of the gain, dB, over one exposure or the counted image.
+    instead : str
+        Name of the method without training that the result is by, while it is better than the
+        network; empty otherwise.
     disagreement : Image or None
     """
 
@@ -89,6 +92,7 @@ class PairRun(LayerRun):
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
         self.gain: tuple[float, float] | None = None
+        self.instead = ""
         self.disagreement: Image | None = None
         self._with_disagreement = with_disagreement
         self._disagreements: NDArray[np.float32] | None = None
@@ -130,7 +134,8 @@ class PairRun(LayerRun):
         for step in steps:
             if isinstance(step, TrainingStep):
                 self.last = step
-                self.gain = step.gain or self.gain
+                self.instead = "" if step.instead is None else step.instead.name
+                self.gain = (step.instead_gain if self.instead else step.gain) or self.gain
                 self.model = step.model or self.model
             else:
                 self._applied = True

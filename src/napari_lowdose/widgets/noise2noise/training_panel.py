@@ -66,9 +66,23 @@ class TrainingPanel(RunPanel):
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
-    def show_gain(self, gain: tuple[float, float] | None, over: str = EXPOSURE) -> None:
-        """Show the gain over one exposure, or the image; nothing while it is unknown."""
+    def show_gain(
+        self, gain: tuple[float, float] | None, over: str = EXPOSURE, instead: str = ""
+    ) -> None:
+        """Show the gain; nothing while it is unknown.
+
+        Parameters
+        ----------
+        gain : (float, float) or None
+            95 % confidence interval, dB.
+        over : str
+            What it is better than.
+        instead : str
+            Name of a method that is better than the network.
+        """
         text = describe_gain(gain, over)
+        if text and instead:
+            text += f", by {instead}: the network is not better yet"
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
