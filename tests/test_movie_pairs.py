@@ -59,7 +59,8 @@ def test_how_the_pairs_are_made_is_checked():
 
 def test_the_gain_that_is_told_is_that_of_a_frame():
     scene, frames = movie(4)
-    engine = MoviePairs(Noise2Noise(epochs=16, width=8, crop_size=64, batch_size=2), "even-odd")
+    training = Noise2Noise(epochs=16, width=8, crop_size=64, batch_size=2, fallback=False)
+    engine = MoviePairs(training, "even-odd")
     run = Run(frames, engine)
     for _ in run:
         pass

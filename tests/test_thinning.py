@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_lowdose import (
@@ -23,6 +23,7 @@ def spots(peak: float, size: int = 96) -> np.ndarray:
     return peak * (0.1 + (np.cos(y / 2.3) * np.cos(x / 2.3)) ** 2)
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(st.floats(0.05, 0.95), st.floats(0.2, 50), st.integers(0, 2**31))
 def test_counts_are_divided_exactly(share, mean, seed):
     counts = np.random.default_rng(seed).poisson(mean, (64, 64)).astype(np.uint16)
@@ -113,16 +114,17 @@ def test_a_counted_movie_is_divided_frame_by_frame():
 
 def test_the_noise_of_grey_levels_is_estimated_and_kept_with_the_network(tmp_path):
     rng = np.random.default_rng(5)
-    truth = 100 + spots(200, 96)
-    image = (100 + 5 * rng.poisson((truth - 100) / 5) + rng.normal(0, 3, truth.shape)).round()
+    photons = spots(8, 96)
+    truth = 100 + 5 * photons
+    image = (100 + 5 * rng.poisson(photons) + rng.normal(0, 3, truth.shape)).round()
     assert "times the variance of counts" in why_not_thin(image)
-    engine = Thinned(Noise2Noise(epochs=20), noise="estimate")
+    engine = Thinned(Noise2Noise(epochs=20, fallback=False), noise="estimate")
     model = engine.train(image)
     gain, offset, _ = model.record["thinned"]["noise"]
     assert 3 < gain < 7 and 0 < offset < 200
     model.save(tmp_path / "n.safetensors")
     clean = denoise(image, ThinnedNetwork(Noise2NoiseModel.load(tmp_path / "n.safetensors")))
-    assert np.std(clean - truth) < np.std(image - truth) / 2
+    assert np.std(clean - truth) < 0.8 * np.std(image - truth)
     np.testing.assert_allclose(denoise(image, engine), clean, rtol=1e-4)
     assert isinstance(network_engine(model), ThinnedNetwork)
     with pytest.raises(ValueError, match="holds no counts"):
