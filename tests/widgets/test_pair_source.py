@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_lowdose import MoviePairs, Thinned
+from napari_lowdose import MoviePairs, PoissonGaussian, Thinned
 from napari_lowdose.noise2noise.noise_checks import PairNote
 from napari_lowdose.widgets.noise2noise.form import PairCard
 from napari_lowdose.widgets.noise2noise.source import SOURCES
@@ -79,6 +79,21 @@ def test_grey_levels_are_not_taken_for_counts_but_may_be_chosen(docked_pair, qtb
     finish(qtbot, widget)
     assert not widget.pair.refusal and widget.panel.start_button.isEnabled()
     assert "grey levels per count" in widget.card.findings.text()
+    # The estimate is where the known numbers start from
+    widget.form.noise.setCurrentIndex(widget.form.noise.findData("known"))
+    assert 8 < widget.form.gain.value() < 14 and widget.form.gain.isVisibleTo(widget)
+    widget.form.gain.setValue(11)
+    widget.form.offset.setValue(0)
+    widget.form.read_noise.setValue(0)
+    finish(qtbot, widget)
+    assert not widget.pair.refusal
+    noise = PoissonGaussian(gain=11.0, offset=0.0, read_noise=0.0)
+    assert widget.pair.engine().noise == noise
+    assert f"noise={noise!r}" not in widget.script() and repr(noise) in widget.script()
+    assert "PoissonGaussian, Thinned" in widget.script()  # imported
+    widget.form.gain.setValue(0)
+    finish(qtbot, widget)
+    assert "There is no noise" in widget.pair.refusal
 
 
 def test_what_the_user_has_chosen_stays(docked_pair, qtbot, movie):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.movie_pairs import MoviePairs
 from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.script import expression
@@ -268,6 +269,7 @@ def training_script(
         noise = "" if engine.noise is None else f", {engine.noise!r}"
         made = f"Thinned({made}{noise})"
         names += ["Thinned", "ThinnedNetwork"]
+        names += ["PoissonGaussian"] * isinstance(engine.noise, PoissonGaussian)
     else:
         read = ["first", "second"]
     apply = f"{read[0]}{at}" if len(read) == 1 else f"(first{at}, second{at})"

@@ -11,6 +11,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     Signal,
 )
 
+from napari_lowdose.noise2noise.noise_checks import PairNote
 from napari_lowdose.widgets.layers import (
     frame_in_view,
     known_shift,
@@ -117,6 +118,8 @@ class ChosenPair(QObject):
         form.shift.dx.valueChanged.connect(self.data_changed)
         form.pairs.currentIndexChanged.connect(self.data_changed)
         form.noise.currentIndexChanged.connect(self.data_changed)
+        for field in (form.gain, form.offset, form.read_noise):
+            field.valueChanged.connect(self._noise_changed)
         card.register_requested.connect(self.register)
         runner.finished.connect(self.check)
 
@@ -244,6 +247,10 @@ class ChosenPair(QObject):
             self.card.show_sentence("checking …")
         self.changed.emit()
 
+    def _noise_changed(self) -> None:
+        if self.form.noise.currentData() == "known":
+            self.data_changed()
+
     def layer_error(self) -> str:
         """Return why no network can be trained on these layers, judged without reading them."""
         first, second = self.layers
@@ -297,8 +304,14 @@ class ChosenPair(QObject):
         if not self._check_due or self.running or self.runner.busy or self.layer_error():
             return
         self._check_due = False
+        try:
+            steps = self._check_steps()
+        except ValueError as error:  # a noise that is none
+            self.card.show_notes([PairNote("refuse", str(error), "unusable")])
+            self.changed.emit()
+            return
         self.runner.run(
-            self._check_steps(),
+            steps,
             functools.partial(self._show_check, self.layers, self.source),
             self._check_ended,
         )
@@ -311,7 +324,7 @@ class ChosenPair(QObject):
             registered = REGISTERED in sources[0].metadata
             return movie_check_steps(pixels[0], self.form.pairs.currentData(), files, registered)
         if self.source == "counted":
-            return counted_check_steps(pixels[0], self.form.noise.currentData(), files)
+            return counted_check_steps(pixels[0], self.form.noise_of_image, files)
         return pair_check_steps(pixels[0], pixels[1], self.form.shift.value, files)
 
     def _show_check(self, layers: Layers, source: SourceName, steps: list[Step]) -> None:
@@ -326,6 +339,8 @@ class ChosenPair(QObject):
             self._update_layers()
             return
         self.exposures = found.exposures
+        if found.noise is not None and self.form.noise.currentData() == "estimate":
+            self.form.show_noise(found.noise)
         self.card.show_notes(found.notes)
         if source == "counted" and self.card.refusal:
             self.card.show_notes(found.notes, reucid=True)

@@ -13,6 +13,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -22,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
@@ -52,7 +54,8 @@ PAIRS: dict[str, PairsOf] = {
     "each frame and the next": "neighbours",
     "even against odd frames": "even-odd",
 }
-NOISES: dict[str, Literal["estimate"] | None] = {"counts": None, "estimated": "estimate"}
+NOISES = {"counts": "counts", "estimated": "estimate", "known": "known"}
+LARGEST_LEVEL = 1e9  # grey levels
 STOP_HELP = (
     "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
     "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
@@ -80,6 +83,10 @@ class Noise2NoiseForm(ParameterForm):
         self.only_combo = layer_combo(layers)
         self.pairs = choice(PAIRS)
         self.noise = choice(NOISES)
+        self.gain, self.offset, self.read_noise = (
+            _grey_levels(value, lowest)
+            for value, lowest in ((1, 1e-3), (0, -LARGEST_LEVEL), (0, 0))
+        )
         self.split_button = QPushButton("Find the two views …")
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
@@ -108,8 +115,12 @@ class Noise2NoiseForm(ParameterForm):
             self.noise,
             "<qt><b>counts</b>: pixels are numbers of electrons or photons. <b>estimated</b>: "
             "grey levels, whose gain, offset and read noise are estimated from the image; their "
-            "division is approximate.</qt>",
+            "division is approximate. <b>known</b>: grey levels of a camera that is calibrated."
+            "</qt>",
         )
+        self.add("gain", self.gain, "Grey levels per electron or photon.")
+        self.add("offset", self.offset, "Grey level without any light or electrons.")
+        self.add("read noise", self.read_noise, "Its standard deviation, grey levels.")
         self._layout.addRow(self.split_button)
         self.split_button.setToolTip(
             "<qt>Open <i>Split camera frame</i>. Its button <i>Split</i> chooses both views "
@@ -170,9 +181,25 @@ class Noise2NoiseForm(ParameterForm):
         ValueError
             If the parameters are invalid.
         """
-        return engine_for(
-            source, self.parameters(), self.pairs.currentData(), self.noise.currentData()
-        )
+        pairs = self.pairs.currentData()
+        return engine_for(source, self.parameters(), pairs, self.noise_of_image)
+
+    @property
+    def noise_of_image(self) -> PoissonGaussian | Literal["estimate"] | None:
+        """The noise of a counted image; None for counts."""
+        chosen = self.noise.currentData()
+        if chosen == "known":
+            return PoissonGaussian(self.gain.value(), self.offset.value(), self.read_noise.value())
+        return "estimate" if chosen == "estimate" else None
+
+    def show_noise(self, noise: PoissonGaussian) -> None:
+        """Fill in the numbers of an estimate, to start from."""
+        for field, value in (
+            (self.gain, noise.gain),
+            (self.offset, noise.offset),
+            (self.read_noise, noise.read_noise),
+        ):
+            field.setValue(value)
 
     def parameters(self) -> Noise2Noise:
         """Return the engine with the parameters of the form.
@@ -207,6 +234,7 @@ class Noise2NoiseForm(ParameterForm):
         """Show the fields that a source needs; `stack` for a stack of frames."""
         pair, movie, counted = (source == each for each in ("pair", "movie", "counted"))
         trains = source != "split"
+        known = counted and self.noise.currentData() == "known"
         name = self._layout.labelForField(self.only_combo.native)
         if isinstance(name, QLabel):
             name.setText({"movie": "movie", "counted": "image"}.get(source, "frame"))
@@ -216,6 +244,7 @@ class Noise2NoiseForm(ParameterForm):
             (self.only_combo.native, not pair),
             (self.pairs, movie),
             (self.noise, counted),
+            *((field, known) for field in (self.gain, self.offset, self.read_noise)),
             (self.split_button, not trains),
             (self.every, stack and (pair or movie)),
             (self.frames, stack and trains),
@@ -255,6 +284,15 @@ class Noise2NoiseForm(ParameterForm):
         self.advanced = collapsible("advanced")
         self.advanced.addWidget(form)
         self._layout.addRow(self.advanced)
+
+
+def _grey_levels(value: float, lowest: float) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setDecimals(3)
+    box.setRange(lowest, LARGEST_LEVEL)
+    box.setValue(value)
+    box.setKeyboardTracking(False)  # no check for half-typed numbers
+    return box
 
 
 SYMBOLS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}

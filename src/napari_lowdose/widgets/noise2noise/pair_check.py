@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Image
 
+    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
     from napari_lowdose.movie_pairs import PairsOf
     from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.pairs.register import Registration
@@ -42,10 +43,13 @@ class PairCheckStep(Step):
     notes : tuple of PairNote
     exposures : mapping from str to float
         Statistics of the first exposure from `about_exposures`; empty if it is unusable.
+    noise : PoissonGaussian or None
+        Of an image that holds no counts.
     """
 
     notes: tuple[PairNote, ...]
     exposures: dict[str, float] = field(default_factory=dict)
+    noise: PoissonGaussian | None = None
 
 
 def pair_check_steps(
@@ -117,14 +121,16 @@ def movie_check_steps(
 
 
 def counted_check_steps(
-    image: Any, noise: Literal["estimate"] | None, files: Mapping[str, str | None]
+    image: Any,
+    noise: PoissonGaussian | Literal["estimate"] | None,
+    files: Mapping[str, str | None],
 ) -> Iterator[PairCheckStep]:
     """Check whether the noise of an image can be divided; the first frame is read.
 
     Parameters
     ----------
     image : (..., Y, X) array
-    noise : "estimate" or None
+    noise : PoissonGaussian, "estimate" or None
         None for counts.
     files : mapping from str to str
         File of the layer, by its name.
@@ -137,6 +143,7 @@ def counted_check_steps(
 
     notes = _result_notes(files)
     about: dict[str, float] = {}
+    found: PoissonGaussian | None = None
     frame = np.asarray(image[(0,) * (image.ndim - 2)])
     with warnings_to(ignore):
         if noise is None:
@@ -146,17 +153,18 @@ def counted_check_steps(
             else:
                 about = about_exposures(thin(frame)[0])  # as in the record of its network
         else:
-            found = estimate_noise(frame)
+            found = estimate_noise(frame) if isinstance(noise, str) else noise
             if reason := why_not_thin(frame, found):
                 notes.append(PairNote("refuse", reason, "unusable"))
-            else:
+            elif isinstance(noise, str):
                 sentence = (
                     f"Estimated: {found.gain:.3g} grey levels per count, offset "
                     f"{found.offset:.3g}, read noise {found.read_noise:.2g}. The division of grey "
                     "levels is approximate."
                 )
                 notes.append(PairNote("note", sentence, "noise of the image"))
-    yield from _checked(notes, about)
+    for step in _checked(notes, about):
+        yield replace(step, noise=found)
 
 
 def _checked(notes: list[PairNote], about: dict[str, float]) -> Iterator[PairCheckStep]:

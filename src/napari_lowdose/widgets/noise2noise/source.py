@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from qtpy.QtGui import QPainter
 
+    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
     from napari_lowdose.movie_pairs import PairsOf
     from napari_lowdose.noise2noise import Noise2Noise
     from napari_lowdose.noise2noise.pair_source import PairSource
@@ -203,7 +204,10 @@ def _may_be_counts(layer: Image) -> bool:
 
 
 def engine_for(
-    source: SourceName, training: Noise2Noise, pairs: PairsOf, noise: Literal["estimate"] | None
+    source: SourceName,
+    training: Noise2Noise,
+    pairs: PairsOf,
+    noise: PoissonGaussian | Literal["estimate"] | None,
 ) -> Noise2Noise | PairSource:
     """Return the engine that makes the pairs of a source, and trains on them.
 
@@ -213,8 +217,8 @@ def engine_for(
     training : Noise2Noise
     pairs : {"neighbours", "even-odd"}
         Of a movie.
-    noise : "estimate" or None
-        Of a counted image.
+    noise : PoissonGaussian, "estimate" or None
+        Of a counted image; see `Thinned`.
     """
     if source not in ("movie", "counted"):
         return training
