@@ -83,10 +83,8 @@ class Noise2NoiseForm(ParameterForm):
         self.only_combo = layer_combo(layers)
         self.pairs = choice(PAIRS)
         self.noise = choice(NOISES)
-        self.gain, self.offset, self.read_noise = (
-            _grey_levels(value, lowest)
-            for value, lowest in ((1, 1e-3), (0, -LARGEST_LEVEL), (0, 0))
-        )
+        self.gain, self.read_noise = _grey_levels(1, 0), _grey_levels(0, 0)
+        self.offset = _grey_levels(0, -LARGEST_LEVEL)
         self.split_button = QPushButton("Find the two views …")
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
