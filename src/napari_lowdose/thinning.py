@@ -15,6 +15,7 @@ from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import PairStep
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.noise2noise import about_fallback
 from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.parameters import whole_number
@@ -340,18 +341,18 @@ class _Whole:
         if step.model is not None and step.model is not self._models[0]:
             self._models = step.model, self._model(step.model)
         model = None if step.model is None else self._models[1]
-        return dataclasses.replace(step, image=image, gain=gain, instead_gain=instead, model=model)
+        channels = tuple(_Whole(self._noise, self._seed).of(each) for each in step.channels)
+        return dataclasses.replace(
+            step, image=image, gain=gain, instead_gain=instead, model=model, channels=channels
+        )
 
     def _model(self, model: Noise2NoiseModel) -> Noise2NoiseModel:
-        told = model.record.get("gain_db")
         noise = self._noise
         of = noise and [noise.gain, noise.offset, noise.read_noise]
-        record = {
-            **model.record,
-            THINNED: {"noise": of, "seed": self._seed},
-            "gain_db": told and [limit and limit - HALF for limit in told],
-        }
-        return dataclasses.replace(model, record=record)
+        of_half = ToldGain.of_record(model.record)
+        of_whole = of_half.less(HALF).for_record() if of_half else {}
+        how = {THINNED: {"noise": of, "seed": self._seed}}
+        return dataclasses.replace(model, record={**model.record, **how, **of_whole})
 
 
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:

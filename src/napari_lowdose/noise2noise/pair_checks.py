@@ -137,7 +137,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     return sorted(notes, key=_severity)
 
 
-def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> str:
     """Check a pair with `check_pair`; raise an error or warn.
 
     Parameters
@@ -146,6 +146,11 @@ def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 
         The two exposures.
     shift : (float, float)
         Known shift of the second exposure against the first, (dy, dx) in pixels.
+
+    Returns
+    -------
+    str
+        Why a gain that is estimated from this pair cannot be trusted; empty if it can.
 
     Raises
     ------
@@ -157,11 +162,13 @@ def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 
     UserWarning
         If the result may be misleading.  Notes are not reported.
     """
-    for note in check_pair(first, second, shift):
+    notes = check_pair(first, second, shift)
+    for note in notes:
         if note.level == "refuse":
             raise ValueError(note.message)
         if note.level == "warn":
             warnings.warn(note.message, UserWarning, stacklevel=2)
+    return ", and ".join(note.doubt for note in notes if note.doubt)
 
 
 def _severity(note: PairNote) -> tuple[int, bool]:

@@ -98,6 +98,10 @@ class PairSource(Engine):
         """Return an engine that stores this pixel size with the network."""
         return self.with_training(self.engine.with_pixel_size(pixel_size, unit))
 
+    def with_channel_axis(self, axis: int | None) -> Self:
+        """Return an engine that trains a network for each channel along this axis."""
+        return self.with_training(self.engine.with_channel_axis(axis))
+
     def with_model(self, model: Any) -> Engine:
         """Return the network, or the method that was better; see `Engine.with_model`."""
         return self.engine.with_model(model)

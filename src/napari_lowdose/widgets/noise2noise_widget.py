@@ -221,7 +221,7 @@ class Noise2NoiseWidget(RunDock):
                 preview=view,
                 pixel_size=size,
                 pixel_unit=unit,
-            )
+            ).with_channel_axis(self.pair.channel_axis())
             run = PairRun(
                 self.viewer.layers,
                 sources,

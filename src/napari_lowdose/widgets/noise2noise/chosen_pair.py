@@ -13,6 +13,8 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 
 from napari_lowdose.noise2noise.noise_checks import PairNote
 from napari_lowdose.widgets.layers import (
+    axis_names,
+    channel_axis,
     frame_in_view,
     known_shift,
     pair_error,
@@ -291,6 +293,12 @@ class ChosenPair(QObject):
             If the parameters are invalid.
         """
         return self.form.engine(self.source)
+
+    def channel_axis(self) -> int | None:
+        """Return the leading axis of channels, by its name; None if there is none."""
+        first = self.layers[0]
+        axis = None if first is None else channel_axis(axis_names(first))
+        return None if self.source == "movie" and axis == 0 else axis
 
     def frame(self) -> tuple[int, ...]:
         """Return the index of the frame in view, in a stack."""

@@ -301,7 +301,7 @@ NO_PROBLEMS = "No problems found."
 
 # Warnings about properties of the exposures, which do not prevent a training that was started
 # by a right-click.  Others, such as a shift, can be corrected first.
-ACCEPTABLE_WARNINGS = ("pixels", "moved", "common noise", "correlated noise")
+ACCEPTABLE_WARNINGS = ("pixels", "moved", "lines", "common noise", "correlated noise")
 
 
 class PairCard(QFrame):
