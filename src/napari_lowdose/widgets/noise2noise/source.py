@@ -195,12 +195,14 @@ def is_movie(layer: object) -> bool:
 
 
 def _may_be_counts(layer: Image) -> bool:
-    """Whether a few rows of an image are whole numbers from 0 on."""
+    """Whether an image holds whole numbers from 0 on, as far as a few rows in memory tell."""
     pixels = layer_pixels(layer)
-    if layer.rgb or pixels.dtype.kind not in "iuf" or pixels.ndim < 2:
+    if layer.rgb or pixels.ndim < 2:
         return False
-    rows = np.asarray(pixels[(0,) * (pixels.ndim - 2)][::64])
-    return bool((rows >= 0).all() and (rows % 1 == 0).all())
+    if not isinstance(pixels, np.ndarray):  # not read in the thread of the user interface
+        return bool(pixels.dtype.kind in "iu")
+    rows = pixels[(0,) * (pixels.ndim - 2)][::64]
+    return pixels.dtype.kind in "iuf" and bool((rows >= 0).all() and (rows % 1 == 0).all())
 
 
 def engine_for(
