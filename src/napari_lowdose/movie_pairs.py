@@ -213,6 +213,11 @@ class MoviePairs(PairSource):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pairs", one_of("pairs", self.pairs, get_args(PairsOf)))
+        if self.engine.context:
+            raise ValueError(
+                "a network with context would see its own target among the neighbours of a frame: "
+                "train with context=0, or on movie_pairs(movie, 'even-odd')."
+            )
 
     def training_steps(self, movie: Any) -> Iterator[Step]:
         """Train a network on the frames of a movie, step by step.

@@ -27,10 +27,11 @@ from napari_lowdose.run import denoise_frame
 from napari_lowdose.warned import ignore, warn, warnings_to
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.engine import Neighbours
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
 
@@ -232,7 +233,9 @@ class Thinned(PairSource):
     """Noise2Noise with a single counted image, whose counts are divided into pairs.
 
     A single frame is divided several times, so that the network sees more of its noise.  Each
-    frame of a movie is divided once.  The result is the sum of the results of both parts.
+    frame of a movie is divided once.  The result is the sum of the results of both parts.  With
+    ``Noise2Noise(context=1)`` the network of a movie also sees the parts of its neighbours, except
+    of frames that repeat another one: their parts are not independent.
 
     Parameters
     ----------
@@ -298,6 +301,8 @@ class Thinned(PairSource):
                 found = estimate_noise(_first_frame(pixels))
             noise = PoissonGaussian(found.gain, found.offset, found.read_noise)
         one_scene = pixels.ndim == 2
+        if self.engine.context:
+            pixels = without_repeats(pixels)
         # Divided once with all checks, then again and again
         parts = [thin(pixels, noise, seed=self.engine.seed)]
         for k in range(1, self.n_pairs if one_scene else 1):
@@ -353,6 +358,16 @@ class _Whole:
         of_whole = of_half.less(HALF).for_record() if of_half else {}
         how = {THINNED: {"noise": of, "seed": self._seed}}
         return dataclasses.replace(model, record={**model.record, **how, **of_whole})
+
+
+def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
+    """Leave out the frames along the first axis that repeat an earlier one.
+
+    The parts of equal counts are not independent: what one of them got, the other did not.
+    """
+    first_of = {hash(frame.tobytes()): k for k, frame in reversed(list(enumerate(movie)))}
+    new = sorted(first_of.values())
+    return movie if len(new) == len(movie) else movie[new]
 
 
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
@@ -416,24 +431,40 @@ class ThinnedNetwork(Engine):
         noise = (self.model.record.get(THINNED) or {}).get("noise")
         return noise and PoissonGaussian(*noise)
 
+    @property
+    def seed(self) -> int:
+        """Seed of the division."""
+        return int((self.model.record.get(THINNED) or {}).get("seed", 0))
+
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Note whether the frames belong to a stack; see `Engine.prepare`."""
         check_image(given.exposures[0])
         yield Step(fraction=0.0, message="building the network")
         return dataclasses.replace(self, in_stack=bool(given.leading))
 
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.model.neighbours(number, n_frames)
+
     def halves(self, frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Divide a frame, as for the training."""
-        seed = (self.model.record.get(THINNED) or {}).get("seed", 0)
         if self.noise is None and not _are_whole(frame):
             raise ValueError(NO_COUNTS)
-        return _divide(frame, self.noise, np.random.default_rng(seed))
+        return _divide(frame, self.noise, np.random.default_rng(self.seed))
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Divide a frame, and denoise both halves; see `Engine.frame_steps`."""
         (frame,) = frames
+        around = {}
+        for distance, (other,) in (neighbours or {}).items():
+            # Of another seed: the same draws would divide like counts alike
+            rng = np.random.default_rng([self.seed, distance % 2**16])
+            if np.isfinite(other).all() and not np.array_equal(other, frame):
+                around[distance] = _divide(other, self.noise, rng)
         network = self.model.applied_to((1,) if self.in_stack else (), frame.shape)
-        for step in network.frame_steps(*self.halves(frame)):
+        for step in network.frame_steps(*self.halves(frame), neighbours=around):
             changes: dict[str, Any] = {}
             if step.image is not None:
                 changes["image"] = whole(step.image, self.noise)

@@ -27,7 +27,7 @@ _SIGNIFICANT = 5.0  # standard errors
 _MIN_REGION = 24  # minimum side of a region that may have moved by itself, pixels
 _SLOPE_SMOOTHING = 1.5  # standard deviation of the smoothing before slopes are taken, pixels
 _ABOVE_CHANCE = 4.0  # ratio of a slope's power in the difference to that expected by chance
-_LINES_ABOVE_CHANCE = 2.0  # the same for lines, of which there are more than regions
+_SIGNIFICANT_LINES = 8.0  # standard errors; lines that hold the same object are not independent
 _CELL = 4  # side of the cells whose means are searched for structure, pixels
 _MIN_SHIFT = 0.3  # smaller shifts do no harm, pixels
 _MIN_LINE_SHIFT = 0.4  # the same for lines, pixels (root mean square)
@@ -37,6 +37,9 @@ _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # common noise, as a fraction of the no
 # unchanged scene.
 _DOUBTS = {
     "shift": "the second exposure is shifted against the first",
+    "drift": "the second exposure has drifted since the map between the two was measured",
+    "scan drift": "the scene drifted within the scan",
+    "distorted": "the second exposure is rotated or magnified",
     "moved": "the two exposures differ by more than noise",
     "reversed": "the contrast of the second exposure is reversed",
     "smooth": "one exposure seems to be denoised or averaged",
@@ -65,11 +68,11 @@ class PairNote:
     message : str
         One sentence for the user.
     kind : str
-        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "lines", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
-        "smooth".
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
+        "scan drift", "distorted", "moved", "lines", "dependent", "common noise",
+        "correlated noise", "pixels", "gain", "noise" or "smooth".
     shift : (float, float), optional
-        For kind "shift": shift of the second exposure against the first, (dy, dx) in pixels.
+        If registering helps: shift of the second exposure against the first, (dy, dx) in pixels.
     """
 
     level: Literal["refuse", "warn", "note"]
@@ -240,11 +243,14 @@ def _displaced_lines(both: Frame, difference: Frame) -> tuple[str, float] | None
         for lag in (1, 2):
             common = float(_lagged_product(difference, lag, axis).mean(dtype=np.float64))
             shared += 2 * max(0.0, common / power)
+        steep = (slope**2).sum(axis=axis, dtype=np.float64)
         found = float(((slope * difference).sum(axis=axis, dtype=np.float64) ** 2).sum())
         by_chance = shared * float((slope**2 * square).sum(dtype=np.float64))
-        steepness = float(((slope**2).sum(axis=axis, dtype=np.float64) ** 2).sum())
-        if found > _LINES_ABOVE_CHANCE * by_chance:
-            rms = math.sqrt((found - by_chance) / steepness)
+        # By chance it scatters like chi-square, with few degrees of freedom if few lines are steep
+        n_lines = float(steep.sum() ** 2 / (steep**2).sum())
+        above = 1 + max(1.0, _SIGNIFICANT_LINES * math.sqrt(2 / n_lines))
+        if found > above * by_chance:
+            rms = math.sqrt((found - by_chance) / float((steep**2).sum()))
             if rms > _MIN_LINE_SHIFT:
                 return name, rms
     return None

@@ -49,6 +49,10 @@ class PairSource(Engine):
         """
         raise NotImplementedError
 
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
+
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_lowdose.engine import Engine, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
@@ -43,6 +43,10 @@ class TrainAndApply(Engine):
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Train the network; see `Engine.prepare`."""

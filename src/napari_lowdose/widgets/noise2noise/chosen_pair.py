@@ -16,6 +16,7 @@ from napari_lowdose.widgets.layers import (
     axis_names,
     channel_axis,
     frame_in_view,
+    known_affine,
     known_shift,
     pair_error,
     raw_error,
@@ -160,7 +161,7 @@ class ChosenPair(QObject):
         self._by_hand = True
         self._chosen()
         if self.source == "pair":  # it may have been measured since
-            self.form.shift.value = known_shift(first, second)
+            self._fill_in_shift(first, second)
 
     def selection_changed(self, event: Any = None) -> None:
         """Choose the two images that are selected in the layer list, if there are two."""
@@ -224,11 +225,14 @@ class ChosenPair(QObject):
         # A set: one layer must not be connected twice.
         for layer in {each for each in pair if each is not None}:
             layer.events.data.connect(self.data_changed)
-        self.layers, self._source = pair, self.source
         if self.source == "pair" and pair[0] is not None and pair[1] is not None:
-            self.form.shift.value = known_shift(pair[0], pair[1])
+            self._fill_in_shift(pair[0], pair[1])
         self.data_changed()
         return True
+
+    def _fill_in_shift(self, first: Image, second: Image) -> None:
+        self.form.affine = known_affine(first, second)
+        self.form.shift.value = known_shift(first, second)
 
     def disconnect_layers(self) -> None:
         """Disconnect from the layers."""
@@ -333,7 +337,9 @@ class ChosenPair(QObject):
             return movie_check_steps(pixels[0], self.form.pairs.currentData(), files, registered)
         if self.source == "counted":
             return counted_check_steps(pixels[0], self.form.noise_of_image, files)
-        return pair_check_steps(pixels[0], pixels[1], self.form.shift.value, files)
+        return pair_check_steps(
+            pixels[0], pixels[1], self.form.shift.value, files, self.form.affine
+        )
 
     def _show_check(self, layers: Layers, source: SourceName, steps: list[Step]) -> None:
         found = next((each for each in reversed(steps) if isinstance(each, PairCheckStep)), None)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.pairs.register import Registration
     from napari_lowdose.pairs.register_stack import StackRegistration
+    from napari_lowdose.pairs.view_map import Matrix
 
 FRACTION = (
     "The frames were registered at whole pixels: fractions of a pixel remain between them, and "
@@ -57,6 +58,7 @@ def pair_check_steps(
     second: Any,
     shift: tuple[float, float],
     files: Mapping[str, str | None] | None = None,
+    affine: Matrix | None = None,
 ) -> Iterator[PairCheckStep]:
     """Check a pair; only a few frames of lazy arrays (dask) are read.
 
@@ -67,6 +69,8 @@ def pair_check_steps(
         Known shift (dy, dx) of the second exposure against the first, pixels.
     files : mapping from str to str, optional
         File of each layer, by the name of the layer.
+    affine : 2 x 3 matrix, optional
+        Known map from the first exposure to the second, in place of the shift.
     """
     from napari_lowdose.noise2noise.exposure_statistics import about_exposures
     from napari_lowdose.noise2noise.pair_checks import check_pair
@@ -75,7 +79,7 @@ def pair_check_steps(
     notes += [
         # A smooth partner may be intended in a script; here it is most likely a mistake
         replace(note, level="refuse") if note.kind == "smooth" else note
-        for note in check_pair(first, second, shift)
+        for note in check_pair(first, second, shift, affine)
     ]
     unusable = any(note.kind in ("unusable", "shape") for note in notes)
     about = {} if unusable else about_exposures(np.asarray(first[(0,) * (first.ndim - 2)]))
@@ -113,7 +117,7 @@ def movie_check_steps(
     for step in pair_check_steps(first, second, (0.0, 0.0), files):
         notes = [
             replace(note, kind="fraction", message=FRACTION, shift=None)
-            if registered and note.kind == "shift"
+            if registered and note.shift is not None
             else note
             for note in step.notes
         ]
@@ -254,6 +258,7 @@ def add_registered(
             for layer, data, origin in ((first, step.first, corner), (second, step.second, behind))
         ],
         left,
+        step.registration.affine,
     )
     first.visible = second.visible = False
     return made

@@ -224,7 +224,7 @@ def engine_for(
     """
     if source not in ("movie", "counted"):
         return training
-    alone: Any = replace(training, shift=(0.0, 0.0), use="both")
+    alone: Any = replace(training, shift=(0.0, 0.0), affine=None, use="both")
     if source == "movie":
-        return MoviePairs(alone, pairs)
+        return MoviePairs(replace(alone, context=0), pairs)
     return Thinned(replace(alone, every=1, normalise=False), noise)
