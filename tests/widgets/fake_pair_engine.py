@@ -25,7 +25,7 @@ class FakeModel(Noise2NoiseModel):
     def applied_to(self, leading: Any, shape: Any) -> Any:
         return self
 
-    def frame_steps(self, *exposures: Any) -> Iterator[Step]:
+    def frame_steps(self, *exposures: Any, **around: Any) -> Iterator[Step]:
         self.at(0)
         yield Step(fraction=0.5, message="applying the network")
         if len(exposures) == 1:

@@ -225,6 +225,7 @@ class ChosenPair(QObject):
         # A set: one layer must not be connected twice.
         for layer in {each for each in pair if each is not None}:
             layer.events.data.connect(self.data_changed)
+        self.layers, self._source = pair, self.source
         if self.source == "pair" and pair[0] is not None and pair[1] is not None:
             self._fill_in_shift(pair[0], pair[1])
         self.data_changed()
