@@ -166,8 +166,8 @@ def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[
         name, rms = lines
         yield PairNote(
             "warn",
-            f"The {name} of the two exposures are displaced against each other, by {rms:.1f} px "
-            "(root mean square), as by vibrations or drift during a scan: this will blur the "
+            f"The {name} of the two exposures are displaced against each other, by about {rms:.1f} "
+            "px (root mean square), as by vibrations or drift during a scan: this will blur the "
             "result.",
             "lines",
         )
