@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.noise2noise.warm_start import load_torch
 from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
@@ -71,6 +73,9 @@ OUT_OF_MEMORY = (
 )
 
 
+LOAD_AFTER = 500  # ms, when the widget has been painted
+
+
 class Noise2NoiseWidget(RunDock):
     """Train a network on a pair of layers, a movie, or a counted image, and apply it.
 
@@ -103,6 +108,7 @@ class Noise2NoiseWidget(RunDock):
         self.destroyed.connect(self.pair.disconnect_layers)
         self.reset_choices()
         self.pair.data_changed()
+        QTimer.singleShot(LOAD_AFTER, load_torch)
 
     @property
     def model(self) -> Noise2NoiseModel | None:

@@ -232,6 +232,7 @@ class Noise2NoiseForm(ParameterForm):
             every=self.every.value(),
             use=self.use.currentData(),
             normalise=self.normalise.isChecked(),
+            fallback=self.fallback.isChecked(),
             device=self.device.currentText().strip() or "auto",
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
@@ -290,6 +291,8 @@ class Noise2NoiseForm(ParameterForm):
     def _add_advanced(self, help_on: dict[str, str]) -> None:
         self.use = choice({"both exposures": "both", "the first only": "first"})
         self.normalise = QCheckBox("0 to 1, as in the paper")
+        self.fallback = QCheckBox("REUCID where it is better")
+        self.fallback.setChecked(True)
         self.shift = ShiftField()
         self.batch_size = AutomaticSpinBox(maximum=4096)
         self.crop_size = AutomaticSpinBox(maximum=8192, unit="px")
@@ -305,6 +308,7 @@ class Noise2NoiseForm(ParameterForm):
         self.context.setSuffix(" before and after")
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
+        form.add("fallback", self.fallback, help_on["fallback"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
         self._shift_help = self.shift.toolTip()
