@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import scipy
 
-from napari_lowdose.imaging.local_contrast import SURROUNDINGS, site_sigma
+from napari_lowdose.inspection.noise_contrast import NoiseContrast, impulse, spikes
 from napari_lowdose.inspection.residual import FALSE_ALARMS
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ FILLED = 0.6  # minimum share of a box that is significant; otherwise it is divi
 COHERENT = 0.5  # mean coherence of the structure tensor along edges; that of spots is below
 MARGIN = 0.5  # PSF widths around a single place
 
-Kind = Literal["edges", "structure", "invented"]
+
+Kind = Literal["edges", "structure", "invented", "pixel"]
 Box = tuple[int, int, int, int]
 
 
@@ -39,9 +39,9 @@ class Place:
     ----------
     box : (int, int, int, int)
         y0, y1, x0, x1, pixels.
-    kind : {"edges", "structure", "invented"}
-        Edges or other structure was taken away; or the result has structure that the raw image
-        contradicts.
+    kind : {"edges", "structure", "invented", "pixel"}
+        Edges or other structure was taken away; the result has structure that the raw image
+        contradicts; or a single pixel, narrower than any structure, was removed.
     share : float
         Fraction of the amplitude of the structure that was taken away, 0 to 1.
     excess : float
@@ -62,9 +62,9 @@ class Places:
     ----------
     places : tuple of Place
         The strongest first, at most 12.
-    n_removed, n_invented : int
-        Number of all places where structure was taken away, and where the result has structure
-        that the raw image contradicts.
+    n_removed, n_invented, n_pixels : int
+        Number of all places where structure was taken away, where the result has structure that
+        the raw image contradicts, and of single pixels.
     n_tested : int
         Number of tiles.
     correlation : (m, n) float64 array
@@ -75,13 +75,14 @@ class Places:
     places: tuple[Place, ...]
     n_removed: int
     n_invented: int
+    n_pixels: int
     n_tested: int
     correlation: NDArray[np.float64]
 
     @property
     def removed(self) -> tuple[Place, ...]:
         """The places where structure was taken away."""
-        return tuple(place for place in self.places if place.kind != "invented")
+        return tuple(place for place in self.places if place.kind in ("edges", "structure"))
 
 
 def removed_places(residual: Residual, level: float = 1.0) -> Places:
@@ -91,9 +92,10 @@ def removed_places(residual: Residual, level: float = 1.0) -> Places:
     sites to their surroundings, at the scale of the PSF and at a fine one, such that noise has the
     variance 1.  Its square is averaged over tiles of at least 32 pixels and four times the width
     of a site.  For noise, the mean times :math:`\nu` is distributed as :math:`\chi^2_\nu` with
-    :math:`\nu = A / \sum \rho^2` degrees of freedom, for the area :math:`A` of a tile and the
-    autocorrelation :math:`\rho` of the contrast of white noise.  Tiles that are improbable at a
-    level of 1 % for *all* tiles of an image are significant.
+    :math:`\nu = A / (\sum \rho^2 + \kappa / 2)` degrees of freedom, for the area :math:`A` of a
+    tile, the autocorrelation :math:`\rho` of the contrast of white noise, and the excess kurtosis
+    :math:`\kappa` of a pixel.  Tiles that are improbable at a level of 0.3 % for *all* tiles of an
+    image are significant.
 
     Noise that is left in the result correlates its residual with it, but takes contrast from the
     residual.  It can never look like structure that was removed.
@@ -112,11 +114,12 @@ def removed_places(residual: Residual, level: float = 1.0) -> Places:
     widths = sorted({FINE, max(FINE, width)})
     significant = np.zeros(residual.valid.shape, bool)
     n_tested = 0
-    contrasts: list[_Contrast] = []
+    contrasts: list[NoiseContrast] = []
+    sticking_out = spikes(residual.normalised)
     for each in widths:
-        contrast = _Contrast.of(residual, each)
+        contrast = NoiseContrast.of(residual, each, sticking_out)
         tiles = _Tiles(residual.valid.shape, max(TILE, TILE_WIDTHS * each))
-        freedom = tiles.areas / _impulse(each).correlated
+        freedom = tiles.areas / (impulse(each).correlated + residual.kurtosis / 2)
         excess = tiles.means(contrast.removed**2)
         chance = scipy.stats.chi2.sf(excess * freedom / max(level, 1.0), freedom)
         found = chance * chance.size * len(widths) < FALSE_ALARMS
@@ -132,67 +135,26 @@ def removed_places(residual: Residual, level: float = 1.0) -> Places:
         Place(box, "invented", 0.0, _excess(contrasts, box)[0])
         for box in _boxes(residual.unsupported, margin)
     ]
-    removed = [
-        _place(box, contrasts)
-        for box in (
-            *_boxes(significant, 0),
-            *_boxes(residual.removed & ~significant, margin),
-        )
+    removed = [_place(box, contrasts) for box in _boxes(significant, 0)]
+    pixels = []
+    for box in _boxes(residual.removed & ~significant, margin):
+        if _has_spike(box, sticking_out):
+            pixels.append(Place(box, "pixel", 1.0, 1.0))
+        else:
+            removed.append(_place(box, contrasts))
+    places = [
+        place
+        for kind in ([*removed, *invented], pixels)
+        for place in sorted(kind, key=lambda place: -place.excess * _area(place.box))
     ]
-    places = sorted([*removed, *invented], key=lambda place: -place.excess * _area(place.box))
-    return Places(tuple(places[:MOST_PLACES]), len(removed), len(invented), n_tested, correlation)
-
-
-class _Contrast(NamedTuple):
-    """Contrast of the residual and of the raw image, such that noise has the variance 1."""
-
-    removed: NDArray[np.float32]
-    raw: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, residual: Residual, width: int) -> _Contrast:
-        return cls(*(
-            _filtered(image, width) / np.float32(_impulse(width).deviation)
-            for image in (residual.normalised, residual.raw)
-        ))  # fmt: skip
-
-
-class _Impulse(NamedTuple):
-    """Properties of the contrast of white noise of variance 1.
-
-    Attributes
-    ----------
-    deviation : float
-        Its standard deviation.
-    correlated : float
-        Sum of its squared autocorrelation, pixels.
-    """
-
-    deviation: float
-    correlated: float
-
-
-@lru_cache(maxsize=8)
-def _impulse(width: int) -> _Impulse:
-    reach = int(4 * SURROUNDINGS * site_sigma(width)) + 1
-    n = 4 * reach + 1
-    impulse = np.zeros((n, n), np.float64)
-    impulse[n // 2, n // 2] = 1
-    response = _filtered(impulse, width)
-    correlation = scipy.fft.ifft2(np.abs(scipy.fft.fft2(response)) ** 2).real
-    variance = float(correlation[0, 0])
-    return _Impulse(float(np.sqrt(variance)), float(np.sum(correlation**2)) / variance**2)
-
-
-def _filtered(image: NDArray[np.floating], width: int) -> NDArray[np.floating]:
-    """Return the contrast of sites to their surroundings; nothing is outside of the image."""
-    sigma = site_sigma(width)
-    site, around = (
-        scipy.ndimage.gaussian_filter(image, s, mode="constant")
-        for s in (sigma, SURROUNDINGS * sigma)
+    return Places(
+        tuple(places[:MOST_PLACES]),
+        len(removed),
+        len(invented),
+        len(pixels),
+        n_tested,
+        correlation,
     )
-    site -= around
-    return np.asarray(site)
 
 
 class _Tiles:
@@ -245,7 +207,7 @@ def _boxes(mask: NDArray[np.bool_], margin: int) -> Iterator[Box]:
             )  # fmt: skip
 
 
-def _place(box: Box, contrasts: list[_Contrast]) -> Place:
+def _place(box: Box, contrasts: list[NoiseContrast]) -> Place:
     # At the scale at which it stands out most
     contrast = max(contrasts, key=lambda each: _excess([each], box))
     excess, share = _excess([contrast], box)
@@ -255,7 +217,7 @@ def _place(box: Box, contrasts: list[_Contrast]) -> Place:
     return Place(box, kind, share, excess)
 
 
-def _excess(contrasts: list[_Contrast], box: Box) -> tuple[float, float]:
+def _excess(contrasts: list[NoiseContrast], box: Box) -> tuple[float, float]:
     """Return the mean square of the residual, and the fraction of the amplitude that it is."""
     y0, y1, x0, x1 = box
     found = []
@@ -266,6 +228,12 @@ def _excess(contrasts: list[_Contrast], box: Box) -> tuple[float, float]:
         share = np.sqrt(np.clip((removed - 1) / max(raw - 1, 1e-6), 0, 1))
         found.append((removed, float(share)))
     return max(found)
+
+
+def _has_spike(box: Box, at: NDArray[np.intp]) -> bool:
+    y0, y1, x0, x1 = box
+    y, x = at.T
+    return bool(np.any((y >= y0) & (y < y1) & (x >= x0) & (x < x1)))
 
 
 def _coherence(image: NDArray[np.floating], weight: NDArray[np.floating]) -> float:

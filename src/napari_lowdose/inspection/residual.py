@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 
-FALSE_ALARMS = 0.01  # expected number of an image
+FALSE_ALARMS = 0.003  # expected number of an image, of each test
 LEAST_VARIANCE = 0.02  # of the mean one: where no electron is expected, the variance would be 0
 ROWS = 1024  # of a strip; a larger image needs too much memory as a whole
 
@@ -42,6 +42,8 @@ class Residual:
         are scan noise; 0 where it is not valid.
     raw : (Y, X) float32 array
         Raw image without its mean over the same standard deviation.
+    kurtosis : float
+        Mean excess kurtosis of a pixel of noise: 1 over the number of electrons, if they are few.
     removed, unsupported : (Y, X) bool array
         Single places that differ significantly; see `Evidence`.
     """
@@ -51,6 +53,7 @@ class Residual:
     valid: NDArray[np.bool_]
     normalised: NDArray[np.float32]
     raw: NDArray[np.float32]
+    kurtosis: float
     removed: NDArray[np.bool_]
     unsupported: NDArray[np.bool_]
 
@@ -84,12 +87,15 @@ def residual_steps(
     removed, unsupported = np.zeros(shape, bool), np.zeros(shape, bool)
     typical = float(np.mean(noise.variance(result[:: max(1, shape[0] // 256)])))
     level = float(np.mean(raw, dtype=np.float64))
+    kurtosis = 0.0
     margin = contrast_reach(psf_width) + psf_width
     for own, wide in _strips(shape[0], margin):
         inside = slice(own.start - wide.start, own.stop - wide.start)
         one, other = (np.asarray(image[wide], np.float64) for image in (raw, result))
         valid[own] = valid_pixels(raw[wide])[inside]
         deviation = np.sqrt(np.maximum(noise.variance(other[inside]), LEAST_VARIANCE * typical))
+        electrons = noise.variance(other[inside]) - noise.read_noise**2
+        kurtosis += float(np.sum(noise.gain**2 * electrons / deviation**4)) / raw.size
         difference = np.where(valid[own], (one - other)[inside], 0)
         n = np.maximum(valid[own].sum(axis=1, keepdims=True), 1)
         offsets = difference.sum(axis=1, keepdims=True) / n
@@ -101,7 +107,7 @@ def residual_steps(
                 found = evidence(one, other, noise, threshold=threshold, psf_width=psf_width)
             removed[own], unsupported[own] = found.removed[inside], found.unsupported[inside]
         yield Step(fraction=own.stop / shape[0], message="comparing with the noise")
-    return Residual(noise, psf_width, valid, normalised, before, removed, unsupported)
+    return Residual(noise, psf_width, valid, normalised, before, kurtosis, removed, unsupported)
 
 
 def _strips(height: int, margin: int) -> Iterator[tuple[slice, slice]]:

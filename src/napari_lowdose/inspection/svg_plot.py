@@ -101,7 +101,7 @@ def svg_plot(
         parts.append(_text(LEFT - 6, at + 4, label, "end"))
     for marker in markers:
         if math.isfinite(marker) and x_axis.low <= marker <= x_axis.high:
-            at = x_axis.place(marker)
+            at = float(x_axis.place(marker))
             parts.append(f'<path class="marker" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
     legend = LEFT
     for curve, x, y in drawn:

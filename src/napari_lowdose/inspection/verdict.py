@@ -79,7 +79,8 @@ def verdict(
     )
     if correlated:
         return Verdict("unknown", UNKNOWN, sentences)
-    lost = [place.share for place in places.removed] + [peak.share for peak in spectrum.peaks]
+    lost = [place.share for place in places.removed]
+    lost += [peak.share for peak in spectrum.peaks if peak.resolved]
     strong = [place.excess for place in places.removed] + [band[2] for band in spectrum.excess]
     if max(lost, default=0.0) >= SLIGHT or max(strong, default=0.0) >= STRONG:
         return Verdict("removed", f"{REMOVED}{_where(places, spectrum)}.", sentences)
@@ -94,8 +95,9 @@ def _where(places: Places, spectrum: ResidualSpectrum) -> str:
     if places.removed:
         along = " along edges," if any(place.kind == "edges" for place in places.removed) else ""
         return f"{along} in {_count(places.n_removed)}"
-    if spectrum.peaks:
-        return f": a lattice of period {spectrum.peaks[0].period:.3g} {spectrum.scale.unit}"
+    lattice = [peak.period for peak in spectrum.peaks if peak.resolved]
+    if lattice:
+        return f": a lattice of period {lattice[0]:.3g} {spectrum.scale.unit}"
     low, high, _ = spectrum.excess[0]
     return f" all over the image, between {_band(low, high, spectrum.scale.unit)}"
 
@@ -109,19 +111,27 @@ def _about_places(places: Places) -> Iterator[str]:
         at = f"At y {y0} to {y1}, x {x0} to {x1}"
         if place.kind == "invented":
             yield f"{at} the result shows structure that the raw image contradicts."
+        elif place.kind == "pixel":
+            yield f"{at}: a single pixel that sticks out was removed (a hot pixel?)."
         else:
             along = "along edges, " if place.kind == "edges" else ""
             yield f"{at}: {along}{place.share:.0%} of the contrast was taken away."
-    if (more := places.n_removed + places.n_invented - LISTED) > 0:
+    if (more := places.n_removed + places.n_invented + places.n_pixels - LISTED) > 0:
         yield f"There {'is' if more == 1 else 'are'} {more} more place{'s' * (more != 1)}."
 
 
 def _about_spectrum(spectrum: ResidualSpectrum) -> Iterator[str]:
     unit = spectrum.scale.unit
     for peak in spectrum.peaks:
+        if peak.resolved:
+            yield (
+                f"A lattice of period {peak.period:.3g} {unit} is in the residual: {peak.share:.0%} of its amplitude was "
+                "taken away."
+            )
+    if periods := [f"{peak.period:.3g}" for peak in spectrum.peaks if not peak.resolved]:
         yield (
-            f"A lattice of period {peak.period:.3g} {unit} is in the residual: {peak.share:.0%} of "
-            "its amplitude was taken away."
+            f"A periodic disturbance of {', '.join(periods)} {unit}, finer than the PSF, was "
+            "removed (mains hum, vibration?)."
         )
     for low, high, ratio in spectrum.excess:
         yield (
@@ -142,7 +152,10 @@ def _about_spectrum(spectrum: ResidualSpectrum) -> Iterator[str]:
 
 def _about_correlation(places: Places) -> str:
     mean = float(places.correlation.mean())
-    return f"The correlation of the residual with the structure of the result is {mean:.2f}."
+    return (
+        f"The correlation of the residual with the result, at the scale of the PSF, is {mean:.2f}, "
+        "the noise that is left in the result included."
+    )
 
 
 def _about_curve(curve: NoiseCurve) -> str:
