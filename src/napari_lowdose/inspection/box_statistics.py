@@ -21,21 +21,26 @@ class BoxStatistics(NamedTuple):
     Attributes
     ----------
     mean, deviation : float
-        Grey levels; the mean without the offset.
+        Grey levels.
     rsd : float
-        Relative standard deviation, Eq. (10) of the pair paper, percent; NaN if the mean is 0.
+        Relative standard deviation, Eq. (10) of the pair paper, percent of the mean above the
+        offset; NaN if that is 0.
     n : int
         Number of pixels.
+    offset : float
+        Grey level of zero electrons.
     """
 
     mean: float
     deviation: float
     rsd: float
     n: int
+    offset: float = 0.0
 
     def __str__(self) -> str:
         """Return the numbers in one line."""
-        return f"mean {self.mean:.4g}, deviation {self.deviation:.3g}, RSD {self.rsd:.3g} %"
+        text = f"mean {self.mean:.4g}, deviation {self.deviation:.3g}, RSD {self.rsd:.3g} %"
+        return text + (f" (offset {self.offset:.4g})" if self.offset else "")
 
 
 def box_statistics(image: Any, box: Sequence[float], *, offset: float = 0.0) -> BoxStatistics:
@@ -47,7 +52,7 @@ def box_statistics(image: Any, box: Sequence[float], *, offset: float = 0.0) -> 
     box : (float, float, float, float)
         y0, y1, x0, x1, pixels; the part outside of the image is left out.
     offset : float
-        Grey level of zero electrons, which is subtracted first.
+        Grey level of zero electrons, which is subtracted for the RSD.
 
     Returns
     -------
@@ -68,9 +73,9 @@ def box_statistics(image: Any, box: Sequence[float], *, offset: float = 0.0) -> 
     mean 10, deviation 1, RSD 10 %
     """
     y0, y1, x0, x1 = (max(0, round(at)) for at in box)
-    pixels = np.asarray(image[y0:y1, x0:x1], np.float64) - offset
+    pixels = np.asarray(image[y0:y1, x0:x1], np.float64)
     if pixels.size < LEAST:
         raise ValueError("Fewer than two pixels of the box are in the image: draw a larger one.")
     mean = float(pixels.mean())
-    relative = rsd(pixels) if mean else math.nan
-    return BoxStatistics(mean, float(pixels.std(ddof=1)), relative, pixels.size)
+    relative = rsd(pixels - offset) if mean != offset else math.nan
+    return BoxStatistics(mean, float(pixels.std(ddof=1)), relative, pixels.size, offset)

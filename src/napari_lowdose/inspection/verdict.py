@@ -125,8 +125,8 @@ def _about_spectrum(spectrum: ResidualSpectrum) -> Iterator[str]:
     for peak in spectrum.peaks:
         if peak.resolved:
             yield (
-                f"A lattice of period {peak.period:.3g} {unit} is in the residual: {peak.share:.0%} of its amplitude was "
-                "taken away."
+                f"A lattice of period {peak.period:.3g} {unit} is in the residual: "
+                f"{peak.share:.0%} of its amplitude was taken away."
             )
     if periods := [f"{peak.period:.3g}" for peak in spectrum.peaks if not peak.resolved]:
         yield (
