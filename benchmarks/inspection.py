@@ -46,7 +46,7 @@ def scenes() -> dict[str, Image]:
         "nuclei, 20 e on the mean": np.asarray(
             (nuclei - nuclei.min() + 1) * (20 / (nuclei - nuclei.min() + 1).mean()), np.float64
         ),
-        "nothing, 5 e": np.full((N, N), 5.0),
+        "a slope, 5 to 6 e": 5 + x / N,
     }
 
 

@@ -123,7 +123,8 @@ def removed_places(residual: Residual, level: float = 1.0) -> Places:
         excess = tiles.means(contrast.removed**2)
         chance = scipy.stats.chi2.sf(excess * freedom / max(level, 1.0), freedom)
         found = chance * chance.size * len(widths) < FALSE_ALARMS
-        significant |= tiles.as_pixels(found)
+        # A large tile says nothing more where small ones tell the place.
+        significant |= tiles.as_pixels(found & (tiles.means(significant) == 0))
         n_tested += chance.size
         contrasts.append(contrast)
     kept = contrast.raw - contrast.removed

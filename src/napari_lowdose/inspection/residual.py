@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FALSE_ALARMS = 0.003  # expected number of an image, of each test
 LEAST_VARIANCE = 0.02  # of the mean one: where no electron is expected, the variance would be 0
-ROWS = 1024  # of a strip; a larger image needs too much memory as a whole
+ROWS = 512  # of a strip; a larger image needs too much memory as a whole
 
 
 @dataclass(frozen=True, eq=False)
