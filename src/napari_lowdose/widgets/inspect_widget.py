@@ -93,6 +93,7 @@ class InspectWidget(DockArea):
         self.found: Inspection | None = None
         self._inspected = False  # a change of the frame in view inspects again
         self._watched: list[Image] = []
+        self._seen: Any = None  # the frame in view
         self._point: tuple[float, ...] | None = None
         self.quick = JobRunner(self)  # what follows the mouse must not wait for an inspection
         self._build()
@@ -339,6 +340,7 @@ class InspectWidget(DockArea):
             layer.events.data.connect(self._data_changed)
         self._inspected = False
         self._point = None
+        self._seen = self._frame_in_view()
         self._forget()
         self.findings.clear()
         self.panel.clear()
@@ -346,10 +348,21 @@ class InspectWidget(DockArea):
         self._measure_later.throttle()
         self._enable()
 
-    def _data_changed(self, event: Any = None) -> None:
-        self._frame_changed()
-
     def _frame_changed(self, event: Any = None) -> None:
+        # napari also announces a change when a layer is added that starts before the others.
+        if self._frame_in_view() != self._seen:
+            self._data_changed()
+
+    def _frame_in_view(self) -> Any:
+        """Return what tells one frame in view from another one."""
+        try:
+            frames = self.frames()
+        except ValueError as error:
+            return str(error)
+        return frames.index, frames.shown
+
+    def _data_changed(self, event: Any = None) -> None:
+        self._seen = self._frame_in_view()
         self._forget()
         self._measure_later.throttle()
         if self._inspected:

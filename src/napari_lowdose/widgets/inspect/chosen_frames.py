@@ -33,8 +33,8 @@ class ChosenFrames:
     ----------
     images : dict of str to (Y, X) array
         "raw" and "result", and "truth" and "second" if they are chosen.
-    index : tuple of int
-        Of the raw frame in its stack.
+    index, shown : tuple of int
+        Of the raw frame and of the result, in their stacks.
     record : dict
         Of the result; empty if it is unknown.
     pixel_size : (float, float) or None
@@ -43,6 +43,7 @@ class ChosenFrames:
 
     images: dict[str, Any]
     index: Index
+    shown: Index
     record: dict[str, Any]
     pixel_size: tuple[float, float] | None
     unit: str | None
@@ -96,7 +97,7 @@ def chosen_frames(
             )
         images[name] = pixels[of_layer]
     pixel_size, unit = layer_pixel_size(raw)
-    return ChosenFrames(images, index, record, pixel_size, unit)
+    return ChosenFrames(images, index, shown, record, pixel_size, unit)
 
 
 def inputs_of(result: Image, layers: Iterable[Any]) -> list[Image]:

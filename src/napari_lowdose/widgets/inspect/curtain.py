@@ -65,9 +65,9 @@ class Curtain(QObject):
         def forget() -> None:  # the viewer outlives this object
             for event, callback in events:
                 event.disconnect(callback)
-            self.hide()
+            self._clear()
 
-        parent.destroyed.connect(forget)
+        self.destroyed.connect(forget)
 
     @property
     def active(self) -> bool:
