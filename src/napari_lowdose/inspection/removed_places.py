@@ -181,6 +181,8 @@ class _Tiles:
 
 def _boxes(mask: NDArray[np.bool_], margin: int) -> Iterator[Box]:
     """Yield the boxes around the connected regions of a mask; sparse ones are divided."""
+    if not mask.any():  # labels of a large image take a while
+        return
     labels, _ = scipy.ndimage.label(mask, np.ones((3, 3)))
     height, width = mask.shape
     for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(labels), start=1):

@@ -153,8 +153,8 @@ def _about_spectrum(spectrum: ResidualSpectrum) -> Iterator[str]:
 def _about_correlation(places: Places) -> str:
     mean = float(places.correlation.mean())
     return (
-        f"The correlation of the residual with the result, at the scale of the PSF, is {mean:.2f}, "
-        "the noise that is left in the result included."
+        f"At the scale of the PSF, the residual correlates with the result by {mean:.2f}; noise "
+        "that is left in the result adds to this."
     )
 
 

@@ -53,7 +53,7 @@ INSPECT_HELP = (
 )
 SECTIONS: dict[str, tuple[str, Callable[..., Any], str]] = {
     "profile": ("line profile", ProfileSection,
-                "Intensity along the line that 'Draw a line' puts on the image."),
+                "Intensity along the line that the button 'Line' puts on the image."),
     "histogram": ("histogram", HistogramSection, "Histograms of the frames in view."),
     "spectra": ("power spectra", SpectrumSection,
                 "<qt>Power against spatial frequency, as a mean over all directions and in two "
@@ -393,14 +393,14 @@ class InspectWidget(DockArea):
         self.panel.stop_button.clicked.connect(self.runner.stop)
         self.curtain = CurtainPanel(self.viewer, self._compared, self.panel.show_message)
         self.findings = Findings(self.viewer.layers)
-        self.line_button = QPushButton("Draw a line")
+        self.line_button = QPushButton("Line")
         self.line_button.setToolTip("Add a line to the image; move it and its ends.")
-        self.box_button = QPushButton("Draw a box")
+        self.box_button = QPushButton("Box")
         self.box_button.setToolTip(
             "<qt>Mean and relative standard deviation (RSD, Eq. 10 of the pair paper) of a box, "
             "for an area that should be uniform.</qt>"
         )
-        self.point_button = QPushButton("Click a point")
+        self.point_button = QPushButton("Point")
         self.point_button.setCheckable(True)
         self.point_button.setToolTip(
             "<qt>Compare the height of a point, such as an atom, with that of its nearest "

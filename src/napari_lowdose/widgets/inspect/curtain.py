@@ -21,6 +21,7 @@ GRIP = 8  # pixels of the screen beside the line in which it can be dragged
 LINE_COLOUR = (1.0, 0.75, 0.1, 0.9)
 ON_TOP = 10**6
 LEFT_BUTTON = 1
+NO_CANVAS = "This version of napari does not let the canvas be divided: show one layer at a time."
 NOT_POSSIBLE = "The curtain needs the canvas in 2D: switch the viewer to 2D."
 
 
@@ -48,7 +49,8 @@ class Curtain(QObject):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._parent = viewer, parent
+        self._canvas: Any = None
         self.position = 0.5
         self._layers: tuple[Image, ...] = ()
         self._clippers: list[tuple[Any, PlanesClipper]] = []
@@ -90,7 +92,7 @@ class Curtain(QObject):
         self._clear()
         if self._viewer.dims.ndisplay != 2:
             raise ValueError(NOT_POSSIBLE)
-        canvas = self._viewer.window._qt_viewer.canvas
+        self._canvas = canvas = _canvas_of(self._parent)
         self._layers = (before, after)
         for layer in self._layers:
             clipper = PlanesClipper(coord_system="scene")
@@ -142,7 +144,7 @@ class Curtain(QObject):
             if layer in self._viewer.layers:
                 layer.visible = visible
         self._were_visible = []
-        self._viewer.window._qt_viewer.canvas.native.update()
+        self._canvas.native.update()
 
     def move(self, position: float) -> None:
         """Move the line, from 0, where all is the second layer, to 1, where all is the first."""
@@ -208,3 +210,20 @@ class Curtain(QObject):
             index = self._layers.index(event.value)
             del self._clippers[index]
             self.hide()
+
+
+def _canvas_of(widget: QWidget) -> Any:
+    """Return the canvas of the window that a widget is docked in; napari has no public name for it.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    above: Any = widget
+    while above is not None and not hasattr(above, "_qt_viewer"):
+        above = above.parent()
+    canvas = getattr(getattr(above, "_qt_viewer", None), "canvas", None)
+    if not hasattr(canvas, "layer_to_visual") or not hasattr(canvas, "view"):
+        raise ValueError(NO_CANVAS)
+    return canvas

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 NONE = "none"
-TRUTH_NAMES = ("truth", "noise-free", "ground truth", "reference")
+TRUTH_NAMES = ("truth", "without noise", "noise-free", "reference")
 
 
 class InspectForm(ParameterForm):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_lowdose.inspection.line_profile import LineProfile
 
 HEIGHT = 170  # pixels
-SIDE = 104  # pixels of a spectrum in two dimensions, three of which are beside each other
+SIDE = 88  # pixels of a spectrum in two dimensions, three of which are beside each other
 
 
 class PlotSection(QWidget):
