@@ -28,7 +28,7 @@ from napari_lowdose.samples import nuclei_pair, stem_low_dose
 Image = NDArray[np.float64]
 N = 256
 NOISE = PoissonGaussian(gain=1, offset=0, read_noise=0)
-SMALL = 20  # draws of what may lose structure
+SMALL = 10  # draws of what may lose structure
 
 
 def scenes() -> dict[str, Image]:

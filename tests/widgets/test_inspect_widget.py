@@ -219,6 +219,44 @@ def test_the_curtain_copies_nothing_and_leaves_nothing_behind(viewer, dock, qtbo
     assert not widget.curtain.curtain.active and not widget.curtain.switch.isChecked()
 
 
+class Mouse:
+    """A mouse event, as napari's callbacks get it."""
+
+    def __init__(self, x):
+        self.button, self.type, self.position = 1, "mouse_press", (50.0, x)
+
+
+def test_the_line_of_the_curtain_is_dragged_and_the_image_is_not(viewer, dock, qtbot):
+    widget = dock(scale=(0.5, 0.5))  # from -0.25 to 47.75
+    widget.curtain.switch.setChecked(True)
+    (callback,) = [each for each in viewer.mouse_drag_callbacks if "Curtain" in repr(each)]
+    event = Mouse(40.0)
+    assert list(callback(viewer, event)) == []  # far from the line: napari pans
+    event = Mouse(23.75)
+    drag = callback(viewer, event)
+    next(drag)
+    assert not viewer.scene.camera.mouse_pan
+    event.type, event.position = "mouse_move", (10.0, 35.75)
+    next(drag)
+    assert widget.curtain.slider.value() == 750
+    event.type = "mouse_release"
+    assert list(drag) == [] and viewer.scene.camera.mouse_pan
+
+
+def test_opened_as_a_plugin_the_inspection_stays_when_shapes_are_drawn(viewer, qtbot):
+    viewer.add_image(RAW, name="scan")
+    viewer.add_image(TRUTH, name="clean", metadata=record())
+    widget = menus.open_widget(viewer, "Inspect")  # napari wraps the viewer and its layers
+    widget.inspect()
+    wait(widget, qtbot)
+    widget.curtain.switch.setChecked(True)
+    widget.line_button.click()
+    viewer.layers.selection.active = viewer.layers["clean"]
+    wait(widget, qtbot)
+    assert widget.found is not None and widget.line.layer.visible
+    assert widget.curtain.curtain.active
+
+
 def test_each_side_of_the_curtain_shows_its_layer(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
     before = viewer.add_image(np.full((64, 64), 1.0), colormap="red", contrast_limits=(0, 1))

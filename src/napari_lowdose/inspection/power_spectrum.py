@@ -51,6 +51,10 @@ class Rings:
     ----------
     frequency : (k,) float64 array
         Centre of each ring, 1/unit; ring 0, the mean, is left out.
+    step : float
+        Width of a ring, 1/unit.
+    index : (m, n // 2 + 1) int32 array
+        Number of the ring of each frequency.
     """
 
     def __init__(self, shape: tuple[int, int], scale: PixelScale = PIXELS) -> None:
@@ -58,7 +62,7 @@ class Rings:
         self.step = max(1 / (height * scale.height), 1 / (width * scale.width))
         down = scipy.fft.fftfreq(height, scale.height).astype(np.float32)
         along = scipy.fft.rfftfreq(width, scale.width).astype(np.float32)
-        self._ring = np.rint(np.hypot(down[:, np.newaxis], along) / self.step).astype(np.int32)
+        self.index = np.rint(np.hypot(down[:, np.newaxis], along) / self.step).astype(np.int32)
         self._n = int(scale.nyquist / self.step)
         self.frequency: NDArray[np.float64] = np.arange(1.0, self._n + 1) * self.step
         # All but the first and, if it is at Nyquist, the last column stand for two.
@@ -70,7 +74,7 @@ class Rings:
     def sums(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the sum over each ring, both halves of the plane."""
         weighted = (values * self._twice).ravel()
-        total = np.bincount(self._ring.ravel(), weighted, minlength=self._n + 1)
+        total = np.bincount(self.index.ravel(), weighted, minlength=self._n + 1)
         return np.asarray(total[1 : self._n + 1], np.float64)
 
     def means(

@@ -24,6 +24,7 @@ TILE_WIDTHS = 4  # PSF widths
 MOST_PLACES = 12
 FILLED = 0.6  # minimum share of a box that is significant; otherwise it is divided
 COHERENT = 0.5  # mean coherence of the structure tensor along edges; that of spots is below
+SMALLEST = 16  # pixels; in a smaller box noise has a direction, too
 MARGIN = 0.5  # PSF widths around a single place
 
 
@@ -216,7 +217,8 @@ def _place(box: Box, contrasts: list[NoiseContrast]) -> Place:
     excess, share = _excess([contrast], box)
     y0, y1, x0, x1 = box
     raw, removed = (image[y0:y1, x0:x1] for image in contrast)
-    kind: Kind = "edges" if _coherence(raw, removed) > COHERENT else "structure"
+    of_edges = min(raw.shape) >= SMALLEST and _coherence(raw, removed) > COHERENT
+    kind: Kind = "edges" if of_edges else "structure"
     return Place(box, kind, share, excess)
 
 
@@ -241,8 +243,6 @@ def _has_spike(box: Box, at: NDArray[np.intp]) -> bool:
 
 def _coherence(image: NDArray[np.floating], weight: NDArray[np.floating]) -> float:
     """Return the mean coherence of the structure tensor, 0 for spots and 1 for straight edges."""
-    if min(image.shape) < 3:
-        return 0.0
     dy, dx = np.gradient(image.astype(np.float64))
     yy, xx, xy = (
         scipy.ndimage.gaussian_filter(product, 3.0) for product in (dy * dy, dx * dx, dy * dx)

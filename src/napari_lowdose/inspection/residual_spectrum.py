@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ AXES = 2.5  # frequency steps: offsets of rows and columns lie on the axes
 N_BANDS = 12
 SHARED = 3.78  # samples that a Hann window in two dimensions correlates
 SIGNIFICANT = 5.0  # standard errors
+MEDIAN = 1.44  # standard error of the median of exponentially distributed powers, times root n
 EXCESS = 1.1  # minimum power of a band: the noise is known to a few percent
 MOST_PEAKS = 3
 FINEST = 0.45  # PSF widths: the PSF, of standard deviation w / 4.5, passes 1 % of this period
@@ -68,7 +70,7 @@ class ResidualSpectrum:
         Ratio in the corners of the spectrum, where there is no scene: that of the noise to its
         model.
     excess : tuple of (float, float, float)
-        Bands that the PSF passes with significantly more power than noise: lowest and highest
+        Bands with significantly more power than noise, apart from peaks: lowest and highest
         frequency, and ratio.
     peaks : tuple of Peak
         Periodic structure, the strongest first, of different periods.
@@ -142,9 +144,7 @@ def residual_spectrum(residual: Residual, *, scale: PixelScale = PIXELS) -> Resi
     n = rings.sums(off_axes.astype(np.float32))
     error = np.sqrt(2 * SHARED / np.maximum(n, 1))
     noise = max(level, 1.0)
-    passed = 1 / (FINEST * residual.psf_width)  # cycles per pixel
-    coarse = int(np.searchsorted(rings.frequency, passed / min(scale.height, scale.width)))
-    excess = _excess(rings.frequency[:coarse], ratio[:coarse] / noise, n[:coarse])
+    excess = _excess(power / np.float32(noise), off_axes, rings)
     # Against the power around it: a peak, and not a part of a broad excess.
     around = np.nan_to_num(scipy.ndimage.median_filter(ratio, 5), nan=1.0)
     peaks = _peaks(power, np.maximum(around, noise), off_axes, residual, rings, scale)
@@ -152,24 +152,27 @@ def residual_spectrum(residual: Residual, *, scale: PixelScale = PIXELS) -> Resi
 
 
 def _excess(
-    frequency: NDArray[np.float64], ratio: NDArray[np.float64], n: NDArray[np.float64]
+    ratio: NDArray[np.float32], off_axes: NDArray[np.bool_], rings: Rings
 ) -> tuple[tuple[float, float, float], ...]:
-    """Return the bands of rings with significantly more power than noise, neighbours as one."""
+    """Return the bands of rings with significantly more power than noise, neighbours as one.
+
+    The power is the median of each band: peaks of a lattice or of a disturbance do not count.
+    """
     found: list[tuple[float, float, float]] = []
-    step = frequency[1] - frequency[0] if len(frequency) > 1 else 0.0
-    for band in np.array_split(np.arange(len(frequency)), min(N_BANDS, len(frequency))):
-        known = band[np.isfinite(ratio[band])]
-        total = float(n[known].sum())
-        if total < 2 * SHARED * SIGNIFICANT**2:  # too few for a normal distribution
+    k, n_bands = len(rings.frequency), min(N_BANDS, len(rings.frequency))
+    ends = np.linspace(1, k + 1, n_bands + 1).astype(int).tolist()
+    for first, last in pairwise(ends):
+        values = ratio[(rings.index >= first) & (rings.index < last) & off_axes]
+        if values.size < SHARED * SIGNIFICANT**2:  # too few for a normal distribution
             continue
-        mean = float(np.average(ratio[known], weights=n[known]))
-        if mean < max(EXCESS, 1 + SIGNIFICANT * np.sqrt(2 * SHARED / total)):
+        median = float(np.median(values) / np.log(2))
+        if median < max(EXCESS, 1 + SIGNIFICANT * MEDIAN * np.sqrt(SHARED / values.size)):
             continue
-        low, high = float(frequency[band[0]] - step / 2), float(frequency[band[-1]] + step / 2)
-        if found and abs(found[-1][1] - low) < step / 4:
+        low, high = (first - 0.5) * rings.step, (last - 0.5) * rings.step
+        if found and abs(found[-1][1] - low) < rings.step / 4:
             low, _, before = found.pop()
-            mean = max(before, mean)
-        found.append((low, high, mean))
+            median = max(before, median)
+        found.append((low, high, median))
     return tuple(found)
 
 

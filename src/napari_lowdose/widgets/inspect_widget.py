@@ -379,7 +379,7 @@ class InspectWidget(DockArea):
     def _active_changed(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active
         recorded = isinstance(active, Image) and METADATA_KEY in active.metadata
-        if recorded and active is not self.form.chosen()["result"]:
+        if recorded and active != self.form.chosen()["result"]:
             self.form.reset_choices()
             self.form.choose(active)
 
@@ -448,7 +448,7 @@ class InspectWidget(DockArea):
 
     def _enable(self) -> None:
         chosen = self.form.chosen()
-        ready = chosen["raw"] is not None and chosen["raw"] is not chosen["result"]
+        ready = chosen["raw"] is not None and chosen["raw"] != chosen["result"]
         self.panel.set_running(self.runner.busy, ready)
         for part in (self.line_button, self.box_button, self.point_button, self.report_button):
             part.setEnabled(ready)

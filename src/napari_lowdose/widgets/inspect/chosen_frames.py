@@ -68,7 +68,7 @@ def chosen_frames(
     ValueError
         If there is no raw image and result, they are the same layer, or cannot be compared.
     """
-    if raw is None or result is None or raw is result:
+    if raw is None or result is None or raw == result:
         raise ValueError(NOT_CHOSEN)
     layers = {"raw": raw, "result": result, "second": second, "truth": truth}
     record: dict[str, Any] = result.metadata.get(METADATA_KEY, {})

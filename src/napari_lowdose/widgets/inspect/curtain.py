@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from vispy.scene.visuals import InfiniteLine
 from vispy.visuals.filters.clipping_planes import PlanesClipper
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import napari.viewer
-    from napari.layers import Image
     from qtpy.QtWidgets import QWidget
 
 GRIP = 8  # pixels of the screen beside the line in which it can be dragged
@@ -107,7 +107,7 @@ class Curtain(QObject):
         others = [
             each
             for each in self._viewer.layers
-            if type(each) is type(before) and each not in self._layers
+            if isinstance(each, Image) and each not in self._layers
         ]
         self._were_visible = [(each, each.visible) for each in (*others, *self._layers)]
         for layer in others:
@@ -184,7 +184,7 @@ class Curtain(QObject):
     def _is_near(self, event: Any) -> bool:
         axis = self._viewer.dims.displayed[-1]
         distance = abs(float(event.position[axis]) - self._place())
-        return distance * float(self._viewer.camera.zoom) < GRIP
+        return distance * float(self._viewer.scene.camera.zoom) < GRIP
 
     def _hovered(self, viewer: Any, event: Any) -> None:
         active = viewer.layers.selection.active
@@ -194,15 +194,15 @@ class Curtain(QObject):
     def _pressed(self, viewer: Any, event: Any) -> Iterator[None]:
         if event.button != LEFT_BUTTON or not self._is_near(event):
             return
-        pans = viewer.camera.mouse_pan
-        viewer.camera.mouse_pan = False
+        pans = viewer.scene.camera.mouse_pan
+        viewer.scene.camera.mouse_pan = False
         axis = viewer.dims.displayed[-1]
         yield
         while event.type == "mouse_move" and self.active:
             low, high = self._ends()
             self.move((float(event.position[axis]) - low) / (high - low))
             yield
-        viewer.camera.mouse_pan = pans
+        viewer.scene.camera.mouse_pan = pans
 
     def _layer_removed(self, event: Any) -> None:
         if event.value in self._layers:

@@ -23,6 +23,9 @@ TRUTH_NAMES = ("truth", "without noise", "noise-free", "reference")
 class InspectForm(ParameterForm):
     """Raw image, result, and optionally a second exposure and the truth.
 
+    Layers are compared by ``==``: napari gives plugins wrapped layers, which are not identical to
+    those of events.
+
     Parameters
     ----------
     layers : LayerList
@@ -103,10 +106,8 @@ class InspectForm(ParameterForm):
         self._choose_all(lower, upper, None)
 
     def _choose_all(self, raw: Image | None, result: Image, second: Image | None) -> None:
-        if raw is result:
-            raw = next(
-                (e for e in self._layers if isinstance(e, Image) and e is not result), result
-            )
+        if raw == result:
+            raw = next((e for e in self._layers if isinstance(e, Image) and e != result), result)
         truth = next(
             (
                 each
