@@ -1,5 +1,6 @@
 """The dock widget Inspect: a result against its raw image, in place."""
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Shapes
@@ -111,6 +112,27 @@ def test_a_result_of_one_frame_belongs_to_that_frame(viewer, dock, qtbot):
     viewer.dims.set_current_step(0, 1)
     np.testing.assert_array_equal(widget.frames().images["raw"], RAW)
     assert widget.frames().index == (1,)
+
+
+def test_a_lazy_frame_is_read_once(viewer, dock, qtbot):
+    read = []
+
+    def block(pixels, block_id=None):
+        read.append(block_id)
+        return pixels
+
+    lazy = da.from_array(np.stack([TRUTH, BLURRED]), chunks=(1, 96, 96)).map_blocks(
+        block, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
+    )
+    widget = dock(lazy, np.stack([RAW, RAW]), contrast_limits=(0, 40), multiscale=False)
+    viewer.dims.set_current_step(0, 1)
+    wait(widget, qtbot)
+    read.clear()
+    widget.line_button.click()
+    wait(widget, qtbot)
+    widget.inspect()
+    wait(widget, qtbot)
+    assert widget.found is not None and len(read) <= 1
 
 
 def test_the_profile_follows_the_line(viewer, dock, qtbot):

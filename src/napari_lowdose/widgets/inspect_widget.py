@@ -94,6 +94,7 @@ class InspectWidget(DockArea):
         self._inspected = False  # a change of the frame in view inspects again
         self._watched: list[Image] = []
         self._seen: Any = None  # the frame in view
+        self._frames: ChosenFrames | None = None  # kept, as lazy ones are read only once
         self._point: tuple[float, ...] | None = None
         self.quick = JobRunner(self)  # what follows the mouse must not wait for an inspection
         self._build()
@@ -131,7 +132,9 @@ class InspectWidget(DockArea):
         ValueError
             If they cannot be compared.
         """
-        return chosen_frames(self.viewer.dims, **self.form.chosen())
+        if self._frames is None:
+            self._frames = chosen_frames(self.viewer.dims, **self.form.chosen())
+        return self._frames
 
     # -------------------------------------------------------------- the inspection
 
@@ -340,7 +343,7 @@ class InspectWidget(DockArea):
             layer.events.data.connect(self._data_changed)
         self._inspected = False
         self._point = None
-        self._seen = self._frame_in_view()
+        self._seen, self._frames = self._frame_in_view(), None
         self._forget()
         self.findings.clear()
         self.panel.clear()
@@ -356,13 +359,13 @@ class InspectWidget(DockArea):
     def _frame_in_view(self) -> Any:
         """Return what tells one frame in view from another one."""
         try:
-            frames = self.frames()
+            frames = chosen_frames(self.viewer.dims, **self.form.chosen())
         except ValueError as error:
             return str(error)
         return frames.index, frames.shown
 
     def _data_changed(self, event: Any = None) -> None:
-        self._seen = self._frame_in_view()
+        self._seen, self._frames = self._frame_in_view(), None
         self._forget()
         self._measure_later.throttle()
         if self._inspected:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 
 from napari_lowdose.widgets.layers import (
@@ -19,10 +20,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.components import Dims
+    from numpy.typing import NDArray
 
     from napari_lowdose.frames import Index
 
 NOT_CHOSEN = "Choose a raw image and its result, two image layers of the same size."
+
+
+class ReadOnce:
+    """A lazy frame that is read, or denoised, the first time that it is used as an array.
+
+    Parameters
+    ----------
+    frame : (Y, X) dask array
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self._lazy = frame
+        self._read: NDArray[Any] | None = None
+        self.shape = frame.shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the pixels."""
+        if self._read is None:
+            self._read = np.asarray(self._lazy)
+        return np.array(self._read, dtype=dtype, copy=copy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +117,8 @@ def chosen_frames(
                 f"'{raw.name}' and '{layer.name}' cannot be compared: their shapes are "
                 f"{tuple(layer_pixels(raw).shape)} and {tuple(pixels.shape)}."
             )
-        images[name] = pixels[of_layer]
+        frame = pixels[of_layer]
+        images[name] = frame if isinstance(frame, np.ndarray) else ReadOnce(frame)
     pixel_size, unit = layer_pixel_size(raw)
     return ChosenFrames(images, index, shown, record, pixel_size, unit)
 
