@@ -117,7 +117,7 @@ def inspect(viewer: napari.Viewer) -> None:
         QTest.qWait(20)
     widget.curtain.switch.setChecked(True)
     widget.curtain.slider.setValue(450)
-    widget.line_button.click()
+    widget.measure.line_button.click()
     viewer.layers.selection.active = viewer.layers[1]
     widget.sections["gain"].section.expand()
     QTest.qWait(4000)

@@ -26,7 +26,8 @@ def record(layer="scan", **about):
 
 def wait(widget, qtbot):
     qtbot.waitUntil(
-        lambda: not (widget.runner.busy or widget.quick.busy or is_due(widget)), timeout=30000
+        lambda: not (widget.runner.busy or widget.measure.runner.busy or is_due(widget)),
+        timeout=30000,
     )
 
 
@@ -128,7 +129,7 @@ def test_a_lazy_frame_is_read_once(viewer, dock, qtbot):
     viewer.dims.set_current_step(0, 1)
     wait(widget, qtbot)
     read.clear()
-    widget.line_button.click()
+    widget.measure.line_button.click()
     wait(widget, qtbot)
     widget.inspect()
     wait(widget, qtbot)
@@ -139,29 +140,29 @@ def test_the_profile_follows_the_line(viewer, dock, qtbot):
     widget = dock(scale=(0.5, 0.5), units=("nm", "nm"))
     viewer.add_image(TRUTH, name="truth", scale=(0.5, 0.5), units=("nm", "nm"))
     widget.form.suggest()
-    widget.line_button.click()
-    line = widget.line.layer
+    widget.measure.line_button.click()
+    line = widget.measure.line.layer
     line.data = [np.array([[10.0, 10.0], [10.0, 60.0]])]
     wait(widget, qtbot)
-    curves = widget.sections["profile"].plot.listDataItems()
+    curves = widget.measure.profile.plot.listDataItems()
     assert len(curves) == 3
     expected = line_profile(RAW, (10, 10), (10, 60))
     np.testing.assert_allclose(curves[0].xData, expected.distance * 0.5)
     np.testing.assert_allclose(curves[0].yData, expected.values)
-    label = widget.sections["profile"].plot.getAxis("bottom").labelText
+    label = widget.measure.profile.plot.getAxis("bottom").labelText
     assert label == "distance (nm)"
     viewer.layers.remove(line)
     wait(widget, qtbot)
-    assert not widget.sections["profile"].plot.listDataItems()
+    assert not widget.measure.profile.plot.listDataItems()
 
 
 def test_the_numbers_of_a_box_and_of_a_point(viewer, dock, qtbot):
     widget = dock()
-    widget.box_button.click()
-    widget.box.layer.data = [np.array([[9.5, 9.5], [9.5, 29.5], [19.5, 29.5], [19.5, 9.5]])]
-    widget.clicks.clicked.emit((54.0, 54.0))
+    widget.measure.box_button.click()
+    widget.measure.box.layer.data = [np.array([[9.5, 9.5], [9.5, 29.5], [19.5, 29.5], [19.5, 9.5]])]
+    widget.measure.clicks.clicked.emit((54.0, 54.0))
     wait(widget, qtbot)
-    text = widget.numbers.text()
+    text = widget.measure.numbers.text()
     assert f"Box, raw: mean {RAW[10:20, 10:30].mean():.4g}," in text
     assert "Point, result: " in text and "times as high as its 6 neighbours" in text
 
@@ -190,8 +191,8 @@ def test_the_report_is_saved_without_a_new_inspection(viewer, dock, qtbot, tmp_p
     widget.inspect()
     wait(widget, qtbot)
     found = widget.found
-    widget.line_button.click()
-    widget.box_button.click()
+    widget.measure.line_button.click()
+    widget.measure.box_button.click()
     widget.write_report(str(tmp_path / "report.html"), widget.frames())
     wait(widget, qtbot)
     assert widget.found is found
@@ -272,10 +273,10 @@ def test_opened_as_a_plugin_the_inspection_stays_when_shapes_are_drawn(viewer, q
     widget.inspect()
     wait(widget, qtbot)
     widget.curtain.switch.setChecked(True)
-    widget.line_button.click()
+    widget.measure.line_button.click()
     viewer.layers.selection.active = viewer.layers["clean"]
     wait(widget, qtbot)
-    assert widget.found is not None and widget.line.layer.visible
+    assert widget.found is not None and widget.measure.line.layer.visible
     assert widget.curtain.curtain.active
 
 

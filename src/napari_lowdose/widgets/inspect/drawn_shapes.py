@@ -50,8 +50,13 @@ class DrawnShape(QObject):
         self.layer: Shapes | None = None
         removed = layers.events.removed
         removed.connect(self._removed)
-        # The viewer outlives this object.
-        self.destroyed.connect(lambda: removed.disconnect(self._removed))
+
+        def forget() -> None:  # the viewer and the layer outlive this object
+            removed.disconnect(self._removed)
+            if self.layer is not None:
+                self.layer.events.data.disconnect(self._moved)
+
+        self.destroyed.connect(forget)
 
     def draw(self, image: Image) -> None:
         """Add the shape in the middle of an image, or select it if it is there."""
