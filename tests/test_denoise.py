@@ -134,7 +134,7 @@ def trained() -> Run:
     """Return a finished run of a network on a small pair of two frames."""
     first, second, _ = stem_pair()
     pair = tuple(np.stack([image[:96, :96], image[96:192, :96]]) for image in (first, second))
-    run = Run(pair, Noise2Noise(epochs=3, seed=1))
+    run = Run(pair, Noise2Noise(epochs=3, seed=1, fallback=False))
     for _ in run:
         pass
     return run

@@ -146,7 +146,7 @@ def test_outliers_and_an_info_bar_are_left_out():
 
 def test_a_network_trained_on_the_pair_is_compared_with_its_first_exposure():
     first, second, _ = samples.stem_pair()
-    clean = denoise((first, second), Noise2Noise(epochs=2, device="cpu", seed=0))
+    clean = denoise((first, second), Noise2Noise(epochs=2, device="cpu", fallback=False))
     found = evidence(first, clean)
     assert np.isfinite(found.residual).all()
     assert found.residual.shape == first.shape

@@ -49,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         samples, "beamsplitter_movie", partial(samples.beamsplitter_movie, n_frames=12)
     )
-    narrow = partial(noise2noise.Noise2Noise, width=4)
+    narrow = partial(noise2noise.Noise2Noise, width=4, fallback=False)
     monkeypatch.setattr("napari_lowdose.Noise2Noise", narrow, raising=False)
 
 

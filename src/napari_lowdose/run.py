@@ -218,7 +218,8 @@ class Run:
         engine = self.engine
         # Training again could give another network, and frames that do not match the earlier ones.
         if resumed and (model := self.sink.kept_model()) is not None:
-            self.model = engine = model
+            self.model = model
+            engine = engine.with_model(model)
         steps = rescale_steps(engine.prepare(self._given), 0.0, share)
         while True:  # `yield from` would return the prepared engine, but hide the steps
             try:

@@ -14,6 +14,8 @@ from napari_lowdose.frames import ImageOrPair, is_constant
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+from napari_lowdose.noise2noise.noise2noise import about_fallback
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
@@ -252,16 +254,23 @@ class Thinned(Engine):
             yield Step(fraction=0.0, message="dividing the counts")
         # The pairs of a movie are its frames
         first, second = map(np.stack if one_scene else _only, zip(*parts, strict=True))
-        model: Any = None
+        last: Any = None
         steps: Any = self.engine.training_steps(first, second, checked=True, one_scene=one_scene)
         for step in map_yields(steps, self._of_whole):
-            model = step.model
+            last = step
             yield dataclasses.replace(step, index=()) if one_scene else step
-        return ThinnedNetwork(model, self.noise, self.engine.seed, bool(given.leading))
+        if last.instead is not None and last.instead.engine is not None:
+            warn(about_fallback(last), stacklevel=2)
+            return last.instead.engine  # type: ignore[no-any-return]
+        return ThinnedNetwork(last.model, self.noise, self.engine.seed, bool(given.leading))
 
     def with_pixel_size(self, pixel_size: tuple[float, float] | None, unit: str | None) -> Thinned:
         """Return an engine that stores this pixel size with the network."""
         return dataclasses.replace(self, engine=self.engine.with_pixel_size(pixel_size, unit))
+
+    def with_channel_axis(self, axis: int | None) -> Thinned:
+        """Return an engine that trains a network for each channel along this axis."""
+        return dataclasses.replace(self, engine=self.engine.with_channel_axis(axis))
 
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
         """Summarise the length of the training and the gain; see `Engine.summary`."""
@@ -273,20 +282,21 @@ class Thinned(Engine):
 
     def _of_whole(self, step: TrainingStep) -> TrainingStep:
         """Return a step in the units, and with the gain, of the whole image."""
-        image, gain, model = step.image, step.gain, step.model
+        image, model = step.image, step.model
         if image is not None:
             image = whole(image, self.noise)
-        if gain is not None:
-            gain = gain[0] - HALF, gain[1] - HALF
+        gain, instead = (
+            told and (told[0] - HALF, told[1] - HALF) for told in (step.gain, step.instead_gain)
+        )
         if model is not None and "thinned" not in model.record:
-            told = model.record.get("gain_db")
-            record = {
-                **model.record,
-                "thinned": True,
-                "gain_db": told and [limit and limit - HALF for limit in told],
-            }
+            of_half = ToldGain.of_record(model.record)
+            of_whole = of_half.less(HALF).for_record() if of_half else {}
+            record = {**model.record, "thinned": True, **of_whole}
             model = dataclasses.replace(model, record=record)
-        return dataclasses.replace(step, image=image, gain=gain, model=model)
+        channels = tuple(map(self._of_whole, step.channels))
+        return dataclasses.replace(
+            step, image=image, gain=gain, instead_gain=instead, model=model, channels=channels
+        )
 
 
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:

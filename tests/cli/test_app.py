@@ -511,7 +511,19 @@ def test_train_keep_continue_and_apply(tmp_path):
         tifffile.imwrite(path, image)
     out, network, more = (tmp_path / n for n in ("o.tif", "m.safetensors", "n.safetensors"))
 
-    done = run("pair", *paths, "-o", out, "--save-model", network, "--epochs", 2, "--shift", "0,0")
+    done = run(
+        "pair",
+        *paths,
+        "-o",
+        out,
+        "--save-model",
+        network,
+        "--epochs",
+        2,
+        "--shift",
+        "0,0",
+        "--no-fallback",
+    )
     assert (done.exit_code, done.stderr) == (0, "")
     assert f"{out} and {network}: 2 epochs" in done.stdout
     (record,) = read_tiff(out).history
@@ -523,7 +535,7 @@ def test_train_keep_continue_and_apply(tmp_path):
     assert done.exit_code == 2 and "exists already" in done.stderr  # before any training
     done = run(
         *("pair", *paths, "-o", tmp_path / "p.tif", "--epochs", 1),
-        *("--save-model", more, "--continue", network),
+        *("--save-model", more, "--continue", network, "--no-fallback"),
     )
     assert done.exit_code == 0, done.stderr
     assert Noise2NoiseModel.load(more).record["epochs"] == pytest.approx(3)

@@ -147,7 +147,7 @@ def test_a_result_that_cannot_be_written_in_the_end_is_elsewhere(run, tmp_path, 
     assert files(tmp_path / "out") == []
 
 
-PAIR = ("--epochs", 1, "--crop-size", 32, "--width", 4)
+PAIR = ("--epochs", 1, "--crop-size", 32, "--width", 4, "--no-fallback")
 
 
 def test_a_network_that_cannot_be_written_in_the_end_is_elsewhere(tmp_path, monkeypatch):

@@ -14,7 +14,9 @@ def pair() -> KnownPair:
 @pytest.fixture(scope="session")
 def quick() -> Noise2Noise:
     """Engine for small images: 40 steps in about a second."""
-    return Noise2Noise(preset="fast", device="cpu", crop_size=64, batch_size=2, epochs=40)
+    return Noise2Noise(
+        preset="fast", device="cpu", crop_size=64, batch_size=2, epochs=40, fallback=False
+    )
 
 
 @pytest.fixture(scope="session")

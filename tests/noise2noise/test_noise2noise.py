@@ -203,7 +203,7 @@ def test_first_step_precedes_all_work() -> None:
     assert isinstance(step, TrainingStep)
     assert (step.fraction, step.n_steps, step.model) == (0, 0, None)
     with pytest.raises(ValueError, match="same data"):
-        next(steps)
+        list(steps)
 
 
 def test_import_and_setup_do_not_load_torch() -> None:

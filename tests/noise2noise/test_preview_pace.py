@@ -25,17 +25,18 @@ def test_slow_first_preview_does_not_delay_the_second(scene, monkeypatch):
             self.now += 0.05
             return self.now
 
-    clock, shown = Clock(), stage.Preview.steps
+    clock, shown, calls = Clock(), stage.Preview.steps, []
 
     def cold(self, predictor, model):
-        clock.now += 20 if not self.pass_seconds else 0
+        clock.now += 0 if calls else 20
+        calls.append(predictor)
         return (yield from shown(self, predictor, model))
 
     monkeypatch.setattr(stage, "time", clock)
     monkeypatch.setattr(stage.Preview, "steps", cold)
     rng = np.random.default_rng(0)
     engine = Noise2Noise(
-        preset="fast", width=8, crop_size=32, batch_size=1, epochs=40, device="cpu"
+        preset="fast", width=8, crop_size=32, batch_size=1, epochs=40, device="cpu", fallback=False
     )
     steps = list(engine.training_steps(rng.poisson(scene), rng.poisson(scene)))
     previews = [step.n_steps for step in steps if step.image is not None]

@@ -28,7 +28,7 @@ from napari_lowdose import (
     simulate_pair,
 )
 from napari_lowdose.denoise import Run
-from napari_lowdose.noise2noise import PairStep, noise2noise, prediction, preview, training
+from napari_lowdose.noise2noise import PairStep, noise2noise, prediction, training
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.training import _Training
 from tests.noise2noise.known_pair import KnownPair, known_pair
@@ -53,10 +53,13 @@ class Clock:
         return timed
 
 
+NO_TILES = (np.zeros((0, 8, 8), np.float32),) * 2
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (training, preview, noise2noise):
+    for module in (training, noise2noise):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
     monkeypatch.setattr(Validation, "evaluate", clock.ticking(JUDGEMENT, Validation.evaluate))
@@ -93,7 +96,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
 
     def evaluate(self: Validation, predictor: object) -> Evaluation:
         loss = remaining.pop(0) if len(remaining) > 1 else remaining[0]
-        return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 2.0))
+        return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 2.0), NO_TILES)
 
     monkeypatch.setattr(Validation, "evaluate", evaluate)
 
@@ -277,7 +280,7 @@ def test_time_left_is_a_range_until_the_plateau(
 
     def falling(self: Validation, predictor: object) -> Evaluation:
         loss = 0.2 + 0.1 / trainings[-1].state.step
-        return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (17.0, 23.0))
+        return Evaluation(loss, (1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (17.0, 23.0), NO_TILES)
 
     monkeypatch.setattr(_Training, "__init__", remember)
     monkeypatch.setattr(Validation, "evaluate", falling)
@@ -594,7 +597,7 @@ def test_kept_network_does_not_depend_on_time(monkeypatch: pytest.MonkeyPatch) -
     engine = Noise2Noise(epochs=40, width=4, crop_size=32, batch_size=2)
     expected = engine.train(pair.first, pair.second)
     clock = Clock()
-    for module in (training, preview, noise2noise):
+    for module in (training, noise2noise):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     for seconds in (0.02, 0.3):
         with monkeypatch.context() as patch:

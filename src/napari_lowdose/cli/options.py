@@ -48,8 +48,11 @@ def engine_options(
             continue
         kind = bool | None if hint is bool else str | None
         default = "" if field.default in (None, False) else f" [default: {_text(field.default)}]"
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.default is True:
+            flag += f"/--no-{flag[2:]}"
         option = typer.Option(
-            f"--{field.name.replace('_', '-')}",
+            flag,
             help=texts.get(field.name, "") + default,
             metavar=metavar,
             show_default=False,

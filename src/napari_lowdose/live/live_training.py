@@ -170,7 +170,8 @@ class LiveTraining:
     def _train(self, pairs: LivePairs) -> None:
         self._begun = time.perf_counter()
         self._newest, self._drifts = pairs.newest, pairs.drifts
-        engine = replace(self._engine, use=self._pairs.use, shift=pairs.shift)
+        # The view has another method until the network is better
+        engine = replace(self._engine, use=self._pairs.use, shift=pairs.shift, fallback=False)
         steps: Any = engine.training_steps(pairs.first, pairs.second)
         with contextlib.closing(steps):
             for step in steps:

@@ -93,7 +93,7 @@ class NetworkApplication(Engine):
         for part in normalised.valid.frames:
             if not is_constant(part):
                 warn_of_pixels(part)
-        yield Step(fraction=0.0, message="applying the network")
+        yield Step(fraction=0.0, message=f"applying {self._method}")
         if any(normalised.valid.constant):
             steps = self._constant_steps(normalised)
         else:
@@ -119,6 +119,15 @@ class NetworkApplication(Engine):
         state = {name: value for name, value in vars(self).items() if name != "_predictor"}
         return {**state, "model": replace(self.model, state=None)}
 
+    @property
+    def _method(self) -> str:
+        return "the network"
+
+    @property
+    def _calibrations(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Slope and intercept of the mean of both outputs, and of a single output, Eq. (9)."""
+        return self.model.pair_calibration, self.model.single_calibration
+
     @cached_property
     def _predictor(self) -> Any:
         from napari_lowdose.noise2noise.device import choose_device
@@ -128,21 +137,20 @@ class NetworkApplication(Engine):
 
     def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
         output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")
-        yield Step(
-            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
-        )
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _pair_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
-        model, (first, second) = self.model, frames.inputs
+        first, second = frames.inputs
+        of_pair, of_single = self._calibrations
         r1 = yield from self._output(first, 0.0, 0.5, " to the first")
         r2 = yield from self._output(second, 0.5, 1.0, " to the second")
         r2 = self._shifted_back(r2)
-        slope, _ = frames.units(model.pair_calibration)
+        slope, _ = frames.units(of_pair)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.valid.area] = np.abs(r1 - r2) * np.float32(slope / 2)
-        image = frames.image(r1, model.single_calibration)
-        if model.use == "both":
-            image = frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
+        image = frames.image(r1, of_single)
+        if self.model.use == "both":
+            image = frames.image((r1 + r2) / np.float32(2), of_pair)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
     def _constant_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
@@ -158,16 +166,14 @@ class NetworkApplication(Engine):
         output = yield from self._output(frames.inputs[good], 0.0, 1.0, f" to the {name}")
         if good:
             output = self._shifted_back(output)
-        yield Step(
-            fraction=1.0, message="done", image=frames.image(output, self.model.single_calibration)
-        )
+        yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _output(
         self, frame: NDArray[np.float32], start: float, end: float, which: str
     ) -> Generator[Step, None, NDArray[np.float32]]:
         work = self._predictor.steps(frame, self.orientations)
         output: NDArray[np.float32] = yield from report(
-            work, start, end, f"applying the network{which}"
+            work, start, end, f"applying {self._method}{which}"
         )
         return output
 

@@ -85,6 +85,7 @@ class TrainingConfig:
     preview : tuple of int
         Index of the pair that the previews show.
     outliers : "remove" or "keep"
+    fallback : bool
     pixel_size : (float, float) or None
     pixel_unit : str or None
     parameters : mapping
@@ -102,6 +103,7 @@ class TrainingConfig:
     shift: tuple[float, float]
     preview: tuple[int, ...]
     outliers: Literal["remove", "keep"]
+    fallback: bool
     pixel_size: tuple[float, float] | None
     pixel_unit: str | None
     parameters: Mapping[str, Any]
@@ -113,7 +115,7 @@ class TrainingConfig:
 # "fast" was chosen by measurement (docs/noise2noise.md): highest gain after 10, 30 and 60 s.
 PRESETS = {
     "paper": UNetConfig(width=32, levels=4, unshuffle=1, batch_norm=True, smoothing=0),
-    "fast": UNetConfig(width=24, levels=2, unshuffle=2, batch_norm=True, smoothing=9),
+    "fast": UNetConfig(width=16, levels=2, unshuffle=2, batch_norm=True, smoothing=9),
 }
 OPTIMISERS = {
     "paper": OptimiserConfig(batch_size=2, crop_size=128, learning_rate=1e-3, epochs=300, steps=0),

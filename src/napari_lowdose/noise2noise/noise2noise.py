@@ -10,8 +10,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, run_to_end
+from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise.channel_application import ChannelApplication
+from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -24,6 +29,7 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
+from napari_lowdose.warned import warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
+_RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
+_TOO_LONG = 1.5  # times the time left: the measured pace is not exact
 _FRAME_TIME = 0.05  # time to denoise one frame, as a fraction of the training time
 
 
@@ -85,6 +93,14 @@ class Noise2Noise(Engine):
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
+    fallback : bool
+        Where REUCID of both exposures, or just their mean, is better than the network by the
+        held-out tiles, for example after a short training, it is the result.  False always gives
+        the result of the network.
+    channel_axis : int, optional
+        Leading axis of the channels in a stack of pairs, counted from 0.  Each channel has its own
+        network, and its own gain in dB.  By default, channels are recognised if they differ more
+        than threefold in contrast.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -141,6 +157,8 @@ class Noise2Noise(Engine):
     pixel_unit: str | None = None
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
+    fallback: bool = True
+    channel_axis: int | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -149,6 +167,7 @@ class Noise2Noise(Engine):
             "use": one_of("use", self.use, ("both", "first")),
             "outliers": one_of("outliers", self.outliers, ("remove", "keep")),
             "normalise": flag("normalise", self.normalise),
+            "fallback": flag("fallback", self.fallback),
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),
             "every": whole_number("every", self.every, 1),
@@ -159,6 +178,8 @@ class Noise2Noise(Engine):
         for name, limits in _WHOLE.items():
             if (value := getattr(self, name)) is not None:
                 checked[name] = whole_number(name, value, *limits)
+        if self.channel_axis is not None:
+            checked["channel_axis"] = whole_number("channel_axis", self.channel_axis, 0)
         shift = finite_numbers(self.shift) or ()
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
@@ -205,13 +226,77 @@ class Noise2Noise(Engine):
         begun = time.perf_counter()
         first, second = given.exposures
         # The time budget includes denoising, unless the movie is lazy and denoised on demand
-        passes = 2 * n_orientations(given.shape) * given.n_frames if given.in_memory else 0
-        model = None
-        for step in self._train(first, second, begun, reserve=1.1 * passes):
-            model = step.model
+        passes = 2.2 * given.n_frames if given.in_memory else 0
+        step = None
+        reserve = n_orientations(given.shape) * passes, passes
+        for step in self._train(first, second, begun, reserve):
             yield step
+        assert step is not None  # the first one is unconditional
+        left = (self.time_budget or math.inf) - (time.perf_counter() - begun)
+        return self.result_of(step, given, seconds=left)
+
+    def result_of(
+        self, step: TrainingStep, given: ImageOrPair, seconds: float = math.inf
+    ) -> Engine:
+        """Return the engine for the result of a training.
+
+        Parameters
+        ----------
+        step : TrainingStep
+            The last one.
+        given : ImageOrPair
+            The image or pair to denoise.
+        seconds : float
+            Time left for it.  Without enough for all flips and rotations, the network is applied
+            in one orientation.
+
+        Returns
+        -------
+        Engine
+            The network, or the method that is better.
+
+        Warns
+        -----
+        UserWarning
+            If it is another method.
+        """
+        model = step.model
         assert model is not None  # the last step has one
+        if step.channels:
+            return self._result_of_channels(step, model, given)
+        if step.instead is not None:
+            from napari_lowdose.noise2noise.baseline import BaselineApplication
+
+            for exposure in given.exposures:
+                check_image(exposure)
+            warn(about_fallback(step), stacklevel=2)
+            return BaselineApplication(
+                replace(model, record={**model.record, _RESULT_BY: step.instead.name}),
+                in_stack=bool(given.leading),
+                baseline=step.instead,
+            )
+        passes = len(given.exposures) * n_orientations(given.shape) * given.n_frames
+        if given.in_memory and passes * step.pass_seconds > _TOO_LONG * max(seconds, 0.0):
+            applied = replace(model, orientations=1).applied_to(given.leading, given.shape)
+            return replace(applied, model=model)
         return run_to_end(model.prepare(given))
+
+    def _result_of_channels(
+        self, step: TrainingStep, model: Noise2NoiseModel, given: ImageOrPair
+    ) -> Engine:
+        """Return the engine for the result of a training with a network for each channel."""
+        if not self.fallback:
+            warn_of_no_gain(model)
+        parts: list[Engine] = []
+        for number, each in enumerate(step.channels, start=1):
+            told: list[str] = []
+            with warnings_to(told.append):
+                parts.append(self.result_of(each, given))
+            for sentence in told:
+                warn(f"In channel {number}, {sentence}", stacklevel=3)
+        if step.told_gain is not None:  # some channels may have another method
+            model = replace(model, record={**model.record, **step.told_gain.for_record()})
+        return ChannelApplication(model, tuple(parts), model.channels_along(given.leading))
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
         """Load a network from a file; see `Noise2NoiseModel.load`."""
@@ -222,6 +307,19 @@ class Noise2Noise(Engine):
     ) -> Noise2Noise:
         """Return an engine that stores this pixel size with the network."""
         return replace(self, pixel_size=pixel_size, pixel_unit=unit)
+
+    def with_model(self, model: Noise2NoiseModel) -> Engine:
+        """Return the network, or the method that was better; see `Engine.with_model`."""
+        name = model.record.get(_RESULT_BY)
+        if name is None:
+            return model
+        from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
+
+        return BaselineApplication(model, in_stack=True, baseline=baseline_of(name))
+
+    def with_channel_axis(self, axis: int | None) -> Noise2Noise:
+        """Return an engine with this `channel_axis`, unless it has one already."""
+        return self if self.channel_axis is not None else replace(self, channel_axis=axis)
 
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
@@ -255,14 +353,10 @@ class Noise2Noise(Engine):
         if model is None:
             return []
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
-        if gain := model.record.get("gain_db"):
-            from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-
-            # JSON has no infinity: the record has None at an open end
-            low, high = gain
-            low = -math.inf if low is None else low
-            high = math.inf if high is None else high
-            words.append(f"gain {GainInterval(low, high)}")
+        if name := model.record.get(_RESULT_BY):
+            words.append(f"the result is by {name}, which is better than the network")
+        elif gain := ToldGain.of_record(model.record):
+            words.append(f"gain {gain}")
         return words
 
     def training_steps(
@@ -301,7 +395,7 @@ class Noise2Noise(Engine):
         begun = time.perf_counter()
         engine = self if shift is None else replace(self, shift=shift)
         pair = _as_pair((first, second))
-        yield from engine._train(*pair, begun, reserve=0.0, checked=checked, one_scene=one_scene)
+        yield from engine._train(*pair, begun, (0.0, 0.0), checked=checked, one_scene=one_scene)
 
     def train(
         self, first: Any, second: Any, shift: tuple[float, float] | None = None
@@ -325,9 +419,11 @@ class Noise2Noise(Engine):
             If the pair is not suitable for training; see `check_pair`.
         """
         model = None
-        for step in self.training_steps(first, second, shift):
+        engine = replace(self, fallback=False)  # only the network is wanted
+        for step in engine.training_steps(first, second, shift):
             model = step.model
         assert model is not None  # the last step has one
+        warn_of_no_gain(model)
         return model
 
     def _train(
@@ -335,7 +431,7 @@ class Noise2Noise(Engine):
         first: Any,
         second: Any,
         begun: float,
-        reserve: float,
+        reserve: tuple[float, float],
         *,
         checked: bool = False,
         one_scene: bool = False,
@@ -344,8 +440,13 @@ class Noise2Noise(Engine):
         yield TrainingStep(
             fraction=0.0, message="checking the pair", epoch=0.0, n_steps=0, loss=math.nan
         )
+        if self.fallback and self.start is None:
+            from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
+
+            yield from first_picture(first, second, self)
+        doubt = ""
         if not checked:
-            refuse_bad_pair(first, second, self.shift)
+            doubt = refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -353,9 +454,30 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
+        axis = None if one_scene else self._channels(first, second)
+        if axis is not None:
+            from napari_lowdose.noise2noise.channel_training import channel_training_steps
+
+            yield from channel_training_steps(
+                first, second, axis, network, config, self.start, begun, reserve, doubt=doubt
+            )
+            return
         yield from training_steps(
-            first, second, network, config, self.start, begun, reserve, one_scene=one_scene
-        )
+            first, second, network, config, self.start, begun, reserve,
+            one_scene=one_scene, doubt=doubt,
+        )  # fmt: skip
+
+    def _channels(self, first: Any, second: Any) -> int | None:
+        """Return the axis of the channels that get a network each; None for a single network."""
+        if self.start is not None and not self.start.channels:
+            return None
+        axis = channel_axis_of(first, second, self.channel_axis)
+        if axis is None and self.start is not None:
+            raise ValueError(
+                f"the network to continue has a network for each of {len(self.start.channels)} "
+                "channels, and this pair has no channels: continue on the pair of its training."
+            )
+        return axis
 
     def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
         """Return the architecture and the training parameters."""
@@ -378,6 +500,36 @@ class Noise2Noise(Engine):
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
+
+
+def warn_of_no_gain(model: Noise2NoiseModel) -> None:
+    """Warn of each channel whose network is no better than what it was given."""
+    told = ToldGain.of_record(model.record)
+    if told is None or not model.channels:
+        return
+    without, what = 10 * math.log10(2), "the mean of its two exposures"
+    if model.use == "first":
+        without, what = 0.0, "its first exposure"
+    for channel in told.no_better_than(without):
+        warn(
+            f"Channel {channel} gains nothing: its network is no better than {what} "
+            f"({without:.1f} dB). Train for longer, or leave this channel as it is.",
+            stacklevel=2,
+        )
+
+
+def about_fallback(step: TrainingStep) -> str:
+    """Say why the result is not by the network."""
+    assert step.instead is not None
+    assert step.instead_gain is not None
+    gain = GainInterval(*step.instead_gain)
+    network = "not known" if step.gain is None else str(GainInterval(*step.gain))
+    doubt = f" These gains cannot be trusted: {step.doubt}." if step.doubt else ""
+    return (
+        f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
+        f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
+        f"for the network, or set fallback=False.{doubt}"
+    )
 
 
 def _as_pair(pair: Any) -> Pair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.config import TrainingConfig
+    from napari_lowdose.noise2noise.evaluation.best_baseline import BestBaseline
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.prediction import Predictor
 
@@ -34,8 +34,6 @@ class Preview:
     ----------
     index : tuple of int
         Index of the frame along the leading axes.
-    pass_seconds : float
-        Duration of one pass over one exposure; 0 before the first preview.
     """
 
     def __init__(self, first: Any, second: Any, config: TrainingConfig) -> None:
@@ -50,7 +48,6 @@ class Preview:
         if config.use == "both" and not any(config.shift) and self._frames[0].size <= _LARGEST_PAIR:
             self._frames.append(np.asarray(second[index]))
         self.index = index
-        self.pass_seconds = 0.0
 
     def steps(
         self, predictor: Predictor, model: Noise2NoiseModel
@@ -73,15 +70,44 @@ class Preview:
         -------
         (Y, X) float32 array
         """
-        begun = time.perf_counter()
         frames = NormalisedFrames.of(model, *self._frames)
         r1 = yield from predictor.steps(frames.inputs[0])
-        self.pass_seconds = time.perf_counter() - begun
         if len(self._frames) == 1:
             return frames.image(r1, model.single_calibration)
         r2 = yield from predictor.steps(frames.inputs[1])
-        self.pass_seconds = (time.perf_counter() - begun) / 2
         return frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
+
+    def of_baseline(
+        self, best: BestBaseline, exposures: Noise2NoiseModel
+    ) -> Generator[float, None, NDArray[np.float32]]:
+        """Compute the picture that the best method without training gives.
+
+        Parameters
+        ----------
+        best : BestBaseline
+            Has found a method.
+        exposures : Noise2NoiseModel
+            Provides the normalisation of the exposures.
+
+        Yields
+        ------
+        float
+            Fraction done, 0 to 1.
+
+        Returns
+        -------
+        (Y, X) float32 array
+        """
+        assert best.best is not None
+        frames = NormalisedFrames.of(exposures, *self._frames)
+        of_shown: list[NDArray[np.float32]] = []
+        if not self.index and best.results is not None:
+            of_shown = list(best.results[: len(self._frames)])
+        if [each.shape for each in of_shown] != [each.shape for each in frames.inputs]:
+            of_shown.clear()
+            for exposure in frames.inputs:
+                of_shown.append((yield from best.best.steps(exposure)))
+        return frames.image(np.mean(of_shown, axis=0, dtype=np.float32), (1.0, 0.0))
 
 
 def _within(index: int, length: int) -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.engine import Engine, Step, run_to_end
+from napari_lowdose.engine import Engine, Step
 
 if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
-    from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
+    from napari_lowdose.noise2noise.training_step import TrainingStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,8 @@ class TrainOnPair(Engine):
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Train on the training pair; see `Engine.prepare`."""
-        model: Noise2NoiseModel | None = None
+        begun = time.perf_counter()
+        last: TrainingStep | None = None  # with a network
         denoises_pair = len(given.exposures) == 2 and all(
             one is other for one, other in zip(given.exposures, self.pair, strict=True)
         )
@@ -53,12 +56,15 @@ class TrainOnPair(Engine):
         )
         with contextlib.closing(training):
             for step in training:
-                model = step.model or model
+                last = step if step.model is not None else last
                 yield step if given.leading else replace(step, index=())
-                if model is not None and self.enough.is_set():
+                if last is not None and self.enough.is_set():
                     break
-        assert model is not None  # the last step of training has one
-        return run_to_end(model.prepare(given))
+        assert last is not None  # the last step of training has a network
+        left = math.inf
+        if denoises_pair and self.engine.time_budget and not self.enough.is_set():
+            left = self.engine.time_budget - (time.perf_counter() - begun)
+        return self.engine.result_of(last, given, seconds=left)
 
     def about(self) -> dict[str, Any]:
         """Return name, parameters and versions of the engine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from napari_lowdose.engine import map_yields
+from napari_lowdose.noise2noise.baseline import baselines
 from napari_lowdose.noise2noise.config import LARGEST
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.device import (
@@ -21,7 +23,10 @@ from napari_lowdose.noise2noise.device import (
     in_low_precision,
     is_out_of_memory,
 )
+from napari_lowdose.noise2noise.evaluation.best_baseline import BestBaseline
 from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
+from napari_lowdose.noise2noise.evaluation.seen_tiles import widened_gain
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain, gain_record
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
@@ -32,6 +37,7 @@ from napari_lowdose.noise2noise.prediction import (
     weight_shapes,
 )
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.spare_cores import SpareCores
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_state import initial_state, learning_rate
@@ -45,8 +51,12 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
 
 _MAX_PAUSE = 0.25  # maximum time between progress reports, so that Stop is quick, seconds
-_PREVIEW_PAUSE = 1.5  # minimum time between previews, seconds
-_PREVIEW_SHARE = 0.08  # maximum fraction of the time that previews take
+_FIRST_PREVIEWS = (1.0, 2.0, 4.0)  # seconds after the first step
+_PREVIEW_PAUSE = 2.0  # minimum time between later previews, seconds
+_PREVIEW_SHARE = 0.12  # maximum fraction of the time that previews take
+_HALF = 0.5  # fraction of the time budget, after which alike stacks are not begun
+_RESERVED = 0.3  # maximum fraction of the time budget for denoising in all orientations
+_WITHOUT_NETWORK = "first pictures, without a network"
 _UNLIMITED = 2**62  # steps
 _BORDER = 3  # width of the border where the spline depends on pixels outside the crop, pixels
 
@@ -58,9 +68,10 @@ def training_steps(
     config: TrainingConfig,
     start: Noise2NoiseModel | None,
     begun: float,
-    reserve: float = 0.0,
+    reserve: tuple[float, float] = (0.0, 0.0),
     *,
     one_scene: bool = False,
+    doubt: str = "",
 ) -> Iterator[TrainingStep]:
     """Train a network on pairs; see `Noise2Noise.training_steps`.
 
@@ -73,10 +84,13 @@ def training_steps(
         Network to continue.
     begun : float
         Start of the time budget, by `time.perf_counter`.
-    reserve : float
-        Passes over a frame that the caller still makes within the time budget.
+    reserve : (float, float)
+        Passes over a frame that the caller still makes within the time budget: in all
+        orientations, and if there is not enough time in one.
     one_scene : bool
         See `training_pairs`.
+    doubt : str
+        Why the estimated gain cannot be trusted; see `ToldGain`.
 
     Yields
     ------
@@ -106,9 +120,12 @@ def training_steps(
             "smaller one."
         )
     record = training_record(first, pairs, network_config, config, start, describe(device))
-    training = _Training(pairs, network_config, config, start, device, record)
+    preview = Preview(first, second, config)
+    training = _Training(pairs, network_config, config, start, device, record, doubt)
     yield training.step_so_far("training")
-    yield from training.steps(begun, reserve, Preview(first, second, config))
+    if config.fallback:
+        yield from training.compare_baselines(preview, begun)
+    yield from training.steps(begun, reserve, preview)
 
 
 def warm_up() -> None:
@@ -142,6 +159,29 @@ class _Pace:
         return min(spent / (spent + left), 0.99) if spent + left > 0 else 0.0
 
 
+class _Schedule:
+    """When to show previews: at 1, 2 and 4 s, then every 2 s or in a fixed share of the time."""
+
+    def __init__(self, begun: float) -> None:
+        self._begun = begun
+        self._next = _FIRST_PREVIEWS[0]
+        self._n_shown = 0
+        self.cost = 0.0  # seconds that the last preview took
+
+    def is_due(self, now: float) -> bool:
+        return now - self._begun > self._next
+
+    def shown(self, begun: float, ended: float) -> None:
+        """Plan the next one."""
+        self.cost = ended - begun
+        self._n_shown += 1
+        # The first one includes start-up costs, so it does not predict the next
+        share = 0.0 if self._n_shown == 1 else self.cost / _PREVIEW_SHARE
+        elapsed = ended - self._begun
+        early = [each for each in _FIRST_PREVIEWS if each > elapsed]
+        self._next = early[0] if early else elapsed + max(_PREVIEW_PAUSE, share)
+
+
 class _Training:
     """One network in training, Eq. (3) of the pair paper.
 
@@ -155,6 +195,8 @@ class _Training:
     device : torch.device
     record : dict
         Record of the training, as far as it is known before the first step.
+    doubt : str
+        Why the estimated gain cannot be trusted.
     """
 
     def __init__(
@@ -165,21 +207,29 @@ class _Training:
         start: Noise2NoiseModel | None,
         device: torch.device,
         record: dict[str, Any],
+        doubt: str,
     ) -> None:
         n, _, height, width = pairs.exposures.shape
         fitting = min(config.optimiser.crop_size, height, width)
         self.crop_size = fitting - fitting % size_multiple(network_config)
-        self.pairs, self.device, self.record = pairs, device, record
+        self.pairs, self.device, self.record, self.doubt = pairs, device, record, doubt
         self.network_config, self.config, self.start = network_config, config, start
         self.validation = Validation(pairs, network_config, config.shift, config.use)
+        self.baseline = BestBaseline(pairs, self.validation)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
         self.seen = torch.from_numpy(pairs.seen).to(device)
         batch = config.optimiser.batch_size * self.crop_size**2
         self.steps_per_epoch: int = max(1, round(n * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
         self.first_step = self.state.step
+        self.exposures_only = self._untrained()
         self.best: Noise2NoiseModel | None = None
         self.evaluation: Evaluation | None = None  # the latest
+        self.instead = False  # whether the best baseline is better than the best network
+        # The number of threads changes the rounding, so it is constant where the length is
+        on_cpu, fixed = device.type == "cpu", config.epochs is not None
+        self.cores = SpareCores() if on_cpu and not fixed else None
+        self.pass_seconds = 0.0  # to apply the network to one exposure
         self.best_loss = math.inf
         self.diverged = False
         self.ends_at_plateau = config.epochs is None and config.time_budget is None
@@ -188,18 +238,37 @@ class _Training:
         self.losses: list[torch.Tensor] = []  # since the last TrainingStep
         self.loss = math.nan
 
-    def steps(self, begun: float, reserve: float, preview: Preview) -> Iterator[TrainingStep]:
+    def compare_baselines(self, preview: Preview, begun: float) -> Iterator[TrainingStep]:
+        """Find the best method without training, and show its picture."""
+        fast, slow = baselines(self.record["pairs"]["shape"])
+        for methods in (fast, slow):
+            elapsed = time.perf_counter() - begun
+            if methods is slow and elapsed > _HALF * (self.config.time_budget or math.inf):
+                break  # the rest of a short time budget is for the network
+            before = self.baseline.best
+            work = self.baseline.compare(methods)
+            yield from map_yields(work, lambda _: self.step_so_far(_WITHOUT_NETWORK))
+            if self.baseline.best is not before:
+                self.instead = True
+                picture = preview.of_baseline(self.baseline, self.exposures_only)
+                image = yield from map_yields(picture, lambda _: self.step_so_far(_WITHOUT_NETWORK))
+                step = self.step_so_far(_WITHOUT_NETWORK)
+                yield replace(step, image=image, index=preview.index)
+
+    def steps(
+        self, begun: float, reserve: tuple[float, float], preview: Preview
+    ) -> Iterator[TrainingStep]:
         """Train until the epochs or the time are used up, or until the loss reaches a plateau."""
         if self.start is not None:  # the result must not be worse than this network
             self._evaluate()
         reported = time.perf_counter()
         pace = _Pace(begun, reported, self.config.time_budget or math.inf)
-        previewed, cost, fraction = reported - _PREVIEW_PAUSE / 2, 0.0, 0.0
-        pause = _PREVIEW_PAUSE
+        schedule = _Schedule(reported)
+        fraction = 0.0
         while True:
             self._advance()
             done = self.state.step - self.first_step
-            pace.still_to_come = cost + reserve * preview.pass_seconds
+            pace.still_to_come = schedule.cost + self._reserved(reserve)
             used_up = done >= self.n_steps or pace.over()
             # At fixed steps, not times, so that every machine keeps the same network
             evaluated = used_up or self.state.step % _evaluation_interval(self.state.step) == 0
@@ -208,27 +277,31 @@ class _Training:
             ended = (
                 used_up or self.diverged or (evaluated and self.ends_at_plateau and self.curve.flat)
             )
+            if ended:
+                self._widen_gain()
             now = time.perf_counter()
             left = (0.0, 0.0, 0.0) if ended else self._seconds_left(pace, done, now)
             if left is not None:  # progress never moves backwards when the estimate grows
                 fraction = max(fraction, 1.0 if ended else pace.fraction(now, left[1]))
-            if not ended and now - previewed > pause:
-                first = cost == 0
+            if not ended and schedule.is_due(now) and not self.instead:
                 image = yield from self._picture(preview, fraction, left)
                 step = self.step_so_far("training", fraction, self.evaluation, left=left)
                 if np.isfinite(image).all():  # else the next evaluation detects it
                     step = replace(step, image=image, index=preview.index)
                 yield step
-                previewed = reported = time.perf_counter()
-                cost = previewed - now
-                # The first pass includes start-up costs, so it does not predict the next
-                pause = _PREVIEW_PAUSE if first else max(_PREVIEW_PAUSE, cost / _PREVIEW_SHARE)
+                reported = time.perf_counter()
+                schedule.shown(now, reported)
             elif evaluated or ended or now - reported > _MAX_PAUSE:
                 evaluation = self.evaluation if evaluated else None
                 yield self.step_so_far("training", fraction, evaluation, ended, left)
                 reported = time.perf_counter()
             if ended:
                 return
+
+    def _reserved(self, passes: tuple[float, float]) -> float:
+        """Return the time to keep for denoising, seconds: in one orientation if it is long."""
+        every, one = (n * self.pass_seconds for n in passes)
+        return every if every < _RESERVED * (self.config.time_budget or math.inf) else one
 
     def _seconds_left(
         self, pace: _Pace, done: int, now: float
@@ -256,7 +329,7 @@ class _Training:
             self.best,
             pair_calibration=self.evaluation.pair_calibration,
             single_calibration=self.evaluation.single_calibration,
-            value_range=self._value_range(self.evaluation),
+            value_range=self._in_units(*self.evaluation.value_range),
         )
         work = preview.steps(predictor, model)
         return (
@@ -277,6 +350,8 @@ class _Training:
             self.losses.clear()
         epoch = self.state.step / self.steps_per_epoch
         so_far = f"epoch {epoch:.0f}" if epoch >= 1 else f"step {self.state.step}"
+        if self.instead and self.baseline.best is not None:
+            so_far += f" (the picture is still by {self.baseline.best.name})"
         return TrainingStep(
             fraction=fraction,
             message=f"{message}: {so_far}" if self.state.step else message,
@@ -290,6 +365,10 @@ class _Training:
             model=self.best,
             device=describe(self.device),
             last=last,
+            instead=self.baseline.best if self.instead else None,
+            instead_gain=self.baseline.gain if self.instead else None,
+            pass_seconds=self.pass_seconds,
+            doubt=self.doubt,
         )
 
     def _n_steps(self) -> int:
@@ -304,7 +383,8 @@ class _Training:
     def _advance(self) -> None:
         """Take one step of the optimiser; explain what to do if memory runs out."""
         try:
-            self._take_step()
+            with self.cores.used() if self.cores else contextlib.nullcontext():
+                self._take_step()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -342,7 +422,10 @@ class _Training:
 
     def _evaluate(self) -> None:
         """Evaluate the network on the held-out tiles, and keep it if it is the best so far."""
+        begun = time.perf_counter()
         evaluation = self.validation.evaluate(self._predictor())
+        pixels = math.prod(self.pairs.exposures.shape[-2:])
+        self.pass_seconds = (time.perf_counter() - begun) * pixels / self.validation.n_pixels
         if not math.isfinite(evaluation.loss):
             if self.best is None:
                 raise ValueError("training diverged: choose a lower learning rate.")
@@ -361,44 +444,73 @@ class _Training:
             self.best_loss = evaluation.loss
         if better or self.best is None:
             self.best = self._model(evaluation)
+            self.instead = self.baseline.beats(evaluation)
         else:  # keep the older network, but continue training from here
             self.best = replace(self.best, state=copy.deepcopy(self.state))
 
-    def _model(self, evaluation: Evaluation) -> Noise2NoiseModel:
+    def _widen_gain(self) -> None:
+        """Widen the interval of the gain so that it holds for the training pair itself, too."""
+        if self.best is None or self.evaluation is None or self.evaluation.gain is None:
+            return
+        told = ToldGain.of_record(self.best.record)
+        if told is None:
+            return
+        predictor = Predictor(self.best.network, self.device)
+        config = self.config
+        gain = widened_gain(
+            (told.least.low, told.least.high),
+            predictor, self.pairs, self.network_config, config.shift, config.use, config.seed,
+        )  # fmt: skip
+        self.evaluation = replace(self.evaluation, gain=gain)
+        self.best = replace(
+            self.best, record={**self.best.record, **gain_record([gain], self.doubt)}
+        )
+
+    def _untrained(self) -> Noise2NoiseModel:
+        """Return the model as far as it is known before the training, without weights."""
         pairs, config = self.pairs, self.config
         # Images without a pixel size take that of the network that is continued
         known = config if config.pixel_size is not None else self.start or config
-        epochs = self.state.step / self.steps_per_epoch
+        brightest = pairs.exposures[0, 0]
         return Noise2NoiseModel(
             architecture=self.network_config,
             optimiser=config.optimiser,
-            weights=numpy_weights(self.state.averaged_network),
+            weights={},
             offset=pairs.offset,
             scale=pairs.scale,
             match=pairs.match,
             levels=pairs.levels,
             outliers=config.outliers,
             shift=config.shift,
-            pair_calibration=evaluation.pair_calibration,
-            single_calibration=evaluation.single_calibration,
-            value_range=self._value_range(evaluation),
-            record={
-                **self.record,
-                "n_steps": self.state.step,
-                "epochs": epochs,
-                "validation_loss": evaluation.loss,
-                "gain_db": evaluation.gain and [_json(limit) for limit in evaluation.gain],
-            },
+            value_range=self._in_units(float(brightest.min()), float(brightest.max())),
+            record=self.record,
             use=config.use,
             normalise=config.normalise,
             device=config.device,
             pixel_size=known.pixel_size,
             pixel_unit=known.pixel_unit,
+        )
+
+    def _model(self, evaluation: Evaluation) -> Noise2NoiseModel:
+        epochs = self.state.step / self.steps_per_epoch
+        return replace(
+            self.exposures_only,
+            weights=numpy_weights(self.state.averaged_network),
+            pair_calibration=evaluation.pair_calibration,
+            single_calibration=evaluation.single_calibration,
+            value_range=self._in_units(*evaluation.value_range),
+            record={
+                **self.record,
+                "n_steps": self.state.step,
+                "epochs": epochs,
+                "validation_loss": evaluation.loss,
+                **gain_record([evaluation.gain], self.doubt),
+            },
             state=copy.deepcopy(self.state),  # training changes it
         )
 
-    def _value_range(self, evaluation: Evaluation) -> tuple[float, float]:
-        low, high = evaluation.value_range
+    def _in_units(self, low: float, high: float) -> tuple[float, float]:
+        """Return a range of normalised intensities in the units of the input."""
         scale, offset = self.pairs.scale, self.pairs.offset
         return low * scale + offset, high * scale + offset
 
@@ -419,8 +531,3 @@ def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
 def _evaluation_interval(step: int) -> int:
     """Return the number of steps between evaluations, which grows as training slows down."""
     return 25 << max(0, (step // 400).bit_length() - 1)
-
-
-def _json(limit: float) -> float | None:
-    """Return None for an infinite limit, which JSON does not know."""
-    return limit if math.isfinite(limit) else None

@@ -95,7 +95,10 @@ def initial_state(
             network = build_network(network_config, start.weights)
     network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(
-        network.parameters(), lr=config.optimiser.learning_rate, betas=(0.9, 0.99)
+        network.parameters(),
+        lr=config.optimiser.learning_rate,
+        betas=(0.9, 0.99),
+        fused=device.type in ("cpu", "cuda"),  # one call instead of one for each weight
     )
     rng = np.random.default_rng(config.seed)
     step = 0 if start is None else int(start.record.get("n_steps", 0))

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.engine import Step
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.exposure_statistics import about_exposures
 from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
+    from napari_lowdose.noise2noise.baseline import Baseline
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.training_data import TrainingPairs
@@ -36,7 +39,8 @@ class TrainingStep(Step):
         Loss on the held-out tiles; None if it was not evaluated at this step.
     gain : (float, float) or None
         95 % confidence interval of the PSNR gain over one exposure, dB, from the held-out
-        tiles.  An infinite upper limit means 'at least'.  None while it is unknown.
+        tiles; with channels, of the one that gains least.  An infinite upper limit means 'at
+        least'.  None while it is unknown.  `told_gain` is for display.
     model : Noise2NoiseModel or None
         The best network so far, to keep if training is stopped here.
     device : str
@@ -45,6 +49,17 @@ class TrainingStep(Step):
         Whether training ends with this step.
     seconds_range : (float, float) or None
         Lower and upper limit of `seconds_left`, if training ends at a plateau.
+    instead : Baseline or None
+        A method without training that is better than the network so far, by the held-out tiles.
+        None if the network is better.
+    instead_gain : (float, float) or None
+        95 % confidence interval of its PSNR gain over one exposure, dB.
+    pass_seconds : float
+        Expected time to apply the network to one exposure, seconds.
+    doubt : str
+        Why the gain cannot be trusted, from the checks of the pair; empty if it can.
+    channels : tuple of TrainingStep
+        The newest steps of the channels, if each has its own network.
     """
 
     epoch: float
@@ -56,6 +71,29 @@ class TrainingStep(Step):
     device: str = ""
     last: bool = False
     seconds_range: tuple[float, float] | None = None
+    instead: Baseline | None = None
+    instead_gain: tuple[float, float] | None = None
+    pass_seconds: float = 0.0
+    doubt: str = ""
+    channels: tuple[TrainingStep, ...] = ()
+
+    @property
+    def told_gain(self) -> ToldGain | None:
+        """The gain of the result so far, for each channel, and why it cannot be trusted.
+
+        None if it was not measured at this step.
+        """
+        if self.channels and self.gain is None:
+            return None
+        told = []
+        for each in self.channels or (self,):
+            limits = each.gain if each.instead is None else each.instead_gain
+            told.append(
+                GainInterval(-math.inf, math.inf) if limits is None else GainInterval(*limits)
+            )
+        by = [each.instead.name if each.instead else "" for each in self.channels]
+        gain = ToldGain(tuple(told), self.doubt, tuple(by) if any(by) else ())
+        return gain if gain.amount else None
 
     @property
     def time_left(self) -> str:

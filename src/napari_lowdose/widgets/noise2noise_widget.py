@@ -13,6 +13,8 @@ from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
     already_denoised_warning,
+    axis_names,
+    channel_axis,
     frame_in_view,
     layer_file,
     layer_pixel_size,
@@ -180,7 +182,7 @@ class Noise2NoiseWidget(RunDock):
                 preview=view,
                 pixel_size=size,
                 pixel_unit=unit,
-            )
+            ).with_channel_axis(None if first is second else channel_axis(axis_names(first)))
             run = PairRun(
                 self.viewer.layers,
                 first,
@@ -303,7 +305,7 @@ class Noise2NoiseWidget(RunDock):
             self._shown = run
         if isinstance(run, PairRun):
             self.plot.add([step for step in steps if isinstance(step, TrainingStep)])
-            self.panel.show_gain(run.gain)
+            self.panel.show_gain(run.gain, run.instead)
             if run.model is not None:
                 self._keep(run)
 

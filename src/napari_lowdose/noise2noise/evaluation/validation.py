@@ -16,6 +16,7 @@ from napari_lowdose.noise2noise.network import size_multiple
 from napari_lowdose.noise2noise.spline_shift import noise_left, spline_shift
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
     from numpy.typing import NDArray
@@ -44,6 +45,8 @@ class Evaluation:
     gain : (float, float) or None
         95 % confidence interval of the PSNR gain, dB.  For channels of very different brightness,
         that of the channel with the lowest gain.  None if it is unknown.
+    tiles : tuple of two (n, side, side) float32 arrays
+        Outputs for the first and the second exposure on the tiles, calibrated.
     """
 
     loss: float
@@ -51,6 +54,7 @@ class Evaluation:
     single_calibration: tuple[float, float]
     value_range: tuple[float, float]
     gain: tuple[float, float] | None
+    tiles: tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Validation:
@@ -75,6 +79,8 @@ class Validation:
     ) -> None:
         self._use = use
         self._side = pairs.side
+        self._pairs, self._window = pairs, _window(pairs.side, config)
+        self.of_pair = np.array([pair for pair, _, _ in pairs.tiles], int)
         level = pairs.level[[pair for pair, _, _ in pairs.tiles]]
         self._levels = []
         for each in range(int(pairs.level.max()) + 1):
@@ -83,11 +89,9 @@ class Validation:
             exposures = pairs.exposures if of_level.all() else pairs.exposures[of_level]
             spectrum = scene_spectrum(exposures[:, 0], exposures[:, 1], pairs.side)
             self._levels.append((level == each, spectrum))
-        # Rounded up to a size that the network accepts
-        multiple = size_multiple(config)
-        wanted = pairs.side + 2 * _CONTEXT
-        window = -(-wanted // multiple) * multiple
-        self._windows = torch.from_numpy(_windows(pairs, window))  # (n, 2, window, window)
+        exposures = dict(enumerate(pairs.exposures))
+        self._windows = torch.from_numpy(self._cut(exposures))  # (n, 2, window, window)
+        self.n_pixels = self._windows.numel()  # that `evaluate` applies the network to
         self._by, self._shift = shift, torch.tensor([shift], dtype=torch.float32)
         self._shifted = any(shift)
         first, second = torch.split(self._windows, 1, dim=1)
@@ -109,26 +113,66 @@ class Validation:
         single_calibration = calibrate(tiles[0], None, tiles[2], tiles[3])
         slope, intercept = pair_calibration if self._use == "both" else single_calibration
         mean = slope * (tiles[0] + tiles[1]) / 2 + intercept
+        of_first, of_second = (
+            np.float32(slope) * each + np.float32(intercept) for each in tiles[:2]
+        )
         return Evaluation(
             loss=float(loss),
             pair_calibration=pair_calibration,
             single_calibration=single_calibration,
             value_range=(float(mean.min()), float(mean.max())),
-            gain=self._gain((slope, intercept), *tiles),
+            gain=self.gain(of_first, of_second),
+            tiles=(of_first, of_second),
         )
 
-    def _gain(
-        self, intensities: tuple[float, float], *tiles: NDArray[np.float32]
+    def tiles_of(
+        self, results: Mapping[int, NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the results of another method on the tiles.
+
+        Parameters
+        ----------
+        results : mapping of (2, Y, X) float32 arrays
+            Its results for both exposures, normalised, by the number of the pair.
+
+        Returns
+        -------
+        tuple of two (n, side, side) float32 arrays
+            NaN on the tiles of other pairs.
+        """
+        windows = torch.from_numpy(self._cut(results))
+        first, second = torch.split(windows, 1, dim=1)
+        r1, r2 = self._inner(self._moved(first)), self._inner(second)
+        return r1[:, 0].numpy(), r2[:, 0].numpy()
+
+    def gain(
+        self,
+        r1: NDArray[np.float32],
+        r2: NDArray[np.float32],
+        chosen: NDArray[np.bool_] | None = None,
     ) -> tuple[float, float] | None:
-        """Return the confidence interval of the level (channel) with the lowest gain."""
-        slope, intercept = intensities
-        r1, r2, first, second = tiles
-        r1, r2 = slope * r1 + intercept, slope * r2 + intercept
+        """Return the confidence interval of the level (channel) with the lowest gain.
+
+        Parameters
+        ----------
+        r1, r2 : (n, side, side) float32 arrays
+            Results for the first and the second exposure on the tiles.
+        chosen : (n,) bool array, optional
+            The tiles to use; all by default.
+
+        Returns
+        -------
+        (float, float) or None
+            dB; None if it is unknown.
+        """
+        first, second = self._first[:, 0].numpy(), self._second[:, 0].numpy()
+        use_all = np.ones(len(first), bool) if chosen is None else chosen
         intervals = [
             gain_interval(
                 r1[these], r2[these], first[these], second[these], spectrum, use=self._use
             )
-            for these, spectrum in self._levels
+            for of_level, spectrum in self._levels
+            if (these := of_level & use_all).any()
         ]
         known = [interval for interval in intervals if math.isfinite(interval.low)]
         if not known:
@@ -137,6 +181,16 @@ class Validation:
         # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
         more = 10 * math.log10(2 / (1 + noise_left(self._by))) if self._shifted else 0.0
         return worst.low + more, worst.high + more
+
+    def _cut(self, images: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the tiles with their surroundings, (n, 2, window, window)."""
+        found = [
+            _window_at(images[pair], y, x, self._window)
+            if pair in images
+            else np.full((2, self._window, self._window), np.nan, np.float32)
+            for pair, y, x in self._pairs.tiles
+        ]
+        return np.stack(found)
 
     def _moved(self, images: Tensor) -> Tensor:
         if not self._shifted:
@@ -148,17 +202,19 @@ class Validation:
         return windows[..., inner, inner]
 
 
-def _windows(pairs: TrainingPairs, window: int) -> NDArray[np.float32]:
-    """Return the tiles and their surroundings; the image is reflected at its border."""
-    height, width = pairs.exposures.shape[-2:]
-    found = []
-    for pair, y, x in pairs.tiles:
-        rows, columns = (
-            _reflected(np.arange(start - _CONTEXT, start - _CONTEXT + window), length)
-            for start, length in ((y, height), (x, width))
-        )
-        found.append(pairs.exposures[pair][:, rows[:, None], columns])
-    return np.stack(found)
+def _window(side: int, config: UNetConfig) -> int:
+    """Return the side of a tile with its surroundings, a size that the network accepts."""
+    multiple = size_multiple(config)
+    return -(-(side + 2 * _CONTEXT) // multiple) * multiple
+
+
+def _window_at(image: NDArray[np.float32], y: int, x: int, window: int) -> NDArray[np.float32]:
+    """Return a tile and its surroundings; the image is reflected at its border."""
+    rows, columns = (
+        _reflected(np.arange(start - _CONTEXT, start - _CONTEXT + window), length)
+        for start, length in zip((y, x), image.shape[-2:], strict=True)
+    )
+    return image[:, rows[:, None], columns]
 
 
 def _reflected(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:

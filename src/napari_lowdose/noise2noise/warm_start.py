@@ -1,0 +1,32 @@
+"""Load PyTorch in the background, so that the first training begins at once."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from functools import cache
+
+_SPIN = "2000"  # turns for which a thread of OpenMP waits before it gives its core away
+
+
+@cache
+def load_torch() -> threading.Thread:
+    """Load PyTorch in a thread, once.
+
+    The threads of OpenMP then spin for a short time only, because an interface that paints needs
+    a core now and then.  What the user has set with ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY``
+    stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPIN)  # read when PyTorch is loaded
+    thread = threading.Thread(target=_load, name="loading PyTorch", daemon=True)
+    thread.start()
+    atexit.register(thread.join, 30.0)  # an interpreter that ends within an import may crash
+    return thread
+
+
+def _load() -> None:
+    from napari_lowdose.noise2noise.training import warm_up
+
+    warm_up()

@@ -1,0 +1,101 @@
+"""A result is never worse than what a method without training gives."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_lowdose import Noise2Noise, denoise, denoise_steps, denoise_to_zarr
+from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.noise2noise.baseline import ALIKE, MEAN, REUCID, baselines
+from napari_lowdose.run import Run
+from napari_lowdose.samples import stem_pair
+from napari_lowdose.streaming import Stream
+
+pytest.importorskip("torch")
+SHORT = Noise2Noise(preset="fast", width=4, epochs=0.5, device="cpu")
+BY_REUCID = "ignore:the result is by REUCID"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return tuple(image[:128, :128] for image in stem_pair())
+
+
+def gain(pair, image):
+    first, _, truth = pair
+    return 10 * np.log10(np.mean((first - truth) ** 2) / np.mean((image - truth) ** 2))
+
+
+@pytest.mark.filterwarnings(BY_REUCID)
+def test_the_first_picture_comes_before_any_training(pair):
+    for step in denoise_steps(pair[:2], SHORT):
+        if step.image is not None:
+            break
+    assert step.n_steps == 0 and "REUCID" in step.message
+    assert gain(pair, step.image) > 10
+    assert step.image.shape == pair[0].shape
+
+
+def test_a_training_that_is_too_short_gives_no_worse_result(pair):
+    run = Run(pair[:2], SHORT)
+    with pytest.warns(UserWarning, match=r"the result is by REUCID.*Train longer"):
+        steps = list(run)
+    assert gain(pair, run.image) > 14
+    assert gain(pair, run.image) > gain(pair, denoise(pair[:2], replace(SHORT, fallback=False))) + 3
+    training = [step for step in steps if isinstance(step, TrainingStep)]
+    low, high = training[-1].instead_gain
+    assert low - 0.5 < gain(pair, run.image) < high + 0.5
+    assert run.record()["training"]["result_by"].startswith("REUCID")
+    # The network is kept, and still is one
+    assert gain(pair, denoise(pair[:2], run.model)) < gain(pair, run.image)
+
+
+def test_a_network_that_is_better_is_the_result(pair, monkeypatch):
+    from napari_lowdose.noise2noise import training
+
+    monkeypatch.setattr(training, "baselines", lambda shape: ([MEAN], []))  # easy to beat
+    run = Run(pair[:2], replace(SHORT, width=8, epochs=20))
+    last = [step for step in run if isinstance(step, TrainingStep)][-1]
+    assert last.instead is None and last.instead_gain is None
+    assert "result_by" not in run.record()["training"]
+    np.testing.assert_array_equal(run.image, denoise(pair[:2], run.model))
+
+
+@pytest.mark.filterwarnings(BY_REUCID)
+@pytest.mark.parametrize("use", ["both", "first"])
+def test_units_are_those_of_the_first_exposure(pair, use):
+    first, second, truth = pair
+    clean = denoise((200 * first + 90, 0.4 * second - 7), replace(SHORT, use=use))
+    assert clean.mean() == pytest.approx(200 * first.mean() + 90, rel=0.01)
+    assert np.corrcoef(clean.ravel(), truth.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.filterwarnings(BY_REUCID)
+def test_a_subpixel_shift_is_taken_out(pair):
+    from scipy.ndimage import shift
+
+    _, _, truth = pair
+    rng = np.random.default_rng(0)
+    moved = shift(truth, (0.4, 0.0), mode="nearest")
+    first, second = (each + 0.15 * rng.standard_normal(truth.shape) for each in (truth, moved))
+    clean = denoise((first, second), replace(SHORT, shift=(0.4, 0.0)))
+    registered = denoise((first, truth + 0.15 * rng.standard_normal(truth.shape)), SHORT)
+    assert gain((first, None, truth), clean) > gain((first, None, truth), registered) - 1
+
+
+@pytest.mark.filterwarnings(BY_REUCID)
+def test_an_interrupted_movie_goes_on_with_the_same_method(pair, tmp_path):
+    first, second = (np.stack([image, image[::-1], image.T]) for image in pair[:2])
+    stream = Stream((first, second), SHORT, tmp_path / "movie.zarr")
+    for step in stream:
+        if step.message == "done":
+            break
+    whole = denoise_to_zarr((first, second), SHORT, tmp_path / "movie.zarr")
+    np.testing.assert_array_equal(whole[:], denoise((first, second), SHORT))
+
+
+def test_alike_stacks_are_for_single_frames_of_moderate_size():
+    assert baselines((512, 512)) == ([MEAN, REUCID], [ALIKE])
+    assert baselines((9, 512, 512)) == ([MEAN, REUCID], [])
+    assert baselines((4096, 4096)) == ([MEAN, REUCID], [])
