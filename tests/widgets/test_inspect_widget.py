@@ -6,6 +6,7 @@ import pytest
 from napari.layers import Shapes
 from scipy.ndimage import gaussian_filter
 
+from napari_lowdose import Reucid, denoise
 from napari_lowdose.inspection import line_profile
 from napari_lowdose.widgets import menus
 from napari_lowdose.widgets.inspect.curtain import Curtain
@@ -184,6 +185,22 @@ def test_without_layers_nothing_can_be_pressed(viewer, qtbot):
     assert not widget.panel.start_button.isEnabled() and not widget.report_button.isEnabled()
     widget.inspect()
     assert "Choose a raw image" in widget.panel.notes.text()
+
+
+def test_a_defect_is_planted_into_the_raw_frame_of_a_result_of_reucid(viewer, dock, qtbot):
+    widget = dock()
+    widget.defects.start_button.click()
+    assert "'clean' is no result of REUCID" in widget.defects.notes.text()
+    parameters = {"patch_size": 7, "n_stacks": 1}
+    made = {"engine": "Reucid", "parameters": parameters, "steps": [], "input": {"layer": "scan"}}
+    viewer.add_image(denoise(RAW, Reucid(**parameters)), name="new", metadata={METADATA_KEY: made})
+    assert chosen(widget)["result"] == "new"
+    widget.defects.start_button.click()
+    widget.defects.mode.clicked.emit((54.0, 54.0))
+    qtbot.waitUntil(lambda: widget.defects.sites is not None, timeout=5000)
+    qtbot.waitUntil(lambda: not widget.defects.runner.busy, timeout=30000)
+    assert "of the planted contrast survives" in widget.defects.status.text()
+    widget.defects.mode.leave()
 
 
 def test_the_report_is_saved_without_a_new_inspection(viewer, dock, qtbot, tmp_path):

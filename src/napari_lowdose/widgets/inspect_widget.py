@@ -23,6 +23,7 @@ from napari_lowdose.widgets.inspect.plots import (
     RingSection,
     SpectrumSection,
 )
+from napari_lowdose.widgets.inspect.recorded_subject import recorded_subject
 from napari_lowdose.widgets.inspect.steps import (
     InspectionStep,
     inspect_steps,
@@ -31,6 +32,7 @@ from napari_lowdose.widgets.inspect.steps import (
 from napari_lowdose.widgets.layers import layer_file
 from napari_lowdose.widgets.result_layer import METADATA_KEY
 from napari_lowdose.widgets.run_panel import RunPanel
+from napari_lowdose.widgets.survival.defect_panel import DefectPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.inspection import Inspection
     from napari_lowdose.widgets.jobs import Job
+    from napari_lowdose.widgets.survival.planted_sites import Subject
 
 OUT_OF_MEMORY = "there is not enough memory to inspect this image: crop it."
 INSPECT_HELP = (
@@ -289,6 +292,7 @@ class InspectWidget(DockArea):
         self.curtain = CurtainPanel(self.viewer, self._compared, self.panel.show_message)
         self.findings = Findings(self.viewer.layers)
         self.measure = MeasurePanel(self.viewer, self.frames, lambda: self.form.chosen()["raw"])
+        self.defects = DefectPanel(self.viewer, self._subject)
         self.report_button = QPushButton("Save report …")
         self.report_button.setToolTip(
             "<qt>Save one HTML file with pictures, plots, parameters, versions and the script "
@@ -304,12 +308,17 @@ class InspectWidget(DockArea):
             self.findings,
             self.measure,
             *self.sections.values(),
+            self.defects,
             self.report_button,
         ):
             self.parts.addWidget(part)
         self.parts.addStretch()
         self.form.changed.connect(self._layers_chosen)
         self.report_button.clicked.connect(self.save_report)
+
+    def _subject(self) -> Subject:
+        chosen = self.form.chosen()
+        return recorded_subject(self.viewer.dims, chosen["raw"], chosen["result"])
 
     def _compared(self) -> tuple[Image, Image]:
         self.frames()  # raises if they cannot be compared
@@ -324,6 +333,7 @@ class InspectWidget(DockArea):
         self.panel.set_running(self.runner.busy, ready)
         self.measure.set_ready(ready)
         self.report_button.setEnabled(ready)
+        self.defects.start_button.setEnabled(ready)
         self.curtain.setEnabled(ready)
 
 
