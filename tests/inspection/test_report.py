@@ -104,6 +104,15 @@ def test_the_script_of_a_pair_trains_again_for_as_long():
     assert "second=second, pixel_size=(0.5, 0.5), unit='nm'" in script
 
 
+def test_the_script_of_a_network_that_was_applied_loads_it():
+    record = {"engine": "Noise2NoiseModel", "parameters": {}, "input": {"path": "a.tif"}}
+    script = repeat_script(record)
+    assert "clean = denoise(image, Noise2NoiseModel.load('network.safetensors'))" in script
+    assert (
+        "# Save the network" in script and "from napari_lowdose import Noise2NoiseModel" in script
+    )
+
+
 def test_without_a_record_the_result_is_read():
     script = repeat_script({}, raw="a.tif", result="clean.tif")
     assert "clean = tifffile.imread('clean.tif')" in script and "not known how" in script

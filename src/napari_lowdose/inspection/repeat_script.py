@@ -65,37 +65,47 @@ def repeat_script(
     second = second or paths[1]
     frame = given.get("frame")
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
-    engine = _engine(record)
-    pair = second is not None and engine is not None and engine.takes != "image"
+    classes, made = _expression(record)
+    pair = second is not None and record.get("engine") != "Reucid"
     files = {"image": raw or "image.tif"}
     if second is not None:
         files["second"] = second
-    if engine is None:
+    if not made:
         files["clean"] = result or "result.tif"
     reading = [f"{name} = {_reader(path)}" for name, path in files.items()]
-    names, made = ["denoise"], ""
-    if engine is not None:
-        classes, made = expression(engine, NETWORK)
-        names = [*(each.__name__ for each in classes), "denoise"]
+    names = [*classes, "denoise"]
     imports = ["import tifffile"] if any(map(_is_tiff, files.values())) else []
-    imports += [f"from napari_lowdose import {', '.join(names)}"] * (engine is not None)
+    imports += [f"from napari_lowdose import {', '.join(names)}"] * bool(made)
     imports += ["from napari_lowdose.inspection import report"]
     if not all(map(_is_tiff, files.values())):
         imports.append("from napari_lowdose.io.readers import read_image")
     lines = list(reading)
     if at:
         lines += [f"{name} = {name}{at}" for name in files if name != "clean"]
-    if engine is not None:
+    if made:
         lines.append(f"clean = denoise({'(image, second)' if pair else 'image'}, {made})")
     else:
         lines.insert(0, "# It is not known how the result was made: it is read from its file.")
+    if NETWORK in made:
+        lines.insert(0, f"# Save the network that was applied as {NETWORK} first.")
     if raw is None:
         lines.insert(0, "# The raw image has no file of its own: save it as image.tif first.")
-    options = [f"second={'second'}"] * (second is not None)
+    options = ["second=second"] * (second is not None)
     if pixel_size is not None:
         options += [f"pixel_size={tuple(map(float, pixel_size))!r}", f"unit={unit!r}"]
     arguments = ", ".join(["image", "clean", repr(output), *options])
     return "\n".join([*imports, "", *lines, f"report({arguments})", ""])
+
+
+def _expression(record: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the names to import and the expression that makes the engine; empty if unknown."""
+    if record.get("engine") == "Noise2NoiseModel":  # its weights are in a file of its own
+        return ["Noise2NoiseModel"], f"Noise2NoiseModel.load({NETWORK!r})"
+    engine = _engine(record)
+    if engine is None:
+        return [], ""
+    classes, made = expression(engine, NETWORK)
+    return [each.__name__ for each in classes], made
 
 
 def _engine(record: Mapping[str, Any]) -> Engine | None:
