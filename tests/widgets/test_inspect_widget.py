@@ -314,3 +314,14 @@ def test_each_side_of_the_curtain_shows_its_layer(make_napari_viewer, qtbot):
         assert shares() == pytest.approx(position, abs=0.05)
     curtain.hide()
     assert shares() == 0  # the upper layer covers the lower one
+
+
+def test_the_viewer_may_be_closed_while_the_canvas_is_divided(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(RAW, name="scan")
+    viewer.add_image(TRUTH, name="clean", metadata=record())
+    widget = menus.open_widget(viewer, "Inspect")
+    widget.curtain.switch.setChecked(True)
+    wait(widget, qtbot)
+    assert widget.curtain.curtain.active
+    viewer.close()

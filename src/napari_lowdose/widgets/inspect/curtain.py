@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,7 +145,8 @@ class Curtain(QObject):
             if layer in self._viewer.layers:
                 layer.visible = visible
         self._were_visible = []
-        self._canvas.native.update()
+        with contextlib.suppress(RuntimeError):  # the window was closed, and Qt deleted it
+            self._canvas.native.update()
 
     def move(self, position: float) -> None:
         """Move the line, from 0, where all is the second layer, to 1, where all is the first."""
