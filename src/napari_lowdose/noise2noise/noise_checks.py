@@ -37,6 +37,9 @@ _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # common noise, as a fraction of the no
 # unchanged scene.
 _DOUBTS = {
     "shift": "the second exposure is shifted against the first",
+    "drift": "the second exposure has drifted since the map between the two was measured",
+    "scan drift": "the scene drifted within the scan",
+    "distorted": "the second exposure is rotated or magnified",
     "moved": "the two exposures differ by more than noise",
     "reversed": "the contrast of the second exposure is reversed",
     "smooth": "one exposure seems to be denoised or averaged",
@@ -64,11 +67,11 @@ class PairNote:
     message : str
         One sentence for the user.
     kind : str
-        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "lines", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
-        "smooth".
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
+        "scan drift", "distorted", "moved", "lines", "dependent", "common noise",
+        "correlated noise", "pixels", "gain", "noise" or "smooth".
     shift : (float, float), optional
-        For kind "shift": shift of the second exposure against the first, (dy, dx) in pixels.
+        If registering helps: shift of the second exposure against the first, (dy, dx) in pixels.
     """
 
     level: Literal["refuse", "warn", "note"]
@@ -150,8 +153,8 @@ def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[
         name, rms = lines
         yield PairNote(
             "warn",
-            f"The {name} of the two exposures are displaced against each other, by {rms:.1f} px "
-            "(root mean square), as by vibrations or drift during a scan: this will blur the "
+            f"The {name} of the two exposures are displaced against each other, by about {rms:.1f} "
+            "px (root mean square), as by vibrations or drift during a scan: this will blur the "
             "result.",
             "lines",
         )
