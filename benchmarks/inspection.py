@@ -7,7 +7,7 @@ findings there are false alarms.  The filters and the engines may take structure
 is measured with the known scene: *lost* is the root mean square of scene minus mean result of all
 draws, relative to the noise of a pixel, without what the noise of the draws adds to it.
 
-Run: python -m benchmarks.inspection --draws 100
+Run: python -m benchmarks.inspection --draws 60
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def lost(scene: Image, results: list[Image]) -> float:
 def main() -> None:
     """Print a table for each kind of result."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--draws", type=int, default=60)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
