@@ -20,6 +20,7 @@ from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
+from napari_lowdose.noise2noise.warm_start import load_torch
 from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import (
     device_name,
@@ -434,6 +435,7 @@ class Noise2Noise(Engine):
             from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
 
             yield from first_picture(first, second, self)
+        load_torch()  # during the checks
         doubt = ""
         if not checked:
             doubt = refuse_bad_pair(first, second, self.shift, self.affine)
