@@ -14,6 +14,7 @@ from napari_lowdose.frames import ImageOrPair, is_constant
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.noise2noise import about_fallback
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
@@ -267,6 +268,10 @@ class Thinned(Engine):
         """Return an engine that stores this pixel size with the network."""
         return dataclasses.replace(self, engine=self.engine.with_pixel_size(pixel_size, unit))
 
+    def with_channel_axis(self, axis: int | None) -> Thinned:
+        """Return an engine that trains a network for each channel along this axis."""
+        return dataclasses.replace(self, engine=self.engine.with_channel_axis(axis))
+
     def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
         """Summarise the length of the training and the gain; see `Engine.summary`."""
         return self.engine.summary(records, model)
@@ -284,14 +289,14 @@ class Thinned(Engine):
             told and (told[0] - HALF, told[1] - HALF) for told in (step.gain, step.instead_gain)
         )
         if model is not None and "thinned" not in model.record:
-            told = model.record.get("gain_db")
-            record = {
-                **model.record,
-                "thinned": True,
-                "gain_db": told and [limit and limit - HALF for limit in told],
-            }
+            of_half = ToldGain.of_record(model.record)
+            of_whole = of_half.less(HALF).for_record() if of_half else {}
+            record = {**model.record, "thinned": True, **of_whole}
             model = dataclasses.replace(model, record=record)
-        return dataclasses.replace(step, image=image, gain=gain, instead_gain=instead, model=model)
+        channels = tuple(map(self._of_whole, step.channels))
+        return dataclasses.replace(
+            step, image=image, gain=gain, instead_gain=instead, model=model, channels=channels
+        )
 
 
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:

@@ -230,6 +230,8 @@ class _Job:
             print_message(f"{self.name}: warning: {note}")
         with print_warnings(self.name) as about_pixel_size:
             self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
+        channels = images[0].axes[:-2].find("C")
+        self.engine = self.engine.with_channel_axis(channels if channels >= 0 else None)
         run = _run(images, self)
         try:
             with print_warnings(self.name) as warned:

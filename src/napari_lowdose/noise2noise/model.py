@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
+from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.config import OPTIMISERS
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -77,6 +78,11 @@ class Noise2NoiseModel(Engine):
         Unit of `pixel_size`, for example "nm".
     optimiser : OptimiserConfig
         Training parameters, for continuation.
+    channels : tuple of Noise2NoiseModel
+        The networks of the channels, if each has its own.  Then `weights` and what belongs to them
+        are those of the first channel, and are not used.
+    channel_axis : int or None
+        Leading axis of these channels in the training stack.
     state : object
         State of the training, for exact continuation.  It is not saved to the file.
 
@@ -121,6 +127,8 @@ class Noise2NoiseModel(Engine):
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     optimiser: OptimiserConfig = OPTIMISERS["fast"]
+    channels: tuple[Noise2NoiseModel, ...] = ()
+    channel_axis: int | None = None
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -151,6 +159,8 @@ class Noise2NoiseModel(Engine):
 
     def for_live(self) -> Engine:
         """Return the network for a running source: in one orientation, on half of the cores."""
+        if self.channels:
+            return ChannelApplication(self, tuple(each.for_live() for each in self.networks()))
         return NetworkApplication(self, orientations=1, in_stack=True, beside=True)
 
     def with_pixel_size(
@@ -162,7 +172,9 @@ class Noise2NoiseModel(Engine):
             warn(warning, stacklevel=2)
         return self
 
-    def applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
+    def applied_to(
+        self, leading: tuple[int, ...], shape: tuple[int, ...]
+    ) -> NetworkApplication | ChannelApplication:
         """Return the network for the frames of an image or a pair.
 
         Parameters
@@ -172,9 +184,23 @@ class Noise2NoiseModel(Engine):
         shape : tuple of int
             Shape of the whole image.
         """
+        if self.channels:
+            parts = tuple(each.applied_to(leading, shape) for each in self.networks())
+            return ChannelApplication(self, parts, self.channels_along(leading))
         chosen = self.orientations
         orientations = n_orientations(shape) if chosen == "auto" else chosen
         return NetworkApplication(self, orientations, in_stack=bool(leading))
+
+    def networks(self) -> list[Noise2NoiseModel]:
+        """Return the models of the channels, with the settings of this one."""
+        names = ("use", "normalise", "orientations", "outliers", "device")
+        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return [replace(each, **settings) for each in self.channels]
+
+    def channels_along(self, leading: tuple[int, ...]) -> int | None:
+        """Return the axis of a stack along which it has these channels; None if there is none."""
+        axis, n = self.channel_axis, len(self.channels)
+        return axis if axis is not None and leading[axis : axis + 1] == (n,) else None
 
     @cached_property
     def network(self) -> Any:
@@ -202,7 +228,7 @@ class Noise2NoiseModel(Engine):
         """
         from napari_lowdose.noise2noise.model_file import save_model
 
-        save_model(path, {each.name: getattr(self, each.name) for each in fields(self)})
+        save_model(path, _fields_of(self), [_fields_of(each) for each in self.channels])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Noise2NoiseModel:
@@ -226,6 +252,10 @@ class Noise2NoiseModel(Engine):
         from napari_lowdose.noise2noise.model_file import load_model
 
         return load_model(path, cls)
+
+
+def _fields_of(model: Noise2NoiseModel) -> dict[str, Any]:
+    return {each.name: getattr(model, each.name) for each in fields(model)}
 
 
 def _orientations(value: Any) -> Literal["auto", 1, 8]:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise.channel_application import ChannelApplication
+from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
@@ -26,7 +29,7 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
-from napari_lowdose.warned import warn
+from napari_lowdose.warned import warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -94,6 +97,10 @@ class Noise2Noise(Engine):
         Where REUCID of both exposures, or just their mean, is better than the network by the
         held-out tiles, for example after a short training, it is the result.  False always gives
         the result of the network.
+    channel_axis : int, optional
+        Leading axis of the channels in a stack of pairs, counted from 0.  Each channel has its own
+        network, and its own gain in dB.  By default, channels are recognised if they differ more
+        than threefold in contrast.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -151,6 +158,7 @@ class Noise2Noise(Engine):
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
     fallback: bool = True
+    channel_axis: int | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -170,6 +178,8 @@ class Noise2Noise(Engine):
         for name, limits in _WHOLE.items():
             if (value := getattr(self, name)) is not None:
                 checked[name] = whole_number(name, value, *limits)
+        if self.channel_axis is not None:
+            checked["channel_axis"] = whole_number("channel_axis", self.channel_axis, 0)
         shift = finite_numbers(self.shift) or ()
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
@@ -252,6 +262,8 @@ class Noise2Noise(Engine):
         """
         model = step.model
         assert model is not None  # the last step has one
+        if step.channels:
+            return self._result_of_channels(step, model, given)
         if step.instead is not None:
             from napari_lowdose.noise2noise.baseline import BaselineApplication
 
@@ -268,6 +280,23 @@ class Noise2Noise(Engine):
             applied = replace(model, orientations=1).applied_to(given.leading, given.shape)
             return replace(applied, model=model)
         return run_to_end(model.prepare(given))
+
+    def _result_of_channels(
+        self, step: TrainingStep, model: Noise2NoiseModel, given: ImageOrPair
+    ) -> Engine:
+        """Return the engine for the result of a training with a network for each channel."""
+        if not self.fallback:
+            warn_of_no_gain(model)
+        parts: list[Engine] = []
+        for number, each in enumerate(step.channels, start=1):
+            told: list[str] = []
+            with warnings_to(told.append):
+                parts.append(self.result_of(each, given))
+            for sentence in told:
+                warn(f"In channel {number}, {sentence}", stacklevel=3)
+        if step.told_gain is not None:  # some channels may have another method
+            model = replace(model, record={**model.record, **step.told_gain.for_record()})
+        return ChannelApplication(model, tuple(parts), model.channels_along(given.leading))
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
         """Load a network from a file; see `Noise2NoiseModel.load`."""
@@ -287,6 +316,10 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
 
         return BaselineApplication(model, in_stack=True, baseline=baseline_of(name))
+
+    def with_channel_axis(self, axis: int | None) -> Noise2Noise:
+        """Return an engine with this `channel_axis`, unless it has one already."""
+        return self if self.channel_axis is not None else replace(self, channel_axis=axis)
 
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
@@ -322,12 +355,8 @@ class Noise2Noise(Engine):
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
         if name := model.record.get(_RESULT_BY):
             words.append(f"the result is by {name}, which is better than the network")
-        elif gain := model.record.get("gain_db"):
-            # JSON has no infinity: the record has None at an open end
-            low, high = gain
-            low = -math.inf if low is None else low
-            high = math.inf if high is None else high
-            words.append(f"gain {GainInterval(low, high)}")
+        elif gain := ToldGain.of_record(model.record):
+            words.append(f"gain {gain}")
         return words
 
     def training_steps(
@@ -394,6 +423,7 @@ class Noise2Noise(Engine):
         for step in engine.training_steps(first, second, shift):
             model = step.model
         assert model is not None  # the last step has one
+        warn_of_no_gain(model)
         return model
 
     def _train(
@@ -414,8 +444,9 @@ class Noise2Noise(Engine):
             from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
 
             yield from first_picture(first, second, self)
+        doubt = ""
         if not checked:
-            refuse_bad_pair(first, second, self.shift)
+            doubt = refuse_bad_pair(first, second, self.shift)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -423,9 +454,30 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
+        axis = None if one_scene else self._channels(first, second)
+        if axis is not None:
+            from napari_lowdose.noise2noise.channel_training import channel_training_steps
+
+            yield from channel_training_steps(
+                first, second, axis, network, config, self.start, begun, reserve, doubt=doubt
+            )
+            return
         yield from training_steps(
-            first, second, network, config, self.start, begun, reserve, one_scene=one_scene
-        )
+            first, second, network, config, self.start, begun, reserve,
+            one_scene=one_scene, doubt=doubt,
+        )  # fmt: skip
+
+    def _channels(self, first: Any, second: Any) -> int | None:
+        """Return the axis of the channels that get a network each; None for a single network."""
+        if self.start is not None and not self.start.channels:
+            return None
+        axis = channel_axis_of(first, second, self.channel_axis)
+        if axis is None and self.start is not None:
+            raise ValueError(
+                f"the network to continue has a network for each of {len(self.start.channels)} "
+                "channels, and this pair has no channels: continue on the pair of its training."
+            )
+        return axis
 
     def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
         """Return the architecture and the training parameters."""
@@ -450,16 +502,33 @@ class Noise2Noise(Engine):
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
 
 
+def warn_of_no_gain(model: Noise2NoiseModel) -> None:
+    """Warn of each channel whose network is no better than what it was given."""
+    told = ToldGain.of_record(model.record)
+    if told is None or not model.channels:
+        return
+    without, what = 10 * math.log10(2), "the mean of its two exposures"
+    if model.use == "first":
+        without, what = 0.0, "its first exposure"
+    for channel in told.no_better_than(without):
+        warn(
+            f"Channel {channel} gains nothing: its network is no better than {what} "
+            f"({without:.1f} dB). Train for longer, or leave this channel as it is.",
+            stacklevel=2,
+        )
+
+
 def about_fallback(step: TrainingStep) -> str:
     """Say why the result is not by the network."""
     assert step.instead is not None
     assert step.instead_gain is not None
     gain = GainInterval(*step.instead_gain)
     network = "not known" if step.gain is None else str(GainInterval(*step.gain))
+    doubt = f" These gains cannot be trusted: {step.doubt}." if step.doubt else ""
     return (
         f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
         f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
-        "for the network, or set fallback=False."
+        f"for the network, or set fallback=False.{doubt}"
     )
 
 

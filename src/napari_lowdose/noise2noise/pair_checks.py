@@ -75,6 +75,8 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     - Common noise: the covariance of the two exposures at lag 0 exceeds the value extrapolated
       from lags of 1, 2 and 3 pixels.  The cause is a pattern of the sensor, or a common exposure.
       Scene detail of a single pixel looks the same.
+    - Displaced lines: the difference follows the slope of the scene along the lines of a scan, each
+      line by another amount.
     - Correlated noise: the autocorrelation of the difference at a lag of one pixel.
 
     References
@@ -138,7 +140,7 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     return sorted(notes, key=lambda note: _SEVERITY[note.level])
 
 
-def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> str:
     """Check a pair with `check_pair`; raise an error or warn.
 
     Parameters
@@ -147,6 +149,11 @@ def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 
         The two exposures.
     shift : (float, float)
         Known shift of the second exposure against the first, (dy, dx) in pixels.
+
+    Returns
+    -------
+    str
+        Why a gain that is estimated from this pair cannot be trusted; empty if it can.
 
     Raises
     ------
@@ -158,11 +165,13 @@ def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 
     UserWarning
         If the result may be misleading.  Notes are not reported.
     """
-    for note in check_pair(first, second, shift):
+    notes = check_pair(first, second, shift)
+    for note in notes:
         if note.level == "refuse":
             raise ValueError(note.message)
         if note.level == "warn":
             warnings.warn(note.message, UserWarning, stacklevel=2)
+    return ", and ".join(note.doubt for note in notes if note.doubt)
 
 
 def _sentence(error: Exception) -> str:

@@ -13,6 +13,8 @@ from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
     already_denoised_warning,
+    axis_names,
+    channel_axis,
     frame_in_view,
     layer_file,
     layer_pixel_size,
@@ -180,7 +182,7 @@ class Noise2NoiseWidget(RunDock):
                 preview=view,
                 pixel_size=size,
                 pixel_unit=unit,
-            )
+            ).with_channel_axis(None if first is second else channel_axis(axis_names(first)))
             run = PairRun(
                 self.viewer.layers,
                 first,

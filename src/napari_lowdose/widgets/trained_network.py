@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_lowdose.engine import Step
 from napari_lowdose.noise2noise import Noise2NoiseModel
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.training_step import training_length
 from napari_lowdose.widgets.fields import ParameterForm, choice
 from napari_lowdose.widgets.layers import layer_combo
@@ -101,16 +102,9 @@ class TrainedNetwork:
         return f"{safe or 'network'}.safetensors"
 
     @property
-    def gain(self) -> tuple[float, float] | None:
-        """95 % confidence interval of the gain measured during training, dB."""
-        gain = self.model.record.get("gain_db")
-        if not gain:
-            return None
-        low, high = gain
-        return (
-            float("-inf") if low is None else float(low),
-            float("inf") if high is None else float(high),
-        )
+    def gain(self) -> ToldGain | None:
+        """The gain measured during training; None if it is not known."""
+        return ToldGain.of_record(self.model.record)
 
     def was_trained_on(
         self, layers: tuple[Image | None, Image | None], exposures: Mapping[str, float]

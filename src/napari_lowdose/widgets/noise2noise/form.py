@@ -182,7 +182,7 @@ COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#
 
 # Warnings about properties of the exposures, which do not prevent a training that was started
 # by a right-click.  Others, such as a shift, can be corrected first.
-ACCEPTABLE_WARNINGS = ("pixels", "moved", "common noise", "correlated noise")
+ACCEPTABLE_WARNINGS = ("pixels", "moved", "lines", "common noise", "correlated noise")
 
 
 class PairCard(QFrame):

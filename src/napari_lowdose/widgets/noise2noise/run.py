@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
     from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 
@@ -54,8 +55,8 @@ class PairRun(LayerRun):
         The newest step of the training.
     scene : str
         Name of the scene, from the names of the layers.
-    gain : (float, float) or None
-        95 % confidence interval of the gain over one exposure, dB.
+    gain : ToldGain or None
+        The gain over one exposure, as far as it is known.
     instead : str
         Name of the method without training that the result is by, while it is better than the
         network; empty otherwise.
@@ -98,7 +99,7 @@ class PairRun(LayerRun):
         self._axes = Axes.from_layer(first)
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
-        self.gain: tuple[float, float] | None = None
+        self.gain: ToldGain | None = None
         self.instead = ""
         self.disagreement: Image | None = None
         self._with_disagreement = with_disagreement
@@ -135,7 +136,7 @@ class PairRun(LayerRun):
             if isinstance(step, TrainingStep):
                 self.last = step
                 self.instead = "" if step.instead is None else step.instead.name
-                self.gain = (step.instead_gain if self.instead else step.gain) or self.gain
+                self.gain = step.told_gain or self.gain
                 self.model = step.model or self.model
             else:
                 self._applied = True
