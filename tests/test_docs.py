@@ -23,7 +23,7 @@ import pytest
 import napari_lowdose
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)+")
 BLOCK = re.compile(
     r"^(?:<!-- setup\n(?P<setup>.*?)^-->"
