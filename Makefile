@@ -51,6 +51,7 @@ tests: .venv/installed-test
 
 figures: .venv/installed-test
 	$(BIN)/python docs/make_figures.py
+	$(BIN)/python docs/make_animation.py
 
 # The classifier's weights again, from nothing: about half an hour on two cores
 weights: .venv/installed-test

@@ -68,7 +68,8 @@ def noise2noise() -> Iterator[tuple[Image.Image, int]]:
     shown = [(0.0, (first + second) / 2)]
     for step in denoise_steps((first, second), engine):
         if isinstance(step, TrainingStep):
-            losses.append((step.epoch, step.loss))
+            if np.isfinite(step.loss):  # not yet, at first
+                losses.append((step.epoch, step.loss))
             if step.image is not None:
                 shown.append((step.epoch, step.image))
     shown.append((losses[-1][0], step.image))
