@@ -22,7 +22,7 @@ SIDE = 256  # of an image, pixels
 TOP, GAP = 44, 8
 BACKGROUND, INK, LINE = (18,) * 3, (235,) * 3, (90,) * 3
 KEPT, NOISE, CURVE = (80, 190, 110), (215, 85, 80), (90, 160, 230)
-FIRST, BETWEEN, LAST = 1200, 260, 3500  # milliseconds
+FIRST, BETWEEN, LAST = 1200, 400, 3500  # milliseconds
 EPOCHS = 40
 PREVIEWS = 24
 
@@ -57,7 +57,7 @@ def reucid() -> Iterator[tuple[Image.Image, int]]:
             "One image: built from its own patterns", ("raw", noisy), (text, image), truth
         )
         canvas.eigenpatches(last, so_far)
-        yield canvas.picture, FIRST if n == 1 else LAST if n == len(kept) else 2 * BETWEEN
+        yield canvas.picture, FIRST if n == 1 else LAST if n == len(kept) else BETWEEN
 
 
 def noise2noise() -> Iterator[tuple[Image.Image, int]]:
@@ -68,8 +68,8 @@ def noise2noise() -> Iterator[tuple[Image.Image, int]]:
     shown = [(0.0, (first + second) / 2)]
     for step in denoise_steps((first, second), engine):
         if isinstance(step, TrainingStep):
-            if np.isfinite(step.loss):  # not yet, at first
-                losses.append((step.epoch, step.loss))
+            if step.validation_loss is not None:
+                losses.append((step.epoch, step.validation_loss))
             if step.image is not None:
                 shown.append((step.epoch, step.image))
     shown.append((losses[-1][0], step.image))
@@ -127,8 +127,8 @@ class Canvas:
                 self.draw.rectangle((x + 1, y + 1, x + side - 4, y + side - 4), None, colour, 2)
 
     def loss(self, so_far: list[tuple[float, float]], all_of_it: list[tuple[float, float]]) -> None:
-        """Draw the loss against the epochs."""
-        self.text(self.left, 25, "loss while it learns", 12)
+        """Draw the loss so far against the epochs."""
+        self.text(self.left, 25, "loss on tiles held out", 12)
         box = (self.left, TOP, self.left + SIDE, TOP + SIDE)
         self.draw.rectangle(box, None, LINE)
         epochs, losses = np.array(all_of_it).T
