@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.engine import Neighbours
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
     from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
 
@@ -184,7 +185,9 @@ class Thinned(Engine):
     """Noise2Noise with a single counted image, whose counts are divided into pairs.
 
     A single frame is divided several times, so that the network sees more of its noise.  Each
-    frame of a movie is divided once.  The result is the sum of the results of both parts.
+    frame of a movie is divided once.  The result is the sum of the results of both parts.  With
+    ``Noise2Noise(context=1)`` the network of a movie also sees the parts of its neighbours, except
+    of frames that repeat another one: their parts are not independent.
 
     Parameters
     ----------
@@ -230,6 +233,10 @@ class Thinned(Engine):
         """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)
 
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
+
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Divide the image, and train a network on the parts; see `Engine.prepare`.
 
@@ -246,6 +253,8 @@ class Thinned(Engine):
         check_image(pixels)
         yield Step(fraction=0.0, message="dividing the counts")
         one_scene = not given.leading
+        if self.engine.context:
+            pixels = without_repeats(pixels)
         # Divided once with all checks, then again and again
         parts = [thin(pixels, self.noise, seed=self.engine.seed)]
         for k in range(1, self.n_pairs if one_scene else 1):
@@ -299,6 +308,16 @@ class Thinned(Engine):
         )
 
 
+def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
+    """Leave out the frames along the first axis that repeat an earlier one.
+
+    The parts of equal counts are not independent: what one of them got, the other did not.
+    """
+    first_of = {hash(frame.tobytes()): k for k, frame in reversed(list(enumerate(movie)))}
+    new = sorted(first_of.values())
+    return movie if len(new) == len(movie) else movie[new]
+
+
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
     (part,) = parts
     return part
@@ -331,11 +350,23 @@ class ThinnedNetwork(Engine):
     seed: int = 0
     in_stack: bool = False
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.model.neighbours(number, n_frames)
+
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Divide a frame, and denoise both halves; see `Engine.frame_steps`."""
         (frame,) = frames
         halves = _divide(frame, self.noise, np.random.default_rng(self.seed))
+        around = {}
+        for distance, (other,) in (neighbours or {}).items():
+            # Of another seed: the same draws would divide like counts alike
+            rng = np.random.default_rng([self.seed, distance % 2**16])
+            if np.isfinite(other).all() and not np.array_equal(other, frame):
+                around[distance] = _divide(other, self.noise, rng)
         network = self.model.applied_to((1,) if self.in_stack else (), frame.shape)
-        for step in network.frame_steps(*halves):
+        for step in network.frame_steps(*halves, neighbours=around):
             image = None if step.image is None else whole(step.image, self.noise)
             yield dataclasses.replace(step, image=image)

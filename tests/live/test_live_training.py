@@ -50,6 +50,7 @@ class Trainer:
     widths: tuple = (2.0,)
     use: str = "both"
     shift: tuple = (0.0, 0.0)
+    context: int = 0
     error: Exception | None = None
     given: list = field(default_factory=list)
 

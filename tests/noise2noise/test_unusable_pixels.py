@@ -160,7 +160,7 @@ def of_channels(quick: Noise2Noise) -> tuple[NDArray, NDArray, NDArray, Noise2No
     first, second = rng.poisson(truth), rng.poisson(truth)
     # So short a training cannot improve a channel with 500 to 2500 photons
     with pytest.warns(UserWarning, match="Channel 1 gains nothing: .* the mean of its two"):
-        model = replace(quick, epochs=40).train(first, second)
+        model = replace(quick, epochs=50).train(first, second)
     return truth, first, second, model
 
 

@@ -329,6 +329,27 @@ def test_all_pairs_of_two_movies(docked_pair, qtbot, movies):
     np.testing.assert_allclose(result.scale, (10, 2, 2))
 
 
+def test_context_is_offered_where_it_has_an_effect(docked_pair, movies, pair):
+    form = docked_pair(*movies).form
+    form.advanced.expand()
+    form.context.setValue(1)
+    assert form.context.isVisibleTo(form)
+    assert form.parameters().context == 1
+    form.frames.setCurrentIndex(0)  # a single frame has no neighbours
+    assert not form.context.isVisibleTo(form)
+    assert form.parameters().context == 0
+
+
+def test_context_is_not_offered_for_neighbouring_frames_or_single_pairs(docked_pair, movies, pair):
+    for layers in ((movies[0], None), pair):
+        widget = docked_pair(*layers)
+        widget.form.second_combo.value = widget.form.second or widget.form.first
+        widget.form.advanced.expand()
+        widget.form.context.setValue(1)
+        assert not widget.form.context.isVisibleTo(widget.form)
+        assert widget.form.parameters().context == 0
+
+
 def test_the_frame_in_view_is_previewed_and_denoised(docked_pair, qtbot, movies, gate):
     gate.closed_at = 2
     widget = docked_pair(*movies, FakeNoise2Noise(at=gate), scale=(10, 2, 2))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -30,6 +30,9 @@ from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.thinning import Thinned
+
+if TYPE_CHECKING:
+    from napari_lowdose.pairs.split_layout import SplitLayout
 
 T = TypeVar("T")
 
@@ -75,11 +78,21 @@ First = Annotated[
     ),
 ]
 Second = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
-        metavar="SECOND",
+        metavar="[SECOND]",
         help="Second exposure of the same scene, or a folder of second exposures with the same "
-        "file names.",
+        "file names. Left out with --layout, if FIRST holds both views.",
+        show_default=False,
+    ),
+]
+Layout = Annotated[
+    Path | None,
+    typer.Option(
+        "--layout",
+        metavar="FILE",
+        help="Layout of the two views of a beamsplitter, saved by 'split --save-layout': its shift "
+        "and rotation are used.",
         show_default=False,
     ),
 ]
@@ -91,9 +104,9 @@ SaveModel = Annotated[
         help="Save the trained network to FILE (.safetensors); for several pairs a folder.",
     ),
 ]
-# Fields of engines that train: `start` is --continue, the pixel size comes from the files, and
-# there is no preview.
-_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")
+# Fields of engines that train: `start` is --continue, `affine` is in the file of --layout, the
+# pixel size comes from the files, and there is no preview.
+_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit", "affine")
 _NOT_OF_COUNTED = (*_NO_OPTIONS, "shift", "use", "every", "normalise")
 _NAMES = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 Continue = Annotated[
@@ -209,21 +222,40 @@ def _command(engine: type[Any]) -> Callable[..., None]:
 
     def pair_command(
         first: First,
-        second: Second,
         output: Output,
+        second: Second = None,
+        layout: Layout = None,
         save_model: SaveModel = None,
         continue_: Continue = None,
         overwrite: Overwrite = False,
         **given: Any,
     ) -> None:
         built = build(given, output, continue_)
-        _end(denoise_pairs(first, second, output, built, overwrite, save_model))
+        views = None if layout is None else _layout(layout)
+        if views is not None:
+            built = _built(lambda: _with_layout(built, views, given), output)
+        _end(denoise_pairs(first, second, output, built, overwrite, save_model, views))
 
     command = pair_command if engine.takes == "pair" else image_command
     command.__doc__ = _summary(engine)
+    no_layout = () if hasattr(engine, "affine") else ("layout",)
     if engine.trains:
-        return _with_options(command, engine_options(engine, _NO_OPTIONS, _NAMES))
-    return _with_options(command, engine_options(engine, (), _NAMES), ("save_model", "continue_"))
+        return _with_options(command, engine_options(engine, _NO_OPTIONS, _NAMES), no_layout)
+    without = ("save_model", "continue_", *no_layout)
+    return _with_options(command, engine_options(engine, (), _NAMES), without)
+
+
+def _layout(path: Path) -> SplitLayout:
+    from napari_lowdose.pairs.split_layout import SplitLayout
+
+    return _built(lambda: SplitLayout.load(path), path)
+
+
+def _with_layout(engine: Any, layout: SplitLayout, given: dict[str, Any]) -> Any:
+    """Return the engine with the map between the two views of a layout."""
+    if given.get("shift") is not None:
+        raise ValueError("give --shift or --layout, not both: the layout holds the shift.")
+    return replace(engine, shift=layout.fraction, affine=layout.affine)
 
 
 def apply(
@@ -264,12 +296,24 @@ def split(
     ],
     layout: Annotated[
         str,
-        typer.Option(help="Arrangement of the views: auto, side-by-side or above.", metavar="NAME"),
+        typer.Option(
+            help="Arrangement of the views: auto, side-by-side or above; or the FILE of a layout "
+            "that was saved before, which is compared with the movie.",
+            metavar="NAME|FILE",
+        ),
     ] = "auto",
+    save_layout: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-layout",
+            metavar="FILE",
+            help="Save the layout to FILE (.json), for later movies of the same camera.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Split beamsplitter frames into two views."""
-    _end(split_file(frame, output, layout.replace("-", " "), overwrite))
+    _end(split_file(frame, output, layout, overwrite, save_layout))
 
 
 def watch(
@@ -309,6 +353,14 @@ def watch(
         ),
     ] = False,
     model: Model = None,
+    layout: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Layout of the two views of a beamsplitter, saved by 'split --save-layout': both "
+            "are denoised, and the result is their mean.",
+        ),
+    ] = None,
     **given: Any,
 ) -> None:
     """Denoise every frame that comes into a folder, until Ctrl-C or a silence.
@@ -316,6 +368,10 @@ def watch(
     The same command continues after an interruption.
     """
     engine = _reucid_or(model, given, folder)
+    if layout is not None:
+        from napari_lowdose.live import SplitViews
+
+        engine = SplitViews(engine, _layout(layout))
     _end(watch_files(folder, output, engine, silence=silence, poll=poll, independent=not fast))
 
 

@@ -72,7 +72,7 @@ class LiveTraining:
     Raises
     ------
     ValueError
-        If the buffer is too small for the pairs.
+        If the buffer is too small for the pairs, or the network would see neighbouring frames.
     """
 
     def __init__(
@@ -90,6 +90,11 @@ class LiveTraining:
         self._n_pairs = whole_number("n_pairs", n_pairs, 1)
         self._pairs = PairsOfFrames(against)
         self._engine = engine or Noise2Noise()
+        if self._engine.context:
+            raise ValueError(
+                "The frames of a running source come one by one, without those after them: train "
+                "the network with context=0."
+            )
         needed = n_pairs * self._pairs.per_pair
         if needed > buffer.n:
             raise ValueError(

@@ -11,7 +11,7 @@ from napari_lowdose.engine import Engine
 from napari_lowdose.noise2noise.valid_pixels import standardise, valid_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -46,6 +46,10 @@ class ChannelApplication(Engine):
     model: Noise2NoiseModel
     parts: tuple[Engine, ...] = ()
     along: int | None = None
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.model.neighbours(number, n_frames)
 
     def for_frame(self, index: tuple[int, ...]) -> Engine:
         """Return the application for the frame at `index`; see `Engine.for_frame`."""

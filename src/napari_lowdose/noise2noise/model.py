@@ -11,20 +11,24 @@ from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.config import OPTIMISERS
+from napari_lowdose.noise2noise.context import neighbours_within
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.engine import Neighbours
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
     from napari_lowdose.noise2noise.normalised_frames import Level
+    from napari_lowdose.pairs.view_map import Matrix
 
 _MAX_EIGHT = 2**20  # maximum size for eight orientations, pixels: one or two seconds
 Pair = tuple[Any, Any]
@@ -56,6 +60,8 @@ class Noise2NoiseModel(Engine):
         Minimum and maximum of the result on the held-out tiles, in the units of the input.
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.
+    affine : 2 x 3 matrix, optional
+        Map from the first exposure to the second, in place of a shift; see `Noise2Noise`.
     record : dict
         JSON-ready record of the training.
     use : "both" or "first"
@@ -127,6 +133,7 @@ class Noise2NoiseModel(Engine):
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     optimiser: OptimiserConfig = OPTIMISERS["fast"]
+    affine: Matrix | None = None
     channels: tuple[Noise2NoiseModel, ...] = ()
     channel_axis: int | None = None
     state: Any = field(default=None, repr=False)
@@ -137,6 +144,8 @@ class Noise2NoiseModel(Engine):
         object.__setattr__(self, "device", device_name(self.device))
         object.__setattr__(self, "orientations", _orientations(self.orientations))
         object.__setattr__(self, "outliers", one_of("outliers", self.outliers, ("remove", "keep")))
+        affine = None if self.affine is None else checked_matrix(self.affine)
+        object.__setattr__(self, "affine", affine)
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
@@ -153,9 +162,21 @@ class Noise2NoiseModel(Engine):
         yield Step(fraction=0.0, message="building the network")
         return self.applied_to(given.leading, given.shape)
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    @property
+    def context(self) -> int:
+        """Number of frames before and after each frame that the network sees."""
+        return self.architecture.context
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
+
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
-        yield from self.applied_to((), frames[0].shape).frame_steps(*frames)
+        whole = self.applied_to((), frames[0].shape)
+        yield from whole.frame_steps(*frames, neighbours=neighbours)
 
     def for_live(self) -> Engine:
         """Return the network for a running source: in one orientation, on half of the cores."""

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 FORMAT = "napari-lowdose noise2noise"
-VERSION = 2  # of networks with channels; others are written as version 1
+VERSION = 2  # of networks with channels or context; others are written as version 1
 # Limits that protect against damaged or malicious files, far beyond any useful network
 _LONGEST_HEADER = 2**22  # bytes, about a thousand times the usual length
 _DEEPEST, _WIDEST = 8, 8192  # levels, channels
+_MOST_CONTEXT = 64  # frames
 _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _SMALLEST = float(np.finfo(np.float32).tiny)  # smallest divisor that float32 can represent
 _GREATEST = float(np.finfo(np.float32).max)
@@ -51,7 +52,13 @@ _FIELDS = {
     "normalise": "normalise",
     "orientations": "orientations",
 }
-_ADDED = ("pixel_size", "pixel_unit", "levels", "outliers")  # missing in files of version 0.1.0
+_ADDED = (
+    "pixel_size",
+    "pixel_unit",
+    "levels",
+    "outliers",
+    "affine",
+)  # missing in files of version 0.1.0
 
 
 def save_model(
@@ -83,7 +90,7 @@ def save_model(
             for n, each in enumerate(channels)
             for name, weight in each["weights"].items()
         }
-    version = str(VERSION if channels else 1)
+    version = str(VERSION if channels or fields["architecture"].context else 1)
     header = {"format": FORMAT, "version": version, "model": json.dumps(about)}
     # Not np.ascontiguousarray, which adds an axis to scalars
     content = save({name: np.asarray(w, order="C") for name, w in weights.items()}, header)
@@ -93,9 +100,12 @@ def save_model(
 
 def _description(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON-ready description of a model, without its weights."""
+    architecture = asdict(fields["architecture"])
+    if not architecture["context"]:  # earlier readers do not know it
+        del architecture["context"]
     return {
         # A single dictionary, as in files of version 0.1.0
-        "architecture": {**asdict(fields["architecture"]), **asdict(fields["optimiser"])},
+        "architecture": {**architecture, **asdict(fields["optimiser"])},
         "match": asdict(fields["match"]),
         "record": dict(fields["record"]),
         **{key: fields[name] for key, name in _FIELDS.items()},
@@ -210,7 +220,7 @@ def _fields(header: dict[str, str], path: Path) -> tuple[dict[str, Any], list[di
 def _described(about: dict[str, Any]) -> dict[str, Any]:
     """Return the fields; raises one of `_UNREADABLE` if the description is invalid."""
     fields = {name: about[key] for key, name in _FIELDS.items()}
-    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit")}
+    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit", "affine")}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
     for name in ("pair_calibration", "single_calibration", "value_range", "shift"):
@@ -282,13 +292,14 @@ def _configs(about: dict[str, Any]) -> dict[str, Any]:
         "levels": (0, _DEEPEST),
         "unshuffle": (1, _LARGEST_BLOCK),
         "smoothing": (0, _WIDEST_SMOOTHING),
+        "context": (0, _MOST_CONTEXT),
         "batch_size": (1, 2**12),
         "crop_size": (32, 2**13),
         "epochs": (0, _MOST_STEPS),
         "steps": (0, _MOST_STEPS),
     }
     for name, (lowest, highest) in limits.items():
-        value = _number(about[name])
+        value = _number(about.get(name, 0) if name == "context" else about[name])
         if not isinstance(value, int) or not lowest <= value <= highest:
             raise ValueError(f"{name} is {value}")
     if (

@@ -15,12 +15,15 @@ from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.context import neighbours_within
+from napari_lowdose.noise2noise.context_checks import refuse_context
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
@@ -39,9 +42,11 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
+    from napari_lowdose.pairs.view_map import Matrix
 
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
+MOST_CONTEXT = 8  # frames
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
 _RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
 _TOO_LONG = 1.5  # times the time left: the measured pace is not exact
@@ -90,6 +95,10 @@ class Noise2Noise(Engine):
     shift : (float, float)
         Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
+    affine : ((a, b, ty), (c, d, tx)), optional
+        Map between the views of a beamsplitter, ``layout.affine``, in place of `shift`: the scene
+        at (y, x) in the first is at (a y + b x + ty, c y + d x + tx) in the second.  The targets of
+        the training are resampled; what is denoised is not.
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
@@ -101,6 +110,12 @@ class Noise2Noise(Engine):
         Leading axis of the channels in a stack of pairs, counted from 0.  Each channel has its own
         network, and its own gain in dB.  By default, channels are recognised if they differ more
         than threefold in contrast.
+    context : int
+        Number of frames before and after each frame of a movie or z-stack that the network sees,
+        too, at most 8.  Time is the first axis of the two exposures, and the target of frame t is
+        the partner of frame t alone.  For the two views of a beamsplitter, `Thinned` movies, or
+        even against odd frames; neighbouring frames of one movie are refused, because the
+        partner of each frame would be one of its neighbours.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -109,7 +124,8 @@ class Noise2Noise(Engine):
     pixel_unit : str, optional
         Unit of `pixel_size`, for example "nm".
     start : Noise2NoiseModel or path, optional
-        Network to continue, or its file.  Its architecture replaces `preset` and `width`.
+        Network to continue, or its file.  Its architecture replaces `preset`, `width` and
+        `context`.
 
     Raises
     ------
@@ -159,6 +175,8 @@ class Noise2Noise(Engine):
     outliers: Literal["remove", "keep"] = "remove"
     fallback: bool = True
     channel_axis: int | None = None
+    context: int = 0
+    affine: Matrix | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -171,6 +189,7 @@ class Noise2Noise(Engine):
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),
             "every": whole_number("every", self.every, 1),
+            "context": whole_number("context", self.context, 0, MOST_CONTEXT),
         }
         for name, highest in _POSITIVE.items():
             if (value := getattr(self, name)) is not None:
@@ -190,12 +209,24 @@ class Noise2Noise(Engine):
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
-        checked["start"] = _network(self.start)
+        checked["affine"] = None if self.affine is None else checked_matrix(self.affine)
+        start = checked["start"] = _network(self.start)
+        if start is not None:
+            if checked["context"] not in (0, start.context):
+                raise ValueError(
+                    f"the network to continue sees {start.context} frames before and after each "
+                    f"frame: leave out context={checked['context']}, or train a new network."
+                )
+            checked["context"] = start.context
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
@@ -446,7 +477,7 @@ class Noise2Noise(Engine):
             yield from first_picture(first, second, self)
         doubt = ""
         if not checked:
-            doubt = refuse_bad_pair(first, second, self.shift)
+            doubt = refuse_bad_pair(first, second, self.shift, self.affine)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -455,6 +486,8 @@ class Noise2Noise(Engine):
 
         network, config = self._configs()
         axis = None if one_scene else self._channels(first, second)
+        if self.context:
+            refuse_context(first, second, self.context, axis, one_scene=one_scene)
         if axis is not None:
             from napari_lowdose.noise2noise.channel_training import channel_training_steps
 
@@ -490,6 +523,7 @@ class Noise2Noise(Engine):
             if preset == "auto":
                 preset = "paper" if choose_device(self.device).type == "cuda" else "fast"
             network, optimiser = PRESETS[preset], OPTIMISERS[preset]
+            network = replace(network, context=self.context)
             if self.width is not None:
                 network = replace(network, width=self.width)
         given = {name: getattr(self, name) for name in ("batch_size", "crop_size", "learning_rate")}
@@ -499,6 +533,8 @@ class Noise2Noise(Engine):
         # The engine and `TrainingConfig` use the same names
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
+        if self.affine is not None:  # it holds the shift
+            shared["shift"] = (0.0, 0.0)
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
 
 

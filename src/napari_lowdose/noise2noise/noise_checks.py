@@ -37,6 +37,9 @@ _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # common noise, as a fraction of the no
 # unchanged scene.
 _DOUBTS = {
     "shift": "the second exposure is shifted against the first",
+    "drift": "the second exposure has drifted since the map between the two was measured",
+    "scan drift": "the scene drifted within the scan",
+    "distorted": "the second exposure is rotated or magnified",
     "moved": "the two exposures differ by more than noise",
     "reversed": "the contrast of the second exposure is reversed",
     "smooth": "one exposure seems to be denoised or averaged",
@@ -64,11 +67,11 @@ class PairNote:
     message : str
         One sentence for the user.
     kind : str
-        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "lines", "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or
-        "smooth".
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
+        "scan drift", "distorted", "moved", "lines", "dependent", "common noise",
+        "correlated noise", "pixels", "gain", "noise" or "smooth".
     shift : (float, float), optional
-        For kind "shift": shift of the second exposure against the first, (dy, dx) in pixels.
+        If registering helps: shift of the second exposure against the first, (dy, dx) in pixels.
     """
 
     level: Literal["refuse", "warn", "note"]

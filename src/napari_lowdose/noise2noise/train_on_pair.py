@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ class TrainOnPair(Engine):
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
 
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
         """Train on the training pair; see `Engine.prepare`."""

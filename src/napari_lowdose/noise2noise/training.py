@@ -16,6 +16,7 @@ import torch
 from napari_lowdose.engine import map_yields
 from napari_lowdose.noise2noise.baseline import baselines
 from napari_lowdose.noise2noise.config import LARGEST
+from napari_lowdose.noise2noise.context import variants
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.device import (
     choose_device,
@@ -37,6 +38,7 @@ from napari_lowdose.noise2noise.prediction import (
     weight_shapes,
 )
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.resampled_targets import resampled_targets
 from napari_lowdose.noise2noise.spare_cores import SpareCores
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
@@ -111,8 +113,9 @@ def training_steps(
     normalisation = None if start is None else (start.offset, start.scale)
     by_frame = None if start is None else bool(start.levels)
     pairs = training_pairs(
-        first, second, config.every, config.seed, normalisation, by_frame, one_scene=one_scene
-    )
+        first, second, config.every, config.seed, normalisation, by_frame,
+        one_scene=one_scene, context=network_config.context, affine=config.affine,
+    )  # fmt: skip
     size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(network_config).values())
     if size > LARGEST:
         raise ValueError(
@@ -120,7 +123,7 @@ def training_steps(
             "smaller one."
         )
     record = training_record(first, pairs, network_config, config, start, describe(device))
-    preview = Preview(first, second, config)
+    preview = Preview(first, second, config, network_config.context)
     training = _Training(pairs, network_config, config, start, device, record, doubt)
     yield training.step_so_far("training")
     if config.fallback:
@@ -209,7 +212,7 @@ class _Training:
         record: dict[str, Any],
         doubt: str,
     ) -> None:
-        n, _, height, width = pairs.exposures.shape
+        height, width = pairs.exposures.shape[-2:]
         fitting = min(config.optimiser.crop_size, height, width)
         self.crop_size = fitting - fitting % size_multiple(network_config)
         self.pairs, self.device, self.record, self.doubt = pairs, device, record, doubt
@@ -217,9 +220,12 @@ class _Training:
         self.validation = Validation(pairs, network_config, config.shift, config.use)
         self.baseline = BestBaseline(pairs, self.validation)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
-        self.seen = torch.from_numpy(pairs.seen).to(device)
+        targets = None if pairs.view_map is None else resampled_targets(pairs)
+        self.targets = None if targets is None else torch.from_numpy(targets.partners).to(device)
+        self.seen = torch.from_numpy(pairs.seen if targets is None else targets.seen).to(device)
+        self.around = variants(pairs.around)
         batch = config.optimiser.batch_size * self.crop_size**2
-        self.steps_per_epoch: int = max(1, round(n * height * width / batch))
+        self.steps_per_epoch: int = max(1, round(len(pairs) * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
         self.first_step = self.state.step
         self.exposures_only = self._untrained()
@@ -278,6 +284,7 @@ class _Training:
                 used_up or self.diverged or (evaluated and self.ends_at_plateau and self.curve.flat)
             )
             if ended:
+                yield self.step_so_far("training", fraction, self.evaluation)
                 self._widen_gain()
             now = time.perf_counter()
             left = (0.0, 0.0, 0.0) if ended else self._seconds_left(pace, done, now)
@@ -397,8 +404,9 @@ class _Training:
         state, optimiser = self.state, self.config.optimiser
         shift = self.config.shift
         crops = draw_crops(
-            self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng
-        )
+            self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng,
+            self.around, self.targets,
+        )  # fmt: skip
         # Not by a scheduler, for the reasons given at `learning_rate`
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(optimiser.learning_rate, state.step)
@@ -482,6 +490,7 @@ class _Training:
             levels=pairs.levels,
             outliers=config.outliers,
             shift=config.shift,
+            affine=config.affine,
             value_range=self._in_units(float(brightest.min()), float(brightest.max())),
             record=self.record,
             use=config.use,

@@ -47,8 +47,9 @@ def widened_gain(
     (float, float)
         The lower limit of `gain`, and the higher of both upper limits.
     """
-    share = len(pairs.tiles) * pairs.side**2 / pairs.seen.size
-    first, second = pairs.exposures[:, 0], pairs.exposures[:, 1]
+    trained = slice(len(pairs))  # the others are only context
+    share = len(pairs.tiles) * pairs.side**2 / pairs.seen[trained].size
+    first, second = pairs.exposures[trained, 0], pairs.exposures[trained, 1]
     drawn = held_out_tiles(first, second, pairs.side, share, seed + 1)
     side = pairs.side
     tiles = [
@@ -56,7 +57,9 @@ def widened_gain(
         for pair, y, x in drawn
         if pairs.seen[pair, y : y + side, x : x + side].mean() > 0.5
     ]
-    missing = set(np.unique(pairs.level)) - {int(pairs.level[pair]) for pair, _, _ in tiles}
+    missing = set(np.unique(pairs.level[trained])) - {
+        int(pairs.level[pair]) for pair, _, _ in tiles
+    }
     if not tiles or missing:
         return gain
     seen = Validation(replace(pairs, tiles=tiles), config, shift, use).evaluate(predictor).gain

@@ -19,6 +19,7 @@ from napari_lowdose.engine import Step
 from napari_lowdose.widgets.layers import (
     add_pair,
     frame_in_view,
+    known_affine,
     known_shift,
     not_raw_error,
     pair_error,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.pairs.register import Registration
+    from napari_lowdose.pairs.view_map import Matrix
     from napari_lowdose.widgets.jobs import Job, JobRunner
     from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 
@@ -117,7 +119,7 @@ class ChosenPair(QObject):
         self._fill_in(first, second)
         self._by_hand = True
         self._chosen()
-        self.form.shift.value = known_shift(first, second)  # it may have been measured since
+        self._fill_in_shift(first, second)  # it may have been measured since
 
     def selection_changed(self, event: Any = None) -> None:
         """Choose the two images that are selected in the layer list, if there are two."""
@@ -151,9 +153,13 @@ class ChosenPair(QObject):
             layer.events.data.connect(self.data_changed)
         self.layers = pair
         if pair[0] is not None and pair[1] is not None:
-            self.form.shift.value = known_shift(*pair)
+            self._fill_in_shift(*pair)
         self.data_changed()
         return True
+
+    def _fill_in_shift(self, first: Image, second: Image) -> None:
+        self.form.affine = known_affine(first, second)
+        self.form.shift.value = known_shift(first, second)
 
     def disconnect_layers(self) -> None:
         """Disconnect from the layers."""
@@ -220,7 +226,7 @@ class ChosenPair(QObject):
         self._check_due = False
         files = {each.name: each.source.path for each in self.layers if each is not None}
         self.runner.run(
-            pair_check_steps(*self.pixels(), self.form.shift.value, files),
+            pair_check_steps(*self.pixels(), self.form.shift.value, files, self.form.affine),
             functools.partial(self._show_check, self.layers),
             self._check_ended,
         )
@@ -288,6 +294,7 @@ def pair_check_steps(
     second: Any,
     shift: tuple[float, float],
     files: Mapping[str, str | None] | None = None,
+    affine: Matrix | None = None,
 ) -> Iterator[PairCheckStep]:
     """Check a pair; only a few frames of lazy arrays (dask) are read.
 
@@ -298,6 +305,8 @@ def pair_check_steps(
         Known shift (dy, dx) of the second exposure against the first, pixels.
     files : mapping from str to str, optional
         File of each layer, by the name of the layer.
+    affine : 2 x 3 matrix, optional
+        Known map from the first exposure to the second, in place of the shift.
     """
     from napari_lowdose.noise2noise.exposure_statistics import about_exposures
     from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair
@@ -307,7 +316,7 @@ def pair_check_steps(
     notes += [
         # A smooth partner may be intended in a script; here it is most likely a mistake
         replace(note, level="refuse") if note.kind == "smooth" else note
-        for note in check_pair(first, second, shift)
+        for note in check_pair(first, second, shift, affine)
     ]
     notes.sort(key=lambda note: note.level != "refuse")
     unusable = any(note.kind in ("unusable", "shape") for note in notes)
@@ -390,6 +399,7 @@ def add_registered(
             for layer, data, origin in ((first, step.first, corner), (second, step.second, behind))
         ],
         left,
+        step.registration.affine,
     )
     first.visible = second.visible = False
     return made

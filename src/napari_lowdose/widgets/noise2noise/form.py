@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.noise2noise import MOST_CONTEXT
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
@@ -41,11 +42,17 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.pairs.view_map import Matrix
 
 STOP_HELP = (
     "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
     "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
     "training at any time and keeps the best network so far.</qt>"
+)
+
+AFFINE_HELP = (
+    "<qt>The two views are rotated or magnified against each other, as measured when the frame was "
+    "split. The training uses this map; the shift is that at the centre.</qt>"
 )
 
 
@@ -61,6 +68,7 @@ class Noise2NoiseForm(ParameterForm):
 
     def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._affine: Matrix | None = None
         self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
@@ -80,7 +88,9 @@ class Noise2NoiseForm(ParameterForm):
         self.add("denoise", self.frames, "Denoise the pair in view, or all pairs of the stack.")
         self.add("preset", self.preset, help_on["preset"])
         self.add("stop by", self.stop, STOP_HELP)
+        self._has_context = False
         self._add_advanced(help_on)
+        self.frames.currentIndexChanged.connect(self._show_context)
         self.with_disagreement.setToolTip(
             "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures "
             "disagree, and the result is unreliable.</qt>"
@@ -138,13 +148,33 @@ class Noise2NoiseForm(ParameterForm):
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
             shift=self.shift.value,
+            # A single frame has no neighbours to be denoised with
+            context=self.context.value() if self._has_context and self.all_frames else 0,
+            affine=self.affine,
         )
+
+    @property
+    def affine(self) -> Matrix | None:
+        """Affine map from the first exposure to the second; None if it is a shift."""
+        return self._affine
+
+    @affine.setter
+    def affine(self, affine: Matrix | None) -> None:
+        self._affine = affine
+        self.shift.setEnabled(affine is None)
+        self.shift.setToolTip(self._shift_help if affine is None else AFFINE_HELP)
 
     def show_stack(self, stack: bool, neighbours: bool) -> None:
         """Show the fields for stacks; with `neighbours`, frames of one stack are the pairs."""
         self.show_field(self.every, stack)
         self.show_field(self.frames, stack)
         self._advanced_form.show_field(self.use, not neighbours)
+        self._has_context = stack and not neighbours
+        self._show_context()
+
+    def _show_context(self, event: Any = None) -> None:
+        # Neighbouring frames of one movie are the pairs: a network would see its own target
+        self._advanced_form.show_field(self.context, self._has_context and self.all_frames)
 
     def _add_advanced(self, help_on: dict[str, str]) -> None:
         self.use = choice({"both exposures": "both", "the first only": "first"})
@@ -158,16 +188,22 @@ class Noise2NoiseForm(ParameterForm):
         self.device.setEditable(True)  # cuda:1
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.seed = seed_field()
+        self.context = QSpinBox()
+        self.context.setRange(0, MOST_CONTEXT)
+        self.context.setSpecialValueText("the frame alone")
+        self.context.setSuffix(" before and after")
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
+        self._shift_help = self.shift.toolTip()
         form.add("batch size", self.batch_size, help_on["batch_size"])
         form.add("crop size", self.crop_size, help_on["crop_size"])
         form.add("network width", self.width_field, help_on["width"])
         form.add("learning rate", self.learning_rate, help_on["learning_rate"])
         form.add("device", self.device, help_on["device"])
         form.add("seed", self.seed, help_on["seed"])
+        form.add("context", self.context, help_on["context"])
         self.advanced = collapsible("advanced")
         self.advanced.addWidget(form)
         self._layout.addRow(self.advanced)
@@ -251,7 +287,7 @@ class PairCard(QFrame):
         ]
         self.findings.setText(f"<table>{''.join(rows)}</table>" if rows else "")
         self.findings.setVisible(bool(rows))
-        self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
+        self.register_button.setVisible(any(note.shift is not None for note in self.notes))
 
 
 def _rich_text_label(text: str) -> QLabel:
