@@ -52,6 +52,12 @@ def test_files_and_tests_named_in_the_text_exist(page: Path) -> None:
     assert [(f, t) for f, t in tests if f"def {t}(" not in (ROOT / f).read_text("utf-8")] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_have_a_text(page: Path) -> None:
+    # GitHub shows nothing for [](page.md), which Sphinx fills in
+    assert re.findall(r"\[\]\([^)]*\)", page.read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
