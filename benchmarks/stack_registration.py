@@ -16,9 +16,11 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import fourier_shift
 
+from benchmarks.registration import EDGE, KINDS, moved, scene
 from benchmarks.shared_data import sim_stem
 from napari_lowdose.pairs.register import register_pair
 from napari_lowdose.pairs.register_stack import register_stack
+from napari_lowdose.pairs.subpixel_shift import shift_bound
 
 FRAMES = 8
 SIDE = 256  # px
@@ -61,10 +63,47 @@ def by_stack(frames: np.ndarray) -> np.ndarray:
         return np.full((FRAMES, 2), np.nan)
 
 
+def blurred_cells(stacks: int) -> None:
+    """Print the errors of a blurred cell, relative to the Cramer-Rao bound of a single pair."""
+    image = scene(KINDS["blurred cell"][0])
+    print("\n| blurred cell, photons | pairs: error / bound | stack: error / bound | wrong |")
+    print("|--:|--:|--:|--:|")
+    for photons in (100, 10, 3):
+        rng = np.random.default_rng(photons)
+        ratios: list[list[float]] = [[], []]
+        wrong = 0
+        for _ in range(stacks):
+            positions = np.cumsum(rng.uniform(-3, 3, (FRAMES, 2)), axis=0)
+            positions -= positions[0]
+            y, x = rng.integers(EDGE, np.array(image.shape) - SIDE - EDGE + 1)
+            part = np.s_[y : y + SIDE, x : x + SIDE]
+            level = photons / image[part].mean()
+            light = [level * moved(image, by)[part] for by in positions]
+            frames = rng.poisson(light).astype(np.float32)
+            bound = shift_bound(light[0], light[0], light[0])
+            steps = np.diff(by_pairs(frames), axis=0) - np.diff(positions, axis=0)
+            errors = [steps, (by_stack(frames) - positions)[1:]]
+            wrong += int((~(np.abs(errors[1]) < WRONG)).any(axis=1).sum())
+            for ratio, error in zip(ratios, errors, strict=True):
+                right = (np.abs(error) < WRONG).all(axis=1)
+                ratio += list((error[right] / bound).ravel())
+        rms = [float(np.sqrt(np.mean(np.square(each)))) for each in ratios]
+        n = stacks * (FRAMES - 1)
+        print(f"| {photons} | {rms[0]:.2f} | {rms[1]:.2f} | {wrong} of {n} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stacks", type=int, default=15)
+    parser.add_argument("--parts", nargs="+", default=["crystals", "cells"])
     given = parser.parse_args()
+    if "crystals" in given.parts:
+        crystals(given.stacks)
+    if "cells" in given.parts:
+        blurred_cells(given.stacks)
+
+
+def crystals(stacks: int) -> None:
     scenes = sim_stem()
     print("| specimen | drift (px/frame) | pairs: wrong | stack: wrong | RMS error (px) |")
     print("|---|--:|--:|--:|--:|")
@@ -72,14 +111,14 @@ def main() -> None:
         for drift in DRIFTS:
             rng = np.random.default_rng([len(name), drift])
             wrong, errors = np.zeros(2, int), []
-            for _ in range(given.stacks):
+            for _ in range(stacks):
                 frames, truth = drifting_stack(scenes[file].astype(float), drift, rng)
                 for which, positions in enumerate((by_pairs(frames), by_stack(frames))):
                     error = np.abs(positions - truth)[1:]
                     right = (error < WRONG).all(axis=1)  # False for NaN
                     wrong[which] += (~right).sum()
                 errors += list(error[right].ravel())
-            n = given.stacks * (FRAMES - 1)
+            n = stacks * (FRAMES - 1)
             rms = np.sqrt(np.mean(np.square(errors)))
             print(f"| {name} | {drift} | {wrong[0]} of {n} | {wrong[1]} of {n} | {rms:.3f} |",
                   flush=True)  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter1d
 
 from napari_lowdose import Noise2Noise, Reucid, StackStep, TrainingStep, denoise_steps, metrics
 from napari_lowdose.samples import stem_low_dose, stem_pair
@@ -22,9 +23,8 @@ SIDE = 256  # of an image, pixels
 TOP, GAP = 44, 8
 BACKGROUND, INK, LINE = (18,) * 3, (235,) * 3, (90,) * 3
 KEPT, NOISE, CURVE = (80, 190, 110), (215, 85, 80), (90, 160, 230)
-FIRST, BETWEEN, LAST = 1200, 400, 3500  # milliseconds
-EPOCHS = 40
-PREVIEWS = 24
+FIRST, BETWEEN, LAST = 1200, 600, 3500  # milliseconds
+EPOCHS = (1, 2, 4, 8, 16, 32)
 
 
 def main() -> None:
@@ -61,28 +61,22 @@ def reucid() -> Iterator[tuple[Image.Image, int]]:
 
 
 def noise2noise() -> Iterator[tuple[Image.Image, int]]:
-    """Draw what the network makes of the pair while it is trained."""
+    """Draw the results of longer and longer trainings, which begin alike."""
     first, second, truth = stem_pair()
-    engine = Noise2Noise(preset="fast", epochs=EPOCHS, fallback=False)
-    losses: list[tuple[float, float]] = []
-    shown = [(0.0, (first + second) / 2)]
-    for step in denoise_steps((first, second), engine):
-        if isinstance(step, TrainingStep):
-            if step.validation_loss is not None:
-                losses.append((step.epoch, step.validation_loss))
-            if step.image is not None:
-                shown.append((step.epoch, step.image))
-    shown.append((losses[-1][0], step.image))
-    chosen = sorted(set(np.linspace(0, len(shown) - 1, PREVIEWS).round().astype(int)))
-    for number in chosen:
-        epoch, image = shown[number]
-        text = f"Noise2Noise, epoch {epoch:.0f}" if number else "mean of both exposures"
+    shown = [("mean of both exposures", 0, (first + second) / 2)]
+    for epochs in EPOCHS:
+        engine = Noise2Noise(preset="fast", epochs=epochs, fallback=False)
+        steps = list(denoise_steps((first, second), engine))
+        shown.append((f"Noise2Noise, epoch {epochs}", epochs, steps[-1].image))
+    training = [step for step in steps if isinstance(step, TrainingStep)]
+    points = [(step.epoch, step.loss) for step in training if np.isfinite(step.loss)]
+    for text, epochs, image in shown:
         canvas = Canvas(
             "Two exposures: one predicts the other", ("first of them", first), (text, image), truth
         )
-        canvas.loss([point for point in losses if point[0] <= epoch], losses)
-        end = number == chosen[-1]
-        yield canvas.picture, FIRST if number == 0 else LAST if end else BETWEEN
+        canvas.loss(np.array(points), epochs)
+        end = epochs == EPOCHS[-1]
+        yield canvas.picture, FIRST if epochs == 0 else LAST if end else BETWEEN
 
 
 class Canvas:
@@ -126,22 +120,16 @@ class Canvas:
             if colour is not None:
                 self.draw.rectangle((x + 1, y + 1, x + side - 4, y + side - 4), None, colour, 2)
 
-    def loss(self, so_far: list[tuple[float, float]], all_of_it: list[tuple[float, float]]) -> None:
-        """Draw the loss so far against the epochs."""
-        self.text(self.left, 25, "loss on tiles held out", 12)
-        box = (self.left, TOP, self.left + SIDE, TOP + SIDE)
-        self.draw.rectangle(box, None, LINE)
-        epochs, losses = np.array(all_of_it).T
-        low, high = losses.min() - 0.02, losses.max() + 0.02
-        points = [
-            (
-                self.left + 2 + (SIDE - 4) * epoch / epochs.max(),
-                TOP + 2 + (SIDE - 4) * (1 - (loss - low) / (high - low)),
-            )
-            for epoch, loss in so_far
-        ]
-        if len(points) > 1:
-            self.draw.line(points, CURVE, 2)
+    def loss(self, points: np.ndarray, epochs: float) -> None:
+        """Draw the loss against the epochs so far, smoothed."""
+        self.text(self.left, 25, "loss while it learns", 12)
+        self.draw.rectangle((self.left, TOP, self.left + SIDE, TOP + SIDE), None, LINE)
+        epoch, loss = points[:, 0], gaussian_filter1d(points[:, 1], 2, mode="nearest")
+        x = self.left + 4 + (SIDE - 8) * epoch / epoch.max()
+        y = TOP + 20 + (SIDE - 40) * (loss.max() - loss) / np.ptp(loss)
+        line = list(zip(x[epoch <= epochs].tolist(), y[epoch <= epochs].tolist(), strict=True))
+        if len(line) > 1:
+            self.draw.line(line, CURVE, 2)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,6 @@ def test_links_have_a_text(page: Path) -> None:
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Two steps of training instead of some hundreds: the examples have to run, not to be good
-    # (`fallback` would warn that REUCID is better)
     quick = functools.partial(napari_lowdose.Noise2Noise, epochs=0.01, device="cpu", fallback=False)
     monkeypatch.setattr(napari_lowdose, "Noise2Noise", quick)
     namespace: dict[str, Any] = {"np": np}

@@ -51,6 +51,7 @@ class Trainer:
     use: str = "both"
     shift: tuple = (0.0, 0.0)
     context: int = 0
+    fallback: bool = True
     error: Exception | None = None
     given: list = field(default_factory=list)
 

@@ -332,7 +332,7 @@ def scanned(jitter: float, rng: np.random.Generator) -> Image:
 
     y, x = np.indices((184, 184)) + 4.0
     x = x + rng.normal(0, jitter, (184, 1))
-    return rng.poisson(20 * np.maximum(map_coordinates(SCENES["lattice"], [y, x], order=3), 0))
+    return rng.poisson(4 * np.maximum(map_coordinates(SCENES["lattice"], [y, x], order=3), 0))
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -344,8 +344,8 @@ def test_displaced_lines_are_measured(turned: bool) -> None:
     (note,) = check_pair(first, second)
     assert (note.level, note.kind) == ("warn", "lines")
     assert note.message.startswith("The columns" if turned else "The rows")
-    (measured,) = re.findall(r"by (\d\.\d) px", note.message)
-    assert float(measured) == pytest.approx(0.5 * 2**0.5, abs=0.11)
+    (measured,) = re.findall(r"by about (\d\.\d) px", note.message)
+    assert 0.5 < float(measured) < 1.2  # 0.7, and more where detail is finer than the smoothing
     assert note.doubt == "the lines of the scan are displaced"
 
 

@@ -1,7 +1,6 @@
 """The dock widget 'Noise2Noise pair' with a real, short training."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,8 +32,7 @@ def set_for_a_short_training(widget):
     widget.form.crop_size.setValue(64)
     widget.form.batch_size.setValue(2)
     widget.form.device.setEditText("cpu")
-    parameters = widget.form.parameters
-    widget.form.parameters = lambda: replace(parameters(), fallback=False)
+    widget.form.fallback.setChecked(False)
     return widget
 
 

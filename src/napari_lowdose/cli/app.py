@@ -26,10 +26,11 @@ from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, s
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
 from napari_lowdose.cli.watch import watch_files
+from napari_lowdose.movie_pairs import MoviePairs
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.thinning import Thinned
+from napari_lowdose.thinning import Thinned, network_engine
 
 if TYPE_CHECKING:
     from napari_lowdose.pairs.split_layout import SplitLayout
@@ -108,6 +109,7 @@ SaveModel = Annotated[
 # pixel size comes from the files, and there is no preview.
 _NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit", "affine")
 _NOT_OF_COUNTED = (*_NO_OPTIONS, "shift", "use", "every", "normalise")
+_NOT_OF_MOVIE = (*_NO_OPTIONS, "shift", "use", "context")
 _NAMES = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 Continue = Annotated[
     Path | None,
@@ -146,6 +148,9 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.command("counted", short_help="Train a network on one counted image, and denoise it.")(
         _with_options(counted, engine_options(Noise2Noise, _NOT_OF_COUNTED, _NAMES))
+    )
+    app.command("movie", short_help="Train a network on the frames of a movie, and denoise it.")(
+        _with_options(movie, engine_options(Noise2Noise, _NOT_OF_MOVIE, _NAMES))
     )
     app.command("evidence")(evidence)
     app.command("standard-error", short_help="Tell the noise that is left in each pixel.")(
@@ -262,7 +267,7 @@ def apply(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="Network saved with 'pair --save-model'.", show_default=False
+            metavar="MODEL", help="Network saved with --save-model.", show_default=False
         ),
     ],
     inputs: Inputs,
@@ -273,7 +278,7 @@ def apply(
     ] = "auto",
 ) -> None:
     """Denoise images with a trained network."""
-    network = replace(_network(model), device=device)
+    network = network_engine(replace(_network(model), device=device))
     _end(denoise_files(inputs, output, network, overwrite))
 
 
@@ -446,20 +451,54 @@ def counted(
         str | None,
         typer.Option(
             "--noise",
-            metavar="GAIN,OFFSET,READ",
+            metavar="GAIN,OFFSET,READ|estimate",
             help="Noise of images that hold no counts: grey levels per electron or photon, grey "
-            "level of zero electrons, and standard deviation of the read noise.",
+            "level of zero electrons, and standard deviation of the read noise; or estimate.",
         ),
     ] = None,
+    save_model: SaveModel = None,
+    continue_: Continue = None,
     overwrite: Overwrite = False,
     **given: Any,
 ) -> None:
     """Divide the counts of an image at random, train a network on both parts, and denoise it."""
 
     def build() -> Thinned:
-        return Thinned(engine_from(Noise2Noise, given, _NAMES), parse_noise(noise))
+        training = _training(given, continue_)
+        return Thinned(training, "estimate" if noise == "estimate" else parse_noise(noise))
 
-    _end(denoise_files(inputs, output, _built(build, output), overwrite))
+    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
+
+
+def movie(
+    inputs: Inputs,
+    output: Output,
+    pairs: Annotated[
+        str,
+        typer.Option(
+            metavar="neighbours|even-odd",
+            help="Pairs of each frame and the next, or of even and odd frames. Little may move "
+            "between them. Black, constant and repeated frames are left out.",
+        ),
+    ] = "neighbours",
+    save_model: SaveModel = None,
+    continue_: Continue = None,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Train a network on the frames of a movie in which little moves, and denoise each frame."""
+
+    def build() -> MoviePairs:
+        return MoviePairs(_training(given, continue_), pairs)  # type: ignore[arg-type]
+
+    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
+
+
+def _training(given: dict[str, Any], continued: Path | None) -> Noise2Noise:
+    """Return the engine of a training, which may continue a saved network."""
+    start = None if continued is None else _network(continued)
+    engine: Noise2Noise = engine_from(Noise2Noise, given, _NAMES)
+    return replace(engine, start=start)
 
 
 def survival(
@@ -504,7 +543,9 @@ def survival(
 
 def _reucid_or(model: Path | None, given: dict[str, Any], about: Path) -> Any:
     """Return the network in a file, or REUCID with the given options."""
-    return _network(model) if model else _built(lambda: engine_from(Reucid, given), about)
+    if model:
+        return network_engine(_network(model))
+    return _built(lambda: engine_from(Reucid, given), about)
 
 
 def _network(path: Path) -> Noise2NoiseModel:

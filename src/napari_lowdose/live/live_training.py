@@ -176,7 +176,10 @@ class LiveTraining:
         self._begun = time.perf_counter()
         self._newest, self._drifts = pairs.newest, pairs.drifts
         # The view has another method until the network is better
-        engine = replace(self._engine, use=self._pairs.use, shift=pairs.shift, fallback=False)
+        of_pairs: dict[str, Any] = {"use": self._pairs.use, "shift": pairs.shift}
+        if pairs.affine is not None:
+            of_pairs["affine"] = pairs.affine
+        engine = replace(self._engine, **of_pairs, fallback=False)
         steps: Any = engine.training_steps(pairs.first, pairs.second)
         with contextlib.closing(steps):
             for step in steps:

@@ -52,6 +52,7 @@ _DOUBTS = {
 _COMMON_TO_SCENE = 0.03
 _MOVED = 0.15  # correlation of the cells of the difference
 _UNEQUAL = 2.0  # ratio of the brightness, or of the noise variance, that is reported
+_COSTS_QUALITY = ("correlated noise", "pixels", "gain", "noise", "fraction")
 _DENOISED = 100.0  # ratio of the noise variance above which one exposure is not raw
 
 
@@ -78,6 +79,18 @@ class PairNote:
     message: str
     kind: str
     shift: tuple[float, float] | None = None
+
+    @property
+    def harm(self) -> int:
+        """What the finding does to the result; the least number is the worst.
+
+        0 prevents the training, 1 makes the result wrong, 2 costs quality, 3 is a remark.
+        """
+        if self.level == "refuse":
+            return 0
+        if self.kind in _COSTS_QUALITY:
+            return 2
+        return 1 if self.level == "warn" else 3
 
     @property
     def doubt(self) -> str:
@@ -153,8 +166,8 @@ def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[
         name, rms = lines
         yield PairNote(
             "warn",
-            f"The {name} of the two exposures are displaced against each other, by {rms:.1f} px "
-            "(root mean square), as by vibrations or drift during a scan: this will blur the "
+            f"The {name} of the two exposures are displaced against each other, by about {rms:.1f} "
+            "px (root mean square), as by vibrations or drift during a scan: this will blur the "
             "result.",
             "lines",
         )

@@ -42,7 +42,6 @@ _MAX_FRAMES = 9  # of a movie, evenly spread
 _WINDOW = 1024  # side of the central part of a large frame that is checked, pixels
 _SMALL = 64  # below this side, in pixels, different scenes and a lack of light look the same
 _OF_NOISE = ("dependent", "noise", "smooth", "correlated noise", "common noise")
-_SEVERITY = {"refuse": 0, "warn": 1, "note": 2}
 
 
 def check_pair(
@@ -67,7 +66,7 @@ def check_pair(
     Returns
     -------
     list of PairNote
-        Most severe first; empty for a good pair.  Only one note if the shape or the pixels of
+        In the order of harm; empty for a good pair.  Only one note if the shape or the pixels of
         the exposures are not usable.
 
     Notes
@@ -151,7 +150,7 @@ def check_pair(
     notes = [_most_severe(each, checked, leading) for each in found.values()]
     if choice:
         notes.append(PairNote("note", f"Excluded from training: {choice}.", "frames"))
-    return sorted(notes, key=lambda note: _SEVERITY[note.level])
+    return sorted(notes, key=_severity)
 
 
 def refuse_bad_pair(
@@ -195,6 +194,11 @@ def refuse_bad_pair(
     return ", and ".join(note.doubt for note in notes if note.doubt)
 
 
+def _severity(note: PairNote) -> tuple[int, bool]:
+    """Return a key that sorts the most harmful note first."""
+    return note.harm, note.level == "note"
+
+
 def _sentence(error: Exception) -> str:
     """Return the message of an error with a capital letter."""
     message = str(error)
@@ -218,7 +222,7 @@ def _most_severe(
     found: list[tuple[int, PairNote]], checked: list[int], leading: tuple[int, ...]
 ) -> PairNote:
     """Return the most severe note of one kind, with the names of the frames that have it."""
-    _, note = min(found, key=lambda each: _SEVERITY[each[1].level])
+    _, note = min(found, key=lambda each: _severity(each[1]))
     frames = sorted({k for k, _ in found})
     if len(frames) == len(checked):
         return note

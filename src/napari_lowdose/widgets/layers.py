@@ -190,23 +190,26 @@ def validation_error(layer: Image | None) -> str:
     return ""
 
 
-def pair_error(first: Image | None, second: Image | None, movie: bool) -> str:
+def pair_error(first: Image | None, second: Image | None) -> str:
     """Return why two layers cannot be a pair for training; empty if they can.
 
     Parameters
     ----------
     first, second : Image or None
-    movie : bool
-        Whether `first` is a stack: a movie chosen twice stands for its neighbouring frames.
     """
     if first is None or second is None:
         return "Open the two exposures first, as image layers."
-    if reason := validation_error(first) or validation_error(second):
+    if reason := raw_error(first) or raw_error(second):
         return reason
-    for layer in (first, second):
-        if is_result(layer):
-            return not_raw_error(layer.name)
-    return ONE_LAYER if first is second and not movie else ""
+    return ONE_LAYER if first is second else ""
+
+
+def raw_error(layer: Image | None) -> str:
+    """Return why `layer` cannot be an exposure, or hold some; empty if it can."""
+    if reason := validation_error(layer):
+        return reason
+    assert layer is not None  # or it is no valid layer
+    return not_raw_error(layer.name) if is_result(layer) else ""
 
 
 def not_raw_error(name: str) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 
 
+EXPOSURE, IMAGE = "one exposure", "the image"  # what a gain is told over
+
+
 class TrainingPanel(RunPanel):
     """A `RunPanel` with a Continue button and a line for the gain.
 
@@ -63,18 +66,19 @@ class TrainingPanel(RunPanel):
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
-    def show_gain(self, gain: ToldGain | None, instead: str = "") -> None:
-        """Show the gain over one exposure; nothing while it is unknown.
+    def show_gain(self, gain: ToldGain | None, over: str = EXPOSURE, instead: str = "") -> None:
+        """Show the gain; nothing while it is unknown.
 
         Parameters
         ----------
         gain : ToldGain or None
+        over : str
+            What it is better than.
         instead : str
             Name of a method that is better than the network.
         """
-        text = describe_gain(
-            gain, f", by {instead}: the network is not better yet" if instead else ""
-        )
+        method = f", by {instead}: the network is not better yet" if instead else ""
+        text = describe_gain(gain, over, method)
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
@@ -96,12 +100,14 @@ class TrainingPanel(RunPanel):
         self.continue_button.setEnabled(ready and can_continue and not running)
 
 
-def describe_gain(gain: ToldGain | None, method: str = "") -> str:
+def describe_gain(gain: ToldGain | None, over: str = EXPOSURE, method: str = "") -> str:
     """Return the gain as text; empty while it is unknown.
 
     Parameters
     ----------
     gain : ToldGain or None
+    over : str
+        What it is better than.
     method : str
         What follows the gain, if the result is not by the network.
 
@@ -124,11 +130,11 @@ def describe_gain(gain: ToldGain | None, method: str = "") -> str:
     if gain is None or not gain.amount:
         return ""
     if len(gain.channels) > 1:
-        text = f"better than one exposure: {gain.amount}"
+        text = f"better than {over}: {gain.amount}"
     elif gain.least.low <= 0:
-        text = f"no better than one exposure so far ({gain.amount})"
+        text = f"no better than {over} so far ({gain.amount})"
     else:
-        text = f"{gain.amount} better than one exposure"
+        text = f"{gain.amount} better than {over}"
     return f"{text}{method}{gain.reservation}"
 
 
