@@ -564,7 +564,7 @@ def about_fallback(step: TrainingStep) -> str:
     return (
         f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
         f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
-        f"for the network, or set fallback=False.{doubt}"
+        f"for the network, or take it in any case (fallback=False).{doubt}"
     )
 
 

@@ -216,6 +216,8 @@ def training_script(
     name: str = "denoised",
     model_path: str | None = None,
     axes: Axes = DEFAULT_AXES,
+    *,
+    instead: str = "",
 ) -> str:
     """Return a script that trains the network again, denoises with it, and saves both.
 
@@ -236,6 +238,8 @@ def training_script(
         File of the trained network, if it was saved; the script does not write to it.
     axes : Axes
         Axes of the first exposure.
+    instead : str
+        Name of the method that the result is by, if the network was not better.
 
     Returns
     -------
@@ -279,6 +283,11 @@ def training_script(
     else:
         trained += f"# Saved already: model = Noise2NoiseModel.load({model_path!r})\n"
         names.append("Noise2NoiseModel")
+    if instead:  # the training decides again, by the held-out tiles
+        trained, network = f"engine = {made}  # {instead} is better than the network\n", "engine"
+        names = [each for each in names if each != "ThinnedNetwork"]
+        if start_path is None:
+            names = [each for each in names if each != "Noise2NoiseModel"]
     return (
         _reading_lines(read, paths, sorted(set(names)), name)
         + before

@@ -184,6 +184,7 @@ class PairRun(LayerRun):
             self._name,
             network_file(self.model),
             self._axes,
+            instead=self.instead,
         )
 
     def _continues(self, start: TrainedNetwork) -> bool:
