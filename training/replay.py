@@ -22,7 +22,7 @@ from training.train import HELD_OUT, make_examples
 
 REPLAY = Path(napari_lowdose.reucid.teaching.replay.__file__).with_name("replay.safetensors")
 DRAWS = 8  # noisy images of each specimen, one with each kind of noise
-MOST = {"training": 5000, "held_out": 1500}  # eigenpatches of a network, about 70 bytes each
+MOST = {"training": 4000, "held_out": 1500}  # eigenpatches of a network, about 70 bytes each
 SEED = 2  # other images than those of the training and its evaluation
 
 

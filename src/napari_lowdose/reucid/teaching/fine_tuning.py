@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 DENSE = ("fc3.weight", "fc3.bias", "fc4.weight", "fc4.bias", "out.weight", "out.bias")
 REPLAY = 1.0  # weight of the replayed eigenpatches, relative to that of the lessons
 ANCHOR = 1e-3  # weight of the squared distance to the shipped weights
-ITERATIONS = 60
-AT_A_TIME = 10  # iterations between two progress reports
+ITERATIONS = 100
+AT_A_TIME = 25  # iterations between two progress reports
 
 
 def fine_tune(

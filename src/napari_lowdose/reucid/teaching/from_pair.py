@@ -187,7 +187,12 @@ def chosen_by_pair(
     >>> clean = denoise((first + second) / 2, engine)
     """
     first, second = _pair(first, second)
-    known = run_to_end((engine or Reucid()).learn_steps(first, warn=False))
+    engine = engine or Reucid()
+    mean = (first.astype(np.float32) + second.astype(np.float32)) / 2
+    size = None
+    if not isinstance(engine.patch_size, int):
+        size = run_to_end(engine.find_patch_size([mean]))
+    known = run_to_end(engine.learn_steps(first, size, warn=False))
     stack = known.stack
     error = error_by_pair(first, second, stack.eigenpatches, of_mean=True)
     return replace(known, stack=replace(stack, kept=error.improve(stack.kept)))
