@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save
@@ -16,9 +17,11 @@ from safetensors.numpy import save
 import napari_lowdose.reucid.teaching.replay
 from napari_lowdose.reucid.classifier import features, load_weights
 from napari_lowdose.reucid.classifier_file import NETWORKS
-from training.dataset import Example
 from training.specimens import SPECIMENS
 from training.train import HELD_OUT, make_examples
+
+if TYPE_CHECKING:
+    from training.dataset import Example
 
 REPLAY = Path(napari_lowdose.reucid.teaching.replay.__file__).with_name("replay.safetensors")
 DRAWS = 8  # noisy images of each specimen, one with each kind of noise

@@ -20,7 +20,13 @@ Save it with ``taught.save("mine.safetensors")``, and use it in
 from napari_lowdose.reucid.teaching.decomposed import Decomposed, decompose_steps
 from napari_lowdose.reucid.teaching.from_pair import chosen_by_pair, teach_from_pair
 from napari_lowdose.reucid.teaching.survey import Pick, Question, Survey
-from napari_lowdose.reucid.teaching.teach import Agreement, Taught, TeachingStep, teach, teach_steps
+from napari_lowdose.reucid.teaching.taught import (
+    Agreement,
+    Taught,
+    TeachingStep,
+    teach,
+    teach_steps,
+)
 
 __all__ = [
     "Agreement",

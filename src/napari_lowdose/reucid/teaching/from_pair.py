@@ -25,7 +25,7 @@ from napari_lowdose.reucid.reucid import Reucid
 from napari_lowdose.reucid.teaching.decomposed import decompose_steps
 from napari_lowdose.reucid.teaching.error_of_choice import ErrorOfChoice
 from napari_lowdose.reucid.teaching.lesson import Lesson
-from napari_lowdose.reucid.teaching.teach import FOLDS, Taught, taught_steps
+from napari_lowdose.reucid.teaching.taught import FOLDS, Taught, taught_steps
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_lowdose.reucid.classifier_file import Weights
     from napari_lowdose.reucid.known_eigenpatches import KnownEigenpatches
     from napari_lowdose.reucid.teaching.decomposed import Decomposed
-    from napari_lowdose.reucid.teaching.teach import Fold
+    from napari_lowdose.reucid.teaching.taught import Fold
 
 # As in the training of the shipped classifier: the relative increase of the squared error at which
 # a mistake counts in full, and the least that it counts
