@@ -59,9 +59,8 @@ def one(truth: np.ndarray, peak: float, row: float, seed: int) -> tuple[list[flo
     mean = (first + second) / 2
     by_cnn = Reucid().learn(mean)  # as `Reucid(n_stacks=1)`
     by_pair = chosen_by_pair(first, second)
-    cnn_first = replace(
-        by_pair, stack=replace(by_pair.stack, kept=Reucid().learn(first).stack.kept)
-    )
+    kept = Reucid().learn(first, by_pair.size).stack.kept  # the patch size of the mean
+    cnn_first = replace(by_pair, stack=replace(by_pair.stack, kept=kept))
     error = error_by_pair(mean, truth, by_pair.stack.eigenpatches).whole
     best = replace(by_pair, stack=replace(by_pair.stack, kept=best_in_hindsight(error)))
     engines = (by_cnn, cnn_first, by_pair, best)

@@ -33,7 +33,7 @@ from napari_lowdose.reucid.teaching import (
 if TYPE_CHECKING:
     from napari_lowdose.reucid import StackStep
 
-SIDE = 160
+SIDE = 128
 TAUGHT_ON, TESTED_ON = range(6), range(20, 26)  # seeds
 PICKS = 2  # on each image
 BLUR = 1.0  # standard deviation of the detector's blur, pixels

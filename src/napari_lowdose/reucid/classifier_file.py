@@ -110,8 +110,8 @@ def read_classifier(path: str | os.PathLike[str]) -> tuple[dict[str, Weights], d
         return read_networks(content)
     except ValueError as reason:
         raise ValueError(
-            f"the file {path.name} is not a classifier of eigenpatches ({reason}): choose a file that was "
-            "saved by Teach REUCID, or none for the classifier of the package."
+            f"the file {path.name} is not a classifier of eigenpatches ({reason}): choose a file "
+            "that was saved by Teach REUCID, or none for the classifier of the package."
         ) from reason
 
 
