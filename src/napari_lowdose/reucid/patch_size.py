@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.reucid.classifier import Weights
+    from napari_lowdose.reucid.classifier_file import Weights
 
 WIDTHS = 3  # width of a wide patch in PSF widths; also the factor on the number of components
 # Size of the crop on which "auto" tries both patch sizes: in PSF widths, and at least in pixels

@@ -126,14 +126,15 @@ def error_by_pair(
     middle = tuple(_middle(n) for n in prepared.image.shape)
     pixels = np.ascontiguousarray(prepared.image[middle])
     # On the scale of `image`, without the mean: exposures may have different offsets
-    target = judge.image[middle] * np.float32(judge.scale / prepared.scale)
+    ratio = np.float32(judge.scale / prepared.scale)
+    target = np.asarray(judge.image[middle] * ratio, np.float32)
 
     def contributions(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         with one_blas_thread():
             return np.stack([run_to_end(convolve(pixels, v[None])) for v in eigenpatches])
 
     to_target = contributions(pixels)
-    parts = contributions((pixels + target) / 2) if of_mean else to_target
+    parts = contributions(np.float32(0.5) * (pixels + target)) if of_mean else to_target
     height = max(len(pixels) // STRIPS, 1)
     strips = []
     for first in range(0, len(pixels) - height + 1, height):

@@ -80,7 +80,7 @@ class Pick:
         below, above = gaps[max(at - 1, 0)], gaps[min(at, len(gaps) - 1)]
         lowest, highest = numbers[at] - below / 2, numbers[at] + above / 2
         position = np.log(np.arange(n_eigenpatches) + 0.5)
-        return np.clip((highest - position) / (highest - lowest), 0, 1)
+        return np.asarray(np.clip((highest - position) / (highest - lowest), 0, 1))
 
     def nearest(self, kept: NDArray[np.bool_], singular_values: NDArray[np.floating]) -> int:
         """Return the number of the picture that is most like a reconstruction from others.
@@ -180,7 +180,7 @@ class Survey:
         return _distinct(wanted, most)
 
 
-def _distinct(wanted: NDArray[np.float64], most: int) -> list[int]:
+def _distinct(wanted: NDArray[np.floating], most: int) -> list[int]:
     """Return whole numbers from 1 to `most`, all different, near those wanted.
 
     Examples

@@ -114,7 +114,7 @@ class Picture(QWidget):
     def show_image(self, image: NDArray[Any], low: float, high: float) -> None:
         """Show an image from black at `low` to white at `high`."""
         grey = np.uint8(255 * np.clip((image - low) / ((high - low) or 1.0), 0, 1))
-        height, width = grey.shape
+        height, width = image.shape[0], image.shape[1]
         shown = QImage(grey.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
         self._pixmap = QPixmap.fromImage(shown.copy())  # QImage does not own the bytes
         self._draw()
