@@ -21,8 +21,9 @@ SECONDS = 30  # of training
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of some widgets: reucid, pair, split, live."""
-    for name, make in (("reucid", reucid), ("pair", pair), ("split", split), ("live", live)):
+    """Make all pictures, or those of some widgets: reucid, teach, pair, split, live."""
+    widgets = {"reucid": reucid, "teach": teach, "pair": pair, "split": split, "live": live}
+    for name, make in widgets.items():
         if not only or name in only:
             make(viewer := napari.Viewer(show=True))
             viewer.close()
@@ -42,6 +43,25 @@ def reucid(viewer: napari.Viewer) -> None:
     denoise(viewer, widget, "widget_build_up.png")
     take(viewer, "widget.png")
     widget.grab().save(str(IMAGES / "widget_panel.png"))
+
+
+def teach(viewer: napari.Viewer) -> None:
+    """Ask about the sample, and pick twice."""
+    viewer.window.resize(1280, 860)
+    for data, options, _ in stem_low_dose():
+        viewer.add_image(data, **options)
+    widget = open_widget(viewer, "Teach REUCID")
+    QTest.qWait(1000)
+    viewer.camera.zoom *= 1.6
+    QTest.qWait(500)
+    widget.ask()
+    for _ in range(3):
+        while widget.runner.busy:
+            QTest.qWait(20)
+        QTest.qWait(300)
+        if len(widget.survey.picks) < 2:
+            widget.pick(0)
+    take(viewer, "teach_widget.png")
 
 
 def pair(viewer: napari.Viewer) -> None:
