@@ -4,10 +4,13 @@ import sys
 from pathlib import Path
 
 import napari
-from qtpy.QtCore import Qt, QTimer
+import numpy as np
+from qtpy.QtCore import QRect, Qt, QTimer
+from qtpy.QtGui import QPainter, QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_lowdose import samples
 from napari_lowdose.widgets.live.form import SAMPLE
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
@@ -18,12 +21,13 @@ BUILD_UP = 2  # stacks that are finished in the picture of a run under way
 
 
 SECONDS = 30  # of training
+CHOICE_HEIGHT = 400  # pixels of the widget that show its choice
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of some widgets: reucid, teach, pair, split, live."""
-    widgets = {"reucid": reucid, "teach": teach, "pair": pair, "split": split, "live": live}
-    for name, make in widgets.items():
+    """Make all pictures, or those of some widgets: reucid, teach, pair, choice, split, live."""
+    for make in (reucid, teach, pair, choice, split, live):
+        name = make.__name__
         if not only or name in only:
             make(viewer := napari.Viewer(show=True))
             viewer.close()
@@ -85,6 +89,37 @@ def pair(viewer: napari.Viewer) -> None:
         QTest.qWait(20)
     QTest.qWait(500)
     take(viewer, "noise2noise_done.png")
+
+
+def choice(viewer: napari.Viewer) -> None:
+    """Take a picture of the pair widget with each answer to 'What do you have?'."""
+    viewer.window.resize(1280, 1000)
+    widget = open_widget(viewer, "Noise2Noise pair")
+    movie, _ = samples.beamsplitter_movie()
+    pictures = []
+    for name, images in (
+        ("pair", samples.nuclei_pair()[:2]),
+        ("movie", [movie]),
+        ("counted", [np.random.default_rng(0).poisson(samples.stem_pair()[2])]),
+        ("split", [movie]),
+    ):
+        viewer.layers.clear()
+        for image, label in zip(images, ("first", "second"), strict=False):
+            viewer.add_image(image, name=label if name == "pair" else name)
+        if widget.choice.value != name:
+            widget.choice.buttons[name].click()
+        QTest.qWait(1000)
+        while widget.runner.busy:
+            QTest.qWait(20)
+        QTest.qWait(200)
+        pictures.append(widget.grab(QRect(0, 0, widget.width(), CHOICE_HEIGHT)))
+    board = QPixmap(sum(each.width() for each in pictures), CHOICE_HEIGHT)
+    painter = QPainter(board)
+    for n, each in enumerate(pictures):
+        painter.drawPixmap(n * each.width(), 0, each)
+    painter.end()
+    IMAGES.mkdir(exist_ok=True)
+    board.save(str(IMAGES / "noise2noise_choice.png"))
 
 
 def split(viewer: napari.Viewer) -> None:

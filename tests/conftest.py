@@ -9,7 +9,12 @@ os.environ["NAPARI_CONFIG"] = os.path.join(tempfile.mkdtemp(prefix="napari-"), "
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
+
+# The first example imports modules, and a busy machine is slow
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # Without a screen Qt can make widgets, but not the OpenGL canvas of a viewer
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

@@ -56,7 +56,7 @@ def test_files_and_tests_named_in_the_text_exist(page: Path) -> None:
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # Two steps of training instead of some hundreds: the examples have to run, not to be good
-    quick = functools.partial(napari_lowdose.Noise2Noise, epochs=0.01, device="cpu")
+    quick = functools.partial(napari_lowdose.Noise2Noise, epochs=0.01, device="cpu", fallback=False)
     monkeypatch.setattr(napari_lowdose, "Noise2Noise", quick)
     namespace: dict[str, Any] = {"np": np}
     text = page.read_text(encoding="utf-8")

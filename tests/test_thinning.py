@@ -1,18 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_lowdose import (
     Noise2Noise,
+    Noise2NoiseModel,
     PoissonGaussian,
     Reucid,
     Thinned,
+    ThinnedNetwork,
     denoise,
     denoise_steps,
     thin,
 )
 from napari_lowdose.noise2noise.training_data import training_pairs
+from napari_lowdose.thinning import network_engine, why_not_thin
 
 
 def spots(peak: float, size: int = 96) -> np.ndarray:
@@ -20,6 +25,7 @@ def spots(peak: float, size: int = 96) -> np.ndarray:
     return peak * (0.1 + (np.cos(y / 2.3) * np.cos(x / 2.3)) ** 2)
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(st.floats(0.05, 0.95), st.floats(0.2, 50), st.integers(0, 2**31))
 def test_counts_are_divided_exactly(share, mean, seed):
     counts = np.random.default_rng(seed).poisson(mean, (64, 64)).astype(np.uint16)
@@ -106,6 +112,37 @@ def test_a_counted_movie_is_divided_frame_by_frame():
     clean = denoise(movie, Thinned(Noise2Noise(epochs=4, fallback=False)))
     assert clean.shape == movie.shape and np.isfinite(clean).all()
     assert clean.mean() == pytest.approx(movie.mean(), rel=0.05)
+
+
+def test_the_noise_of_grey_levels_is_estimated_and_kept_with_the_network(tmp_path):
+    rng = np.random.default_rng(5)
+    photons = spots(8, 96)
+    truth = 100 + 5 * photons
+    image = (100 + 5 * rng.poisson(photons) + rng.normal(0, 3, truth.shape)).round()
+    assert "times the variance of counts" in why_not_thin(image)
+    training = Noise2Noise(epochs=20, width=8, crop_size=64, batch_size=2)
+    model = Thinned(training, noise="estimate").train(image)
+    gain, offset, _ = model.record["thinned"]["noise"]
+    assert 3 < gain < 7 and 0 < offset < 200
+    model.save(tmp_path / "n.safetensors")
+    clean = denoise(image, ThinnedNetwork(Noise2NoiseModel.load(tmp_path / "n.safetensors")))
+    assert np.std(clean - truth) < 0.8 * np.std(image - truth)
+    assert isinstance(network_engine(model), ThinnedNetwork)
+    with pytest.raises(ValueError, match="holds no counts"):
+        denoise(image + 0.5, ThinnedNetwork(replace(model, record={})))
+
+
+def test_what_is_not_thin_is_said():
+    from scipy.ndimage import gaussian_filter
+
+    assert why_not_thin(spots_counts()) == ""
+    assert "holds no counts" in why_not_thin(spots_counts() / 2.5)
+    blurred = gaussian_filter(np.random.default_rng(0).normal(100, 9, (128, 128)), 1.0)
+    assert "share their noise" in why_not_thin(blurred, PoissonGaussian(0, 0, 3))
+
+
+def spots_counts():
+    return np.random.default_rng(2).poisson(spots(8.0, 96))
 
 
 def test_a_thinned_network_takes_one_image():

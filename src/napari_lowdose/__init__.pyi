@@ -11,6 +11,8 @@ from .live import RunningMean as RunningMean
 from .live import SplitViews as SplitViews
 from .live import denoise_live as denoise_live
 from .live import watch_folder as watch_folder
+from .movie_pairs import MoviePairs as MoviePairs
+from .movie_pairs import movie_pairs as movie_pairs
 from .noise2noise import Noise2Noise as Noise2Noise
 from .noise2noise import Noise2NoiseModel as Noise2NoiseModel
 from .noise2noise import TrainingStep as TrainingStep
@@ -28,4 +30,5 @@ from .streaming import denoise_to_zarr as denoise_to_zarr
 from .survival import Survival as Survival
 from .survival import survival as survival
 from .thinning import Thinned as Thinned
+from .thinning import ThinnedNetwork as ThinnedNetwork
 from .thinning import thin as thin

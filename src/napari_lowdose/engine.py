@@ -239,6 +239,16 @@ class Engine:
         """Return the engine that goes on with the model that an interrupted run has trained."""
         return model  # type: ignore[no-any-return]
 
+    def with_channel_axis(self, axis: int | None) -> Engine:
+        """Return the engine for stacks with channels along an axis; unchanged by default.
+
+        Parameters
+        ----------
+        axis : int or None
+            Leading axis, as the layer or the file names it; None if it does not.
+        """
+        return self
+
     def with_training_of(self, model: Any) -> Engine:
         """Return the engine that trains `model` again, whatever ended the training."""
         return self

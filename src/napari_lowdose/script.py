@@ -92,9 +92,10 @@ def expression(engine: Engine, network: str = NETWORK) -> tuple[list[type[Engine
         value = getattr(engine, field.name)
         if value == field.default or not field.metadata.get("changes_result", True):
             continue
-        if isinstance(value, Engine):  # the model that training starts from
-            classes.append(type(value))
-            parameters.append(f"{field.name}={type(value).__name__}.load({network!r})")
+        if isinstance(value, Engine):  # the training, or the model that it starts from
+            others, made = expression(value, network)
+            classes += others
+            parameters.append(f"{field.name}={made}")
         else:
             parameters.append(f"{field.name}={value!r}")
     return classes, f"{kind.__name__}({', '.join(parameters)})"

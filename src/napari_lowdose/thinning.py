@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_lowdose.engine import Engine, Step, map_yields
-from napari_lowdose.frames import ImageOrPair, is_constant
+from napari_lowdose.engine import Engine, Step
+from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_image
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
-from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise import PairStep
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.noise2noise import about_fallback
+from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
@@ -24,15 +27,20 @@ from napari_lowdose.run import denoise_frame
 from napari_lowdose.warned import ignore, warn, warnings_to
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+    from napari_lowdose.engine import Neighbours
+    from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise import Noise2NoiseModel, TrainingStep
 
 N_PAIRS = 8  # divisions of one image; more gain less than 0.1 dB
 HALF = 10 * math.log10(2)  # dB: an exposure of half the dose has twice the relative variance
+NO_COUNTS = (
+    "The image holds no counts, which are whole numbers from 0 on: give its noise, for "
+    "example noise=estimate_noise(image)."
+)
 MAX_MISFIT = 1.3  # of the variance of counts, relative to that of a Poisson distribution
 
 
@@ -148,13 +156,9 @@ def _checked_counts(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return an array of counts; warn if their noise is not that of counts."""
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise ValueError("Some pixels are NaN or infinite: fill them in first.")
-    if (pixels < 0).any() or (pixels.dtype.kind == "f" and (pixels % 1 != 0).any()):
-        raise ValueError(
-            "The image holds no counts, which are whole numbers from 0 on: give its noise, for "
-            "example noise=estimate_noise(image)."
-        )
-    frame = pixels.reshape(-1, *pixels.shape[-2:])[0]
-    misfit = _misfit(frame)
+    if not _are_whole(pixels):
+        raise ValueError(NO_COUNTS)
+    misfit = _misfit(_first_frame(pixels))
     if not 1 / MAX_MISFIT < misfit < MAX_MISFIT:
         warn(
             f"the noise has {misfit:.2g} times the variance of counts, so the exposures would not "
@@ -163,6 +167,52 @@ def _checked_counts(pixels: NDArray[Any]) -> NDArray[Any]:
             stacklevel=3,
         )
     return pixels
+
+
+def why_not_thin(image: Any, noise: PoissonGaussian | None = None) -> str:
+    """Return why an image cannot be divided into independent exposures; empty if it can.
+
+    Parameters
+    ----------
+    image : (..., Y, X) array
+        The first frame of a stack is read.
+    noise : PoissonGaussian, optional
+        As in `thin`.
+
+    Returns
+    -------
+    str
+        One sentence.
+
+    Examples
+    --------
+    >>> counts = np.random.default_rng(0).poisson(5.0, (128, 128))
+    >>> why_not_thin(counts), why_not_thin(30 * counts)
+    ('', 'The noise has 29 times the variance of counts.')
+    """
+    frame = _first_frame(image)
+    if noise is not None:
+        try:
+            _refuse_correlated(frame)
+        except ValueError as error:
+            return str(error)
+        return ""
+    if not _are_whole(frame):
+        return "The image holds no counts, which are whole numbers from 0 on."
+    misfit = _misfit(frame)
+    if not 1 / MAX_MISFIT < misfit < MAX_MISFIT:
+        return f"The noise has {misfit:.2g} times the variance of counts."
+    return ""
+
+
+def _first_frame(image: Any) -> NDArray[Any]:
+    return np.asarray(image[(0,) * (image.ndim - 2)])
+
+
+def _are_whole(pixels: NDArray[Any]) -> bool:
+    """Whether all pixels are whole numbers from 0 on."""
+    whole = pixels.dtype.kind in "iu" or bool((pixels % 1 == 0).all())
+    return whole and not bool((pixels < 0).any())
 
 
 def _misfit(frame: NDArray[Any]) -> float:
@@ -179,18 +229,20 @@ def _misfit(frame: NDArray[Any]) -> float:
 
 
 @dataclass(frozen=True)
-class Thinned(Engine):
+class Thinned(PairSource):
     """Noise2Noise with a single counted image, whose counts are divided into pairs.
 
     A single frame is divided several times, so that the network sees more of its noise.  Each
-    frame of a movie is divided once.  The result is the sum of the results of both parts.
+    frame of a movie is divided once.  The result is the sum of the results of both parts.  With
+    ``Noise2Noise(context=1)`` the network of a movie also sees the parts of its neighbours, except
+    of frames that repeat another one: their parts are not independent.
 
     Parameters
     ----------
     engine : Noise2Noise
         Parameters of the training.
-    noise : PoissonGaussian, optional
-        Noise of an image that holds no counts; see `thin`.
+    noise : PoissonGaussian or "estimate", optional
+        Noise of an image that holds no counts; see `thin` and `estimate_noise`.
     n_pairs : int
         Number of divisions of a single frame.
 
@@ -215,83 +267,107 @@ class Thinned(Engine):
     """
 
     title = "Noise2Noise of one image"
-    takes = "image"
-    trains = True
 
-    engine: Noise2Noise = field(default_factory=Noise2Noise)
-    noise: PoissonGaussian | None = None
+    noise: PoissonGaussian | Literal["estimate"] | None = None
     n_pairs: int = N_PAIRS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_pairs", whole_number("n_pairs", self.n_pairs, 1))
 
-    def preparation_share(self, given: ImageOrPair) -> float:
-        """Return the expected fraction of the total time that training takes."""
-        return self.engine.preparation_share(given)
+    def training_steps(self, image: Any) -> Iterator[Step]:
+        """Divide the image, and train a network on the parts, step by step.
 
-    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
-        """Divide the image, and train a network on the parts; see `Engine.prepare`.
+        Parameters
+        ----------
+        image : (..., Y, X) array
+            The frames of a stack are the pairs.
 
         Yields
         ------
-        TrainingStep
-            Its gain is over the whole image.
+        Step, TrainingStep
+            Its gain and preview are those of the whole image.
 
-        Returns
-        -------
-        ThinnedNetwork
+        Raises
+        ------
+        ValueError
+            If the image cannot be divided; see `why_not_thin`.
         """
-        pixels = np.asarray(given.exposures[0])
+        pixels = np.asarray(as_image(image))
         check_image(pixels)
         yield Step(fraction=0.0, message="dividing the counts")
-        one_scene = not given.leading
+        noise = self.noise
+        if isinstance(noise, str):
+            with warnings_to(ignore):  # of the fit; a misfit would be told as well
+                found = estimate_noise(_first_frame(pixels))
+            noise = PoissonGaussian(found.gain, found.offset, found.read_noise)
+        one_scene = pixels.ndim == 2
+        if self.engine.context:
+            pixels = without_repeats(pixels)
         # Divided once with all checks, then again and again
-        parts = [thin(pixels, self.noise, seed=self.engine.seed)]
+        parts = [thin(pixels, noise, seed=self.engine.seed)]
         for k in range(1, self.n_pairs if one_scene else 1):
             rng = np.random.default_rng(self.engine.seed + k)
-            parts.append(_divide(pixels, self.noise, rng))
+            parts.append(_divide(pixels, noise, rng))
             yield Step(fraction=0.0, message="dividing the counts")
         # The pairs of a movie are its frames
         first, second = map(np.stack if one_scene else _only, zip(*parts, strict=True))
-        last: Any = None
-        steps: Any = self.engine.training_steps(first, second, checked=True, one_scene=one_scene)
-        for step in map_yields(steps, self._of_whole):
-            last = step
+        engine = dataclasses.replace(self.engine, preview=()) if one_scene else self.engine
+        steps: Any = engine.training_steps(first, second, checked=True, one_scene=one_scene)
+        whole = _Whole(noise, self.engine.seed)
+        for step in steps:
+            step = whole.of(step)
             yield dataclasses.replace(step, index=()) if one_scene else step
-        if last.instead is not None and last.instead.engine is not None:
-            warn(about_fallback(last), stacklevel=2)
-            return last.instead.engine  # type: ignore[no-any-return]
-        return ThinnedNetwork(last.model, self.noise, self.engine.seed, bool(given.leading))
 
-    def with_pixel_size(self, pixel_size: tuple[float, float] | None, unit: str | None) -> Thinned:
-        """Return an engine that stores this pixel size with the network."""
-        return dataclasses.replace(self, engine=self.engine.with_pixel_size(pixel_size, unit))
+    def result_of(self, step: Any, given: ImageOrPair, seconds: float = math.inf) -> Engine:
+        """Return the engine for the result; see `Noise2Noise.result_of`."""
+        if step.instead is not None and step.instead.engine is not None:
+            warn(about_fallback(step), stacklevel=2)
+            return step.instead.engine  # type: ignore[no-any-return]
+        return ThinnedNetwork(step.model, in_stack=bool(given.leading))
 
-    def summary(self, records: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
-        """Summarise the length of the training and the gain; see `Engine.summary`."""
-        return self.engine.summary(records, model)
+    def with_model(self, model: Any) -> Engine:
+        """Return the engine that divides an image and applies the network to both parts."""
+        return ThinnedNetwork(model)
 
-    def load_model(self, path: Any) -> Any:
-        """Load a network from a file; see `Noise2NoiseModel.load`."""
-        return self.engine.load_model(path)
 
-    def _of_whole(self, step: TrainingStep) -> TrainingStep:
+class _Whole:
+    """Turn the steps of a training on halves into those of the whole image."""
+
+    def __init__(self, noise: PoissonGaussian | None, seed: int) -> None:
+        self._noise, self._seed = noise, seed
+        self._models: tuple[Any, Any] = (None, None)  # as trained, and as given
+
+    def of(self, step: TrainingStep) -> TrainingStep:
         """Return a step in the units, and with the gain, of the whole image."""
-        image, model = step.image, step.model
-        if image is not None:
-            image = whole(image, self.noise)
+        image = None if step.image is None else whole(step.image, self._noise)
         gain, instead = (
             told and (told[0] - HALF, told[1] - HALF) for told in (step.gain, step.instead_gain)
         )
-        if model is not None and "thinned" not in model.record:
-            told = model.record.get("gain_db")
-            record = {
-                **model.record,
-                "thinned": True,
-                "gain_db": told and [limit and limit - HALF for limit in told],
-            }
-            model = dataclasses.replace(model, record=record)
-        return dataclasses.replace(step, image=image, gain=gain, instead_gain=instead, model=model)
+        if step.model is not None and step.model is not self._models[0]:
+            self._models = step.model, self._model(step.model)
+        model = None if step.model is None else self._models[1]
+        channels = tuple(_Whole(self._noise, self._seed).of(each) for each in step.channels)
+        return dataclasses.replace(
+            step, image=image, gain=gain, instead_gain=instead, model=model, channels=channels
+        )
+
+    def _model(self, model: Noise2NoiseModel) -> Noise2NoiseModel:
+        noise = self._noise
+        of = noise and [noise.gain, noise.offset, noise.read_noise]
+        of_half = ToldGain.of_record(model.record)
+        of_whole = of_half.less(HALF).for_record() if of_half else {}
+        how = {THINNED: {"noise": of, "seed": self._seed}}
+        return dataclasses.replace(model, record={**model.record, **how, **of_whole})
+
+
+def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
+    """Leave out the frames along the first axis that repeat an earlier one.
+
+    The parts of equal counts are not independent: what one of them got, the other did not.
+    """
+    first_of = {hash(frame.tobytes()): k for k, frame in reversed(list(enumerate(movie)))}
+    new = sorted(first_of.values())
+    return movie if len(new) == len(movie) else movie[new]
 
 
 def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
@@ -305,6 +381,24 @@ def whole(half: NDArray[np.float32], noise: PoissonGaussian | None) -> NDArray[n
     return (half - offset) * np.float32(2) + offset
 
 
+THINNED = "thinned"  # in the record of a network: how the images of its training were divided
+
+
+def network_engine(model: Noise2NoiseModel) -> Engine:
+    """Return the engine that applies a network to images like that of its training.
+
+    Parameters
+    ----------
+    model : Noise2NoiseModel
+
+    Returns
+    -------
+    Engine
+        A `ThinnedNetwork` if it was trained on the halves of an image, else the network.
+    """
+    return ThinnedNetwork(model) if model.record.get(THINNED) else model
+
+
 @dataclass(frozen=True, eq=False)
 class ThinnedNetwork(Engine):
     """A network for the two halves of each counted frame.
@@ -312,25 +406,68 @@ class ThinnedNetwork(Engine):
     Parameters
     ----------
     model : Noise2NoiseModel
-    noise : PoissonGaussian or None
-        As in `thin`.
-    seed : int
+        A network that `Thinned` has trained; its record tells how images are divided.
     in_stack : bool
         Whether the frames belong to a stack.
+
+    Examples
+    --------
+    >>> from napari_lowdose import Noise2Noise, Thinned, ThinnedNetwork, denoise
+    >>> counts = np.random.default_rng(0).poisson(9 + 6 * np.cos(np.arange(96) / 2), (96, 96))
+    >>> model = Thinned(Noise2Noise(epochs=5)).train(counts)
+    >>> denoise(counts, ThinnedNetwork(model)).shape
+    (96, 96)
     """
 
+    title = "Noise2Noise of one image"
     takes = "image"
 
     model: Noise2NoiseModel
-    noise: PoissonGaussian | None = None
-    seed: int = 0
     in_stack: bool = False
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    @property
+    def noise(self) -> PoissonGaussian | None:
+        """Noise of the images, as in `thin`."""
+        noise = (self.model.record.get(THINNED) or {}).get("noise")
+        return noise and PoissonGaussian(*noise)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the division."""
+        return int((self.model.record.get(THINNED) or {}).get("seed", 0))
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Note whether the frames belong to a stack; see `Engine.prepare`."""
+        check_image(given.exposures[0])
+        yield Step(fraction=0.0, message="building the network")
+        return dataclasses.replace(self, in_stack=bool(given.leading))
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.model.neighbours(number, n_frames)
+
+    def halves(self, frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Divide a frame, as for the training."""
+        if self.noise is None and not _are_whole(frame):
+            raise ValueError(NO_COUNTS)
+        return _divide(frame, self.noise, np.random.default_rng(self.seed))
+
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Divide a frame, and denoise both halves; see `Engine.frame_steps`."""
         (frame,) = frames
-        halves = _divide(frame, self.noise, np.random.default_rng(self.seed))
+        around = {}
+        for distance, (other,) in (neighbours or {}).items():
+            # Of another seed: the same draws would divide like counts alike
+            rng = np.random.default_rng([self.seed, distance % 2**16])
+            if np.isfinite(other).all() and not np.array_equal(other, frame):
+                around[distance] = _divide(other, self.noise, rng)
         network = self.model.applied_to((1,) if self.in_stack else (), frame.shape)
-        for step in network.frame_steps(*halves):
-            image = None if step.image is None else whole(step.image, self.noise)
-            yield dataclasses.replace(step, image=image)
+        for step in network.frame_steps(*self.halves(frame), neighbours=around):
+            changes: dict[str, Any] = {}
+            if step.image is not None:
+                changes["image"] = whole(step.image, self.noise)
+            if isinstance(step, PairStep) and step.disagreement is not None:
+                changes["disagreement"] = 2 * step.disagreement
+            yield dataclasses.replace(step, **changes)

@@ -554,6 +554,36 @@ def test_train_keep_continue_and_apply(tmp_path):
     assert done.exit_code == 2 and "same data" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_pairs_of_one_counted_image_or_movie(tmp_path):
+    from napari_lowdose import MoviePairs, Noise2Noise, Noise2NoiseModel, ThinnedNetwork, denoise
+
+    def run(*arguments):
+        return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+    rng = np.random.default_rng(0)
+    frames = rng.poisson(9 + 6 * np.cos(np.arange(64) / 2), (4, 64, 64)).astype(np.uint16)
+    movie, image = tmp_path / "movie.tif", tmp_path / "image.tif"
+    tifffile.imwrite(movie, frames, imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite(image, frames[0])
+    out, network = tmp_path / "o.tif", tmp_path / "n.safetensors"
+
+    done = run("movie", movie, "-o", out, "--pairs", "even-odd", "--epochs", 2)
+    assert done.exit_code == 0 and "2 epochs" in done.stdout
+    expected = denoise(frames, MoviePairs(Noise2Noise(epochs=2), "even-odd"))
+    np.testing.assert_array_equal(tifffile.imread(out), expected)
+    done = run("movie", movie, "-o", tmp_path / "p.tif", "--pairs", "odd")
+    assert done.exit_code == 2 and "'neighbours', 'even-odd'" in done.stderr
+
+    done = run("counted", image, "-o", tmp_path / "c.tif", "--epochs", 1, "--save-model", network)
+    assert (done.exit_code, done.stderr) == (0, "")
+    clean = tifffile.imread(tmp_path / "c.tif")
+    done = run("apply", network, image, "-o", tmp_path / "d.tif")  # divided as for the training
+    assert (done.exit_code, done.stderr) == (0, "")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "d.tif"), clean)
+    model = Noise2NoiseModel.load(network)
+    np.testing.assert_array_equal(denoise(frames[0], ThinnedNetwork(model)), clean)
+
+
 def test_a_network_of_another_pixel_size_is_warned_of(tmp_path):
     from napari_lowdose import Noise2NoiseModel
 

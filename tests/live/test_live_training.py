@@ -50,6 +50,8 @@ class Trainer:
     widths: tuple = (2.0,)
     use: str = "both"
     shift: tuple = (0.0, 0.0)
+    context: int = 0
+    fallback: bool = True
     error: Exception | None = None
     given: list = field(default_factory=list)
 

@@ -321,3 +321,35 @@ def test_real_frames() -> None:
     assert note.shift == pytest.approx(middle.shift, abs=1e-3)
     assert note.shift == pytest.approx((-0.45, 3.05), abs=0.4)
     assert kinds(check_pair(carbon[0], carbon[1])) <= {"correlated noise"}
+
+
+# Displaced lines of a scan
+
+
+def scanned(jitter: float, rng: np.random.Generator) -> Image:
+    """Return a scan of a lattice whose rows are displaced by normal deviates."""
+    from scipy.ndimage import map_coordinates
+
+    y, x = np.indices((184, 184)) + 4.0
+    x = x + rng.normal(0, jitter, (184, 1))
+    return rng.poisson(4 * np.maximum(map_coordinates(SCENES["lattice"], [y, x], order=3), 0))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_displaced_lines_are_measured(turned: bool) -> None:
+    rng = np.random.default_rng(0)
+    first, second = (scanned(0.5, rng) for _ in range(2))
+    if turned:
+        first, second = first.T, second.T
+    (note,) = check_pair(first, second)
+    assert (note.level, note.kind) == ("warn", "lines")
+    assert note.message.startswith("The columns" if turned else "The rows")
+    (measured,) = re.findall(r"by about (\d\.\d) px", note.message)
+    assert 0.5 < float(measured) < 1.2  # 0.7, and more where detail is finer than the smoothing
+    assert note.doubt == "the lines of the scan are displaced"
+
+
+def test_offsets_of_lines_are_no_displacements() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (scanned(0, rng) + rng.normal(0, 2, (184, 1)) for _ in range(2))
+    assert "lines" not in kinds(check_pair(first, second))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, denoise
 from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from tests.noise2noise.known_pair import KnownPair, known_pair
 
 SPIKE = 65535
@@ -157,7 +158,10 @@ def of_channels(quick: Noise2Noise) -> tuple[NDArray, NDArray, NDArray, Noise2No
     scene = known_pair().truth
     truth = np.stack([100 * scene.T, scene])
     first, second = rng.poisson(truth), rng.poisson(truth)
-    return truth, first, second, replace(quick, epochs=40).train(first, second)
+    # So short a training cannot improve a channel with 500 to 2500 photons
+    with pytest.warns(UserWarning, match="Channel 1 gains nothing: .* the mean of its two"):
+        model = replace(quick, epochs=50).train(first, second)
+    return truth, first, second, model
 
 
 def test_dim_channel_is_denoised(
@@ -171,14 +175,17 @@ def test_dim_channel_is_denoised(
         10 * np.log10(np.mean((first[k] - truth[k]) ** 2) / np.mean((clean[k] - truth[k]) ** 2))
         for k in (0, 1)
     ]
-    assert gains[1] > 10
+    assert gains[1] > 9
     for k in (0, 1):
         slope, _ = np.polyfit(clean[k].ravel(), truth[k].ravel(), 1)
         assert slope == pytest.approx(1, abs=0.08)
         assert clean[k].mean() == pytest.approx(truth[k].mean(), rel=0.01)
-    # Of the channel that gains least, and not of both together
-    low, high = model.record["gain_db"]
-    assert low - 0.5 < min(gains) < high + 0.5
+    # Each channel has its own gain, and the record that of the channel that gains least
+    told = ToldGain.of_record(model.record)
+    assert told is not None
+    for gain, interval in zip(gains, told.channels, strict=True):
+        assert interval.low - 1 < gain < interval.high + 1
+    assert model.record["gain_db"][1] < 3
 
 
 def test_network_of_channels_denoises_each_channel_alone(
@@ -190,7 +197,7 @@ def test_network_of_channels_denoises_each_channel_alone(
     path = f"{tmp_path}/network.safetensors"
     model.save(path)
     model = Noise2NoiseModel.load(path)
-    assert len(model.levels) == 2
+    assert len(model.channels) == 2
     np.testing.assert_array_equal(denoise((first[::-1], second[::-1]), model)[::-1], clean)
     one = replace(model, orientations=1)
     np.testing.assert_array_equal(denoise((first[1], second[1]), one), clean[1])

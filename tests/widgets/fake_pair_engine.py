@@ -22,7 +22,10 @@ class FakeModel(Noise2NoiseModel):
         return self
         yield
 
-    def frame_steps(self, *exposures: Any) -> Iterator[Step]:
+    def applied_to(self, leading: Any, shape: Any) -> Any:
+        return self
+
+    def frame_steps(self, *exposures: Any, **around: Any) -> Iterator[Step]:
         self.at(0)
         yield Step(fraction=0.5, message="applying the network")
         if len(exposures) == 1:
@@ -43,7 +46,9 @@ class FakeNoise2Noise(Noise2Noise):
     at: Callable[[int], None] = field(default=lambda epoch: None, repr=False, compare=False)
     at_frame: Callable[[int], None] = field(default=lambda n: None, repr=False, compare=False)
 
-    def training_steps(self, first: Any, second: Any, shift: Any = None) -> Iterator[TrainingStep]:
+    def training_steps(
+        self, first: Any, second: Any, shift: Any = None, **how: Any
+    ) -> Iterator[TrainingStep]:
         before = 0 if self.start is None else self.start.record["epochs"]
         yield TrainingStep(
             fraction=0, message="looking at the pair", epoch=before, n_steps=0, loss=float("nan")

@@ -1,10 +1,10 @@
 """The dock widget 'Noise2Noise pair' with a real, short training."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from napari.qt.threading import WorkerBase
 from qtpy.QtWidgets import QFileDialog
 
@@ -33,8 +33,7 @@ def set_for_a_short_training(widget):
     widget.form.crop_size.setValue(64)
     widget.form.batch_size.setValue(2)
     widget.form.device.setEditText("cpu")
-    parameters = widget.form.parameters
-    widget.form.parameters = lambda: replace(parameters(), fallback=False)
+    widget.form.fallback.setChecked(False)
     return widget
 
 
@@ -136,3 +135,25 @@ def test_out_of_memory_ends_in_a_sentence(training, qtbot, monkeypatch, when):
     finish(qtbot, training)
     assert "not enough memory" in training.panel.notes.text()
     assert training.panel.start_button.isEnabled()
+
+
+def test_a_result_by_reucid_says_so_and_its_script_gives_it_again(
+    training, qtbot, pair, tmp_path, monkeypatch
+):
+    training.form.fallback.setChecked(True)
+    training.form.stop.choose("epochs", 2)
+    training.form.width_field.setValue(2)
+    training.train()
+    finish(qtbot, training)
+    assert "he result is by REUCID" in training.panel.notes.text()
+    assert "by REUCID: the network is not better yet" in training.panel.gain.text()
+    result = training.viewer.layers[-1]
+    assert result.metadata["napari-lowdose"]["training"]["result_by"].startswith("REUCID")
+    monkeypatch.chdir(tmp_path)
+    script = training.script()
+    for name, image in zip(("first", "second"), pair, strict=True):
+        tifffile.imwrite(f"{name}.tif", image)
+    made = {}
+    with pytest.warns(UserWarning, match="the result is by REUCID"):
+        exec(script, made)
+    np.testing.assert_allclose(made["clean"], result.data, rtol=1e-4)

@@ -67,10 +67,16 @@ def test_two_selected_layers_are_the_pair_and_results_never_are(docked_pair, qtb
     assert (widget.form.first, widget.form.second) == (viewer.layers[0], third)
 
 
-def test_one_image_is_no_pair(docked_pair, pair):
+def test_one_image_is_no_pair(docked_pair, qtbot, pair):
     widget = docked_pair(pair[0], None)
-    assert "two different layers" in widget.card.findings.text()
+    widget.choice.buttons["pair"].click()
+    finish(qtbot, widget)
+    assert "Open the second exposure" in widget.card.findings.text()
+    assert widget.card.reucid_button.isVisibleTo(widget)
     assert not widget.panel.start_button.isEnabled()
+    second = widget.viewer.add_image(pair[1], name="second")
+    finish(qtbot, widget)
+    assert widget.form.second is second and widget.panel.start_button.isEnabled()
 
 
 def test_a_refused_pair_is_reported_and_cannot_be_trained(docked_pair, pair):
@@ -329,6 +335,27 @@ def test_all_pairs_of_two_movies(docked_pair, qtbot, movies):
     np.testing.assert_allclose(result.scale, (10, 2, 2))
 
 
+def test_context_is_offered_where_it_has_an_effect(docked_pair, movies, pair):
+    form = docked_pair(*movies).form
+    form.advanced.expand()
+    form.context.setValue(1)
+    assert form.context.isVisibleTo(form)
+    assert form.parameters().context == 1
+    form.frames.setCurrentIndex(0)  # a single frame has no neighbours
+    assert not form.context.isVisibleTo(form)
+    assert form.parameters().context == 0
+
+
+def test_context_is_not_offered_for_neighbouring_frames_or_single_pairs(docked_pair, movies, pair):
+    for layers in ((movies[0], None), pair):
+        widget = docked_pair(*layers)
+        widget.form.second_combo.value = widget.form.second or widget.form.first
+        widget.form.advanced.expand()
+        widget.form.context.setValue(1)
+        assert not widget.form.context.isVisibleTo(widget.form)
+        assert widget.form.parameters().context == 0
+
+
 def test_the_frame_in_view_is_previewed_and_denoised(docked_pair, qtbot, movies, gate):
     gate.closed_at = 2
     widget = docked_pair(*movies, FakeNoise2Noise(at=gate), scale=(10, 2, 2))
@@ -344,25 +371,6 @@ def test_the_frame_in_view_is_previewed_and_denoised(docked_pair, qtbot, movies,
     np.testing.assert_allclose(result.scale, (10, 2, 2))
     np.testing.assert_allclose(result.data_to_world((0, 0, 0)), (20, 0, 0))
     assert "denoise((first[2], second[2]), model)" in widget.script()
-
-
-def test_neighbouring_frames_of_one_movie(docked_pair, qtbot, movies):
-    trained = []
-
-    class Neighbours(FakeNoise2Noise):
-        def training_steps(self, first, second, shift=None):
-            trained.append((first, second))
-            yield from super().training_steps(first, second)
-
-    widget = docked_pair(movies[0], None, Neighbours())
-    assert "neighbouring frames" in widget.card.findings.text()
-    widget.train()
-    finish(qtbot, widget)
-    (first, second), = trained  # fmt: skip
-    np.testing.assert_array_equal(first, movies[0][:-1])
-    np.testing.assert_array_equal(second, movies[0][1:])
-    np.testing.assert_allclose(widget.viewer.layers[-1].data, movies[0] / 2)  # each by itself
-    assert ".train(movie[:-1], movie[1:])" in widget.script()
 
 
 # -------------------------------------------------------------------- the network

@@ -52,7 +52,7 @@ def test_renamed_shrunk_and_removed_exposures_do_not_end_the_training(
 
 def test_a_warning_is_shown_once_until_the_next_run(docked_pair, qtbot, pair):
     class Warning(FakeNoise2Noise):
-        def training_steps(self, first, second, shift=None):
+        def training_steps(self, first, second, shift=None, **how):
             import warnings
 
             for step in super().training_steps(first, second):

@@ -116,3 +116,50 @@ def test_a_widget_is_opened_once(splitter, frame):
     assert opened_widget(widget.viewer, "Split camera frame") is widget
     assert open_widget(widget.viewer, "Split camera frame") is widget
     assert all(isinstance(layer, Image) for layer in widget.viewer.layers)
+
+
+def choose_file(monkeypatch, path):
+    for name in ("getSaveFileName", "getOpenFileName"):
+        monkeypatch.setattr(f"qtpy.QtWidgets.QFileDialog.{name}", lambda *_: (str(path), ""))
+
+
+def test_a_calibration_is_kept_and_compared_with_later_movies(
+    splitter, qtbot, frame, monkeypatch, tmp_path
+):
+    choose_file(monkeypatch, tmp_path / "splitter")
+    widget = splitter(frame)
+    measured = widget.found
+    widget.save_button.click()
+    assert (tmp_path / "splitter.json").exists()
+    settle(qtbot, widget)
+    assert widget.form.layout_combo.currentText() == "calibration splitter.json"
+    assert widget.found == measured and "drifted" not in widget.findings.text()
+    later = samples.beamsplitter_frame(splitter=samples.Beamsplitter(shift=(1.3, -2.1)))[0]
+    widget.viewer.layers["camera"].data = later
+    choose_file(monkeypatch, tmp_path / "splitter.json")
+    widget.load_button.click()
+    settle(qtbot, widget)
+    assert widget.found == measured
+    assert "The views have drifted by 0.5 px since the calibration" in widget.findings.text()
+    (tmp_path / "splitter.json").write_text("{}")
+    widget.load_button.click()
+    assert "not the layout of a beamsplitter" in widget.findings.text()
+
+
+def test_a_rotated_view_is_used_for_the_training(splitter, qtbot):
+    turned = samples.Beamsplitter(rotation=0.5, magnification=1.005)
+    widget = splitter(samples.beamsplitter_frame(splitter=turned)[0])
+    text = widget.findings.text()
+    assert "rotated by 0.5" in text and "layout.affine" not in text
+    from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
+
+    pair = Noise2NoiseWidget(widget.viewer)
+    widget.viewer.window.add_dock_widget(pair, name="Noise2Noise pair (napari-lowdose)")
+    widget.split_button.click()
+    assert pair.form.parameters().affine == widget.found.affine
+    assert not pair.form.shift.isEnabled()
+    finish(qtbot, pair)
+    assert "No problems found" in pair.card.findings.text()
+    pair.pair.choose(pair.form.second, pair.form.first)  # the other way round
+    back, there = (np.array(each)[:, :2] for each in (pair.form.affine, widget.found.affine))
+    np.testing.assert_allclose(back @ there, np.eye(2), atol=1e-9)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -26,10 +26,14 @@ from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, s
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
 from napari_lowdose.cli.watch import watch_files
+from napari_lowdose.movie_pairs import MoviePairs
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
 from napari_lowdose.noise2noise.config import PresetName
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.thinning import Thinned
+from napari_lowdose.thinning import Thinned, network_engine
+
+if TYPE_CHECKING:
+    from napari_lowdose.pairs.split_layout import SplitLayout
 
 T = TypeVar("T")
 
@@ -75,11 +79,21 @@ First = Annotated[
     ),
 ]
 Second = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
-        metavar="SECOND",
+        metavar="[SECOND]",
         help="Second exposure of the same scene, or a folder of second exposures with the same "
-        "file names.",
+        "file names. Left out with --layout, if FIRST holds both views.",
+        show_default=False,
+    ),
+]
+Layout = Annotated[
+    Path | None,
+    typer.Option(
+        "--layout",
+        metavar="FILE",
+        help="Layout of the two views of a beamsplitter, saved by 'split --save-layout': its shift "
+        "and rotation are used.",
         show_default=False,
     ),
 ]
@@ -91,10 +105,11 @@ SaveModel = Annotated[
         help="Save the trained network to FILE (.safetensors); for several pairs a folder.",
     ),
 ]
-# Fields of engines that train: `start` is --continue, the pixel size comes from the files, and
-# there is no preview.
-_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit")
+# Fields of engines that train: `start` is --continue, `affine` is in the file of --layout, the
+# pixel size comes from the files, and there is no preview.
+_NO_OPTIONS = ("preview", "start", "pixel_size", "pixel_unit", "affine")
 _NOT_OF_COUNTED = (*_NO_OPTIONS, "shift", "use", "every", "normalise")
+_NOT_OF_MOVIE = (*_NO_OPTIONS, "shift", "use", "context")
 _NAMES = {"PresetName": PresetName}  # noise2noise imports it for type checking only
 Continue = Annotated[
     Path | None,
@@ -133,6 +148,9 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.command("counted", short_help="Train a network on one counted image, and denoise it.")(
         _with_options(counted, engine_options(Noise2Noise, _NOT_OF_COUNTED, _NAMES))
+    )
+    app.command("movie", short_help="Train a network on the frames of a movie, and denoise it.")(
+        _with_options(movie, engine_options(Noise2Noise, _NOT_OF_MOVIE, _NAMES))
     )
     app.command("evidence")(evidence)
     app.command("standard-error", short_help="Tell the noise that is left in each pixel.")(
@@ -209,28 +227,47 @@ def _command(engine: type[Any]) -> Callable[..., None]:
 
     def pair_command(
         first: First,
-        second: Second,
         output: Output,
+        second: Second = None,
+        layout: Layout = None,
         save_model: SaveModel = None,
         continue_: Continue = None,
         overwrite: Overwrite = False,
         **given: Any,
     ) -> None:
         built = build(given, output, continue_)
-        _end(denoise_pairs(first, second, output, built, overwrite, save_model))
+        views = None if layout is None else _layout(layout)
+        if views is not None:
+            built = _built(lambda: _with_layout(built, views, given), output)
+        _end(denoise_pairs(first, second, output, built, overwrite, save_model, views))
 
     command = pair_command if engine.takes == "pair" else image_command
     command.__doc__ = _summary(engine)
+    no_layout = () if hasattr(engine, "affine") else ("layout",)
     if engine.trains:
-        return _with_options(command, engine_options(engine, _NO_OPTIONS, _NAMES))
-    return _with_options(command, engine_options(engine, (), _NAMES), ("save_model", "continue_"))
+        return _with_options(command, engine_options(engine, _NO_OPTIONS, _NAMES), no_layout)
+    without = ("save_model", "continue_", *no_layout)
+    return _with_options(command, engine_options(engine, (), _NAMES), without)
+
+
+def _layout(path: Path) -> SplitLayout:
+    from napari_lowdose.pairs.split_layout import SplitLayout
+
+    return _built(lambda: SplitLayout.load(path), path)
+
+
+def _with_layout(engine: Any, layout: SplitLayout, given: dict[str, Any]) -> Any:
+    """Return the engine with the map between the two views of a layout."""
+    if given.get("shift") is not None:
+        raise ValueError("give --shift or --layout, not both: the layout holds the shift.")
+    return replace(engine, shift=layout.fraction, affine=layout.affine)
 
 
 def apply(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="Network saved with 'pair --save-model'.", show_default=False
+            metavar="MODEL", help="Network saved with --save-model.", show_default=False
         ),
     ],
     inputs: Inputs,
@@ -241,7 +278,7 @@ def apply(
     ] = "auto",
 ) -> None:
     """Denoise images with a trained network."""
-    network = replace(_network(model), device=device)
+    network = network_engine(replace(_network(model), device=device))
     _end(denoise_files(inputs, output, network, overwrite))
 
 
@@ -264,12 +301,24 @@ def split(
     ],
     layout: Annotated[
         str,
-        typer.Option(help="Arrangement of the views: auto, side-by-side or above.", metavar="NAME"),
+        typer.Option(
+            help="Arrangement of the views: auto, side-by-side or above; or the FILE of a layout "
+            "that was saved before, which is compared with the movie.",
+            metavar="NAME|FILE",
+        ),
     ] = "auto",
+    save_layout: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-layout",
+            metavar="FILE",
+            help="Save the layout to FILE (.json), for later movies of the same camera.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Split beamsplitter frames into two views."""
-    _end(split_file(frame, output, layout.replace("-", " "), overwrite))
+    _end(split_file(frame, output, layout, overwrite, save_layout))
 
 
 def watch(
@@ -309,6 +358,14 @@ def watch(
         ),
     ] = False,
     model: Model = None,
+    layout: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Layout of the two views of a beamsplitter, saved by 'split --save-layout': both "
+            "are denoised, and the result is their mean.",
+        ),
+    ] = None,
     **given: Any,
 ) -> None:
     """Denoise every frame that comes into a folder, until Ctrl-C or a silence.
@@ -316,6 +373,10 @@ def watch(
     The same command continues after an interruption.
     """
     engine = _reucid_or(model, given, folder)
+    if layout is not None:
+        from napari_lowdose.live import SplitViews
+
+        engine = SplitViews(engine, _layout(layout))
     _end(watch_files(folder, output, engine, silence=silence, poll=poll, independent=not fast))
 
 
@@ -390,20 +451,54 @@ def counted(
         str | None,
         typer.Option(
             "--noise",
-            metavar="GAIN,OFFSET,READ",
+            metavar="GAIN,OFFSET,READ|estimate",
             help="Noise of images that hold no counts: grey levels per electron or photon, grey "
-            "level of zero electrons, and standard deviation of the read noise.",
+            "level of zero electrons, and standard deviation of the read noise; or estimate.",
         ),
     ] = None,
+    save_model: SaveModel = None,
+    continue_: Continue = None,
     overwrite: Overwrite = False,
     **given: Any,
 ) -> None:
     """Divide the counts of an image at random, train a network on both parts, and denoise it."""
 
     def build() -> Thinned:
-        return Thinned(engine_from(Noise2Noise, given, _NAMES), parse_noise(noise))
+        training = _training(given, continue_)
+        return Thinned(training, "estimate" if noise == "estimate" else parse_noise(noise))
 
-    _end(denoise_files(inputs, output, _built(build, output), overwrite))
+    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
+
+
+def movie(
+    inputs: Inputs,
+    output: Output,
+    pairs: Annotated[
+        str,
+        typer.Option(
+            metavar="neighbours|even-odd",
+            help="Pairs of each frame and the next, or of even and odd frames. Little may move "
+            "between them. Black, constant and repeated frames are left out.",
+        ),
+    ] = "neighbours",
+    save_model: SaveModel = None,
+    continue_: Continue = None,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Train a network on the frames of a movie in which little moves, and denoise each frame."""
+
+    def build() -> MoviePairs:
+        return MoviePairs(_training(given, continue_), pairs)  # type: ignore[arg-type]
+
+    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
+
+
+def _training(given: dict[str, Any], continued: Path | None) -> Noise2Noise:
+    """Return the engine of a training, which may continue a saved network."""
+    start = None if continued is None else _network(continued)
+    engine: Noise2Noise = engine_from(Noise2Noise, given, _NAMES)
+    return replace(engine, start=start)
 
 
 def survival(
@@ -448,7 +543,9 @@ def survival(
 
 def _reucid_or(model: Path | None, given: dict[str, Any], about: Path) -> Any:
     """Return the network in a file, or REUCID with the given options."""
-    return _network(model) if model else _built(lambda: engine_from(Reucid, given), about)
+    if model:
+        return network_engine(_network(model))
+    return _built(lambda: engine_from(Reucid, given), about)
 
 
 def _network(path: Path) -> Noise2NoiseModel:

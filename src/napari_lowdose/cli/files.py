@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,11 +23,11 @@ from napari_lowdose.cli.messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from napari_lowdose.denoise import Run
     from napari_lowdose.engine import Engine
     from napari_lowdose.io.tiff import ImageFile
+    from napari_lowdose.pairs.split_layout import SplitLayout
     from napari_lowdose.streaming import Stream
 
 UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
@@ -75,24 +76,28 @@ def denoise_files(
 
 def denoise_pairs(
     first: Path,
-    second: Path,
+    second: Path | None,
     output: Path,
     engine: Engine,
     overwrite: bool,
     save_model: Path | None,
+    layout: SplitLayout | None = None,
 ) -> int:
     """Denoise each pair of files, as `denoise_files` does with single files.
 
     Parameters
     ----------
     first, second : Path
-        Two images, two movies, or two folders with the same file names.
+        Two images, two movies, or two folders with the same file names.  With a layout, `second`
+        may be None, and `first` is what `SplitLayout.split` splits.
     output : Path
         A TIFF, a ``.zarr``, or a folder.
     engine : Engine
     overwrite : bool
     save_model : Path, optional
         File of the trained network; a folder if there are several pairs.
+    layout : SplitLayout, optional
+        Layout of the two views, if the exposures are those of a beamsplitter.
 
     Returns
     -------
@@ -101,12 +106,24 @@ def denoise_pairs(
     """
     from napari_lowdose.cli.outputs import match_files, output_files
 
+    targets: list[tuple[tuple[Path, ...], Path]]
     try:
-        pairs, alone = match_files(first, second)
-        firsts, seconds = zip(*pairs, strict=True)
-        found = output_files(list(firsts), output, seconds)
-        targets = [(pair, target) for pair, (_, target) in zip(pairs, found, strict=True)]
+        if second is not None:
+            pairs, alone = match_files(first, second)
+            firsts, seconds = zip(*pairs, strict=True)
+            found = output_files(list(firsts), output, seconds)
+            targets = [(pair, target) for pair, (_, target) in zip(pairs, found, strict=True)]
+        elif layout is not None:
+            alone = []
+            targets = [((source,), target) for source, target in output_files([first], output)]
+        else:
+            raise ValueError(
+                "a pair needs two exposures: give SECOND, or --layout FILE if each frame of FIRST "
+                "has two views."
+            )
         jobs = _prepared_jobs(targets, engine, overwrite, save_model)
+        for job in jobs:
+            job.layout = layout
     except (ValueError, OSError) as error:
         print_message(error_line(error, output))
         return UNSUITABLE
@@ -115,7 +132,9 @@ def denoise_pairs(
     return max(_run_all(jobs), UNSUITABLE if alone else 0)
 
 
-def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
+def split_file(
+    source: Path, folder: Path, layout: str, overwrite: bool, save_layout: Path | None = None
+) -> int:
     """Split a camera frame or movie into two files and print the shift between the views.
 
     Parameters
@@ -124,8 +143,10 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
     folder : Path
         Output folder of ``NAME_first.tif`` and ``NAME_second.tif``, created if needed.
     layout : str
-        As for `split_frame`.
+        "auto", "side-by-side", "above", or the file of a layout.
     overwrite : bool
+    save_layout : Path, optional
+        File of the layout.
 
     Returns
     -------
@@ -136,17 +157,21 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
     from napari_lowdose.io.readers import read_image
     from napari_lowdose.io.tiff import check_target, write_tiff
     from napari_lowdose.pairs.split import split_frame
+    from napari_lowdose.pairs.split_layout import SplitLayout
 
     targets = [folder / f"{source.stem}_{name}.tif" for name in ("first", "second")]
     try:
-        if layout not in ("auto", "side by side", "above"):
-            raise ValueError("--layout takes auto, side-by-side or above.")
+        given = _layout(layout)
         for target in targets:
             check_target(target, source, overwrite=overwrite)
             check_writable(target)
+        if save_layout is not None:
+            _check_layout_file(save_layout, [source, *targets], overwrite)
         with print_warnings(str(source)):
             image = read_image(source)
-            *views, found = split_frame(image.pixels, layout)  # type: ignore[arg-type]
+            *views, found = split_frame(image.pixels, given)
+        if save_layout is not None:
+            found.save(save_layout)
         folder.mkdir(parents=True, exist_ok=True)
         for target, view, region in zip(targets, views, found.regions, strict=True):
             like = replace(image, pixels=view)
@@ -156,13 +181,43 @@ def split_file(source: Path, folder: Path, layout: str, overwrite: bool) -> int:
         print_message(f"{source}: {error_line(error, source)}")
         return UNSUITABLE
     (dy, dx), (fraction_y, fraction_x) = found.shift, found.fraction
-    shift = f"--shift={fraction_y:.3f},{fraction_x:.3f}"
-    command = _command_line([PROGRAM, "pair", *map(_as_argument, targets), shift, "-o", "OUT"])
+    between = f"--shift={fraction_y:.3f},{fraction_x:.3f}"
+    file = save_layout or (Path(layout) if isinstance(given, SplitLayout) else None)
+    if file is not None:
+        between = f"--layout={file}"
+    elif found.affine is not None:
+        print_message(f"{source}: save the layout (--save-layout) to use the rotation in 'pair'")
+    command = _command_line([PROGRAM, "pair", *map(_as_argument, targets), between, "-o", "OUT"])
     typer.echo(
         f"{source} -> {targets[0]}, {targets[1]}: views {found.axis}, shift {dy:.2f},{dx:.2f} px; "
         f"train with: {command}"
     )
     return 0
+
+
+def _layout(name: str) -> Any:
+    """Return an arrangement of views by its name, or a layout from its file."""
+    from napari_lowdose.pairs.split_layout import SplitLayout
+
+    if name in ("auto", "side-by-side", "side by side", "above"):
+        return name.replace("-", " ")
+    if not Path(name).exists():
+        raise ValueError(
+            f"--layout takes auto, side-by-side, above, or the file of a layout: there is no {name}"
+        )
+    return SplitLayout.load(name)
+
+
+def _check_layout_file(path: Path, others: list[Path], overwrite: bool) -> None:
+    from napari_lowdose.io.atomic import check_writable
+
+    if path.suffix.lower() != ".json":
+        raise ValueError(f"{path}: layouts are saved as JSON files; use the extension .json")
+    if any(path.resolve() == other.resolve() for other in others):
+        raise ValueError(f"{path}: the layout would overwrite an image; choose another name.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; choose another name or overwrite it.")
+    check_writable(path)
 
 
 @dataclass
@@ -177,6 +232,8 @@ class _Job:
     overwrite : bool
     network : Path, optional
         File of the trained network.
+    layout : SplitLayout, optional
+        Layout of two views, if a single source has both of them.
     saved : list of Path
         Files of saved networks, at most one.
     lost : bool
@@ -188,6 +245,7 @@ class _Job:
     engine: Engine
     overwrite: bool
     network: Path | None = None
+    layout: SplitLayout | None = None
     saved: list[Path] = field(default_factory=list)
     lost: bool = False
 
@@ -225,11 +283,15 @@ class _Job:
         begun = time.perf_counter()
         with print_warnings(self.name) as found_in_files:
             images = [read_image(source) for source in self.sources]
+            if self.layout is not None:
+                images = _views(images, self.layout)
         self.check_outputs(4 * math.prod(images[0].pixels.shape))
         if not self.streamed and (note := output_format(self.target, images[0]).note):
             print_message(f"{self.name}: warning: {note}")
         with print_warnings(self.name) as about_pixel_size:
             self.engine = self.engine.with_pixel_size(images[0].pixel_size, images[0].unit)
+        channels = images[0].axes[:-2].find("C")
+        self.engine = self.engine.with_channel_axis(channels if channels >= 0 else None)
         run = _run(images, self)
         try:
             with print_warnings(self.name) as warned:
@@ -305,6 +367,23 @@ class _Job:
         self.lost = True
         reason = "" if error is None else f" instead: {error_line(error)}"
         print_message(f"{self.name}: saved the {what} to {found}{reason}")
+
+
+def _views(images: list[ImageFile], layout: SplitLayout) -> list[ImageFile]:
+    """Return the two views of a single image; two images are views already."""
+    from napari_lowdose.pairs.split import split_frame
+
+    if len(images) == 1:
+        views = split_frame(images[0].pixels, layout)[:2]
+        return [replace(images[0], pixels=view) for view in views]
+    y0, y1, x0, x1 = layout.regions[0]
+    found = images[0].pixels.shape[-2:]
+    if found != (y1 - y0, x1 - x0):
+        raise ValueError(
+            f"views of {found[0]} x {found[1]} pixels do not belong to this layout, whose views "
+            f"have {y1 - y0} x {x1 - x0}: split the frame with it."
+        )
+    return images
 
 
 def _run_all(jobs: list[_Job]) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Engine
     from napari_lowdose.live.feed import LiveFrame
+    from napari_lowdose.pairs.view_map import Matrix
 
 SMALLEST_SHIFT = 0.1  # pixels: a smaller one does no harm
 SIGNIFICANT = 3.0  # standard errors
@@ -34,6 +35,8 @@ class LivePairs(NamedTuple):
         Number of the newest frame that belongs to a pair.
     drifts : bool
         Whether the exposures were registered, because the scene drifts.
+    affine : 2 x 3 matrix or None
+        Map from the first exposures to the second, if a shift is not enough.
     """
 
     first: NDArray[Any]
@@ -41,6 +44,7 @@ class LivePairs(NamedTuple):
     shift: tuple[float, float]
     newest: int
     drifts: bool = False
+    affine: Matrix | None = None
 
 
 class PairsOfFrames:
@@ -98,7 +102,8 @@ class PairsOfFrames:
         if self._views is not None:
             both = [self._views.split(frame.pixels) for frame in usable]
             first, second = (np.stack(views) for views in zip(*both, strict=True))
-            return LivePairs(first, second, self._views.layout.fraction, number)
+            layout = self._views.layout
+            return LivePairs(first, second, layout.fraction, number, affine=layout.affine)
         first, second = (np.stack([frame.pixels for frame in usable[at::2]]) for at in (0, 1))
         pairs = LivePairs(first, second, (0.0, 0.0), number)
         return _registered(pairs) if may_drift else pairs

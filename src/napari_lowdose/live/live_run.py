@@ -109,7 +109,7 @@ class LiveRun:
     Raises
     ------
     ValueError
-        If the engine takes a pair.
+        If the engine takes a pair, or is a network that sees neighbouring frames.
     """
 
     def __init__(
@@ -127,6 +127,11 @@ class LiveRun:
             raise ValueError(
                 "A running source gives single frames: start with Reucid() or a trained network, "
                 "and call train() to train one on its last frames."
+            )
+        if engine.model is not None and engine.model.neighbours(1, 3):
+            raise ValueError(
+                "This network sees the frames before and after each frame, and those of a running "
+                "source come one by one: use a network that was trained with context=0."
             )
         self.engine = engine
         self._independent = independent
@@ -159,7 +164,8 @@ class LiveRun:
         Raises
         ------
         ValueError
-            If the buffer is too small for the pairs, or the engine averages frames.
+            If the buffer is too small for the pairs, the engine averages frames, or the network
+            would see neighbouring frames.
         """
         if isinstance(self.engine, RunningMean):
             raise ValueError(

@@ -72,7 +72,7 @@ class LiveTraining:
     Raises
     ------
     ValueError
-        If the buffer is too small for the pairs.
+        If the buffer is too small for the pairs, or the network would see neighbouring frames.
     """
 
     def __init__(
@@ -90,6 +90,11 @@ class LiveTraining:
         self._n_pairs = whole_number("n_pairs", n_pairs, 1)
         self._pairs = PairsOfFrames(against)
         self._engine = engine or Noise2Noise()
+        if self._engine.context:
+            raise ValueError(
+                "The frames of a running source come one by one, without those after them: train "
+                "the network with context=0."
+            )
         needed = n_pairs * self._pairs.per_pair
         if needed > buffer.n:
             raise ValueError(
@@ -171,7 +176,10 @@ class LiveTraining:
         self._begun = time.perf_counter()
         self._newest, self._drifts = pairs.newest, pairs.drifts
         # The view has another method until the network is better
-        engine = replace(self._engine, use=self._pairs.use, shift=pairs.shift, fallback=False)
+        of_pairs: dict[str, Any] = {"use": self._pairs.use, "shift": pairs.shift}
+        if pairs.affine is not None:
+            of_pairs["affine"] = pairs.affine
+        engine = replace(self._engine, **of_pairs, fallback=False)
         steps: Any = engine.training_steps(pairs.first, pairs.second)
         with contextlib.closing(steps):
             for step in steps:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
 
 from napari_lowdose.engine import Engine, Step
+from napari_lowdose.pairs.layout_drift import warn_if_drifted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -54,6 +55,7 @@ class SplitViews(Engine):
     engine: Engine
     layout: SplitLayout
     for_second: Engine | None = None  # what a live engine has found in one view is not the other's
+    _compared: list[bool] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         if self.engine.takes == "pair":
@@ -94,11 +96,22 @@ class SplitViews(Engine):
         ------
         ValueError
             If the size of the frame is not that of the layout, or a view cannot be denoised.
+
+        Warns
+        -----
+        UserWarning
+            If the views of the first frame have drifted since the layout was measured.
         """
         first, second = self.split(frames[0])
+        if not self._compared:
+            self._compared.append(True)
+            warn_if_drifted(self.layout, frames[0])
         one = yield from _result(self.engine, first, 0.0, 0.5)
         other = yield from _result(self.for_second or self.engine, second, 0.5, 1.0)
-        mean = (one + _shifted(other, [-part for part in self.layout.fraction])) / np.float32(2)
+        if self.layout.affine is not None:
+            mean = self.layout.view_map.mean(one, other)
+        else:
+            mean = (one + _shifted(other, [-part for part in self.layout.fraction])) / np.float32(2)
         yield Step(fraction=1.0, message="mean of both views", image=mean)
 
     def split(self, frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:

@@ -11,16 +11,21 @@ import numpy as np
 from napari_lowdose.engine import Engine, Step, report
 from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_pixels, warn_of_pixels
+from napari_lowdose.noise2noise.context import with_neighbours
 from napari_lowdose.noise2noise.exposure_statistics import unlike
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
+from napari_lowdose.pairs.view_map import ViewMap
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.engine import Neighbours
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
+
+    Inputs = Sequence[NDArray[np.float32]]  # one (F, Y, X) array, or the two of a pair
 
 SMALLEST_FRAME = 32  # minimum side, pixels
 
@@ -63,13 +68,21 @@ class NetworkApplication(Engine):
     beside: bool = False
     _warned: set[str] = field(default_factory=set, repr=False)
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.model.neighbours(number, n_frames)
+
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Denoise a frame, or a pair of frames.
 
         Parameters
         ----------
         *frames : (Y, X) arrays
             One frame, or the two of a pair.
+        neighbours : mapping, optional
+            The frames around it, if the network has context; see `Engine.frame_steps`.
 
         Yields
         ------
@@ -95,10 +108,11 @@ class NetworkApplication(Engine):
                 warn_of_pixels(part)
         yield Step(fraction=0.0, message=f"applying {self._method}")
         if any(normalised.valid.constant):
-            steps = self._constant_steps(normalised)
+            steps = self._constant_steps(normalised, self._inputs(normalised, neighbours))
         else:
             self._warn_if_unlike(normalised)
-            steps = self._pair_steps(normalised) if len(frames) == 2 else self._steps(normalised)
+            of_frames = self._pair_steps if len(frames) == 2 else self._steps
+            steps = of_frames(normalised, self._inputs(normalised, neighbours))
         for step in steps:
             if step.image is not None and not np.isfinite(step.image).all():
                 raise ValueError(
@@ -135,16 +149,26 @@ class NetworkApplication(Engine):
 
         return Predictor(self.model.network, choose_device(self.model.device), self.beside)
 
-    def _steps(self, frames: NormalisedFrames) -> Iterator[Step]:
-        output = yield from self._output(frames.inputs[0], 0.0, 1.0, "")
+    def _inputs(self, frames: NormalisedFrames, neighbours: Neighbours | None) -> Inputs:
+        """Return the input of the network, with the frames around a frame if it has context."""
+        if self.model.context and not neighbours:
+            self._warn(
+                "alone",
+                "The network sees the frames before and after each frame, and this is a single "
+                "frame: its result is less good than within a movie.",
+            )
+        return with_neighbours(frames, self.model.context, neighbours)
+
+    def _steps(self, frames: NormalisedFrames, inputs: Inputs) -> Iterator[Step]:
+        output = yield from self._output(inputs[0], 0.0, 1.0, "")
         yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
-    def _pair_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
-        first, second = frames.inputs
+    def _pair_steps(self, frames: NormalisedFrames, inputs: Inputs) -> Iterator[Step]:
+        first, second = inputs
         of_pair, of_single = self._calibrations
         r1 = yield from self._output(first, 0.0, 0.5, " to the first")
         r2 = yield from self._output(second, 0.5, 1.0, " to the second")
-        r2 = self._shifted_back(r2)
+        r2 = self._shifted_back(r2, r1, frames)
         slope, _ = frames.units(of_pair)
         disagreement = np.zeros(frames.given[0].shape, np.float32)
         disagreement[frames.valid.area] = np.abs(r1 - r2) * np.float32(slope / 2)
@@ -153,7 +177,7 @@ class NetworkApplication(Engine):
             image = frames.image((r1 + r2) / np.float32(2), of_pair)
         yield PairStep(fraction=1.0, message="done", image=image, disagreement=disagreement)
 
-    def _constant_steps(self, frames: NormalisedFrames) -> Iterator[Step]:
+    def _constant_steps(self, frames: NormalisedFrames, inputs: Inputs) -> Iterator[Step]:
         """Denoise a pair, in a stack, with one or two constant exposures."""
         constant = frames.valid.constant
         if all(constant) or (constant[0] and self.model.use == "first"):
@@ -163,9 +187,9 @@ class NetworkApplication(Engine):
         name = ("first", "second")[good]
         kind = f"from the {name} alone"
         self._warn(kind, f"One exposure of a frame is constant: the result is {kind}.")
-        output = yield from self._output(frames.inputs[good], 0.0, 1.0, f" to the {name}")
+        output = yield from self._output(inputs[good], 0.0, 1.0, f" to the {name}")
         if good:
-            output = self._shifted_back(output)
+            output = self._shifted_back(output, output, frames)
         yield Step(fraction=1.0, message="done", image=frames.image(output, self._calibrations[1]))
 
     def _output(
@@ -177,8 +201,17 @@ class NetworkApplication(Engine):
         )
         return output
 
-    def _shifted_back(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shift the output for the second exposure into register with the first."""
+    def _shifted_back(
+        self, output: NDArray[np.float32], first: NDArray[np.float32], frames: NormalisedFrames
+    ) -> NDArray[np.float32]:
+        """Shift the output for the second exposure into register with the first.
+
+        Where the second view does not reach, it is the output for the first.
+        """
+        if self.model.affine is not None:
+            rows, columns = frames.valid.area
+            view_map = ViewMap(self.model.affine).counted_from((rows.start, columns.start))
+            return np.where(view_map.inside(output.shape), view_map.resample(output), first)
         dy, dx = self.model.shift
         if not (dy or dx):
             return output

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_lowdose.engine import Engine
+    from napari_lowdose.engine import Engine, Neighbours
+    from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 
 _LARGEST_ALIKE = 2**20  # pixels: alike stacks take about a second for half a million
 
@@ -135,6 +136,12 @@ class BaselineApplication(NetworkApplication):
     @property
     def _calibrations(self) -> tuple[tuple[float, float], tuple[float, float]]:
         return (1.0, 0.0), (1.0, 0.0)  # the intensities are those of the exposures
+
+    def _inputs(
+        self, frames: NormalisedFrames, neighbours: Neighbours | None
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Return the exposures alone: these methods use no neighbours."""
+        return frames.inputs
 
     def _warn_if_unlike(self, frames: object) -> None:
         """Warn of nothing: these methods suit every image."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_lowdose.pairs.view_map import Matrix
+
 PresetName = Literal["auto", "fast", "paper"]
 LARGEST = 2**31  # maximum size of all weights, bytes; the paper's network has 31 million
 
@@ -31,6 +33,8 @@ class UNetConfig:
         Whether batch normalisation follows every convolution.
     smoothing : int
         Width in pixels (odd) of a learned smoothing kernel that bypasses the U-Net.  0 for none.
+    context : int
+        Number of frames before and after each frame that are input, too.
     """
 
     width: int
@@ -38,6 +42,12 @@ class UNetConfig:
     unshuffle: int
     batch_norm: bool
     smoothing: int
+    context: int = 0
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames that are input to the network: its input channels."""
+        return 2 * self.context + 1
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class TrainingConfig:
     every : int
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.
+    affine : 2 x 3 matrix or None
+        Map from the first exposure to the second, in place of a shift.
     preview : tuple of int
         Index of the pair that the previews show.
     outliers : "remove" or "keep"
@@ -101,6 +113,7 @@ class TrainingConfig:
     seed: int
     every: int
     shift: tuple[float, float]
+    affine: Matrix | None
     preview: tuple[int, ...]
     outliers: Literal["remove", "keep"]
     fallback: bool

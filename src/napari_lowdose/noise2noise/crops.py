@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -16,8 +17,10 @@ class Crops(NamedTuple):
 
     Attributes
     ----------
-    inputs, partners : (B, 1, crop, crop) tensors
-        The exposure that is input to the network, and the other one, its target.
+    inputs : (B, F, crop, crop) tensor
+        The exposure that is input to the network, with the frames around it.
+    partners : (B, 1, crop, crop) tensor
+        The other exposure, its target.
     seen : (B, 1, crop, crop) tensor
         Weight of each pixel in the loss: 1, or 0 if it is held out.
     shifts : (B, 2) tensor
@@ -37,6 +40,8 @@ def draw_crops(
     batch_size: int,
     crop_size: int,
     rng: np.random.Generator,
+    around: NDArray[np.int_] | None = None,
+    targets: Tensor | None = None,
 ) -> Crops:
     """Draw a batch of random crops.
 
@@ -45,9 +50,9 @@ def draw_crops(
 
     Parameters
     ----------
-    exposures : (P, 2, Y, X) tensor
+    exposures : (N, 2, Y, X) tensor
         First and second exposure of each pair, normalised.
-    seen : (P, Y, X) bool tensor
+    seen : (N, Y, X) or, with targets, (N, 2, Y, X) bool tensor
         Pixels used for training.
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.  It is transformed with
@@ -57,6 +62,12 @@ def draw_crops(
     crop_size : int
         Side of a crop, pixels.
     rng : numpy.random.Generator
+    around : (P, F) array of int, optional
+        The pairs to draw from, in the middle, with the frames around them.  By default all,
+        without context.
+    targets : (N, 2, Y, X) tensor, optional
+        The partner of each exposure, resampled onto its pixels.  By default, the exposures are
+        their own partners.
 
     Returns
     -------
@@ -66,16 +77,27 @@ def draw_crops(
     ----------
     Pair paper (Yang et al. 2023), Eq. (3) and Fig. 1(a).
     """
-    n_pairs, _, height, width = exposures.shape
+    height, width = exposures.shape[-2:]
+    if around is None:
+        around = np.arange(len(exposures))[:, None]
+    n_rows, n_frames = around.shape
     inputs, partners, weights, shifts = [], [], [], []
     for _ in range(batch_size):
         # Changing the number or order of these draws changes the result of every seed
-        pair, y, x, turns, flip, swap = (
+        row, y, x, turns, flip, swap = (
             int(rng.integers(n))
-            for n in (n_pairs, height - crop_size + 1, width - crop_size + 1, 4, 2, 2)
+            for n in (n_rows, height - crop_size + 1, width - crop_size + 1, 4, 2, 2)
         )
         at = (slice(y, y + crop_size), slice(x, x + crop_size))
-        crop = torch.cat([exposures[pair, :, *at], seen[pair, None, *at].to(exposures.dtype)])
+        numbers = around[row].tolist()
+        middle = numbers[n_frames // 2]
+        frames = [exposures[k, swap, *at] for k in numbers]
+        if targets is None:
+            partner, weight = exposures[middle, 1 - swap, *at], seen[middle, *at]
+        else:  # on the pixels of the input
+            partner, weight = targets[middle, swap, *at], seen[middle, swap, *at]
+        # Partner and weight are carried along as the last channels
+        crop = torch.stack([*frames, partner, weight.to(exposures.dtype)])
         dy, dx = shift
         if flip:
             crop, dx = crop.flip(-1), -dx
@@ -84,9 +106,9 @@ def draw_crops(
         crop = torch.rot90(crop, turns, (-2, -1))
         if swap:  # now of the first exposure against the second
             dy, dx = -dy, -dx
-        inputs.append(crop[swap : swap + 1])
-        partners.append(crop[1 - swap : 2 - swap])
-        weights.append(crop[2:])  # carried along as a third channel
+        inputs.append(crop[:n_frames])
+        partners.append(crop[n_frames : n_frames + 1])
+        weights.append(crop[-1:])
         shifts.append((dy, dx))
     return Crops(
         torch.stack(inputs),

@@ -56,6 +56,7 @@ def first_picture(first: Any, second: Any, engine: Noise2Noise) -> Iterator[Trai
             scale=scale,
             match=match,
             shift=engine.shift,
+            affine=engine.affine,
             use=engine.use,
             value_range=(float(valid.frames[0].min()), float(valid.frames[0].max())),
             normalise=engine.normalise,

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.application import NetworkApplication
+from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.config import OPTIMISERS
+from napari_lowdose.noise2noise.context import neighbours_within
 from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import device_name, flag, is_finite, one_of
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.engine import Neighbours
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import OptimiserConfig, UNetConfig
     from napari_lowdose.noise2noise.normalised_frames import Level
+    from napari_lowdose.pairs.view_map import Matrix
 
 _MAX_EIGHT = 2**20  # maximum size for eight orientations, pixels: one or two seconds
 Pair = tuple[Any, Any]
@@ -55,6 +60,8 @@ class Noise2NoiseModel(Engine):
         Minimum and maximum of the result on the held-out tiles, in the units of the input.
     shift : (float, float)
         Shift of the second exposure against the first, (dy, dx) in pixels.
+    affine : 2 x 3 matrix, optional
+        Map from the first exposure to the second, in place of a shift; see `Noise2Noise`.
     record : dict
         JSON-ready record of the training.
     use : "both" or "first"
@@ -77,6 +84,11 @@ class Noise2NoiseModel(Engine):
         Unit of `pixel_size`, for example "nm".
     optimiser : OptimiserConfig
         Training parameters, for continuation.
+    channels : tuple of Noise2NoiseModel
+        The networks of the channels, if each has its own.  Then `weights` and what belongs to them
+        are those of the first channel, and are not used.
+    channel_axis : int or None
+        Leading axis of these channels in the training stack.
     state : object
         State of the training, for exact continuation.  It is not saved to the file.
 
@@ -121,6 +133,9 @@ class Noise2NoiseModel(Engine):
     pixel_size: tuple[float, float] | None = None
     pixel_unit: str | None = None
     optimiser: OptimiserConfig = OPTIMISERS["fast"]
+    affine: Matrix | None = None
+    channels: tuple[Noise2NoiseModel, ...] = ()
+    channel_axis: int | None = None
     state: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -129,6 +144,8 @@ class Noise2NoiseModel(Engine):
         object.__setattr__(self, "device", device_name(self.device))
         object.__setattr__(self, "orientations", _orientations(self.orientations))
         object.__setattr__(self, "outliers", one_of("outliers", self.outliers, ("remove", "keep")))
+        affine = None if self.affine is None else checked_matrix(self.affine)
+        object.__setattr__(self, "affine", affine)
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
@@ -145,12 +162,26 @@ class Noise2NoiseModel(Engine):
         yield Step(fraction=0.0, message="building the network")
         return self.applied_to(given.leading, given.shape)
 
-    def frame_steps(self, *frames: NDArray[Any]) -> Iterator[Step]:
+    @property
+    def context(self) -> int:
+        """Number of frames before and after each frame that the network sees."""
+        return self.architecture.context
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
+
+    def frame_steps(
+        self, *frames: NDArray[Any], neighbours: Neighbours | None = None
+    ) -> Iterator[Step]:
         """Denoise one frame, or one pair of frames; see `Engine.frame_steps`."""
-        yield from self.applied_to((), frames[0].shape).frame_steps(*frames)
+        whole = self.applied_to((), frames[0].shape)
+        yield from whole.frame_steps(*frames, neighbours=neighbours)
 
     def for_live(self) -> Engine:
         """Return the network for a running source: in one orientation, on half of the cores."""
+        if self.channels:
+            return ChannelApplication(self, tuple(each.for_live() for each in self.networks()))
         return NetworkApplication(self, orientations=1, in_stack=True, beside=True)
 
     def with_pixel_size(
@@ -162,7 +193,9 @@ class Noise2NoiseModel(Engine):
             warn(warning, stacklevel=2)
         return self
 
-    def applied_to(self, leading: tuple[int, ...], shape: tuple[int, ...]) -> NetworkApplication:
+    def applied_to(
+        self, leading: tuple[int, ...], shape: tuple[int, ...]
+    ) -> NetworkApplication | ChannelApplication:
         """Return the network for the frames of an image or a pair.
 
         Parameters
@@ -172,9 +205,23 @@ class Noise2NoiseModel(Engine):
         shape : tuple of int
             Shape of the whole image.
         """
+        if self.channels:
+            parts = tuple(each.applied_to(leading, shape) for each in self.networks())
+            return ChannelApplication(self, parts, self.channels_along(leading))
         chosen = self.orientations
         orientations = n_orientations(shape) if chosen == "auto" else chosen
         return NetworkApplication(self, orientations, in_stack=bool(leading))
+
+    def networks(self) -> list[Noise2NoiseModel]:
+        """Return the models of the channels, with the settings of this one."""
+        names = ("use", "normalise", "orientations", "outliers", "device")
+        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return [replace(each, **settings) for each in self.channels]
+
+    def channels_along(self, leading: tuple[int, ...]) -> int | None:
+        """Return the axis of a stack along which it has these channels; None if there is none."""
+        axis, n = self.channel_axis, len(self.channels)
+        return axis if axis is not None and leading[axis : axis + 1] == (n,) else None
 
     @cached_property
     def network(self) -> Any:
@@ -202,7 +249,7 @@ class Noise2NoiseModel(Engine):
         """
         from napari_lowdose.noise2noise.model_file import save_model
 
-        save_model(path, {each.name: getattr(self, each.name) for each in fields(self)})
+        save_model(path, _fields_of(self), [_fields_of(each) for each in self.channels])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Noise2NoiseModel:
@@ -226,6 +273,10 @@ class Noise2NoiseModel(Engine):
         from napari_lowdose.noise2noise.model_file import load_model
 
         return load_model(path, cls)
+
+
+def _fields_of(model: Noise2NoiseModel) -> dict[str, Any]:
+    return {each.name: getattr(model, each.name) for each in fields(model)}
 
 
 def _orientations(value: Any) -> Literal["auto", 1, 8]:

@@ -23,20 +23,22 @@ from napari_lowdose.noise2noise.gain_matching import GainMatch
 from napari_lowdose.noise2noise.normalised_frames import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 Model = TypeVar("Model")
 FORMAT = "napari-lowdose noise2noise"
-VERSION = 1
+VERSION = 2  # of networks with channels or context; others are written as version 1
 # Limits that protect against damaged or malicious files, far beyond any useful network
 _LONGEST_HEADER = 2**22  # bytes, about a thousand times the usual length
 _DEEPEST, _WIDEST = 8, 8192  # levels, channels
+_MOST_CONTEXT = 64  # frames
 _LARGEST_BLOCK, _WIDEST_SMOOTHING = 16, 255  # pixels
 _SMALLEST = float(np.finfo(np.float32).tiny)  # smallest divisor that float32 can represent
 _GREATEST = float(np.finfo(np.float32).max)
 _MOST_STEPS = 2**40
+_MOST_CHANNELS = 1024
 _DTYPES = {"F32": "float32", "I64": "int64"}
 # Field of the model for each key of the description, which keeps the names of version 0.1.0
 _FIELDS = {
@@ -50,28 +52,70 @@ _FIELDS = {
     "normalise": "normalise",
     "orientations": "orientations",
 }
-_ADDED = ("pixel_size", "pixel_unit", "levels", "outliers")  # missing in files of version 0.1.0
+_ADDED = (
+    "pixel_size",
+    "pixel_unit",
+    "levels",
+    "outliers",
+    "affine",
+)  # missing in files of version 0.1.0
 
 
-def save_model(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
-    """Save the fields of a model to a file, atomically; see `Noise2NoiseModel.save`."""
+def save_model(
+    path: str | os.PathLike[str],
+    fields: Mapping[str, Any],
+    channels: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Save the fields of a model to a file, atomically; see `Noise2NoiseModel.save`.
+
+    Parameters
+    ----------
+    path : path
+    fields : mapping
+        Fields of the model.
+    channels : sequence of mapping
+        Fields of the networks of its channels, whose weights are saved instead of its own.
+    """
     from safetensors.numpy import save
 
-    about = {
+    about = _description(fields)
+    weights = dict(fields["weights"])
+    if channels:
+        about |= {
+            "channel_axis": fields["channel_axis"],
+            "channels": [_description(each) for each in channels],
+        }
+        weights = {
+            f"{_prefix(n)}{name}": weight
+            for n, each in enumerate(channels)
+            for name, weight in each["weights"].items()
+        }
+    version = str(VERSION if channels or fields["architecture"].context else 1)
+    header = {"format": FORMAT, "version": version, "model": json.dumps(about)}
+    # Not np.ascontiguousarray, which adds an axis to scalars
+    content = save({name: np.asarray(w, order="C") for name, w in weights.items()}, header)
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def _description(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON-ready description of a model, without its weights."""
+    architecture = asdict(fields["architecture"])
+    if not architecture["context"]:  # earlier readers do not know it
+        del architecture["context"]
+    return {
         # A single dictionary, as in files of version 0.1.0
-        "architecture": {**asdict(fields["architecture"]), **asdict(fields["optimiser"])},
+        "architecture": {**architecture, **asdict(fields["optimiser"])},
         "match": asdict(fields["match"]),
         "record": dict(fields["record"]),
         **{key: fields[name] for key, name in _FIELDS.items()},
         **{name: fields[name] for name in _ADDED},
     }
-    header = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(about)}
-    # Not np.ascontiguousarray, which adds an axis to scalars
-    content = save(
-        {name: np.asarray(w, order="C") for name, w in fields["weights"].items()}, header
-    )
-    with atomic_write(path) as file:
-        file.write(content)
+
+
+def _prefix(channel: int) -> str:
+    """Return what the names of the weights of a channel begin with."""
+    return f"channels.{channel}."
 
 
 def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Model:
@@ -93,17 +137,30 @@ def load_model(path: str | os.PathLike[str], build: Callable[..., Model]) -> Mod
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             _check_header(header, path)
-            fields = _fields(header, path)
-            _check_shapes(file, fields["architecture"], path)  # before reading any weight
+            fields, channels = _fields(header, path)
+            named = {_prefix(n): each["architecture"] for n, each in enumerate(channels)}
+            # Before reading any weight
+            _check_shapes(file, named or {"": fields["architecture"]}, path)
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
         # TypeError and AttributeError: dtypes that NumPy does not have, such as bfloat16
         raise ValueError(f"{path.name} is damaged, or not a network: {error}.") from error
     _check_weights(weights, path)
     try:
-        return build(weights=weights, **fields)
+        if not channels:
+            return build(weights=weights, **fields)
+        parts = tuple(
+            build(weights=_beginning_with(_prefix(n), weights), **each)
+            for n, each in enumerate(channels)
+        )
+        return build(weights=_beginning_with(_prefix(0), weights), channels=parts, **fields)
     except _UNREADABLE as error:
         raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
+
+
+def _beginning_with(prefix: str, weights: dict[str, Any]) -> dict[str, Any]:
+    found = weights.items()
+    return {name.removeprefix(prefix): w for name, w in found if name.startswith(prefix)}
 
 
 # Errors that a malformed description may raise; RecursionError comes from deeply nested lists
@@ -133,17 +190,29 @@ def _check_header(header: dict[str, str], path: Path) -> None:
     if header.get("format") != FORMAT:
         raise ValueError(f"{path.name} is a safetensors file, but not a napari-lowdose model.")
     version = header.get("version", "")
-    if not (version.isascii() and version.isdigit()) or version.lstrip("0") != str(VERSION):
+    if not (version.isascii() and version.isdigit()) or version.lstrip("0") not in ("1", "2"):
         raise ValueError(
             f"{path.name} was written by a newer version of napari-lowdose (format "
-            f"{version or '?'}; this version reads format {VERSION}): upgrade napari-lowdose."
+            f"{version or '?'}; this version reads formats up to {VERSION}): upgrade "
+            "napari-lowdose."
         )
 
 
-def _fields(header: dict[str, str], path: Path) -> dict[str, Any]:
-    """Return the fields of the model, except the weights, from the header."""
+def _fields(header: dict[str, str], path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the fields of the model and of its channels, except the weights, from the header."""
     try:
-        return _described(json.loads(header["model"]))
+        about = json.loads(header["model"])
+        fields = _described(about)
+        channels = [_described(each) for each in about.get("channels", ())]
+        if channels:
+            fields["channel_axis"] = about["channel_axis"]
+            if not (
+                len(channels) <= _MOST_CHANNELS
+                and isinstance(fields["channel_axis"], int)
+                and 0 <= fields["channel_axis"] < _MOST_CHANNELS
+            ):
+                raise ValueError("out of range")
+        return fields, channels
     except _UNREADABLE as error:
         raise ValueError(f"{path.name} is damaged: its description cannot be read.") from error
 
@@ -151,7 +220,7 @@ def _fields(header: dict[str, str], path: Path) -> dict[str, Any]:
 def _described(about: dict[str, Any]) -> dict[str, Any]:
     """Return the fields; raises one of `_UNREADABLE` if the description is invalid."""
     fields = {name: about[key] for key, name in _FIELDS.items()}
-    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit")}
+    fields |= {name: about.get(name) for name in ("pixel_size", "pixel_unit", "affine")}
     for name in ("offset", "scale"):
         fields[name] = _number(fields[name])
     for name in ("pair_calibration", "single_calibration", "value_range", "shift"):
@@ -203,7 +272,12 @@ def _check_record(record: dict[str, Any]) -> None:
         for limit in (low, high):
             if limit is not None:
                 _number(limit)
-    for earlier in record.get("continued_from", ()):
+    for limits in record.get("gain_db_of_channels", ()):
+        low, high = limits
+        for limit in (low, high):
+            if limit is not None:
+                _number(limit)
+    for earlier in (*record.get("continued_from", ()), *record.get("channels", ())):
         _check_record(earlier)
 
 
@@ -218,13 +292,14 @@ def _configs(about: dict[str, Any]) -> dict[str, Any]:
         "levels": (0, _DEEPEST),
         "unshuffle": (1, _LARGEST_BLOCK),
         "smoothing": (0, _WIDEST_SMOOTHING),
+        "context": (0, _MOST_CONTEXT),
         "batch_size": (1, 2**12),
         "crop_size": (32, 2**13),
         "epochs": (0, _MOST_STEPS),
         "steps": (0, _MOST_STEPS),
     }
     for name, (lowest, highest) in limits.items():
-        value = _number(about[name])
+        value = _number(about.get(name, 0) if name == "context" else about[name])
         if not isinstance(value, int) or not lowest <= value <= highest:
             raise ValueError(f"{name} is {value}")
     if (
@@ -248,11 +323,15 @@ def _number(value: Any) -> float:
     return value
 
 
-def _check_shapes(file: Any, architecture: UNetConfig, path: Path) -> None:
-    """Check that the weights match the architecture, from the header alone."""
+def _check_shapes(file: Any, architectures: Mapping[str, UNetConfig], path: Path) -> None:
+    """Check that the weights match the architecture of each prefix, from the header alone."""
     from napari_lowdose.noise2noise.prediction import weight_shapes  # loads torch
 
-    expected = weight_shapes(architecture)
+    expected = {
+        f"{prefix}{name}": shape
+        for prefix, architecture in architectures.items()
+        for name, shape in weight_shapes(architecture).items()
+    }
     names = set(file.keys())
     found = {}
     for name in names & set(expected):

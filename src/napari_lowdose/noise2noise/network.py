@@ -57,7 +57,7 @@ class UNet(nn.Module):
         widths = [config.width * 2**level for level in range(config.levels + 1)]
         n_pixels = config.unshuffle**2  # channels after unshuffling
         norm = config.batch_norm
-        self.first = DoubleConvolution(n_pixels, widths[0], norm)
+        self.first = DoubleConvolution(config.n_frames * n_pixels, widths[0], norm)
         self.down = nn.ModuleList(
             DoubleConvolution(above, below, norm) for above, below in pairwise(widths)
         )
@@ -67,7 +67,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(widths[0], n_pixels, 1)
         self.smooth: nn.Conv2d | None = None
         if config.smoothing:
-            self.smooth = _smoothing(config.smoothing)
+            self.smooth = _smoothing(config.smoothing, config.n_frames)
             with torch.no_grad():  # the initial output is close to the smoothed input
                 self.last.weight.mul_(0.1)
 
@@ -76,15 +76,16 @@ class UNet(nn.Module):
 
         Parameters
         ----------
-        x : (B, 1, Y, X) tensor
-            Normalised exposures.  Y and X must be multiples of `size_multiple`.
+        x : (B, F, Y, X) tensor
+            Normalised exposures: F successive frames around the one to denoise, or that frame
+            alone.  Y and X must be multiples of `size_multiple`.
 
         Returns
         -------
         (B, 1, Y, X) float32 tensor
         """
-        # x: (B, 1, Y, X)
-        h = functional.pixel_unshuffle(x, self.config.unshuffle)  # (B, u², Y/u, X/u)
+        # x: (B, F, Y, X)
+        h = functional.pixel_unshuffle(x, self.config.unshuffle)  # (B, F u², Y/u, X/u)
         h = self.first(h.contiguous(memory_format=torch.channels_last))  # (B, W, Y/u, X/u)
         skipped = []
         for down in self.down:
@@ -112,12 +113,13 @@ def receptive_field_radius(config: UNetConfig) -> int:
     return max(way_down_and_up + bottom + size_multiple(config), config.smoothing // 2)
 
 
-def _smoothing(width: int) -> nn.Conv2d:
-    """Return a learnable convolution whose initial kernel is a Gaussian."""
-    convolution = nn.Conv2d(1, 1, width, padding=width // 2, bias=False)
+def _smoothing(width: int, n_frames: int) -> nn.Conv2d:
+    """Return a learnable convolution whose initial kernel is a Gaussian in the middle frame."""
+    convolution = nn.Conv2d(n_frames, 1, width, padding=width // 2, bias=False)
     distance = torch.arange(width) - width // 2
     kernel = torch.exp(-(distance**2) / (2 * (width / 6) ** 2))
     kernel = kernel / kernel.sum()
     with torch.no_grad():
-        convolution.weight.copy_(kernel[:, None] * kernel)
+        convolution.weight.zero_()
+        convolution.weight[0, n_frames // 2] = kernel[:, None] * kernel
     return convolution

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.noise2noise.channel_application import ChannelApplication
+from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
+from napari_lowdose.noise2noise.context import neighbours_within
+from napari_lowdose.noise2noise.context_checks import refuse_context
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import (
     device_name,
     finite_numbers,
@@ -26,7 +32,7 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
-from napari_lowdose.warned import warn
+from napari_lowdose.warned import warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -36,9 +42,11 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.config import PresetName, UNetConfig
     from napari_lowdose.noise2noise.model import Pair
+    from napari_lowdose.pairs.view_map import Matrix
 
 _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer pixels
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
+MOST_CONTEXT = 8  # frames
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
 _RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
 _TOO_LONG = 1.5  # times the time left: the measured pace is not exact
@@ -87,6 +95,10 @@ class Noise2Noise(Engine):
     shift : (float, float)
         Shift (dy, dx) of the second exposure against the first, at most 1 pixel.  The scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.  Remove larger shifts by cropping.
+    affine : ((a, b, ty), (c, d, tx)), optional
+        Map between the views of a beamsplitter, ``layout.affine``, in place of `shift`: the scene
+        at (y, x) in the first is at (a y + b x + ty, c y + d x + tx) in the second.  The targets of
+        the training are resampled; what is denoised is not.
     outliers : "remove" or "keep"
         Cosmic rays, hot and dead pixels are excluded from training.  In the result they are
         replaced by the scene ("remove") or unchanged ("keep").
@@ -94,6 +106,16 @@ class Noise2Noise(Engine):
         Where REUCID of both exposures, or just their mean, is better than the network by the
         held-out tiles, for example after a short training, it is the result.  False always gives
         the result of the network.
+    channel_axis : int, optional
+        Leading axis of the channels in a stack of pairs, counted from 0.  Each channel has its own
+        network, and its own gain in dB.  By default, channels are recognised if they differ more
+        than threefold in contrast.
+    context : int
+        Number of frames before and after each frame of a movie or z-stack that the network sees,
+        too, at most 8.  Time is the first axis of the two exposures, and the target of frame t is
+        the partner of frame t alone.  For the two views of a beamsplitter, `Thinned` movies, or
+        even against odd frames; neighbouring frames of one movie are refused, because the
+        partner of each frame would be one of its neighbours.
     preview : tuple of int
         Index of the pair of a stack that the previews show.
     pixel_size : float or (float, float), optional
@@ -102,7 +124,8 @@ class Noise2Noise(Engine):
     pixel_unit : str, optional
         Unit of `pixel_size`, for example "nm".
     start : Noise2NoiseModel or path, optional
-        Network to continue, or its file.  Its architecture replaces `preset` and `width`.
+        Network to continue, or its file.  Its architecture replaces `preset`, `width` and
+        `context`.
 
     Raises
     ------
@@ -151,6 +174,9 @@ class Noise2Noise(Engine):
     start: Noise2NoiseModel | None = field(default=None, repr=False)
     outliers: Literal["remove", "keep"] = "remove"
     fallback: bool = True
+    channel_axis: int | None = None
+    context: int = 0
+    affine: Matrix | None = None
 
     def __post_init__(self) -> None:
         # The limits of the forms in napari do not apply to scripts, so all are checked here
@@ -163,6 +189,7 @@ class Noise2Noise(Engine):
             "device": device_name(self.device),
             "seed": whole_number("seed", self.seed, 0),
             "every": whole_number("every", self.every, 1),
+            "context": whole_number("context", self.context, 0, MOST_CONTEXT),
         }
         for name, highest in _POSITIVE.items():
             if (value := getattr(self, name)) is not None:
@@ -170,6 +197,8 @@ class Noise2Noise(Engine):
         for name, limits in _WHOLE.items():
             if (value := getattr(self, name)) is not None:
                 checked[name] = whole_number(name, value, *limits)
+        if self.channel_axis is not None:
+            checked["channel_axis"] = whole_number("channel_axis", self.channel_axis, 0)
         shift = finite_numbers(self.shift) or ()
         if len(shift) != 2 or not all(abs(along) <= _LARGEST_SHIFT for along in shift):
             raise ValueError(
@@ -180,12 +209,24 @@ class Noise2Noise(Engine):
         if preview is None or not all(along.is_integer() for along in preview):
             raise ValueError(f"preview must be the index of a frame, not {self.preview!r}.")
         checked |= {"shift": shift, "preview": tuple(map(int, preview))}
-        checked["start"] = _network(self.start)
+        checked["affine"] = None if self.affine is None else checked_matrix(self.affine)
+        start = checked["start"] = _network(self.start)
+        if start is not None:
+            if checked["context"] not in (0, start.context):
+                raise ValueError(
+                    f"the network to continue sees {start.context} frames before and after each "
+                    f"frame: leave out context={checked['context']}, or train a new network."
+                )
+            checked["context"] = start.context
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
         size, unit = checked_pixel_size(self.pixel_size, self.pixel_unit)
         object.__setattr__(self, "pixel_size", size)
         object.__setattr__(self, "pixel_unit", unit)
+
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return neighbours_within(number, n_frames, self.context)
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
@@ -252,6 +293,8 @@ class Noise2Noise(Engine):
         """
         model = step.model
         assert model is not None  # the last step has one
+        if step.channels:
+            return self._result_of_channels(step, model, given)
         if step.instead is not None:
             from napari_lowdose.noise2noise.baseline import BaselineApplication
 
@@ -268,6 +311,23 @@ class Noise2Noise(Engine):
             applied = replace(model, orientations=1).applied_to(given.leading, given.shape)
             return replace(applied, model=model)
         return run_to_end(model.prepare(given))
+
+    def _result_of_channels(
+        self, step: TrainingStep, model: Noise2NoiseModel, given: ImageOrPair
+    ) -> Engine:
+        """Return the engine for the result of a training with a network for each channel."""
+        if not self.fallback:
+            warn_of_no_gain(model)
+        parts: list[Engine] = []
+        for number, each in enumerate(step.channels, start=1):
+            told: list[str] = []
+            with warnings_to(told.append):
+                parts.append(self.result_of(each, given))
+            for sentence in told:
+                warn(f"In channel {number}, {sentence}", stacklevel=3)
+        if step.told_gain is not None:  # some channels may have another method
+            model = replace(model, record={**model.record, **step.told_gain.for_record()})
+        return ChannelApplication(model, tuple(parts), model.channels_along(given.leading))
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
         """Load a network from a file; see `Noise2NoiseModel.load`."""
@@ -287,6 +347,10 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
 
         return BaselineApplication(model, in_stack=True, baseline=baseline_of(name))
+
+    def with_channel_axis(self, axis: int | None) -> Noise2Noise:
+        """Return an engine with this `channel_axis`, unless it has one already."""
+        return self if self.channel_axis is not None else replace(self, channel_axis=axis)
 
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
@@ -322,12 +386,8 @@ class Noise2Noise(Engine):
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
         if name := model.record.get(_RESULT_BY):
             words.append(f"the result is by {name}, which is better than the network")
-        elif gain := model.record.get("gain_db"):
-            # JSON has no infinity: the record has None at an open end
-            low, high = gain
-            low = -math.inf if low is None else low
-            high = math.inf if high is None else high
-            words.append(f"gain {GainInterval(low, high)}")
+        elif gain := ToldGain.of_record(model.record):
+            words.append(f"gain {gain}")
         return words
 
     def training_steps(
@@ -394,6 +454,7 @@ class Noise2Noise(Engine):
         for step in engine.training_steps(first, second, shift):
             model = step.model
         assert model is not None  # the last step has one
+        warn_of_no_gain(model)
         return model
 
     def _train(
@@ -414,8 +475,9 @@ class Noise2Noise(Engine):
             from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
 
             yield from first_picture(first, second, self)
+        doubt = ""
         if not checked:
-            refuse_bad_pair(first, second, self.shift)
+            doubt = refuse_bad_pair(first, second, self.shift, self.affine)
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
@@ -423,9 +485,32 @@ class Noise2Noise(Engine):
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()
+        axis = None if one_scene else self._channels(first, second)
+        if self.context:
+            refuse_context(first, second, self.context, axis, one_scene=one_scene)
+        if axis is not None:
+            from napari_lowdose.noise2noise.channel_training import channel_training_steps
+
+            yield from channel_training_steps(
+                first, second, axis, network, config, self.start, begun, reserve, doubt=doubt
+            )
+            return
         yield from training_steps(
-            first, second, network, config, self.start, begun, reserve, one_scene=one_scene
-        )
+            first, second, network, config, self.start, begun, reserve,
+            one_scene=one_scene, doubt=doubt,
+        )  # fmt: skip
+
+    def _channels(self, first: Any, second: Any) -> int | None:
+        """Return the axis of the channels that get a network each; None for a single network."""
+        if self.start is not None and not self.start.channels:
+            return None
+        axis = channel_axis_of(first, second, self.channel_axis)
+        if axis is None and self.start is not None:
+            raise ValueError(
+                f"the network to continue has a network for each of {len(self.start.channels)} "
+                "channels, and this pair has no channels: continue on the pair of its training."
+            )
+        return axis
 
     def _configs(self) -> tuple[UNetConfig, TrainingConfig]:
         """Return the architecture and the training parameters."""
@@ -438,6 +523,7 @@ class Noise2Noise(Engine):
             if preset == "auto":
                 preset = "paper" if choose_device(self.device).type == "cuda" else "fast"
             network, optimiser = PRESETS[preset], OPTIMISERS[preset]
+            network = replace(network, context=self.context)
             if self.width is not None:
                 network = replace(network, width=self.width)
         given = {name: getattr(self, name) for name in ("batch_size", "crop_size", "learning_rate")}
@@ -447,7 +533,25 @@ class Noise2Noise(Engine):
         # The engine and `TrainingConfig` use the same names
         of_training = {each.name for each in fields(TrainingConfig)}
         shared = {name: value for name, value in parameters.items() if name in of_training}
+        if self.affine is not None:  # it holds the shift
+            shared["shift"] = (0.0, 0.0)
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
+
+
+def warn_of_no_gain(model: Noise2NoiseModel) -> None:
+    """Warn of each channel whose network is no better than what it was given."""
+    told = ToldGain.of_record(model.record)
+    if told is None or not model.channels:
+        return
+    without, what = 10 * math.log10(2), "the mean of its two exposures"
+    if model.use == "first":
+        without, what = 0.0, "its first exposure"
+    for channel in told.no_better_than(without):
+        warn(
+            f"Channel {channel} gains nothing: its network is no better than {what} "
+            f"({without:.1f} dB). Train for longer, or leave this channel as it is.",
+            stacklevel=2,
+        )
 
 
 def about_fallback(step: TrainingStep) -> str:
@@ -456,10 +560,11 @@ def about_fallback(step: TrainingStep) -> str:
     assert step.instead_gain is not None
     gain = GainInterval(*step.instead_gain)
     network = "not known" if step.gain is None else str(GainInterval(*step.gain))
+    doubt = f" These gains cannot be trusted: {step.doubt}." if step.doubt else ""
     return (
         f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
         f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
-        "for the network, or set fallback=False."
+        f"for the network, or take it in any case (fallback=False).{doubt}"
     )
 
 

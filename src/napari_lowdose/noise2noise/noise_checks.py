@@ -27,15 +27,32 @@ _SIGNIFICANT = 5.0  # standard errors
 _MIN_REGION = 24  # minimum side of a region that may have moved by itself, pixels
 _SLOPE_SMOOTHING = 1.5  # standard deviation of the smoothing before slopes are taken, pixels
 _ABOVE_CHANCE = 4.0  # ratio of a slope's power in the difference to that expected by chance
+_SIGNIFICANT_LINES = 8.0  # standard errors; lines that hold the same object are not independent
 _CELL = 4  # side of the cells whose means are searched for structure, pixels
 _MIN_SHIFT = 0.3  # smaller shifts do no harm, pixels
+_MIN_LINE_SHIFT = 0.4  # the same for lines, pixels (root mean square)
 _CORRELATED = 0.12  # minimum correlation of neighbours in the difference that is reported
 _COMMON_NOTE, _COMMON_WARN = 0.05, 0.25  # common noise, as a fraction of the noise variance
+# Kinds of notes that contradict what the estimate of the gain assumes: independent noise on an
+# unchanged scene.
+_DOUBTS = {
+    "shift": "the second exposure is shifted against the first",
+    "drift": "the second exposure has drifted since the map between the two was measured",
+    "scan drift": "the scene drifted within the scan",
+    "distorted": "the second exposure is rotated or magnified",
+    "moved": "the two exposures differ by more than noise",
+    "reversed": "the contrast of the second exposure is reversed",
+    "smooth": "one exposure seems to be denoised or averaged",
+    "common noise": "the two exposures share noise or a pattern",
+    "correlated noise": "the noise is correlated between pixels",
+    "lines": "the lines of the scan are displaced",
+}
 # Common noise, as a fraction of the scene's variance.  Below it, exposures almost without noise
 # share fine detail of the scene.
 _COMMON_TO_SCENE = 0.03
 _MOVED = 0.15  # correlation of the cells of the difference
 _UNEQUAL = 2.0  # ratio of the brightness, or of the noise variance, that is reported
+_COSTS_QUALITY = ("correlated noise", "pixels", "gain", "noise", "fraction")
 _DENOISED = 100.0  # ratio of the noise variance above which one exposure is not raw
 
 
@@ -51,16 +68,34 @@ class PairNote:
     message : str
         One sentence for the user.
     kind : str
-        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "moved",
-        "dependent", "common noise", "correlated noise", "pixels", "gain", "noise" or "smooth".
+        "shape", "unusable", "same", "frames", "different", "turned", "reversed", "shift", "drift",
+        "scan drift", "distorted", "moved", "lines", "dependent", "common noise",
+        "correlated noise", "pixels", "gain", "noise" or "smooth".
     shift : (float, float), optional
-        For kind "shift": shift of the second exposure against the first, (dy, dx) in pixels.
+        If registering helps: shift of the second exposure against the first, (dy, dx) in pixels.
     """
 
     level: Literal["refuse", "warn", "note"]
     message: str
     kind: str
     shift: tuple[float, float] | None = None
+
+    @property
+    def harm(self) -> int:
+        """What the finding does to the result; the least number is the worst.
+
+        0 prevents the training, 1 makes the result wrong, 2 costs quality, 3 is a remark.
+        """
+        if self.level == "refuse":
+            return 0
+        if self.kind in _COSTS_QUALITY:
+            return 2
+        return 1 if self.level == "warn" else 3
+
+    @property
+    def doubt(self) -> str:
+        """Why the estimated gain of this pair cannot be trusted; empty if it can."""
+        return _DOUBTS.get(self.kind, "")
 
 
 def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[PairNote]:
@@ -127,6 +162,15 @@ def check_noise(first: Frame, second: Frame, contrast_ratio: float) -> Iterator[
             "changed, and the result will blur both states.",
             "moved",
         )
+    elif lines := _displaced_lines(first + second, difference):
+        name, rms = lines
+        yield PairNote(
+            "warn",
+            f"The {name} of the two exposures are displaced against each other, by about {rms:.1f} "
+            "px (root mean square), as by vibrations or drift during a scan: this will blur the "
+            "result.",
+            "lines",
+        )
     else:
         # After a movement the difference shows the scene, whose neighbours are always correlated
         yield from _check_correlated(difference, power)
@@ -181,6 +225,35 @@ def _local_shift(both: Frame, difference: Frame) -> float:
         by_chance += shared * float((slope**2 * square).sum(dtype=np.float64))
         steepness += float((block_sums(slope**2, n) ** 2).sum()) / 2
     return math.sqrt((found - by_chance) / steepness) if found > _ABOVE_CHANCE * by_chance else 0.0
+
+
+def _displaced_lines(both: Frame, difference: Frame) -> tuple[str, float] | None:
+    """Return which lines are displaced along themselves, and the root-mean-square shift in pixels.
+
+    As `_local_shift`, with single lines as the regions: in larger ones their shifts cancel.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    square = difference**2
+    power = float(square.mean(dtype=np.float64))
+    for axis, name in ((1, "rows"), (0, "columns")):
+        slope = gaussian_filter(both / 2, _SLOPE_SMOOTHING, order=(1 - axis, axis))
+        slope -= slope.mean(axis=axis, keepdims=True)  # without offsets of whole lines
+        shared = 1.0
+        for lag in (1, 2):
+            common = float(_lagged_product(difference, lag, axis).mean(dtype=np.float64))
+            shared += 2 * max(0.0, common / power)
+        steep = (slope**2).sum(axis=axis, dtype=np.float64)
+        found = float(((slope * difference).sum(axis=axis, dtype=np.float64) ** 2).sum())
+        by_chance = shared * float((slope**2 * square).sum(dtype=np.float64))
+        # By chance it scatters like chi-square, with few degrees of freedom if few lines are steep
+        n_lines = float(steep.sum() ** 2 / (steep**2).sum())
+        above = 1 + max(1.0, _SIGNIFICANT_LINES * math.sqrt(2 / n_lines))
+        if found > above * by_chance:
+            rms = math.sqrt((found - by_chance) / float((steep**2).sum()))
+            if rms > _MIN_LINE_SHIFT:
+                return name, rms
+    return None
 
 
 def _check_correlated(difference: Frame, power: float) -> Iterator[PairNote]:

@@ -157,15 +157,22 @@ class NormalisedFrames:
     scale: float
 
     @classmethod
-    def of(cls, model: Normalisation, *frames: NDArray[Any]) -> NormalisedFrames:
+    def of(
+        cls,
+        model: Normalisation,
+        *frames: NDArray[Any],
+        area: tuple[slice, slice] | None = None,
+    ) -> NormalisedFrames:
         """Normalise one frame, or the two of a pair.
 
         Parameters
         ----------
         model : Normalisation
         *frames : (Y, X) arrays
+        area : (slice, slice), optional
+            Rows and columns to crop to; by default the image area.
         """
-        valid = valid_pixels(*frames)
+        valid = valid_pixels(*frames, area=area)
         offset, scale, match = model.offset, model.scale, model.match
         if model.levels:
             parts = [standardise(frame) for frame in valid.frames]
@@ -187,6 +194,10 @@ class NormalisedFrames:
             inputs = [_normalised(frame, offset, scale) for frame in units]
         given = (frames[0], *map(match.to_first, frames[1:]))
         return cls(tuple(inputs), valid, model, given, offset, scale)
+
+    def normalised_alike(self, others: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float32], ...]:
+        """Return the network's input for a neighbour of this frame, cropped alike."""
+        return NormalisedFrames.of(self.model, *others, area=self.valid.area).inputs
 
     def units(self, slope_intercept: tuple[float, float]) -> tuple[float, float]:
         """Return slope and intercept from an output of the network to the units of the result."""

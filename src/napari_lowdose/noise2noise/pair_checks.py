@@ -21,6 +21,9 @@ from napari_lowdose.noise2noise.valid_pixels import (
     valid_pixels,
 )
 from napari_lowdose.pairs.agreement import Agreement, agreement, align
+from napari_lowdose.pairs.register import map_between
+from napari_lowdose.pairs.scan_drift import scan_drift
+from napari_lowdose.pairs.view_map import ViewMap
 from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.pairs.scene_shift import NotRegisteredError
+    from napari_lowdose.pairs.view_map import Matrix
 
     Frame = NDArray[np.float32]
 
@@ -37,10 +41,15 @@ __all__ = ["PairNote", "check_pair", "refuse_bad_pair"]
 _MAX_FRAMES = 9  # of a movie, evenly spread
 _WINDOW = 1024  # side of the central part of a large frame that is checked, pixels
 _SMALL = 64  # below this side, in pixels, different scenes and a lack of light look the same
-_SEVERITY = {"refuse": 0, "warn": 1, "note": 2}
+_OF_NOISE = ("dependent", "noise", "smooth", "correlated noise", "common noise")
 
 
-def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> list[PairNote]:
+def check_pair(
+    first: Any,
+    second: Any,
+    shift: tuple[float, float] = (0.0, 0.0),
+    affine: Matrix | None = None,
+) -> list[PairNote]:
     """Check whether a pair of exposures is suitable for training.
 
     Parameters
@@ -51,11 +60,13 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     shift : (float, float)
         Known shift of the second exposure against the first, (dy, dx) in pixels: the scene at
         (y, x) in the first is at (y + dy, x + dx) in the second.
+    affine : 2 x 3 matrix, optional
+        Known map from the first exposure to the second, in place of `shift`; see `Noise2Noise`.
 
     Returns
     -------
     list of PairNote
-        Most severe first; empty for a good pair.  Only one note if the shape or the pixels of
+        In the order of harm; empty for a good pair.  Only one note if the shape or the pixels of
         the exposures are not usable.
 
     Notes
@@ -66,6 +77,8 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
       its variance.
     - Unusable frames of a movie: black, constant, repeated, or the same in both exposures.
     - Shift: as found by `register_pair`, if it is larger than its error explains.
+    - Drift within a scan, rotation and magnification: the shift differs between parts of the frame
+      as an affine map does.
     - Movement: the shift differs between the quarters of the frame.  Or the difference of the
       aligned exposures is correlated over 8 pixels and more, or follows the slopes of the scene.
     - Orientation and contrast: the second exposure is mirrored or rotated, or its contrast is
@@ -75,6 +88,8 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
     - Common noise: the covariance of the two exposures at lag 0 exceeds the value extrapolated
       from lags of 1, 2 and 3 pixels.  The cause is a pattern of the sensor, or a common exposure.
       Scene detail of a single pixel looks the same.
+    - Displaced lines: the difference follows the slope of the scene along the lines of a scan, each
+      line by another amount.
     - Correlated noise: the autocorrelation of the difference at a lag of one pixel.
 
     References
@@ -128,17 +143,22 @@ def check_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0))
         if not choice.is_usable(k, valid):
             continue
         checked.append(k)
-        for note in _check_frames(valid, shift):
+        for note in _check_frames(valid, shift, affine):
             found.setdefault(note.kind, []).append((k, note))
     if not checked:
         return [_no_usable_frame(choice, n)]
     notes = [_most_severe(each, checked, leading) for each in found.values()]
     if choice:
         notes.append(PairNote("note", f"Excluded from training: {choice}.", "frames"))
-    return sorted(notes, key=lambda note: _SEVERITY[note.level])
+    return sorted(notes, key=_severity)
 
 
-def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+def refuse_bad_pair(
+    first: Any,
+    second: Any,
+    shift: tuple[float, float] = (0.0, 0.0),
+    affine: Matrix | None = None,
+) -> str:
     """Check a pair with `check_pair`; raise an error or warn.
 
     Parameters
@@ -147,6 +167,13 @@ def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 
         The two exposures.
     shift : (float, float)
         Known shift of the second exposure against the first, (dy, dx) in pixels.
+    affine : 2 x 3 matrix, optional
+        As in `check_pair`.
+
+    Returns
+    -------
+    str
+        Why a gain that is estimated from this pair cannot be trusted; empty if it can.
 
     Raises
     ------
@@ -158,11 +185,18 @@ def refuse_bad_pair(first: Any, second: Any, shift: tuple[float, float] = (0.0, 
     UserWarning
         If the result may be misleading.  Notes are not reported.
     """
-    for note in check_pair(first, second, shift):
+    notes = check_pair(first, second, shift, affine)
+    for note in notes:
         if note.level == "refuse":
             raise ValueError(note.message)
         if note.level == "warn":
             warnings.warn(note.message, UserWarning, stacklevel=2)
+    return ", and ".join(note.doubt for note in notes if note.doubt)
+
+
+def _severity(note: PairNote) -> tuple[int, bool]:
+    """Return a key that sorts the most harmful note first."""
+    return note.harm, note.level == "note"
 
 
 def _sentence(error: Exception) -> str:
@@ -188,7 +222,7 @@ def _most_severe(
     found: list[tuple[int, PairNote]], checked: list[int], leading: tuple[int, ...]
 ) -> PairNote:
     """Return the most severe note of one kind, with the names of the frames that have it."""
-    _, note = min(found, key=lambda each: _SEVERITY[each[1].level])
+    _, note = min(found, key=lambda each: _severity(each[1]))
     frames = sorted({k for k, _ in found})
     if len(frames) == len(checked):
         return note
@@ -197,7 +231,9 @@ def _most_severe(
     return replace(note, message=f"{note.message[:-1]} (seen in {frame_list(frames, leading)}).")
 
 
-def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[PairNote]:
+def _check_frames(
+    valid: ValidPixels, shift: tuple[float, float], affine: Matrix | None
+) -> Iterator[PairNote]:
     """Check one frame of each exposure."""
     for name, frame in zip(("first", "second"), valid.frames, strict=True):
         told: list[str] = []
@@ -206,10 +242,17 @@ def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[Pa
         for sentence in told:
             yield PairNote("warn", f"In the {name} exposure: {sentence}", "pixels")
     standard = [standardise(frame) for frame in valid.frames]
-    one, two = (_middle(frame.image) for frame in standard)
+    one, two = (frame.image for frame in standard)
+    nearest = None
+    if affine is not None:
+        one, two, nearest = _on_same_pixels(one, two, affine, valid)
+        shift = (0.0, 0.0)
+    one, two = _middle(one), _middle(two)
     agreed = agreement(one, two, shift)
     if agreed.error is not None:
-        yield _registration_note(agreed.error)
+        # If the shift differs between parts, a map may tell how
+        in_parts = affine is None and agreed.error.kind == "parts"
+        yield (_map_note(one, two) if in_parts else None) or _registration_note(agreed.error)
         return
     if agreed.shift is None:
         # In a small frame registration may fail although the scene is the same
@@ -230,7 +273,14 @@ def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[Pa
             return
         agreed = Agreement(shift)
     assert agreed.shift is not None
-    if agreed.misaligned:
+    if agreed.misaligned and affine is not None:
+        yield PairNote(
+            "warn",
+            f"The second exposure has drifted by {_directions(agreed.shift)} since the map between "
+            "the two was measured: split the frame again without the stored layout, or register.",
+            "drift",
+        )
+    elif agreed.misaligned:
         yield PairNote(
             "warn",
             f"The second exposure is shifted against the first by {_directions(agreed.shift)}: "
@@ -238,9 +288,75 @@ def _check_frames(valid: ValidPixels, shift: tuple[float, float]) -> Iterator[Pa
             "shift",
             agreed.shift,
         )
+    before = one, two
     one, two = align(one, two, agreed.shift)
-    if min(one.shape) >= SMALLEST // 2:
-        yield from check_noise(one, two, standard[1].deviation / standard[0].deviation)
+    if min(one.shape) < SMALLEST // 2:
+        return
+    ratio = standard[1].deviation / standard[0].deviation
+    notes = check_noise(one, two, ratio)
+    if nearest is None:
+        for note in notes:
+            dy, dx = agreed.shift
+            in_parts = note.kind in ("moved", "lines")
+            yield (_map_note(*before, (round(dy), round(dx))) if in_parts else None) or note
+        return
+    # The noise of interpolated pixels is smooth and correlated, the nearest ones are misplaced
+    yield from (note for note in notes if note.kind not in _OF_NOISE)
+    notes = check_noise(_middle(nearest[0]), _middle(nearest[1]), ratio)
+    yield from (note for note in notes if note.kind in _OF_NOISE)
+
+
+def _map_note(first: Frame, second: Frame, at: tuple[int, int] | None = None) -> PairNote | None:
+    """Return a note if the shift differs between parts of the image as an affine map does."""
+    found = map_between(first[None], second[None], at=at)
+    drift = scan_drift(first[None], second[None], at=at)
+    if drift is not None:
+        what_to_do = (
+            "Crop both to rows that agree, or scan faster, or the result will blur."
+            if found is None
+            else "Register them, and the training follows the drift."
+        )
+        return PairNote(
+            "warn",
+            f"The scene drifted within the scan: the second exposure is shifted by "
+            f"{_directions(drift.top)} at the top, by {_directions(drift.bottom)} at the bottom, "
+            f"and the rows differ by up to {drift.range:.1f} px. {what_to_do}",
+            "scan drift",
+            None if found is None else found.shift,
+        )
+    if found is None:
+        return None
+    return PairNote(
+        "warn",
+        f"The second exposure is rotated by {math.degrees(found.rotation):.2f} degrees and "
+        f"magnified {found.magnification:.4f} times. Register them, and the training uses this.",
+        "distorted",
+        found.shift,
+    )
+
+
+def _on_same_pixels(
+    first: Frame, second: Frame, affine: Matrix, valid: ValidPixels
+) -> tuple[Frame, Frame, tuple[Frame, Frame]]:
+    """Resample the second frame onto the pixels of the first, and crop both to the common field.
+
+    Returns
+    -------
+    first, second : (Y', X') float32 array
+        The second is interpolated.
+    nearest : two (Y', X') float32 arrays
+        The second has the nearest raw pixels.
+    """
+    rows, columns = valid.area
+    view_map = ViewMap(affine).counted_from((rows.start, columns.start))
+    bottom, right = first.shape[0] - 1, first.shape[1] - 1
+    corners = view_map.displacement([[0, 0], [0, right], [bottom, 0], [bottom, right]])
+    edge = math.ceil(np.abs(corners).max())
+    inner = np.s_[edge : bottom + 1 - edge, edge : right + 1 - edge]
+    if min(first[inner].shape) < SMALLEST:
+        inner = np.s_[:, :]
+    moved, nearest = (view_map.resample(second, order)[inner] for order in (3, 0))
+    return first[inner], moved, (first[inner], nearest)
 
 
 def _registration_note(error: NotRegisteredError) -> PairNote:

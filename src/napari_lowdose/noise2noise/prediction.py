@@ -131,8 +131,8 @@ class Predictor:
 
         Parameters
         ----------
-        frame : (Y, X) float32 array
-            Normalised frame.
+        frame : (Y, X) or (F, Y, X) float32 array
+            Normalised frame, for a network with context with the frames around it.
         orientations : 1 or 8
             8 averages the outputs over all flips and rotations by 90°.
 
@@ -151,9 +151,11 @@ class Predictor:
         MemoryError
             If there is not enough memory even for small tiles on the CPU.
         """
-        total = np.zeros(frame.shape, np.float32)
+        frame = frame.reshape(-1, *frame.shape[-2:])
+        total = np.zeros(frame.shape[1:], np.float32)
         for number, (turns, flip) in enumerate(_ORIENTATIONS[:orientations]):
-            turned = np.ascontiguousarray(np.rot90(frame[:, ::-1] if flip else frame, turns))
+            flipped = frame[..., ::-1] if flip else frame
+            turned = np.ascontiguousarray(np.rot90(flipped, turns, (1, 2)))
             begun = number / orientations
             output = yield from rescale_progress(
                 self._within_memory(turned), begun, begun + 1 / orientations
@@ -191,25 +193,26 @@ class Predictor:
 
     def _tiled(self, frame: NDArray[np.float32]) -> Generator[float, None, NDArray[np.float32]]:
         config = self.network.config
-        padded = pad_to_multiple(frame, config)
+        padded = pad_to_multiple(frame, config)  # (F, Y, X)
+        shape = padded.shape[1:]
         overlap = receptive_field_radius(config)
         # A single tile, where a second one would consist mostly of overlap
-        whole = max(padded.shape) <= self.side + 2 * overlap
-        side = max(padded.shape) if whole else self.side
-        parts = list(tiles(padded.shape, side, overlap, size_multiple(config)))
-        output = np.empty(padded.shape, np.float32)
+        whole = max(shape) <= self.side + 2 * overlap
+        side = max(shape) if whole else self.side
+        parts = list(tiles(shape, side, overlap, size_multiple(config)))
+        output = np.empty(shape, np.float32)
         for number, tile in enumerate(parts):
-            read = torch.from_numpy(padded[tile.read]).to(self.device)[None, None]
+            read = torch.from_numpy(padded[:, *tile.read]).to(self.device)[None]
             output[tile.write] = self.forward(read)[0, 0].cpu().numpy()[tile.inner]
             yield (number + 1) / len(parts)
-        return output[: frame.shape[0], : frame.shape[1]]
+        return output[: frame.shape[1], : frame.shape[2]]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output for a batch.
 
         Parameters
         ----------
-        x : (B, 1, Y, X) tensor
+        x : (B, F, Y, X) tensor
             Normalised frames.  Y and X must be multiples of `size_multiple`.
 
         Returns
@@ -225,10 +228,11 @@ class Predictor:
 def pad_to_multiple(frame: NDArray[np.float32], config: UNetConfig) -> NDArray[np.float32]:
     """Pad a frame by reflection, to sides that are multiples of `size_multiple`."""
     n = size_multiple(config)
-    missing = [-length % n for length in frame.shape]
+    missing = [-length % n for length in frame.shape[-2:]]
     if not any(missing):
         return frame
-    return np.pad(frame, [(0, more) for more in missing], mode="symmetric")
+    before = [(0, 0)] * (frame.ndim - 2)
+    return np.pad(frame, before + [(0, more) for more in missing], mode="symmetric")
 
 
 def weight_shapes(config: UNetConfig) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -242,8 +246,10 @@ def weight_shapes(config: UNetConfig) -> dict[str, tuple[tuple[int, ...], str]]:
 
 def build_network(config: UNetConfig, weights: Mapping[str, Any]) -> UNet:
     """Build a network from NumPy weights."""
-    network = UNet(config)
-    network.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in weights.items()})
+    with torch.device("meta"):  # without initial weights, which would draw random numbers
+        network = UNet(config)
+    tensors = {name: torch.from_numpy(np.array(w)) for name, w in weights.items()}
+    network.load_state_dict(tensors, assign=True)
     return network
 
 

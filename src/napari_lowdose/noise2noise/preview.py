@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.noise2noise.context import neighbours_within, with_neighbours
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Preview:
     first, second : (..., Y, X) arrays
         The training exposures.
     config : TrainingConfig
+    context : int
+        Number of frames before and after each frame that are input, too.
 
     Attributes
     ----------
@@ -36,17 +39,27 @@ class Preview:
         Index of the frame along the leading axes.
     """
 
-    def __init__(self, first: Any, second: Any, config: TrainingConfig) -> None:
+    def __init__(self, first: Any, second: Any, config: TrainingConfig, context: int = 0) -> None:
         leading = first.shape[:-2]
         index = config.preview or (0,) * len(leading)
         if len(index) != len(leading) or not all(map(_within, index, leading)):
             raise ValueError(
                 f"preview must be the index of a frame within {tuple(leading)}, not {index}."
             )
+        pair = first, second
         self._frames = [np.asarray(first[index])]
         # A shifted second output would have to be shifted back, so the preview does without it
-        if config.use == "both" and not any(config.shift) and self._frames[0].size <= _LARGEST_PAIR:
+        displaced = any(config.shift) or config.affine is not None
+        if config.use == "both" and not displaced and self._frames[0].size <= _LARGEST_PAIR:
             self._frames.append(np.asarray(second[index]))
+        self._context = context
+        self._around = {
+            other - index[0]: tuple(
+                np.asarray(exposure[other, *index[1:]])
+                for exposure, _ in zip(pair, self._frames, strict=False)
+            )
+            for other in (neighbours_within(index[0], leading[0], context) if leading else ())
+        }
         self.index = index
 
     def steps(
@@ -71,10 +84,11 @@ class Preview:
         (Y, X) float32 array
         """
         frames = NormalisedFrames.of(model, *self._frames)
-        r1 = yield from predictor.steps(frames.inputs[0])
+        inputs = with_neighbours(frames, self._context, self._around)
+        r1 = yield from predictor.steps(inputs[0])
         if len(self._frames) == 1:
             return frames.image(r1, model.single_calibration)
-        r2 = yield from predictor.steps(frames.inputs[1])
+        r2 = yield from predictor.steps(inputs[1])
         return frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
 
     def of_baseline(

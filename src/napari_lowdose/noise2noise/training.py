@@ -16,6 +16,7 @@ import torch
 from napari_lowdose.engine import map_yields
 from napari_lowdose.noise2noise.baseline import baselines
 from napari_lowdose.noise2noise.config import LARGEST
+from napari_lowdose.noise2noise.context import variants
 from napari_lowdose.noise2noise.crops import draw_crops
 from napari_lowdose.noise2noise.device import (
     choose_device,
@@ -25,6 +26,8 @@ from napari_lowdose.noise2noise.device import (
 )
 from napari_lowdose.noise2noise.evaluation.best_baseline import BestBaseline
 from napari_lowdose.noise2noise.evaluation.plateau import LearningCurve
+from napari_lowdose.noise2noise.evaluation.seen_tiles import widened_gain
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain, gain_record
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
@@ -35,6 +38,7 @@ from napari_lowdose.noise2noise.prediction import (
     weight_shapes,
 )
 from napari_lowdose.noise2noise.preview import Preview
+from napari_lowdose.noise2noise.resampled_targets import resampled_targets
 from napari_lowdose.noise2noise.spare_cores import SpareCores
 from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
@@ -69,6 +73,7 @@ def training_steps(
     reserve: tuple[float, float] = (0.0, 0.0),
     *,
     one_scene: bool = False,
+    doubt: str = "",
 ) -> Iterator[TrainingStep]:
     """Train a network on pairs; see `Noise2Noise.training_steps`.
 
@@ -86,6 +91,8 @@ def training_steps(
         orientations, and if there is not enough time in one.
     one_scene : bool
         See `training_pairs`.
+    doubt : str
+        Why the estimated gain cannot be trusted; see `ToldGain`.
 
     Yields
     ------
@@ -106,8 +113,9 @@ def training_steps(
     normalisation = None if start is None else (start.offset, start.scale)
     by_frame = None if start is None else bool(start.levels)
     pairs = training_pairs(
-        first, second, config.every, config.seed, normalisation, by_frame, one_scene=one_scene
-    )
+        first, second, config.every, config.seed, normalisation, by_frame,
+        one_scene=one_scene, context=network_config.context, affine=config.affine,
+    )  # fmt: skip
     size = 4 * sum(math.prod(shape) for shape, _ in weight_shapes(network_config).values())
     if size > LARGEST:
         raise ValueError(
@@ -115,8 +123,8 @@ def training_steps(
             "smaller one."
         )
     record = training_record(first, pairs, network_config, config, start, describe(device))
-    preview = Preview(first, second, config)
-    training = _Training(pairs, network_config, config, start, device, record)
+    preview = Preview(first, second, config, network_config.context)
+    training = _Training(pairs, network_config, config, start, device, record, doubt)
     yield training.step_so_far("training")
     if config.fallback:
         yield from training.compare_baselines(preview, begun)
@@ -190,6 +198,8 @@ class _Training:
     device : torch.device
     record : dict
         Record of the training, as far as it is known before the first step.
+    doubt : str
+        Why the estimated gain cannot be trusted.
     """
 
     def __init__(
@@ -200,18 +210,22 @@ class _Training:
         start: Noise2NoiseModel | None,
         device: torch.device,
         record: dict[str, Any],
+        doubt: str,
     ) -> None:
-        n, _, height, width = pairs.exposures.shape
+        height, width = pairs.exposures.shape[-2:]
         fitting = min(config.optimiser.crop_size, height, width)
         self.crop_size = fitting - fitting % size_multiple(network_config)
-        self.pairs, self.device, self.record = pairs, device, record
+        self.pairs, self.device, self.record, self.doubt = pairs, device, record, doubt
         self.network_config, self.config, self.start = network_config, config, start
         self.validation = Validation(pairs, network_config, config.shift, config.use)
         self.baseline = BestBaseline(pairs, self.validation)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
-        self.seen = torch.from_numpy(pairs.seen).to(device)
+        targets = None if pairs.view_map is None else resampled_targets(pairs)
+        self.targets = None if targets is None else torch.from_numpy(targets.partners).to(device)
+        self.seen = torch.from_numpy(pairs.seen if targets is None else targets.seen).to(device)
+        self.around = variants(pairs.around)
         batch = config.optimiser.batch_size * self.crop_size**2
-        self.steps_per_epoch: int = max(1, round(n * height * width / batch))
+        self.steps_per_epoch: int = max(1, round(len(pairs) * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
         self.first_step = self.state.step
         self.exposures_only = self._untrained()
@@ -269,6 +283,9 @@ class _Training:
             ended = (
                 used_up or self.diverged or (evaluated and self.ends_at_plateau and self.curve.flat)
             )
+            if ended:
+                yield self.step_so_far("training", fraction, self.evaluation)
+                self._widen_gain()
             now = time.perf_counter()
             left = (0.0, 0.0, 0.0) if ended else self._seconds_left(pace, done, now)
             if left is not None:  # progress never moves backwards when the estimate grows
@@ -358,6 +375,7 @@ class _Training:
             instead=self.baseline.best if self.instead else None,
             instead_gain=self.baseline.gain if self.instead else None,
             pass_seconds=self.pass_seconds,
+            doubt=self.doubt,
         )
 
     def _n_steps(self) -> int:
@@ -386,8 +404,9 @@ class _Training:
         state, optimiser = self.state, self.config.optimiser
         shift = self.config.shift
         crops = draw_crops(
-            self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng
-        )
+            self.exposures, self.seen, shift, optimiser.batch_size, self.crop_size, state.rng,
+            self.around, self.targets,
+        )  # fmt: skip
         # Not by a scheduler, for the reasons given at `learning_rate`
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(optimiser.learning_rate, state.step)
@@ -437,6 +456,24 @@ class _Training:
         else:  # keep the older network, but continue training from here
             self.best = replace(self.best, state=copy.deepcopy(self.state))
 
+    def _widen_gain(self) -> None:
+        """Widen the interval of the gain so that it holds for the training pair itself, too."""
+        if self.best is None or self.evaluation is None or self.evaluation.gain is None:
+            return
+        told = ToldGain.of_record(self.best.record)
+        if told is None:
+            return
+        predictor = Predictor(self.best.network, self.device)
+        config = self.config
+        gain = widened_gain(
+            (told.least.low, told.least.high),
+            predictor, self.pairs, self.network_config, config.shift, config.use, config.seed,
+        )  # fmt: skip
+        self.evaluation = replace(self.evaluation, gain=gain)
+        self.best = replace(
+            self.best, record={**self.best.record, **gain_record([gain], self.doubt)}
+        )
+
     def _untrained(self) -> Noise2NoiseModel:
         """Return the model as far as it is known before the training, without weights."""
         pairs, config = self.pairs, self.config
@@ -453,6 +490,7 @@ class _Training:
             levels=pairs.levels,
             outliers=config.outliers,
             shift=config.shift,
+            affine=config.affine,
             value_range=self._in_units(float(brightest.min()), float(brightest.max())),
             record=self.record,
             use=config.use,
@@ -475,7 +513,7 @@ class _Training:
                 "n_steps": self.state.step,
                 "epochs": epochs,
                 "validation_loss": evaluation.loss,
-                "gain_db": evaluation.gain and [_json(limit) for limit in evaluation.gain],
+                **gain_record([evaluation.gain], self.doubt),
             },
             state=copy.deepcopy(self.state),  # training changes it
         )
@@ -502,8 +540,3 @@ def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
 def _evaluation_interval(step: int) -> int:
     """Return the number of steps between evaluations, which grows as training slows down."""
     return 25 << max(0, (step // 400).bit_length() - 1)
-
-
-def _json(limit: float) -> float | None:
-    """Return None for an infinite limit, which JSON does not know."""
-    return limit if math.isfinite(limit) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.noise2noise.context import frames_around
 from napari_lowdose.noise2noise.gain_matching import GainMatch, evenly_spread, match_standardised
 from napari_lowdose.noise2noise.normalised_frames import (
     Level,
@@ -16,6 +17,7 @@ from napari_lowdose.noise2noise.normalised_frames import (
     differ_in_brightness,
 )
 from napari_lowdose.noise2noise.usable_pairs import UsablePairs, usable_pairs
+from napari_lowdose.pairs.view_map import ViewMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.usable_pairs import FrameChoice
+    from napari_lowdose.noise2noise.valid_pixels import Standardised
+    from napari_lowdose.pairs.view_map import Matrix
 
 _HELD_OUT = 0.1  # fraction of the pixels, at most
 _MAX_TILES = 64  # more would hardly narrow the confidence interval, and take longer
@@ -35,10 +39,10 @@ class TrainingPairs:
 
     Attributes
     ----------
-    exposures : (P, 2, Y, X) float32 array
+    exposures : (N, 2, Y, X) float32 array
         First and second exposure of each pair, ``(pixels - offset) / scale``.  The second is
-        converted to the units of the first before.
-    seen : (P, Y, X) bool array
+        converted to the units of the first before.  Pairs that are only context come last.
+    seen : (N, Y, X) bool array
         Pixels used for training: False in held-out tiles and at outliers.
     tiles : list of (pair, y, x)
         Upper left corners of the held-out tiles.
@@ -47,7 +51,7 @@ class TrainingPairs:
     offset, scale : float
         Normalisation, the same for all pairs unless there are `levels`.
     match : GainMatch
-    level : (P,) array of int
+    level : (N,) array of int
         The level of each pair.
     levels : tuple of Level
         Brightness levels, if the frames differ so much that each is normalised by its own mean
@@ -55,6 +59,10 @@ class TrainingPairs:
     choice : FrameChoice
         Frames that were left out.
     n_outliers : int
+    around : (P, F) array of int
+        For each pair to train on, the frames that are input to the network: itself in the middle.
+    view_map : ViewMap or None
+        Map from the pixels of the first exposures to those of the second, if it is not a shift.
     """
 
     exposures: NDArray[np.float32]
@@ -68,10 +76,12 @@ class TrainingPairs:
     levels: tuple[Level, ...]
     choice: FrameChoice
     n_outliers: int
+    around: NDArray[np.int_]
+    view_map: ViewMap | None = None
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.exposures)
+        """Return the number of pairs to train on."""
+        return len(self.around)
 
 
 def training_pairs(
@@ -83,6 +93,8 @@ def training_pairs(
     frame_by_frame: bool | None = None,
     *,
     one_scene: bool = False,
+    context: int = 0,
+    affine: Matrix | None = None,
 ) -> TrainingPairs:
     """Read, match and normalise the pairs to train on.
 
@@ -102,6 +114,10 @@ def training_pairs(
     one_scene : bool
         Whether all pairs show the same pixels, as divisions of one image do.  Tiles are then held
         out of all of them.
+    context : int
+        Number of frames before and after each that are input, too.
+    affine : 2 x 3 matrix, optional
+        Map from the first exposure to the second.
 
     Raises
     ------
@@ -113,7 +129,8 @@ def training_pairs(
     UserWarning
         If pairs or pixels are left out.
     """
-    pairs = usable_pairs(first, second, every)
+    pairs = usable_pairs(first, second, every, context)
+    view_map = None if affine is None else ViewMap(affine).counted_from(pairs.corner)
     if pairs.choice:
         warnings.warn(f"Excluded from training: {pairs.choice}.", UserWarning, stacklevel=2)
     if n := pairs.n_outliers:
@@ -127,20 +144,21 @@ def training_pairs(
     if frame_by_frame is None:
         frame_by_frame = normalisation is None and differ_in_brightness(means, deviations)
     if frame_by_frame:
-        level, levels, match = _normalise_each(pairs)
+        level, levels, match = _normalise_each(pairs, view_map)
         # Normalisation of the record and of the value range; the frames have their own
         brightest = float(np.median(means[level == level.max()]))
         offset, scale = normalisation or (brightest, levels[-1].contrast)
     else:
         level, levels = np.zeros(len(pairs), int), ()
-        offset, scale, match = _normalise_all(pairs, normalisation)
+        offset, scale, match = _normalise_all(pairs, normalisation, view_map)
     side = held_out_side(pairs.exposures.shape[-2:])
-    different = pairs.valid[:1] if one_scene else pairs.valid
+    of_pair = np.arange(len(pairs)) < pairs.n_chosen  # and not of the context only
+    different = pairs.valid[:1] if one_scene else pairs.valid[: pairs.n_chosen]
     share = min(_HELD_OUT, _MAX_TILES * side**2 / different.size)
     tiles = []
     seen = pairs.valid
     for each in range(int(level.max()) + 1):  # so that every channel has held-out tiles
-        of_level = np.flatnonzero(level == each)[: 1 if one_scene else None]
+        of_level = np.flatnonzero((level == each) & of_pair)[: 1 if one_scene else None]
         # Indexing copies, so not if there is only one level
         alike = pairs.exposures if len(of_level) == len(pairs) else pairs.exposures[of_level]
         found = held_out_tiles(alike[:, 0], alike[:, 1], side, share, seed)
@@ -148,9 +166,10 @@ def training_pairs(
     for pair, y, x in tiles:
         of_scene = slice(None) if one_scene else pair
         seen[of_scene, y : y + side, x : x + side] = False
+    around = frames_around(pairs, first.shape[:-2], context)
     return TrainingPairs(
         pairs.exposures, seen, tiles, side, offset, scale, match, level, levels,
-        pairs.choice, pairs.n_outliers,
+        pairs.choice, pairs.n_outliers, around, view_map,
     )  # fmt: skip
 
 
@@ -222,10 +241,10 @@ def held_out_side(shape: tuple[int, ...]) -> int:
 
 
 def _normalise_all(
-    pairs: UsablePairs, normalisation: tuple[float, float] | None
+    pairs: UsablePairs, normalisation: tuple[float, float] | None, view_map: ViewMap | None
 ) -> tuple[float, float, GainMatch]:
     """Normalise all frames alike, in place; return offset, scale and gain match."""
-    match = _match(pairs, range(len(pairs)))
+    match = _match(pairs, range(len(pairs)), view_map)
     means, deviations = pairs.means.copy(), pairs.deviations.copy()
     means[:, 1] = (means[:, 1] - match.offset) / match.gain
     deviations[:, 1] /= match.gain
@@ -241,7 +260,7 @@ def _normalise_all(
 
 
 def _normalise_each(
-    pairs: UsablePairs,
+    pairs: UsablePairs, view_map: ViewMap | None
 ) -> tuple[NDArray[np.int_], tuple[Level, ...], GainMatch]:
     """Normalise each frame by itself, in place.
 
@@ -259,7 +278,7 @@ def _normalise_each(
     contrasts = pairs.deviations[:, 0]
     level = brightness_levels(contrasts)
     members = [np.flatnonzero(level == each) for each in range(int(level.max()) + 1)]
-    matches = [_match(pairs, [int(pair) for pair in of_level]) for of_level in members]
+    matches = [_match(pairs, [int(pair) for pair in of_level], view_map) for of_level in members]
     # A channel too dim to measure its gain takes the median of the others
     known = [match.gain for match in matches if math.isfinite(match.error)]
     gains = [
@@ -279,7 +298,21 @@ def _normalise_each(
     return level, levels, matches[-1]
 
 
-def _match(pairs: UsablePairs, chosen: Sequence[int]) -> GainMatch:
+def _match(pairs: UsablePairs, chosen: Sequence[int], view_map: ViewMap | None) -> GainMatch:
     """Match the gain of the chosen pairs, or of evenly spread ones if there are many."""
     some = evenly_spread(len(chosen), pairs.exposures.shape)
-    return match_standardised(pairs.of(chosen[k]) for k in some)
+    of_some = (pairs.of(chosen[k]) for k in some)
+    if view_map is not None:
+        of_some = (_on_same_pixels(*pair, view_map) for pair in of_some)
+    return match_standardised(of_some)
+
+
+def _on_same_pixels(
+    first: Standardised, second: Standardised, view_map: ViewMap
+) -> tuple[Standardised, Standardised]:
+    """Return the pair with the second frame moved to the pixels of the first.
+
+    Each pixel is that of the nearest place, because the noise of interpolated pixels is correlated,
+    which would count as scene.
+    """
+    return first, second._replace(image=view_map.resample(second.image, order=0))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.engine import Step
+from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.exposure_statistics import about_exposures
 from napari_lowdose.versions import versions
 
@@ -37,7 +39,8 @@ class TrainingStep(Step):
         Loss on the held-out tiles; None if it was not evaluated at this step.
     gain : (float, float) or None
         95 % confidence interval of the PSNR gain over one exposure, dB, from the held-out
-        tiles.  An infinite upper limit means 'at least'.  None while it is unknown.
+        tiles; with channels, of the one that gains least.  An infinite upper limit means 'at
+        least'.  None while it is unknown.  `told_gain` is for display.
     model : Noise2NoiseModel or None
         The best network so far, to keep if training is stopped here.
     device : str
@@ -53,6 +56,10 @@ class TrainingStep(Step):
         95 % confidence interval of its PSNR gain over one exposure, dB.
     pass_seconds : float
         Expected time to apply the network to one exposure, seconds.
+    doubt : str
+        Why the gain cannot be trusted, from the checks of the pair; empty if it can.
+    channels : tuple of TrainingStep
+        The newest steps of the channels, if each has its own network.
     """
 
     epoch: float
@@ -67,6 +74,26 @@ class TrainingStep(Step):
     instead: Baseline | None = None
     instead_gain: tuple[float, float] | None = None
     pass_seconds: float = 0.0
+    doubt: str = ""
+    channels: tuple[TrainingStep, ...] = ()
+
+    @property
+    def told_gain(self) -> ToldGain | None:
+        """The gain of the result so far, for each channel, and why it cannot be trusted.
+
+        None if it was not measured at this step.
+        """
+        if self.channels and self.gain is None:
+            return None
+        told = []
+        for each in self.channels or (self,):
+            limits = each.gain if each.instead is None else each.instead_gain
+            told.append(
+                GainInterval(-math.inf, math.inf) if limits is None else GainInterval(*limits)
+            )
+        by = [each.instead.name if each.instead else "" for each in self.channels]
+        gain = ToldGain(tuple(told), self.doubt, tuple(by) if any(by) else ())
+        return gain if gain.amount else None
 
     @property
     def time_left(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_lowdose.frames import frame_name, is_constant
 from napari_lowdose.imaging.image_checks import check_pixels
+from napari_lowdose.noise2noise.context import neighbours_within
 from napari_lowdose.noise2noise.gain_matching import common_signal
 from napari_lowdose.noise2noise.valid_pixels import (
     COARSEST,
@@ -143,6 +144,12 @@ class UsablePairs:
         The excluded frames.
     n_outliers : int
         Number of outliers in all frames.
+    numbers : list of int
+        Number of each pair, counted from 0 over the leading axes.
+    n_chosen : int
+        Number of pairs to train on.  The others, which follow them, are only context.
+    corner : (int, int)
+        Pixel (y, x) of the original frames at which these begin.
     """
 
     exposures: NDArray[np.float32]
@@ -151,6 +158,9 @@ class UsablePairs:
     valid: NDArray[np.bool_]
     choice: FrameChoice
     n_outliers: int
+    numbers: list[int] = field(default_factory=list)
+    n_chosen: int = 0
+    corner: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -174,9 +184,11 @@ class UsablePairs:
                 if to != number:
                     values[to] = values[number]
             setattr(self, name, values[: len(wanted)])
+        if self.numbers:
+            self.numbers = [self.numbers[number] for number in wanted]
 
 
-def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
+def usable_pairs(first: Any, second: Any, every: int, context: int = 0) -> UsablePairs:
     """Read the pairs that are usable for training.
 
     Parameters
@@ -185,6 +197,8 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
         NumPy or lazy; leading axes are pairs.
     every : int
         Read every n-th pair.
+    context : int
+        Read this number of pairs before and after each of them, too.
 
     Returns
     -------
@@ -197,7 +211,8 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
         is usable.
     """
     leading, shape = first.shape[:-2], first.shape[-2:]
-    chosen = range(0, math.prod(leading), every)
+    pairs_to_train = range(0, math.prod(leading), every)
+    chosen = [*pairs_to_train, *_around(pairs_to_train, leading, context)]
     # Each frame is read into its place: a copy of a long movie may not fit in memory
     pairs = UsablePairs(
         np.zeros((len(chosen), 2, *shape), np.float32),
@@ -229,9 +244,24 @@ def usable_pairs(first: Any, second: Any, every: int) -> UsablePairs:
     if not numbers:
         raise ValueError(f"there is no pair to train on: {pairs.choice}.")
     pairs.keep(list(range(len(numbers))))
-    _leave_out_dark(pairs, numbers)
+    pairs.numbers = numbers
+    _leave_out_dark(pairs)
+    pairs.n_chosen = sum(number % every == 0 for number in pairs.numbers)
     _crop(pairs, areas)
     return pairs
+
+
+def _around(chosen: range, leading: tuple[int, ...], context: int) -> list[int]:
+    """Return the numbers of the pairs around the chosen ones along the first axis."""
+    if not context:
+        return []
+    stride = math.prod(leading[1:])
+    found = {
+        other * stride + number % stride
+        for number in chosen
+        for other in neighbours_within(number // stride, leading[0], context)
+    }
+    return sorted(found.difference(chosen))
 
 
 def check_exposure(
@@ -269,7 +299,7 @@ def check_exposure(
         raise ValueError(f"in the {where}: {error}") from error
 
 
-def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:
+def _leave_out_dark(pairs: UsablePairs) -> None:
     """Exclude frames that only show the noise of the camera, behind a closed shutter."""
     faint = (pairs.deviations < _DARK * np.median(pairs.deviations, axis=0)).any(axis=1)
     # Low contrast alone is no reason: it may be a dim channel
@@ -279,7 +309,7 @@ def _leave_out_dark(pairs: UsablePairs, numbers: list[int]) -> None:
         if common_signal(*pairs.exposures[pair]) < _SCENE
     ]
     for pair in dark:
-        pairs.choice.leave_out(numbers[pair], "dark")
+        pairs.choice.leave_out(pairs.numbers[pair], "dark")
     if dark:
         pairs.keep([pair for pair in range(len(pairs)) if pair not in set(dark)])
 
@@ -293,3 +323,4 @@ def _crop(pairs: UsablePairs, areas: list[tuple[slice, slice]]) -> None:
     if min(along.stop - along.start for along in (rows, columns)) >= SMALLEST:
         pairs.exposures = pairs.exposures[..., rows, columns]
         pairs.valid = pairs.valid[..., rows, columns]
+        pairs.corner = rows.start, columns.start

@@ -56,13 +56,15 @@ class ValidPixels:
         return tuple(bool(frame.min() == frame.max()) for frame in self.frames)
 
 
-def valid_pixels(*frames: NDArray[Any]) -> ValidPixels:
+def valid_pixels(*frames: NDArray[Any], area: Area | None = None) -> ValidPixels:
     """Crop frames to their common image area and replace outliers.
 
     Parameters
     ----------
     *frames : (Y, X) arrays
         Finite frames of the same shape.
+    area : (slice, slice), optional
+        Rows and columns to crop to; by default measured.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def valid_pixels(*frames: NDArray[Any]) -> ValidPixels:
     """
     from napari_lowdose.imaging.outliers import find_outliers, replace_outliers  # loads scipy
 
-    area = _common_area(frames)
+    area = area or _common_area(frames)
     cropped = tuple(frame[area] for frame in frames)
     # After cropping: an info bar or a dead border would distort the measured noise
     outliers = tuple(find_outliers(frame) for frame in cropped)

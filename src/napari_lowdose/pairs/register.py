@@ -11,10 +11,19 @@ import numpy as np
 from napari_lowdose.frames import frame_name
 from napari_lowdose.imaging.image_checks import check_image, check_same_shape
 from napari_lowdose.io.arrays import as_image, sliceable
-from napari_lowdose.pairs.scene_shift import check_size, common_field, scene_shift
+from napari_lowdose.pairs.scene_shift import (
+    NotRegisteredError,
+    check_size,
+    common_field,
+    scene_shift,
+)
+from napari_lowdose.pairs.view_map import ViewMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_lowdose.pairs.measured_map import MeasuredMap
+    from napari_lowdose.pairs.view_map import Matrix
 
 Shift = tuple[float, float]
 
@@ -47,6 +56,10 @@ class Registration:
         The aligned second exposure is about ``gain * first + offset``.
     shape : (int, int)
         (Y, X) of the exposures before cropping, pixels.
+    affine : ((a, b, ty), (c, d, tx)) or None
+        If the scene drifted within a scan, was rotated or magnified: map from the first exposure to
+        the second after `cut`, for ``Noise2Noise(affine=registration.affine)``.  The shift is then
+        that at the centre.
     """
 
     shift: Shift
@@ -58,6 +71,7 @@ class Registration:
     gain: float
     offset: float
     shape: tuple[int, int]
+    affine: Matrix | None = None
 
     def cut(self, first: Any, second: Any) -> tuple[Any, Any]:
         """Crop two exposures or movies with the same shift to their common field.
@@ -101,6 +115,9 @@ def register_pair(
     The shift is measured in three steps: the integer shift from the cross-correlation, a subpixel
     shift from the upsampled cross-correlation [1]_, and its refinement by weighted least squares.
     Patterns that are fixed to the sensor are excluded.
+
+    If the shift differs between parts of the image as an affine map does, because the scene drifted
+    within a scan or was rotated, the map is measured from the shifts of tiles.
 
     Parameters
     ----------
@@ -152,9 +169,76 @@ def register_pair(
     check_size(first.shape)
     reach = None if max_shift is None else _whole_pixels(max_shift)
     one, other = read_some_frames(first, second)
-    registration = measure_registration(one, other, reach)
+    registration = _with_map(one, other, reach)
     _warn_if_dependent(*registration.cut(one, other))
     return (*registration.cut(first, second), registration)
+
+
+def _with_map(
+    first: NDArray[Any], second: NDArray[Any], max_shift: tuple[int, int] | None
+) -> Registration:
+    """Measure the shift, or the affine map if the shift differs between parts of the image."""
+    try:
+        found = measure_registration(first, second, max_shift)
+    except NotRegisteredError as error:
+        measured = None if error.kind != "parts" else map_between(first, second, max_shift)
+        if measured is None:
+            raise
+        gain, correlation = measured.gain, measured.correlation
+        same_scene = measured.noise_corrected_correlation
+        offset = float(second.mean(dtype=float) - gain * first.mean(dtype=float))
+        at = (round(measured.shift[0]), round(measured.shift[1]))
+    else:
+        at, gain, offset = found.integer_shift, found.gain, found.offset
+        correlation, same_scene = found.correlation, found.noise_corrected_correlation
+        measured = map_between(first, second, at=at)
+        if measured is None:
+            return found
+    # Counted from the corner of the common field in both exposures
+    one, _ = common_field((first.shape[-2], first.shape[-1]), at)
+    view_map = measured.view_map.counted_from((one[0].start, one[1].start))
+    view_map = ViewMap.of(view_map.linear, view_map.offset - at)
+    return Registration(
+        shift=measured.shift,
+        shift_error=measured.shift_error,
+        integer_shift=at,
+        fraction=(measured.shift[0] - at[0], measured.shift[1] - at[1]),
+        correlation=correlation,
+        noise_corrected_correlation=same_scene,
+        gain=gain,
+        offset=offset,
+        shape=(first.shape[-2], first.shape[-1]),
+        affine=view_map.matrix,
+    )
+
+
+def map_between(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    max_shift: tuple[int, int] | None = None,
+    at: tuple[int, int] | None = None,
+) -> MeasuredMap | None:
+    """Measure the affine map between two exposures.
+
+    Parameters
+    ----------
+    first, second : (T, Y, X) float32 array
+    max_shift : (int, int), optional
+        Largest shift (dy, dx) to search, pixels.
+    at : (int, int), optional
+        Shift (dy, dx) at the centre, to a few pixels; found by correlation by default.
+
+    Returns
+    -------
+    MeasuredMap or None
+        None if a shift describes the difference as well, or a map does not.
+    """
+    from napari_lowdose.pairs.integer_shift import integer_shift
+    from napari_lowdose.pairs.measured_map import measure_map
+
+    dy, dx = integer_shift(first, second, max_shift) if at is None else at
+    measured = measure_map(first, second, (float(dy), float(dx)))
+    return measured if measured is not None and measured.is_needed else None
 
 
 def _whole_pixels(max_shift: Any) -> tuple[int, int]:
@@ -224,18 +308,19 @@ def measure_registration(
     )
 
 
-def read_some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
+def read_some_frames(*movies: Any, most: int = FRAMES) -> tuple[NDArray[np.float32], ...]:
     """Read the same evenly spaced frames of each movie into memory.
 
     Parameters
     ----------
     *movies : (..., Y, X) arrays
         Movies of the same shape.
+    most : int
+        Largest number of frames; fewer are read if they are large.
 
     Returns
     -------
     tuple of (T, Y, X) float32 array
-        At most 64 frames of each, fewer if they are large.
 
     Raises
     ------
@@ -245,7 +330,7 @@ def read_some_frames(*movies: Any) -> tuple[NDArray[np.float32], ...]:
     leading = tuple(movies[0].shape[:-2])
     total = int(np.prod(leading, dtype=int))
     room = max(1, PIXELS // int(np.prod(movies[0].shape[-2:])))
-    number = min(total, FRAMES, room)
+    number = min(total, most, room)
     chosen = np.unique(np.linspace(0, total - 1, number).astype(int))
     indices = [np.unravel_index(frame, leading) if leading else () for frame in chosen]
     read = []

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image, sliceable
 from napari_lowdose.pairs.register import measure_registration, read_some_frames
-from napari_lowdose.pairs.scene_shift import SMALLEST, NotRegisteredError, check_size
+from napari_lowdose.pairs.scene_shift import (
+    SMALLEST,
+    NotRegisteredError,
+    check_size,
+    common_field,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +23,9 @@ if TYPE_CHECKING:
     Positions = NDArray[np.float64]
 
 REACH = 4  # frames before and after each frame that it is registered with: the drift is small
+NEAR = 4  # px around an expected shift that are searched
+WRONG_PEAK = 1.5  # px: a shift that differs by more from the others may be another peak
+CONTRADICTS = 5.0  # standard errors, likewise
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,9 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
 
     Each frame is registered with the four frames before and after it.  The positions are the
     weighted least-squares fit to all these shifts, so that errors do not accumulate along the
-    stack.
+    stack.  Frames further apart are registered where the nearest ones expect them, and shifts that
+    contradict the others are left out [1]_.  A crystal may drift by up to half a unit cell between
+    successive frames.
 
     Parameters
     ----------
@@ -146,6 +156,11 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
     ValueError
         If the array is not a stack, a side is shorter than 24 pixels, a frame has nothing in
         common with its neighbours, or no field is common to all frames.
+
+    References
+    ----------
+    .. [1] B. H. Savitzky et al., "Image registration of low signal-to-noise cryo-STEM data",
+       Ultramicroscopy 191, 56 (2018).
 
     Examples
     --------
@@ -181,32 +196,93 @@ def register_stack(frames: Any) -> tuple[Any, StackRegistration]:
 def _positions(frames: Any) -> tuple[Positions, Positions]:
     """Fit the positions to the shifts between neighbouring frames; return them and their errors."""
     number = len(frames)
-    rows, shifts, errors = [], [], []
+    pairs: list[_PairShift] = []
     recent: dict[int, NDArray[np.float32]] = {}
+    rough: dict[int, NDArray[np.float64]] = {0: np.zeros(2)}  # positions so far
     for later in range(number):
         recent[later] = read_some_frames(frames[later])[0]
         recent.pop(later - REACH - 1, None)  # keep only a few frames in memory
-        for earlier in range(max(0, later - REACH), later):
+        # The nearest frame first: it has drifted the least, so that its peak is the right one of a
+        # lattice. The others are registered where this one expects them.
+        for earlier in reversed(range(max(0, later - REACH), later)):
+            expected = None
+            if later in rough and earlier in rough:
+                expected = rough[later] - rough[earlier]
             try:
-                found = measure_registration(recent[earlier], recent[later])
+                shift, error = _shift(recent[earlier], recent[later], expected)
             except NotRegisteredError:
                 continue  # other neighbours may still determine the position of this frame
-            row = np.zeros(number)
-            row[later], row[earlier] = 1, -1
-            rows.append(row[1:])  # the first frame is the origin
-            shifts.append(found.shift)
-            errors.append(found.shift_error)
-    design = np.array(rows).reshape(-1, number - 1)
-    # A lower rank means that the frames fall into groups without a known shift between them.
-    if np.linalg.matrix_rank(design) < number - 1:
+            pairs.append(_PairShift(earlier, later, shift, error))
+            if later not in rough and earlier in rough:
+                rough[later] = rough[earlier] + shift
+    return _fitted(number, pairs)
+
+
+class _PairShift(NamedTuple):
+    """Measured shift (dy, dx) of a later frame against an earlier one, and its standard error."""
+
+    earlier: int
+    later: int
+    shift: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+
+def _shift(
+    earlier: NDArray[np.float32], later: NDArray[np.float32], expected: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the shift and its error; near the expected shift, if that is known."""
+    if expected is None:
+        found = measure_registration(earlier, later)
+        return np.array(found.shift), np.array(found.shift_error)
+    at = np.rint(expected).astype(int)
+    one, other = common_field((earlier.shape[-2], earlier.shape[-1]), (int(at[0]), int(at[1])))
+    first, second = earlier[(..., *one)], later[(..., *other)]
+    if min(first.shape[-2:]) < SMALLEST:
+        raise NotRegisteredError("different", "no common field")
+    found = measure_registration(first, second, (NEAR, NEAR))
+    return at + np.array(found.shift), np.array(found.shift_error)
+
+
+def _fitted(number: int, pairs: list[_PairShift]) -> tuple[Positions, Positions]:
+    """Fit the positions, without shifts that contradict the others (a -> b -> c is not a -> c)."""
+    while True:
+        positions, sigma = _least_squares(number, pairs)
+        apart = [
+            np.abs(positions[pair.later] - positions[pair.earlier] - pair.shift).max()
+            / max(WRONG_PEAK, CONTRADICTS * pair.error.max())
+            for pair in pairs
+        ]
+        worst = int(np.argmax(apart))
+        rest = pairs[:worst] + pairs[worst + 1 :]
+        if apart[worst] < 1 or not _connected(number, rest):
+            return positions, sigma
+        pairs = rest  # one at a time: a wrong shift displaces the fit for the right ones
+
+
+def _design(number: int, pairs: list[_PairShift]) -> NDArray[np.float64]:
+    design = np.zeros((len(pairs), number))
+    for row, pair in zip(design, pairs, strict=True):
+        row[pair.later], row[pair.earlier] = 1, -1
+    return design[:, 1:]  # the first frame is the origin
+
+
+def _connected(number: int, pairs: list[_PairShift]) -> bool:
+    """Return whether the shifts determine all positions, in a single group of frames."""
+    return bool(np.linalg.matrix_rank(_design(number, pairs)) == number - 1)
+
+
+def _least_squares(number: int, pairs: list[_PairShift]) -> tuple[Positions, Positions]:
+    if not _connected(number, pairs):
         raise ValueError(
             "some frames have nothing in common with their neighbours and cannot be registered: "
             "leave them out."
         )
+    design = _design(number, pairs)
     positions, sigma = np.zeros((number, 2)), np.zeros((number, 2))
     for axis in (0, 1):
-        weight = 1 / np.array(errors)[:, axis]
+        weight = 1 / np.array([pair.error[axis] for pair in pairs])
         covariance = np.linalg.inv((design * weight[:, None] ** 2).T @ design)
-        positions[1:, axis] = covariance @ design.T @ (weight**2 * np.array(shifts)[:, axis])
+        shifts = np.array([pair.shift[axis] for pair in pairs])
+        positions[1:, axis] = covariance @ design.T @ (weight**2 * shifts)
         sigma[1:, axis] = np.sqrt(np.diag(covariance))
     return positions, sigma

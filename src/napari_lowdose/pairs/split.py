@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.pairs.candidate_layouts import SMALLEST, CandidateLayout, candidate_layouts
+from napari_lowdose.pairs.layout_drift import warn_if_drifted
+from napari_lowdose.pairs.measured_map import measure_map
 from napari_lowdose.pairs.register import measure_registration, read_some_frames
 from napari_lowdose.pairs.scene_shift import NotRegisteredError
-from napari_lowdose.pairs.split_layout import Region, SplitLayout, measure_distortion
+from napari_lowdose.pairs.split_layout import Distortion, Region, SplitLayout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_lowdose.pairs.measured_map import MeasuredMap
     from napari_lowdose.pairs.register import Registration
+    from napari_lowdose.pairs.view_map import Matrix
 
     Frames = NDArray[np.float32]
 
@@ -29,7 +33,6 @@ GAP_FACTOR = 1.1  # on the correlation: candidates with a dark gap are preferred
 COMPARED = 256  # px: longest side at which candidates are compared
 COMPARED_FRAMES = 8
 REMAINING_SHIFT = 4  # px: searched after both views are cropped to their common field
-CORNER_SHIFT = 0.3  # px: a larger displacement of the corners gives a warning
 
 
 def split_frame(
@@ -47,7 +50,7 @@ def split_frame(
     layout : {"auto", "side by side", "above"}, two rectangles, or SplitLayout
         Position of the two views.  By default, the axis, the views, the gap and the margins are
         found automatically.  Two rectangles (y0, y1, x0, x1) give the views in pixels.  A layout
-        that was measured before is used unchanged.
+        that was measured before is used unchanged, after a comparison with these frames.
     mirrored : {"auto", "x", "y"} or bool
         Whether the second view is reversed along x or y; found automatically by default.  True
         means reversed along the axis on which the views are next to each other.
@@ -70,7 +73,8 @@ def split_frame(
     -----
     UserWarning
         If rotation or magnification displaces the corners of the second view by more than 0.3
-        pixels, or two given rectangles correlate less than two views of one scene.
+        pixels, two given rectangles correlate less than two views of one scene, or the views have
+        drifted since a given layout was measured.
 
     Examples
     --------
@@ -86,6 +90,7 @@ def split_frame(
     frame = as_image(frame, "the frame")
     check_image(frame)
     if isinstance(layout, SplitLayout):
+        warn_if_drifted(layout, frame)
         return (*layout.split(frame), layout)
     frames = _without_outliers(*read_some_frames(frame))
     candidates = candidate_layouts(frames.mean(0), layout, mirrored)
@@ -139,12 +144,7 @@ def _largest_shift(candidate: CandidateLayout) -> tuple[int, int]:
 
 def _measure_layout(frames: Frames, candidate: CandidateLayout) -> SplitLayout:
     """Register the two views and crop them to their common field."""
-    from napari_lowdose.pairs.correlation_peak import correlation_peak
-    from napari_lowdose.pairs.fixed_pattern import without_lines
-
-    coarse = _register_views(candidate, *candidate.cut(frames), _largest_shift(candidate))
-    shape = (frames.shape[-2], frames.shape[-1])
-    integer = np.array(coarse.integer_shift)
+    integer = np.array(_coarse_shift(candidate, *candidate.cut(frames)))
     # The shift of the cropped views is more precise, and may round to another integer shift. Then
     # they are cropped again.
     for _ in range(3):
@@ -154,20 +154,17 @@ def _measure_layout(frames: Frames, candidate: CandidateLayout) -> SplitLayout:
         first, second = exact.cut(frames)
         if min(first.shape[-2:]) < SMALLEST // 2:
             raise ValueError(_mismatch_message(candidate, None))
-        peak = correlation_peak(without_lines(first), without_lines(second), coarse.fraction)
-        correlation = peak.noise_corrected_correlation
-        if correlation < (DRAWN_SAME_SCENE if candidate.drawn else SAME_SCENE):
-            raise ValueError(_mismatch_message(candidate, correlation))
-        found = _register_views(candidate, first, second, (REMAINING_SHIFT, REMAINING_SHIFT))
+        found = _compare_views(candidate, first, second)
         shift = integer + np.array(found.shift)
         nearest = np.rint(shift).astype(int)
         if (nearest == integer).all():
             break
         integer = nearest
-    if correlation < SAME_SCENE:
+    if found.same_scene < SAME_SCENE:
         warnings.warn(
-            f"the noise-corrected correlation of the two rectangles is only {correlation:.2f} (1 "
-            "for the same scene): detail that only one of them shows will be lost.",
+            "the noise-corrected correlation of the two rectangles is only "
+            f"{found.same_scene:.2f} (1 for the same scene): detail that only one of them shows "
+            "will be lost.",
             UserWarning,
             stacklevel=3,
         )
@@ -183,9 +180,91 @@ def _measure_layout(frames: Frames, candidate: CandidateLayout) -> SplitLayout:
         gain=found.gain,
         offset=found.offset,
         correlation=found.correlation,
-        noise_corrected_correlation=correlation,
-        distortion=measure_distortion(first, second),
-        shape=shape,
+        noise_corrected_correlation=found.same_scene,
+        distortion=None if found.measured is None else _distortion(found.measured),
+        shape=(frames.shape[-2], frames.shape[-1]),
+        affine=found.affine,
+    )
+
+
+def _coarse_shift(candidate: CandidateLayout, first: Frames, second: Frames) -> tuple[int, int]:
+    """Return the shift in whole pixels; a second view that is turned may have several."""
+    largest = _largest_shift(candidate)
+    try:
+        return _register_views(candidate, first, second, largest).integer_shift
+    except NotRegisteredError:  # it differs between parts of the view
+        from napari_lowdose.pairs.integer_shift import integer_shift
+
+        dy, dx = integer_shift(first, second, largest)
+        measured = measure_map(first, second, (float(dy), float(dx)))
+        if measured is None or not measured.is_needed:
+            raise
+        return round(measured.shift[0]), round(measured.shift[1])
+
+
+class _Comparison(NamedTuple):
+    """Two views, cropped to their common field at whole pixels, compared.
+
+    Attributes
+    ----------
+    shift, shift_error : (float, float)
+        Remaining shift (dy, dx), at the centre if there is an affine map, pixels.
+    gain, offset, correlation, same_scene : float
+        `same_scene` is the noise-corrected correlation.
+    measured : MeasuredMap or None
+    affine : Matrix or None
+        The affine map, if the views differ by more than a shift.
+    """
+
+    shift: tuple[float, float]
+    shift_error: tuple[float, float]
+    gain: float
+    offset: float
+    correlation: float
+    same_scene: float
+    measured: MeasuredMap | None
+    affine: Matrix | None
+
+
+def _compare_views(candidate: CandidateLayout, first: Frames, second: Frames) -> _Comparison:
+    """Measure the shift between two cropped views, or their affine map."""
+    from napari_lowdose.pairs.correlation_peak import correlation_peak
+    from napari_lowdose.pairs.fixed_pattern import without_lines
+
+    measured = measure_map(first, second)
+    if measured is not None and measured.is_needed:
+        found: MeasuredMap | Registration = measured
+        offset = float(second.mean(dtype=float) - measured.gain * first.mean(dtype=float))
+        affine, same_scene = measured.view_map.matrix, measured.noise_corrected_correlation
+    else:
+        peak = correlation_peak(without_lines(first), without_lines(second))
+        affine, same_scene = None, peak.noise_corrected_correlation
+    if same_scene < (DRAWN_SAME_SCENE if candidate.drawn else SAME_SCENE):
+        raise ValueError(_mismatch_message(candidate, same_scene))
+    if affine is None:
+        found = _register_views(candidate, first, second, (REMAINING_SHIFT, REMAINING_SHIFT))
+        offset = found.offset
+    return _Comparison(
+        found.shift,
+        found.shift_error,
+        found.gain,
+        offset,
+        found.correlation,
+        same_scene,
+        measured,
+        affine,
+    )
+
+
+def _distortion(measured: MeasuredMap) -> Distortion:
+    return Distortion(
+        rotation=float(np.degrees(measured.rotation)),
+        rotation_error=float(np.degrees(measured.rotation_error)),
+        magnification=measured.magnification,
+        magnification_error=measured.magnification_error,
+        at_corners=measured.at_corners,
+        significant=measured.significant,
+        residual=measured.residual,
     )
 
 
@@ -239,13 +318,14 @@ def _mismatch_message(candidate: CandidateLayout, correlation: float | None) -> 
 
 def _warn_if_distorted(layout: SplitLayout) -> None:
     found = layout.distortion
-    if found is None or not found.significant or found.at_corners <= CORNER_SHIFT:
+    if layout.affine is None or found is None:
         return
     warnings.warn(
         f"the second view is rotated by {found.rotation:.2f} ± {found.rotation_error:.2f} degrees "
         f"and magnified {found.magnification:.4f} ± {found.magnification_error:.4f} times, which "
-        f"displaces its corners by {found.at_corners:.1f} pixels: detail there will be lost unless "
-        "the optics are adjusted or a smaller field is cropped.",
+        f"displaces its corners by {found.at_corners:.1f} pixels (the affine map is right to "
+        f"{found.residual:.2f}): give affine=layout.affine to Noise2Noise, or detail there will be "
+        "lost.",
         UserWarning,
         stacklevel=3,
     )

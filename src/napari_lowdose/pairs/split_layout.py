@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_lowdose.io.arrays import as_image, sliceable
 from napari_lowdose.pairs.split_layout_file import load_layout, save_layout
+from napari_lowdose.pairs.view_map import Matrix, ViewMap
 
 if TYPE_CHECKING:
     import os
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Region = tuple[int, int, int, int]
-
-TILES = 3  # along each axis, at most
-SMALLEST_TILE = 48  # px: least side of a tile
-FEWEST_TILES = 4  # with a known shift
-LARGEST_ERROR = 1.0  # px: shifts of tiles with a larger error are ignored
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,10 @@ class Distortion:
     at_corners : float
         Displacement of the corners of the view by both together, pixels.
     significant : bool
-        Whether it is larger than three standard errors.
+        Whether it is larger than its error.
+    residual : float or None
+        Root mean square distance of parts of the view from the affine map, along one axis, pixels.
+        None if it is not known.
     """
 
     rotation: float
@@ -45,6 +44,7 @@ class Distortion:
     magnification_error: float
     at_corners: float
     significant: bool
+    residual: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ class SplitLayout:
         Rotation and magnification between the views; None if they could not be measured.
     shape : (int, int)
         (Y, X) of the whole frame, pixels.
+    affine : ((a, b, ty), (c, d, tx)) or None
+        For ``Noise2Noise(affine=layout.affine)``: the pixel (y, x) of the first region shows the
+        scene at (a y + b x + ty, c y + d x + tx) of the second, mirrored back.  None if `fraction`
+        describes the difference to 0.3 pixels.
     """
 
     axis: Literal["side by side", "above"]
@@ -93,6 +97,12 @@ class SplitLayout:
     noise_corrected_correlation: float
     distortion: Distortion | None
     shape: tuple[int, int]
+    affine: Matrix | None = None
+
+    @property
+    def view_map(self) -> ViewMap:
+        """Map from the pixels of the first region to those of the second, mirrored back."""
+        return ViewMap.shift(self.fraction) if self.affine is None else ViewMap(self.affine)
 
     @property
     def gap(self) -> int:
@@ -131,6 +141,41 @@ class SplitLayout:
                 "layout with split_frame."
             )
         return cut_out(movie, self.regions[0]), cut_out(movie, self.regions[1], self.mirrored)
+
+    def points(self, points: Any, *, to_first: bool = False) -> NDArray[np.float64]:
+        """Map positions in the first view to those in the second, as for localised molecules.
+
+        Parameters
+        ----------
+        points : (..., 2) array
+            (y, x) in pixels of the whole frame; the centre of its first pixel is (0, 0).
+        to_first : bool
+            Map positions in the second view to those in the first instead.
+
+        Returns
+        -------
+        (..., 2) float64 array
+            (y, x) in pixels of the whole frame.
+
+        Examples
+        --------
+        >>> from napari_lowdose import samples, split_frame
+        >>> _, _, layout = split_frame(samples.beamsplitter_frame()[0])
+        >>> second = layout.points([[100, 150]])  # 344 px apart, and shifted by 1.3 and -2.6
+        >>> second.round().tolist(), layout.points(second, to_first=True).round(6).tolist()
+        ([[101.0, 491.0]], [[100.0, 150.0]])
+        """
+        (y0, _, x0, _), (v0, v1, u0, u1) = self.regions
+        corners = np.array([y0, x0]), np.array([v0, u0])
+        reverse = np.array([self.mirrored == "y", self.mirrored == "x"])
+        last = np.array([v1 - v0, u1 - u0]) - 1.0
+        points = np.asarray(points, float)
+        if to_first:
+            within = points - corners[1]
+            within = np.where(reverse, last - within, within)
+            return np.asarray(self.view_map.inverse.points(within) + corners[0])
+        within = self.view_map.points(points - corners[0])
+        return np.asarray(np.where(reverse, last - within, within) + corners[1])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the layout as JSON, to split later frames of the same camera.
@@ -202,74 +247,3 @@ def cut_out(movie: Any, region: Region, mirrored: Literal["x", "y"] | None = Non
     if mirrored is None:
         return part
     return part[..., ::-1] if mirrored == "x" else part[..., ::-1, :]
-
-
-def measure_distortion(first: NDArray[Any], second: NDArray[Any]) -> Distortion | None:
-    """Measure rotation and magnification from the shifts of tiles.
-
-    Parameters
-    ----------
-    first, second : (T, Y, X) float32 array
-        Views that are registered to about a pixel.
-
-    Returns
-    -------
-    Distortion or None
-        None if the shift of fewer than four tiles is known.
-    """
-    positions, shifts, errors = _tile_shifts(first, second)
-    if len(positions) < FEWEST_TILES:
-        return None
-    # Linear model with rotation r and magnification 1 + m, one equation for dy and dx of each
-    # tile: dy = c + m y - r x, dx = d + m x + r y
-    y, x = np.transpose(positions)
-    one, zero = np.ones_like(y), np.zeros_like(y)
-    design = np.concatenate(
-        [np.stack([one, zero, y, -x], axis=1), np.stack([zero, one, x, y], axis=1)]
-    )
-    sigma = np.concatenate([errors[:, 0], errors[:, 1]])
-    measured = np.concatenate([shifts[:, 0], shifts[:, 1]])
-    weighted = design / sigma[:, None]
-    covariance = np.linalg.pinv(weighted.T @ weighted)
-    fit = covariance @ weighted.T @ (measured / sigma)
-    # A reduced chi-square above 1 means that the tiles differ by more than their errors: the
-    # errors of the fit are enlarged, never reduced.
-    chi_square = (((measured - design @ fit) / sigma) ** 2).sum() / (len(measured) - 4)
-    error = np.sqrt(np.diag(covariance) * max(1.0, chi_square))[2:]
-    magnification, rotation = fit[2:]
-    corner = np.hypot(*first.shape[-2:]) / 2
-    size = float(np.hypot(magnification, rotation))
-    return Distortion(
-        rotation=float(np.degrees(rotation)),
-        rotation_error=float(np.degrees(error[1])),
-        magnification=float(1 + magnification),
-        magnification_error=float(error[0]),
-        at_corners=float(corner * size),
-        significant=bool(size > 3 * error.max()),
-    )
-
-
-def _tile_shifts(
-    first: NDArray[Any], second: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return positions relative to the centre, shifts and errors of N tiles, (N, 2) each, pixels.
-
-    Tiles without a well-known shift are left out.
-    """
-    from napari_lowdose.pairs.subpixel_shift import subpixel_shift
-
-    height, width = first.shape[-2:]
-    rows, columns = (max(1, min(TILES, side // SMALLEST_TILE)) for side in (height, width))
-    found = []
-    for top in range(rows):
-        for left in range(columns):
-            y = slice(top * height // rows, (top + 1) * height // rows)
-            x = slice(left * width // columns, (left + 1) * width // columns)
-            tile = subpixel_shift(first[:, y, x], second[:, y, x])
-            known = 0 < min(tile.error) and max(tile.error) < LARGEST_ERROR
-            if known and max(map(abs, tile.shift)) < 4 * LARGEST_ERROR:
-                # The shift is that at the structure in the tile, not at the centre of the tile.
-                position = np.array([y.start - height / 2, x.start - width / 2]) + tile.centre
-                found.append((position, tile.shift, tile.error))
-    table = np.array(found, float).reshape(-1, 3, 2)
-    return table[:, 0], table[:, 1], table[:, 2]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.io.atomic import atomic_write
+from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import finite_numbers, is_finite, one_of, whole_number
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ def _fields(about: dict[str, Any]) -> dict[str, Any]:
             **{name: _number(distortion, name) for name in OF_DISTORTION},
             "significant": bool(distortion["significant"]),
         }
+        if distortion.get("residual") is not None:  # optional
+            fields["distortion"]["residual"] = _number(distortion, "residual")
+    if about.get("affine") is not None:
+        fields["affine"] = checked_matrix(about["affine"])
     return fields
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_lowdose.pairs.noise_model import expected_photons, exposure
+from napari_lowdose.pairs.view_map import ViewMap
 
 from .chloroplasts import flowing_chloroplasts
 from .nuclei import nuclei
@@ -38,6 +39,10 @@ class Beamsplitter:
         Offset of the camera, grey levels.
     read_noise : float
         Standard deviation of the camera's Gaussian noise, photons.
+    rotation : float
+        Rotation of the second view about its centre, counter-clockwise as displayed, degrees.
+    magnification : float
+        Magnification of the second view.
 
     Examples
     --------
@@ -52,6 +57,8 @@ class Beamsplitter:
     margin: int = 12
     offset: float = 100.0
     read_noise: float = 1.5
+    rotation: float = 0.0
+    magnification: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -87,7 +94,7 @@ class Beamsplitter:
         (..., Y, X) float32 array
         """
         first = scene[..., EDGE:-EDGE, EDGE:-EDGE]
-        second = displaced(scene, self.shift)[..., EDGE:-EDGE, EDGE:-EDGE]
+        second = displaced(self._turned(scene), self.shift)[..., EDGE:-EDGE, EDGE:-EDGE]
         height = first.shape[-2] + 2 * self.margin
         width = 2 * first.shape[-1] + self.gap + 2 * self.margin
         sensor = np.zeros((*first.shape[:-2], height, width), np.float32)
@@ -97,6 +104,24 @@ class Beamsplitter:
         ):
             sensor[..., y0:y1, x0:x1] = share * view
         return sensor
+
+    def _turned(self, scene: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rotate and magnify a smooth, noise-free scene about its centre."""
+        if self.rotation == 0 and self.magnification == 1:
+            return scene
+        linear = self.view_map(scene.shape).linear
+        centre = (np.array(scene.shape[-2:]) - 1) / 2
+        fixed = ViewMap.of(linear, centre - linear @ centre)
+        return fixed.inverse.resample(scene, order=5)
+
+    def view_map(self, shape: tuple[int, ...]) -> ViewMap:
+        """Return the map from a first view of a shape (Y, X) to the second."""
+        turn = np.radians(self.rotation)
+        linear = self.magnification * np.array(
+            [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+        )
+        centre = (np.array(shape[-2:]) - 1) / 2
+        return ViewMap.of(linear, centre + self.shift - linear @ centre)
 
     def record(
         self, scene: NDArray[np.float32], seed: int

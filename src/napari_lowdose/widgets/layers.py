@@ -12,6 +12,7 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image
 
 from napari_lowdose.noise2noise import pixel_size_warning
+from napari_lowdose.pairs.view_map import ViewMap
 from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari.components import Dims, LayerList
 
     from napari_lowdose.noise2noise import Noise2NoiseModel
+    from napari_lowdose.pairs.view_map import Matrix
 
 
 def layer_combo(
@@ -188,23 +190,26 @@ def validation_error(layer: Image | None) -> str:
     return ""
 
 
-def pair_error(first: Image | None, second: Image | None, movie: bool) -> str:
+def pair_error(first: Image | None, second: Image | None) -> str:
     """Return why two layers cannot be a pair for training; empty if they can.
 
     Parameters
     ----------
     first, second : Image or None
-    movie : bool
-        Whether `first` is a stack: a movie chosen twice stands for its neighbouring frames.
     """
     if first is None or second is None:
         return "Open the two exposures first, as image layers."
-    if reason := validation_error(first) or validation_error(second):
+    if reason := raw_error(first) or raw_error(second):
         return reason
-    for layer in (first, second):
-        if is_result(layer):
-            return not_raw_error(layer.name)
-    return ONE_LAYER if first is second and not movie else ""
+    return ONE_LAYER if first is second else ""
+
+
+def raw_error(layer: Image | None) -> str:
+    """Return why `layer` cannot be an exposure, or hold some; empty if it can."""
+    if reason := validation_error(layer):
+        return reason
+    assert layer is not None  # or it is no valid layer
+    return not_raw_error(layer.name) if is_result(layer) else ""
 
 
 def not_raw_error(name: str) -> str:
@@ -341,9 +346,15 @@ def pixel_size_note(model: Noise2NoiseModel, layer: Image) -> str:
 SHIFT_KEY = "napari-lowdose pair"
 
 
-def remember_shift(first: Image, second: Image, shift: tuple[float, float]) -> None:
-    """Store the shift (dy, dx) of `second` against `first`, pixels, in its metadata."""
-    second.metadata[SHIFT_KEY] = {"first": first.name, "shift": [float(each) for each in shift]}
+def remember_shift(
+    first: Image, second: Image, shift: tuple[float, float], affine: Matrix | None = None
+) -> None:
+    """Store the shift (dy, dx) of `second` against `first`, pixels, or their affine map."""
+    second.metadata[SHIFT_KEY] = {
+        "first": first.name,
+        "shift": [float(each) for each in shift],
+        "affine": affine,
+    }
 
 
 def known_shift(first: Image, second: Image) -> tuple[float, float]:
@@ -356,11 +367,22 @@ def known_shift(first: Image, second: Image) -> tuple[float, float]:
     return 0.0, 0.0
 
 
+def known_affine(first: Image, second: Image) -> Matrix | None:
+    """Return the stored affine map from `first` to `second`; None if there is none."""
+    for one, other, forward in ((first, second, True), (second, first, False)):
+        known = other.metadata.get(SHIFT_KEY, {})
+        if known.get("first") == one.name and known.get("affine") is not None:
+            view_map = ViewMap(known["affine"])
+            return view_map.matrix if forward else view_map.inverse.matrix
+    return None
+
+
 def add_pair(
     layers: LayerList,
     source: Image,
     exposures: Sequence[tuple[Any, str, tuple[float, float], dict[str, Any]]],
     shift: tuple[float, float],
+    affine: Matrix | None = None,
 ) -> tuple[Image, Image]:
     """Add the two exposures of a pair as layers, aligned with `source`.
 
@@ -374,6 +396,8 @@ def add_pair(
         further arguments of the layer.
     shift : (float, float)
         Remaining shift (dy, dx) of the second exposure against the first, pixels.
+    affine : 2 x 3 matrix, optional
+        Map from the first exposure to the second, if they differ by more than a shift.
     """
     first, second = (
         Image(data, name=name, multiscale=False, **placement(source, data.ndim, corner) | options)
@@ -382,5 +406,5 @@ def add_pair(
     layers.append(first)
     layers.append(second)
     # Afterwards: the layer list gives layers unique names, and the shift is stored with the name.
-    remember_shift(first, second, shift)
+    remember_shift(first, second, shift, affine)
     return first, second

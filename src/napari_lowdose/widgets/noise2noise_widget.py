@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.noise2noise.warm_start import load_torch
+from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
@@ -20,10 +22,17 @@ from napari_lowdose.widgets.layers import (
     validation_error,
     view_error,
 )
-from napari_lowdose.widgets.noise2noise.chosen_pair import ChosenPair
+from napari_lowdose.widgets.menus import open_widget
+from napari_lowdose.widgets.noise2noise.chosen_pair import SPLIT_FIRST, ChosenPair
 from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
-from napari_lowdose.widgets.noise2noise.run import PairRun, common_name
-from napari_lowdose.widgets.noise2noise.training_panel import LossPlot, TrainingPanel
+from napari_lowdose.widgets.noise2noise.run import PairRun, common_name, with_training
+from napari_lowdose.widgets.noise2noise.source import SourceChoice
+from napari_lowdose.widgets.noise2noise.training_panel import (
+    EXPOSURE,
+    IMAGE,
+    LossPlot,
+    TrainingPanel,
+)
 from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
@@ -53,6 +62,7 @@ DIFFERENT_PAIR = (
     "The network was trained on another pair: press Train anew for a new network, or choose the "
     "pair that it was trained on."
 )
+READY = "Checked: press Train."
 NO_NETWORK = "Train a network first, or load one: a defect is planted into a single exposure."
 SOURCES_CHANGED = (
     "An exposure was changed or removed: the run goes on with the pixels from its start."
@@ -63,8 +73,11 @@ OUT_OF_MEMORY = (
 )
 
 
+LOAD_AFTER = 500  # ms, when the widget has been painted
+
+
 class Noise2NoiseWidget(RunDock):
-    """Train a network on a pair of image layers, and apply it.
+    """Train a network on a pair of layers, a movie, or a counted image, and apply it.
 
     Parameters
     ----------
@@ -80,12 +93,14 @@ class Noise2NoiseWidget(RunDock):
         super().__init__(napari_viewer)
         self._shown: LayerRun | None = None
         self._requested_pair: Layers | None = None
+        self._ready = ""  # what to say once the layers that came back are checked
         self._build()
         # After a delay: choosing two layers changes the pair twice.
         self._check_later = self.debounced(self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
         self.pair.checked.connect(self._pair_checked)
+        self.pair.registered.connect(self._lead_to_train)
         self.listen(
             (self.viewer.layers.events.removed, self._layer_removed),
             (self.viewer.layers.selection.events.changed, self.pair.selection_changed),
@@ -93,6 +108,7 @@ class Noise2NoiseWidget(RunDock):
         self.destroyed.connect(self.pair.disconnect_layers)
         self.reset_choices()
         self.pair.data_changed()
+        QTimer.singleShot(LOAD_AFTER, load_torch)
 
     @property
     def model(self) -> Noise2NoiseModel | None:
@@ -108,17 +124,23 @@ class Noise2NoiseWidget(RunDock):
         self.pair.reset_choices()
 
     def choose_pair(self, first: Image, second: Image) -> None:
-        """Choose the two layers of a pair."""
+        """Choose the two layers of a pair, check them, and lead to Train."""
         self.pair.choose(first, second)
+        self._lead_to_train()
+
+    def _lead_to_train(self) -> None:
+        self._ready = READY
+        if self.pair.is_checked:
+            self._pair_checked()
 
     def check_and_train(self, first: Image, second: Image) -> None:
         """Choose a pair, check it, and train on it if no problem is found."""
         run = self._running
-        if isinstance(run, PairRun) and run.was_trained_on(first, second):
+        if isinstance(run, PairRun) and run.was_trained_on((first, second)):
             self.panel.show_message("Training on this pair is already in progress.")
         elif not self._refuse_second_run():
             self.pair.choose(first, second)
-            self._requested_pair = self.pair.layers
+            self._requested_pair, self._ready = self.pair.layers, ""
             if self.pair.is_checked:
                 self._pair_checked()
             else:
@@ -132,11 +154,16 @@ class Noise2NoiseWidget(RunDock):
         self._enable()
 
     def _pair_chosen(self) -> None:
-        self._requested_pair = None
+        self._requested_pair, self._ready = None, ""
         if self._running is None:
             self.panel.clear()
 
     def _pair_checked(self) -> None:
+        if self._ready and self._running is None and not self.pair.refusal:
+            self.panel.end(self._ready)
+            self.panel.start_button.setFocus()
+            self.ensureWidgetVisible(self.panel.start_button)
+        self._ready = ""
         asked_for, self._requested_pair = self._requested_pair, None
         if asked_for is None or asked_for != self.pair.layers or self._running is not None:
             return
@@ -144,6 +171,19 @@ class Noise2NoiseWidget(RunDock):
             self.panel.show_refusal(reason)
         else:
             self.train()
+
+    # ---------------------------------------------------------------- other widgets
+
+    def _split(self) -> None:
+        """Open the widget that splits the chosen frame; it chooses the two views here."""
+        widget = open_widget(self.viewer, "Split camera frame")
+        if self.form.only is not None:
+            widget.choose(self.form.only)
+
+    def _use_reucid(self) -> None:
+        """Open the widget REUCID with the layer that cannot be trained on."""
+        widget = open_widget(self.viewer, "REUCID")
+        widget.form.layer_combo.value = self.pair.layers[0]
 
     # ---------------------------------------------------------------- training
 
@@ -154,37 +194,43 @@ class Noise2NoiseWidget(RunDock):
     def continue_training(self) -> None:
         """Continue training the current network on the same pair."""
         network = self.network.network
-        if network is None or not network.was_trained_on(self.pair.layers, self.pair.exposures):
+        if network is None or not self._was_trained_here(network):
             self.panel.show_refusal(DIFFERENT_PAIR)
             return
         self._train(network)
 
+    def _was_trained_here(self, network: TrainedNetwork) -> bool:
+        """Whether a network was trained on what is chosen now."""
+        try:
+            engine = self.pair.engine()
+        except ValueError:  # parameters out of range
+            return False
+        return network.was_trained_on(self.pair.sources, engine, self.pair.exposures)
+
     def _train(self, start: TrainedNetwork | None) -> None:
         if self._refuse_second_run():
             return
-        first, second = self.pair.layers
         if reason := self.pair.refusal:
             self.panel.show_refusal(reason)
             return
-        assert first is not None and second is not None  # or there would be a refusal
-        self._requested_pair = None
-        if reason := view_error(self.viewer.dims, first, self.form.all_frames):
+        sources = tuple(each for each in self.pair.sources if each is not None)
+        self._requested_pair, self._ready = None, ""
+        if reason := view_error(self.viewer.dims, sources[0], self.form.all_frames):
             self.panel.show_refusal(reason)
             return
         view = self.pair.frame()
-        size, unit = layer_pixel_size(first)
+        size, unit = layer_pixel_size(sources[0])
         try:
-            engine = replace(
-                self.form.parameters(),
+            engine = with_training(
+                self.pair.engine(),
                 start=None if start is None else start.model,
                 preview=view,
                 pixel_size=size,
                 pixel_unit=unit,
-            )
+            ).with_channel_axis(self.pair.channel_axis())
             run = PairRun(
                 self.viewer.layers,
-                first,
-                second,
+                sources,
                 engine,
                 () if self.form.all_frames else view,
                 start=start,
@@ -229,11 +275,12 @@ class Noise2NoiseWidget(RunDock):
         if self._refuse_second_run() or self.model is None:
             return
         target = self.network.target_layer
-        pair = self.pair.layers
-        sources = (target,) if target is not None else pair
+        sources = self.pair.sources if target is None else (target,)
         reason = next(filter(None, map(validation_error, sources)), "")
-        if reason or (target is None and pair[0] is pair[1]):
-            self.panel.show_refusal(reason or ONE_LAYER)
+        if len(sources) > 1 and sources[0] is sources[1]:
+            reason = reason or ONE_LAYER
+        if reason:
+            self.panel.show_refusal(reason)
             return
         first, last = sources[0], sources[-1]
         assert first is not None and last is not None  # or there would be a refusal
@@ -246,10 +293,12 @@ class Noise2NoiseWidget(RunDock):
             pixel_size_note(self.model, first),
             *map(already_denoised_warning, dict.fromkeys((first, last))),
         ]
-        source: Any = first if target is not None else pair
+        # Halves of a counted image; the exposures of a pair are as noisy as such a half
+        engine = network_engine(self.model) if len(sources) == 1 else self.model
+        source: Any = first if len(sources) == 1 else sources
         if extent == "lazy":
             self._announce_run()
-            self._shown = LazyRun(self.viewer.layers, source, self.model, name)
+            self._shown = LazyRun(self.viewer.layers, source, engine, name)
             for warning in warnings:
                 self._warned(None, warning)
             self.panel.end("Each frame is denoised when it is shown.")
@@ -260,10 +309,10 @@ class Noise2NoiseWidget(RunDock):
             )
             if path:
                 path = path if path.endswith(".zarr") else f"{path}.zarr"
-                self._start(ZarrRun(self.viewer.layers, source, self.model, path, name), warnings)
+                self._start(ZarrRun(self.viewer.layers, source, engine, path, name), warnings)
             return
         frame = frame_in_view(self.viewer.dims, first) if extent == "current" else ()
-        self._start(LayerRun(self.viewer.layers, source, self.model, frame, name=name), warnings)
+        self._start(LayerRun(self.viewer.layers, source, engine, frame, name=name), warnings)
 
     def apply_to(self, layer: Image) -> None:
         """Apply the network to `layer`, to all frames of a movie."""
@@ -303,7 +352,8 @@ class Noise2NoiseWidget(RunDock):
             self._shown = run
         if isinstance(run, PairRun):
             self.plot.add([step for step in steps if isinstance(step, TrainingStep)])
-            self.panel.show_gain(run.gain, run.instead)
+            over = IMAGE if self.pair.source == "counted" else EXPOSURE
+            self.panel.show_gain(run.gain, over, run.instead)
             if run.model is not None:
                 self._keep(run)
 
@@ -350,7 +400,8 @@ class Noise2NoiseWidget(RunDock):
         frame = raw_frame_in_view(self.viewer.dims, layer)
         assert layer is not None  # or `raw_frame_in_view` raises
         name = f"{layer.name} denoised"
-        return Subject(layer, frame, network.model, name, "with the network above")
+        engine = network_engine(network.model)
+        return Subject(layer, frame, engine, name, "with the network above")
 
     # ----------------------------------------------------------------- the network
 
@@ -359,7 +410,7 @@ class Noise2NoiseWidget(RunDock):
         assert network is not None  # it was just loaded
         self.plot.clear_curves()
         self.panel.clear()
-        self.panel.show_gain(network.gain)
+        self.panel.show_gain(network.gain, IMAGE if network.thinned else EXPOSURE)
         self._enable()
 
     def script(self) -> str:
@@ -375,28 +426,36 @@ class Noise2NoiseWidget(RunDock):
         run = self._shown
         if run is not None:
             name = "" if run.result is None else run.result.name
-            path = network_file(run.run.engine)
-            return applying_script(path, run.paths, run.frame, name, Axes.from_layer(run.result))
-        first, second = self.pair.layers
-        frame = () if self.form.all_frames else self.pair.frame()
-        neighbours = self.pair.neighbours()
-        paths = [layer_file(first)] if neighbours else [layer_file(first), layer_file(second)]
-        name = "" if first is None or second is None else common_name(first.name, second.name)
+            applied = run.run.engine
+            return applying_script(
+                network_file(applied.model),
+                run.paths,
+                run.frame,
+                name,
+                Axes.from_layer(run.result),
+                thinned=isinstance(applied, ThinnedNetwork),
+            )
+        if self.pair.source == "split":
+            raise ValueError(SPLIT_FIRST)
+        sources = self.pair.sources
+        names = ["" if each is None else each.name for each in sources]
         return training_script(
-            self.form.parameters(),
-            paths,
-            frame,
-            neighbours,
-            name=f"{name} Noise2Noise",
-            axes=Axes.from_layer(first),
+            self.pair.engine(),
+            [layer_file(each) for each in sources],
+            () if self.form.all_frames else self.pair.frame(),
+            name=f"{common_name(names[0], names[-1])} Noise2Noise",
+            axes=Axes.from_layer(sources[0]),
         )
 
     # ---------------------------------------------------------------- the parts
 
     def _build(self) -> None:
+        self.choice = SourceChoice()
         self.card = PairCard()
-        self.form = Noise2NoiseForm(self.viewer.layers)
-        self.pair = ChosenPair(self.viewer, self.form, self.card, self.runner, self)
+        self.card.reucid_requested.connect(self._use_reucid)
+        self.form = Noise2NoiseForm(self.viewer.layers, self.card)
+        self.form.split_button.clicked.connect(self._split)
+        self.pair = ChosenPair(self.viewer, self.choice, self.form, self.card, self.runner, self)
         self.panel = TrainingPanel()
         self.panel.start_button.clicked.connect(self.train)
         self.panel.continue_button.clicked.connect(self.continue_training)
@@ -411,7 +470,7 @@ class Noise2NoiseWidget(RunDock):
         self.defects = DefectPanel(self.viewer, self._subject)
         tooltip = "Copy a script that reproduces this result."
         self.copy_button = CopyButton(self.script, self.panel, tooltip)
-        self.parts.addWidget(self.card)
+        self.parts.addWidget(self.choice)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.plot)
@@ -423,9 +482,7 @@ class Noise2NoiseWidget(RunDock):
     def _enable(self, event: Any = None) -> None:
         running = self._running is not None
         network = self.network.network
-        known = network is not None and network.was_trained_on(
-            self.pair.layers, self.pair.exposures
-        )
+        known = network is not None and self._was_trained_here(network)
         self.panel.label_start_button(network is not None)
         self.panel.set_buttons(running, not self.pair.refusal, known)
         self.network.set_buttons(running)

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+from napari_lowdose.movie_pairs import MoviePairs
+from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.script import expression
+from napari_lowdose.thinning import Thinned
 from napari_lowdose.widgets.layers import TIFF, axis_names
 
 if TYPE_CHECKING:
@@ -204,27 +208,26 @@ DEFAULT_AXES = Axes()
 
 
 def training_script(
-    engine: Noise2Noise,
+    engine: Noise2Noise | PairSource,
     paths: Sequence[str | None],
     frame: Index = (),
-    neighbours: bool = False,
     model: Noise2NoiseModel | None = None,
     start_path: str | None = None,
     name: str = "denoised",
     model_path: str | None = None,
     axes: Axes = DEFAULT_AXES,
+    *,
+    instead: str = "",
 ) -> str:
     """Return a script that trains the network again, denoises with it, and saves both.
 
     Parameters
     ----------
-    engine : Noise2Noise
+    engine : Noise2Noise or PairSource
     paths : sequence of str or None
-        Files of the two exposures, or of a movie whose neighbouring frames are the pairs.
+        Files of the two exposures, or of the image or movie that the pairs are made of.
     frame : tuple of int
-        Index of the pair that was denoised; empty for all.
-    neighbours : bool
-        Whether neighbouring frames are the pairs.
+        Index of the frame or pair that was denoised; empty for all.
     model : Noise2NoiseModel, optional
         The trained network: the script trains for the same number of epochs.
     start_path : str, optional
@@ -235,6 +238,8 @@ def training_script(
         File of the trained network, if it was saved; the script does not write to it.
     axes : Axes
         Axes of the first exposure.
+    instead : str
+        Name of the method that the result is by, if the network was not better.
 
     Returns
     -------
@@ -243,35 +248,51 @@ def training_script(
     """
     if model is not None:
         engine = engine.with_training_of(model)
+    training = engine.engine if isinstance(engine, PairSource) else engine
     given = {
         field.name: value
-        for field in dataclasses.fields(engine)
+        for field in dataclasses.fields(training)
         if field.name not in ("start", "preview")
-        and (value := getattr(engine, field.name)) != field.default
+        and (value := getattr(training, field.name)) != field.default
     }
     names = ["Noise2Noise", "denoise"]
     before = ""
     parameters = ", ".join(f"{name}={value!r}" for name, value in given.items())
     if start_path is not None:
-        names.insert(1, "Noise2NoiseModel")
+        names.append("Noise2NoiseModel")
         before = f"start = Noise2NoiseModel.load({start_path!r})\n"
         parameters = ", ".join(filter(None, [parameters, "start=start"]))
-    if neighbours:
-        read, train, apply = ["movie"], "movie[:-1], movie[1:]", "movie{}"
-    else:
-        read, train, apply = ["first", "second"], "first, second", "(first{0}, second{0})"
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
-    trained = f"model = Noise2Noise({parameters}).train({train})\n"
+    made, network = f"Noise2Noise({parameters})", "model"
+    if isinstance(engine, MoviePairs):
+        read = ["movie"]
+        made = f"MoviePairs({made}, {engine.pairs!r})"
+        names.append("MoviePairs")
+    elif isinstance(engine, Thinned):
+        read, network = ["image"], "ThinnedNetwork(model)"
+        noise = "" if engine.noise is None else f", {engine.noise!r}"
+        made = f"Thinned({made}{noise})"
+        names += ["Thinned", "ThinnedNetwork"]
+        names += ["PoissonGaussian"] * isinstance(engine.noise, PoissonGaussian)
+    else:
+        read = ["first", "second"]
+    apply = f"{read[0]}{at}" if len(read) == 1 else f"(first{at}, second{at})"
+    trained = f"model = {made}.train({', '.join(read)})\n"
     if model_path is None:
         trained += f"model.save({_file_name(name, '.safetensors')!r})\n"
     else:
         trained += f"# Saved already: model = Noise2NoiseModel.load({model_path!r})\n"
-        names = [*names[:1], "Noise2NoiseModel", *names[-1:]]
+        names.append("Noise2NoiseModel")
+    if instead:  # the training decides again, by the held-out tiles
+        trained, network = f"engine = {made}  # {instead} is better than the network\n", "engine"
+        names = [each for each in names if each != "ThinnedNetwork"]
+        if start_path is None:
+            names = [each for each in names if each != "Noise2NoiseModel"]
     return (
-        _reading_lines(read, paths, names, name)
+        _reading_lines(read, paths, sorted(set(names)), name)
         + before
         + trained
-        + f"clean = denoise({apply.format(at)}, model)\n"
+        + f"clean = denoise({apply}, {network})\n"
         + _saving_lines(read[0] + at, axes, frame)
     )
 
@@ -282,6 +303,8 @@ def applying_script(
     frame: Index = (),
     name: str = "denoised",
     axes: Axes = DEFAULT_AXES,
+    *,
+    thinned: bool = False,
 ) -> str:
     """Return a script that applies a saved network and saves the result.
 
@@ -297,16 +320,20 @@ def applying_script(
         Name of the result, for its file.
     axes : Axes
         Axes of the input layer.
+    thinned : bool
+        Whether the network is one for the halves of counted images.
     """
+    names = ["Noise2NoiseModel", *["ThinnedNetwork"] * thinned, "denoise"]
+    network = "ThinnedNetwork(model)" if thinned else "model"
     read = ["image"] if len(paths) == 1 else ["first", "second"]
     at = f"[{', '.join(map(str, frame))}]" if frame else ""
     applied = f"image{at}" if len(paths) == 1 else f"(first{at}, second{at})"
     note = "" if model_path else "# The network has no file yet: save it first.\n"
     return (
         note
-        + _reading_lines(read, paths, ["Noise2NoiseModel", "denoise"], name)
+        + _reading_lines(read, paths, names, name)
         + f"model = Noise2NoiseModel.load({model_path or DEFAULT_NETWORK_FILE!r})\n"
-        + f"clean = denoise({applied}, model)\n"
+        + f"clean = denoise({applied}, {network})\n"
         + _saving_lines(read[0] + at, axes, frame)
     )
 

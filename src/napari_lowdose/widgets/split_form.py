@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QResizeEvent
 
-RECTANGLES = "rectangles"
+    from napari_lowdose.pairs.split_layout import SplitLayout
+
+RECTANGLES, CALIBRATION = "rectangles", "calibration"
 
 
 class SplitForm(ParameterForm):
@@ -57,6 +59,7 @@ class SplitForm(ParameterForm):
             "exact: the shift between the views is measured.</qt>",
         )
         self.add("mirrored", self.mirrored, "Whether the second view is mirrored.")
+        self._calibration: SplitLayout | None = None
         self.layout_combo.currentIndexChanged.connect(self._show)
         self._show()
 
@@ -72,6 +75,23 @@ class SplitForm(ParameterForm):
         return bool(self.layout_combo.currentData() == RECTANGLES)
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the layout is a stored one."""
+        return bool(self.layout_combo.currentData() == CALIBRATION)
+
+    def use_calibration(self, layout: SplitLayout, name: str) -> None:
+        """Offer a stored layout among the layouts, and choose it."""
+        self._calibration = layout
+        at = self.layout_combo.findData(CALIBRATION)
+        if at < 0:
+            at = self.layout_combo.count()
+            self.layout_combo.addItem("", CALIBRATION)
+        self.layout_combo.setItemText(at, f"calibration {name}")
+        if self.layout_combo.currentIndex() == at:
+            self.layout_combo.currentIndexChanged.emit(at)  # another layout of the same name
+        self.layout_combo.setCurrentIndex(at)
+
+    @property
     def shapes(self) -> Shapes | None:
         """The Shapes layer with the two rectangles."""
         chosen: Shapes | None = self.shapes_combo.value
@@ -85,6 +105,8 @@ class SplitForm(ParameterForm):
         ValueError
             If there are no two rectangles.
         """
+        if self.calibrated:
+            return self._calibration
         if not self.drawn:
             return self.layout_combo.currentData()
         shapes, layer = self.shapes, self.layer
@@ -94,6 +116,7 @@ class SplitForm(ParameterForm):
 
     def _show(self) -> None:
         self.show_field(self.shapes_combo.native, self.drawn)
+        self.show_field(self.mirrored, not self.calibrated)
 
 
 def shape_region(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, int, int]:

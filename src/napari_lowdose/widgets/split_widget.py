@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
 from napari_lowdose.engine import Step
+from napari_lowdose.pairs.split_layout import SplitLayout
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.layers import (
     add_pair,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     import napari.viewer
     from numpy.typing import NDArray
 
-    from napari_lowdose.pairs.split_layout import SplitLayout
     from napari_lowdose.widgets.jobs import Job
 
 
@@ -42,7 +43,7 @@ class SplitStep(Step):
     ----------
     layout : SplitLayout
     views : two (Y, X) arrays
-        The two views of one frame, cropped to the common area.
+        The two views of one frame, cropped to the common area, to be drawn over each other.
     """
 
     layout: SplitLayout
@@ -50,7 +51,7 @@ class SplitStep(Step):
 
 
 def split_steps(
-    movie: Any, layout: Any, mirrored: Any, frame: tuple[int, ...]
+    movie: Any, layout: Any, mirrored: Any, frame: tuple[int, ...], *, checked: bool = False
 ) -> Iterator[SplitStep]:
     """Find the layout, and the views of one frame; few frames of lazy movies (dask) are read.
 
@@ -61,11 +62,15 @@ def split_steps(
         Arguments of `split_frame`.
     frame : tuple of int
         Index of the frame.
+    checked : bool
+        Whether the layout is known to be that of this movie.
     """
     from napari_lowdose.pairs.split import split_frame
 
-    found = split_frame(movie, layout, mirrored=mirrored)[2]
+    found = layout if checked else split_frame(movie, layout, mirrored=mirrored)[2]
     one, other = found.split(np.asarray(movie[frame]))
+    if found.affine is not None:  # as they agree
+        other = found.view_map.resample(other)
     yield SplitStep(fraction=1, message="layout found", layout=found, views=(one, other))
 
 
@@ -73,6 +78,7 @@ FRAME_EXPLANATION = (
     "A camera frame or movie with two views of the same scene behind a beamsplitter, side by side "
     "or one above the other."
 )
+FILES = "calibration of a beamsplitter (*.json)"
 MIRRORED = {None: "not mirrored", "x": "mirrored left to right", "y": "mirrored top to bottom"}
 
 
@@ -151,6 +157,33 @@ class SplitWidget(DockArea):
         self.form.shapes_combo.value = shapes
         self._shapes_chosen()
 
+    def save_calibration(self) -> None:
+        """Ask for a file, and save the layout."""
+        if self.found is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(self, "Save calibration", "splitter.json", FILES)
+        if not path:
+            return
+        path = path if Path(path).suffix else f"{path}.json"
+        try:
+            self.found.save(path)
+        except OSError as error:
+            self._show_text(f"not saved: {error}")
+        else:
+            self.form.use_calibration(self.found, Path(path).name)
+
+    def load_calibration(self) -> None:
+        """Ask for the file of a layout, and use it for the chosen frame."""
+        path, _ = QFileDialog.getOpenFileName(self, "Load calibration", "", FILES)
+        if not path:
+            return
+        try:
+            layout = SplitLayout.load(path)
+        except (OSError, ValueError) as error:
+            self._show_text(f"not loaded: {error}")
+        else:
+            self.form.use_calibration(layout, Path(path).name)
+
     # ------------------------------------------------------------- the layout
 
     def _measure(self) -> None:
@@ -166,12 +199,13 @@ class SplitWidget(DockArea):
             return
         self._start(layer, views)
 
-    def _start(self, layer: Image, views: Any) -> None:
+    def _start(self, layer: Image, views: Any, checked: bool = False) -> None:
         frame = frame_in_view(self.viewer.dims, layer)
         mirrored = self.form.mirrored.currentData()
-        self._notes = []
+        if not checked:
+            self._notes = []
         self.runner.run(
-            split_steps(layer_pixels(layer), views, mirrored, frame),
+            split_steps(layer_pixels(layer), views, mirrored, frame, checked=checked),
             functools.partial(self._measured, layer),
             self._ended,
             self._notes.append,
@@ -188,7 +222,10 @@ class SplitWidget(DockArea):
         if job.outcome == "failed":
             self._show_text(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
         elif self.found is not None and self._layer is not None:
-            self._show_text("\n".join([describe_layout(self.found, self._layer), *self._notes]))
+            # What to do about a rotation is told to scripts; here, it is done
+            notes = [note for note in self._notes if "layout.affine" not in note]
+            text = [describe_layout(self.found, self._layer), *map(_sentence, notes)]
+            self._show_text("\n".join(text))
         self._enable()
 
     def _show_text(self, text: str) -> None:
@@ -219,6 +256,7 @@ class SplitWidget(DockArea):
                 )
             ],
             layout.fraction,
+            layout.affine,
         )
         layer.visible = False  # it would show around the views
         return made
@@ -249,7 +287,7 @@ class SplitWidget(DockArea):
         layer = self._layer
         if layer is not None and self.found is not None and layer_pixels(layer).ndim > 2:
             if not self._due and not self.runner.busy:
-                self._start(layer, self.found)
+                self._start(layer, self.found, checked=True)
 
     def _changed(self, event: Any = None) -> None:
         self.found = None
@@ -281,14 +319,30 @@ class SplitWidget(DockArea):
             "them in the widget 'Noise2Noise pair', with the remaining shift.</qt>"
         )
         self.split_button.clicked.connect(self.split)
-        for part in (
-            what, self.form, self.draw_button, self.overlay, self.findings, self.split_button,
-        ):  # fmt: skip
+        self.load_button = QPushButton("Load calibration …")
+        self.load_button.setToolTip(
+            "<qt>Use a layout that was saved before, for a movie of the same camera. It is "
+            "compared with the movie.</qt>"
+        )
+        self.load_button.clicked.connect(self.load_calibration)
+        self.save_button = QPushButton("Save calibration …")
+        self.save_button.setToolTip(
+            "<qt>Keep the layout, for later movies of the same camera, for the widget 'Live', the "
+            "command line and scripts.</qt>"
+        )
+        self.save_button.clicked.connect(self.save_calibration)
+        for part in (what, self.form, self.draw_button, self.overlay, self.findings):
             self.parts.addWidget(part)
+        calibration = QHBoxLayout()
+        calibration.addWidget(self.load_button)
+        calibration.addWidget(self.save_button)
+        self.parts.addLayout(calibration)
+        self.parts.addWidget(self.split_button)
         self.parts.addStretch()
 
     def _enable(self) -> None:
         self.split_button.setEnabled(self.found is not None)
+        self.save_button.setEnabled(self.found is not None)
         self.draw_button.setEnabled(self._layer is not None)
 
 
@@ -309,4 +363,16 @@ def describe_layout(layout: SplitLayout, layer: Image) -> str:
         f"Noise-corrected correlation: {layout.noise_corrected_correlation:.2f}. "
         f"The second view is {layout.gain:.2f} times as bright.",
     ]
+    found = layout.distortion
+    if layout.affine is not None and found is not None:
+        lines.append(
+            f"It is rotated by {found.rotation:.2f} ± {found.rotation_error:.2f}° and magnified "
+            f"{found.magnification:.4f} ± {found.magnification_error:.4f} times, "
+            f"{found.at_corners:.1f} px at the corners: the training uses this map"
+            + ("." if found.residual is None else f", which is right to {found.residual:.2f} px.")
+        )
     return "\n".join(lines)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

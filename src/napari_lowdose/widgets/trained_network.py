@@ -22,13 +22,15 @@ from qtpy.QtWidgets import (
 
 from napari_lowdose.engine import Step
 from napari_lowdose.noise2noise import Noise2NoiseModel
+from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.training_step import training_length
+from napari_lowdose.thinning import THINNED, Thinned, ThinnedNetwork, network_engine
 from napari_lowdose.widgets.fields import ParameterForm, choice
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.run_panel import text_label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _RELATIVE_TOLERANCE = 1e-3  # relative tolerance of exposure statistics: covers rounding
 # Not a field of the model, which is frozen and independent of files.
@@ -57,8 +59,8 @@ def network_file(model: object) -> str | None:
 class Training(Protocol):
     """A run that trains a network on two layers (`PairRun`)."""
 
-    def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
-        """Whether the layers are the pair of this run, with unchanged data."""
+    def was_trained_on(self, sources: Sequence[Image | None], engine: Any = None) -> bool:
+        """Whether the layers were given to this run, with unchanged data."""
         ...
 
 
@@ -101,31 +103,34 @@ class TrainedNetwork:
         return f"{safe or 'network'}.safetensors"
 
     @property
-    def gain(self) -> tuple[float, float] | None:
-        """95 % confidence interval of the gain measured during training, dB."""
-        gain = self.model.record.get("gain_db")
-        if not gain:
-            return None
-        low, high = gain
-        return (
-            float("-inf") if low is None else float(low),
-            float("inf") if high is None else float(high),
-        )
+    def gain(self) -> ToldGain | None:
+        """The gain measured during training; None if it is not known."""
+        return ToldGain.of_record(self.model.record)
+
+    @property
+    def thinned(self) -> bool:
+        """Whether it was trained on the halves of counted images."""
+        return bool(self.model.record.get(THINNED))
 
     def was_trained_on(
-        self, layers: tuple[Image | None, Image | None], exposures: Mapping[str, float]
+        self, sources: Sequence[Image | None], engine: Any, exposures: Mapping[str, float]
     ) -> bool:
-        """Whether `layers` are the pair that the network was trained on.
+        """Whether the network was trained on these layers.
 
         Parameters
         ----------
-        layers : (Image or None, Image or None)
+        sources : sequence of Image or None
+            The two layers of a pair, or the only one.
+        engine : Noise2Noise or PairSource
+            What would be trained.
         exposures : mapping from str to float
             Statistics of the first exposure from `about_exposures`; a network from a file
             identifies its pair by them.
         """
         if self.run is not None:
-            return self.run.was_trained_on(*layers)
+            return self.run.was_trained_on(sources, engine)
+        if self.thinned != isinstance(engine, Thinned):
+            return False
         known = self.model.record.get("exposures", {})
         return bool(known) and all(
             name in exposures
@@ -137,7 +142,7 @@ class TrainedNetwork:
 Extent = Literal["current", "all", "lazy", "zarr"]
 
 FILES = "Network (*.safetensors)"
-PAIR_TARGET = "the pair above"  # longer ones are cut off in a narrow dock
+PAIR_TARGET = "what is above"  # longer ones are cut off in a narrow dock
 EXTENTS: dict[str, Extent] = {
     "current frame": "current",
     "all frames, now": "all",
@@ -184,8 +189,8 @@ class NetworkPanel(QWidget):
         self.form.add(
             "apply to",
             self.target.native,
-            "<qt>Both exposures of the pair, or another image or movie of the same kind: the same "
-            "dose, pixel size and offset. A single layer has one exposure per frame.</qt>",
+            "<qt>The layers above, or another image or movie of the same kind: the same dose, "
+            "pixel size and offset. A single layer has one exposure per frame.</qt>",
         )
         self.form.add(
             "frames",
@@ -294,6 +299,13 @@ def network_fit_steps(
 
     # One frame is enough to recognise another dose, and quick to read.
     frame = np.asarray(image[(0,) * (image.ndim - 2)])
+    try:
+        network = network_engine(model)
+        if isinstance(network, ThinnedNetwork):
+            frame = network.halves(frame)[0]
+    except ValueError as error:
+        yield NetworkFitStep(fraction=1, message="network compared", mismatch=str(error))
+        return
     known = model.record.get("exposures", {})
     mismatches = [pixel_size_note, *(sentence for _, sentence in unlike(known, frame))]
     if not known:

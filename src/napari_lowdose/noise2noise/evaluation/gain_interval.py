@@ -45,6 +45,11 @@ class GainInterval:
     low: float
     high: float
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a lower limit."""
+        return math.isfinite(self.low)
+
     def __str__(self) -> str:
         """Format as '9.8 to 10.6 dB', 'at least 17 dB' or 'not known'."""
         if math.isinf(self.low):

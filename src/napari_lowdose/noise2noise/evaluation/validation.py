@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -79,22 +80,31 @@ class Validation:
     ) -> None:
         self._use = use
         self._side = pairs.side
-        self._pairs, self._window = pairs, _window(pairs.side, config)
-        self.of_pair = np.array([pair for pair, _, _ in pairs.tiles], int)
-        level = pairs.level[[pair for pair, _, _ in pairs.tiles]]
+        self._tiles = _HeldOut.of(pairs, shift)
+        self._window = _window(pairs.side, config)
+        self.of_pair = np.array([pair for pair, _, _ in self._tiles.corners], int)
+        level = pairs.level[self.of_pair]
         self._levels = []
         for each in range(int(pairs.level.max()) + 1):
             of_level = pairs.level == each
             # Indexing copies, so not if there is only one level
             exposures = pairs.exposures if of_level.all() else pairs.exposures[of_level]
-            spectrum = scene_spectrum(exposures[:, 0], exposures[:, 1], pairs.side)
+            second = exposures[:, 1]
+            if pairs.view_map is not None:  # the nearest pixels, so that the noise stays white
+                second = pairs.view_map.resample(second, order=0)
+            spectrum = scene_spectrum(exposures[:, 0], second, pairs.side)
             self._levels.append((level == each, spectrum))
-        exposures = dict(enumerate(pairs.exposures))
-        self._windows = torch.from_numpy(self._cut(exposures))  # (n, 2, window, window)
-        self.n_pixels = self._windows.numel()  # that `evaluate` applies the network to
-        self._by, self._shift = shift, torch.tensor([shift], dtype=torch.float32)
-        self._shifted = any(shift)
-        first, second = torch.split(self._windows, 1, dim=1)
+        # (n, 2, F, window, window): the frames around a pair are channels of the input
+        channels = [
+            self._cut({pair: pairs.exposures[k] for pair, k in enumerate(of_channel)})
+            for of_channel in pairs.around.T
+        ]
+        self._windows = torch.from_numpy(np.stack(channels, axis=2))
+        self.n_pixels = self._windows[:, :, 0].numel()  # that `evaluate` applies the network to
+        self._shifts = torch.from_numpy(self._tiles.shifts)
+        self._shifted = bool(self._tiles.shifts.any())
+        middle = pairs.around.shape[1] // 2
+        first, second = torch.split(self._windows[:, :, middle], 1, dim=1)
         self._first, self._second = self._inner(self._moved(first)), self._inner(second)
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
@@ -103,7 +113,7 @@ class Validation:
             torch.cat(
                 [predictor.forward(batch).cpu() for batch in torch.split(windows, _BATCH_SIZE)]
             )
-            for windows in torch.split(self._windows.to(predictor.device), 1, dim=1)
+            for windows in self._windows.to(predictor.device).unbind(1)
         )
         # With a subpixel shift, outputs and exposures are compared on the grid of the second
         r1, r2 = self._inner(self._moved(r1)), self._inner(r2)
@@ -179,27 +189,70 @@ class Validation:
             return None
         worst = min(known, key=lambda interval: interval.low)
         # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
-        more = 10 * math.log10(2 / (1 + noise_left(self._by))) if self._shifted else 0.0
+        more = 10 * math.log10(2 / (1 + self._noise_left)) if self._shifted else 0.0
         return worst.low + more, worst.high + more
 
     def _cut(self, images: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the tiles with their surroundings, (n, 2, window, window)."""
-        found = [
-            _window_at(images[pair], y, x, self._window)
-            if pair in images
-            else np.full((2, self._window, self._window), np.nan, np.float32)
-            for pair, y, x in self._pairs.tiles
-        ]
+        found = []
+        for (pair, y, x), (dy, dx) in zip(self._tiles.corners, self._tiles.apart, strict=True):
+            if pair in images:
+                one, other = images[pair]
+                windows = [
+                    _window_at(one, y + dy, x + dx, self._window),
+                    _window_at(other, y, x, self._window),
+                ]
+            else:
+                windows = [np.full((self._window, self._window), np.nan, np.float32)] * 2
+            found.append(np.stack(windows))
         return np.stack(found)
 
     def _moved(self, images: Tensor) -> Tensor:
-        if not self._shifted:
-            return images
-        return spline_shift(images, self._shift.expand(len(images), 2))
+        return spline_shift(images, self._shifts) if self._shifted else images
+
+    @cached_property
+    def _noise_left(self) -> float:
+        """Fraction of the variance of the noise that remains after the shifts."""
+        shifts = {(float(dy), float(dx)) for dy, dx in self._shifts}
+        return sum(map(noise_left, shifts)) / len(shifts)
 
     def _inner(self, windows: Tensor) -> Tensor:
         inner = slice(_CONTEXT, _CONTEXT + self._side)
         return windows[..., inner, inner]
+
+
+class _HeldOut(NamedTuple):
+    """Held-out tiles of the second exposures, and where they are in the first.
+
+    Attributes
+    ----------
+    corners : list of (pair, y, x)
+        Upper left corners in the second exposure.
+    apart : (n, 2) array of int
+        Position of the same scene in the first exposure, relative to that in the second, pixels.
+    shifts : (n, 2) float32 array
+        Remaining shift of the second exposure against the first, less than a pixel.
+    """
+
+    corners: list[tuple[int, int, int]]
+    apart: NDArray[np.int_]
+    shifts: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, pairs: TrainingPairs, shift: tuple[float, float]) -> _HeldOut:
+        """Return the tiles; an affine map is nearly a shift within each of them."""
+        corners = np.array(pairs.tiles)[:, 1:]
+        if pairs.view_map is None:
+            shifts = np.full(corners.shape, shift, np.float32)
+            return cls(pairs.tiles, np.zeros(corners.shape, int), shifts)
+        centres = corners + (pairs.side - 1) / 2
+        apart = np.rint(pairs.view_map.inverse.displacement(centres)).astype(int)
+        shifts = (pairs.view_map.points(centres + apart) - centres).astype(np.float32)
+        last = np.array(pairs.exposures.shape[-2:]) - pairs.side
+        there = ((corners + apart >= 0) & (corners + apart <= last)).all(axis=1)
+        there |= not there.any()  # in a tiny image
+        known = [tile for tile, seen in zip(pairs.tiles, there, strict=True) if seen]
+        return cls(known, apart[there], shifts[there])
 
 
 def _window(side: int, config: UNetConfig) -> int:
@@ -212,9 +265,9 @@ def _window_at(image: NDArray[np.float32], y: int, x: int, window: int) -> NDArr
     """Return a tile and its surroundings; the image is reflected at its border."""
     rows, columns = (
         _reflected(np.arange(start - _CONTEXT, start - _CONTEXT + window), length)
-        for start, length in zip((y, x), image.shape[-2:], strict=True)
+        for start, length in zip((y, x), image.shape, strict=True)
     )
-    return image[:, rows[:, None], columns]
+    return image[rows[:, None], columns]
 
 
 def _reflected(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:

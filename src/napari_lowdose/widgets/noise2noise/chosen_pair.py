@@ -1,56 +1,73 @@
-"""The two layers to train on: choice, checks, and registration."""
+"""The layers to train on: choice, checks, and registration."""
 
 from __future__ import annotations
 
 import functools
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import (  # type: ignore[attr-defined]
     QObject,
     Signal,
 )
 
-from napari_lowdose.engine import Step
+from napari_lowdose.noise2noise.noise_checks import PairNote
 from napari_lowdose.widgets.layers import (
-    add_pair,
+    axis_names,
+    channel_axis,
     frame_in_view,
+    known_affine,
     known_shift,
-    not_raw_error,
     pair_error,
+    raw_error,
+    suggested_layer,
     suggested_pair,
 )
+from napari_lowdose.widgets.noise2noise.pair_check import (
+    NOT_COUNTS,
+    REGISTERED,
+    PairCheckStep,
+    add_registered,
+    add_registered_movie,
+    counted_check_steps,
+    movie_check_steps,
+    pair_check_steps,
+    register_stack_steps,
+    register_steps,
+)
+from napari_lowdose.widgets.noise2noise.source import is_movie, suggested_source
 from napari_lowdose.widgets.result_layer import is_result, layer_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import napari.viewer
-    from napari.components import LayerList
 
-    from napari_lowdose.noise2noise.pair_checks import PairNote
-    from napari_lowdose.pairs.register import Registration
+    from napari_lowdose.engine import Step
+    from napari_lowdose.noise2noise import Noise2Noise
+    from napari_lowdose.noise2noise.pair_source import PairSource
     from napari_lowdose.widgets.jobs import Job, JobRunner
     from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
+    from napari_lowdose.widgets.noise2noise.source import SourceChoice, SourceName
 
-NEIGHBOURS = (
-    "One movie: its neighbouring frames are the pairs. This is valid only if little moves between "
-    "frames. Each frame is then denoised separately."
-)
-NO_PROBLEMS = "No problems found."
 Layers = tuple[Image | None, Image | None]
+
+NO_SECOND = (
+    "Open the second exposure as well, or choose above what else you have. One image alone can be "
+    "denoised by REUCID."
+)
+NO_MOVIE = "is one image, not a movie: choose above what else you have."
+SPLIT_FIRST = "Split the frame first: its two views are then chosen here."
 
 
 class ChosenPair(QObject):
-    """The two layers of the form, which are checked whenever they change.
+    """What to train on, which is checked whenever it changes.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
+    choice : SourceChoice
+        What the user has.
     form : Noise2NoiseForm
     card : PairCard
         Shows the findings.
@@ -61,6 +78,7 @@ class ChosenPair(QObject):
     Attributes
     ----------
     layers : (Image or None, Image or None)
+        The two layers of a pair, or twice the layer of another source.
     running : bool
         Whether a run is in progress: the choice of layers is then kept.
     exposures : mapping from str to float
@@ -70,68 +88,123 @@ class ChosenPair(QObject):
     chosen = Signal()
     """The user has chosen other layers."""
     changed = Signal()
-    """The findings on the pair have changed, or are not known yet."""
+    """The findings have changed, or are not known yet."""
     checked = Signal()
-    """The pair has been checked."""
+    """The layers have been checked."""
+    registered = Signal()
+    """The layers have been registered, and the new ones chosen."""
 
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
+        choice: SourceChoice,
         form: Noise2NoiseForm,
         card: PairCard,
         runner: JobRunner,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.form, self.card, self.runner = viewer, form, card, runner
+        self.viewer, self.choice, self.form = viewer, choice, form
+        self.card, self.runner = card, runner
         self.layers: Layers = (None, None)
         self.running = False
         self.exposures: dict[str, float] = {}
         self._by_hand = False
         self._check_due = False
-        for combo in (form.first_combo, form.second_combo):
+        self._source: SourceName = choice.value  # of `layers`
+        self._no_counts: tuple[Any, Any] = (None, None)  # a layer, and its data
+        choice.chosen.connect(self._source_chosen)
+        for combo in form.combos:
             combo.changed.connect(self._chosen)
             combo.native.activated.connect(self._chosen_by_hand)
         form.shift.dy.valueChanged.connect(self.data_changed)
         form.shift.dx.valueChanged.connect(self.data_changed)
+        form.pairs.currentIndexChanged.connect(self.data_changed)
+        form.noise.currentIndexChanged.connect(self.data_changed)
+        for field in (form.gain, form.offset, form.read_noise):
+            field.valueChanged.connect(self._noise_changed)
         card.register_requested.connect(self.register)
         runner.finished.connect(self.check)
+
+    @property
+    def source(self) -> SourceName:
+        """What the layers are."""
+        return self.choice.value
+
+    @property
+    def sources(self) -> tuple[Image | None, ...]:
+        """The layers, each once."""
+        return self.layers if self.source == "pair" else self.layers[:1]
 
     # ------------------------------------------------------------ which layers
 
     def reset_choices(self) -> None:
         """Update the choices of image layers."""
-        for combo in (self.form.first_combo, self.form.second_combo):
+        for combo in self.form.combos:
             with combo.changed.blocked():  # a combo box whose layer is gone takes another one
                 combo.reset_choices()
         if self.running:
             return
         first, second = self.layers
-        gone = first not in self.viewer.layers or second not in self.viewer.layers
-        if gone or first is second or not self._by_hand:
+        if first not in self.viewer.layers or second not in self.viewer.layers:
+            self._by_hand = False
+        if not self._by_hand:
+            self._suggest()
+        elif self.source == "pair" and first is second:
             self._fill_in(*suggested_pair(self.viewer.layers))
         self._update_layers()
 
     def choose(self, first: Image, second: Image) -> None:
-        """Choose two layers as the pair."""
+        """Choose two layers as the pair, or one movie given twice."""
+        self.choice.choose("movie" if first is second and is_movie(first) else "pair")
         self._fill_in(first, second)
         self._by_hand = True
         self._chosen()
-        self.form.shift.value = known_shift(first, second)  # it may have been measured since
+        if self.source == "pair":  # it may have been measured since
+            self._fill_in_shift(first, second)
 
     def selection_changed(self, event: Any = None) -> None:
         """Choose the two images that are selected in the layer list, if there are two."""
         selected = self.viewer.layers.selection
         chosen = [each for each in self.viewer.layers if each in selected]
         images = [each for each in chosen if isinstance(each, Image)]
-        if len(images) == 2 and not any(map(is_result, images)) and not self.running:
+        if len(images) != 2 or any(map(is_result, images)) or self.running:
+            return
+        if self.source == "pair" or not self._by_hand:
             self.choose(*images)
 
+    def _suggest(self) -> None:
+        """Choose what the layers seem to be."""
+        source, first, second = suggested_source(self.viewer.layers)
+        known, data = self._no_counts
+        if source == "counted" and first is known and first is not None and first.data is data:
+            source = "pair"
+        self.choice.choose(source)
+        self._fill_in(first, second)
+
     def _fill_in(self, first: Image | None, second: Image | None) -> None:
-        for combo, layer in ((self.form.first_combo, first), (self.form.second_combo, second)):
+        """Choose layers in the form, without a signal."""
+        pair = self.source == "pair"
+        combos = self.form.combos[:2] if pair else self.form.combos[2:]
+        for combo, layer in zip(combos, (first, second), strict=False):
             if layer is not None and layer in combo.choices:
                 with combo.changed.blocked():
                     combo.value = layer
+
+    def _source_chosen(self) -> None:
+        """Choose the layers that suit what the user has."""
+        self._by_hand = True
+        layers = self.viewer.layers
+        if self.source == "pair":
+            if self.form.first is self.form.second:
+                self._fill_in(*suggested_pair(layers))
+        else:
+            seen = [each for each in reversed(layers) if isinstance(each, Image) and each.visible]
+            likely = [suggested_layer(layers), self.form.only, *seen]
+            suits = is_movie if self.source == "movie" else bool
+            best = next((each for each in likely if each is not None and suits(each)), None)
+            self._fill_in(best, best)
+        self._chosen()
 
     def _chosen_by_hand(self, event: Any = None) -> None:
         self._by_hand = True
@@ -141,19 +214,26 @@ class ChosenPair(QObject):
             self.chosen.emit()
 
     def _update_layers(self) -> bool:
-        """Use the layers of the form as the pair; return whether they have changed."""
-        pair = self.form.first, self.form.second
-        if pair[0] is self.layers[0] and pair[1] is self.layers[1]:
+        """Use the layers of the form; return whether they have changed."""
+        pair: Layers = self.form.first, self.form.second
+        if self.source != "pair":
+            pair = self.form.only, self.form.only
+        same = pair[0] is self.layers[0] and pair[1] is self.layers[1]
+        if same and self._source == self.source:
             return False
         self.disconnect_layers()
-        # A set: one movie chosen twice must not be connected twice.
+        # A set: one layer must not be connected twice.
         for layer in {each for each in pair if each is not None}:
             layer.events.data.connect(self.data_changed)
-        self.layers = pair
-        if pair[0] is not None and pair[1] is not None:
-            self.form.shift.value = known_shift(*pair)
+        self.layers, self._source = pair, self.source
+        if self.source == "pair" and pair[0] is not None and pair[1] is not None:
+            self._fill_in_shift(pair[0], pair[1])
         self.data_changed()
         return True
+
+    def _fill_in_shift(self, first: Image, second: Image) -> None:
+        self.form.affine = known_affine(first, second)
+        self.form.shift.value = known_shift(first, second)
 
     def disconnect_layers(self) -> None:
         """Disconnect from the layers."""
@@ -163,28 +243,45 @@ class ChosenPair(QObject):
     # --------------------------------------------------------------- its pixels
 
     def data_changed(self, event: Any = None) -> None:
-        """Discard the findings on the pair, and check it again."""
-        self.form.show_stack(self.is_stack(), self.neighbours())
+        """Discard the findings, and check again."""
+        self.form.show_source(self.source, self.is_stack())
         self._check_due = True
         self.exposures = {}
         if reason := self.layer_error():
-            self.card.show_findings(reason, "refuse")
+            level = "note" if self.source == "split" else "refuse"
+            self.card.show_sentence(reason, level, reucid=reason == NO_SECOND)
         elif not self.running:
-            self.card.show_findings("checking the pair …")
+            self.card.show_sentence("checking …")
         self.changed.emit()
+
+    def _noise_changed(self) -> None:
+        if self.form.noise.currentData() == "known":
+            self.data_changed()
 
     def layer_error(self) -> str:
         """Return why no network can be trained on these layers, judged without reading them."""
-        return pair_error(*self.layers, self.is_stack())
+        first, second = self.layers
+        if self.source == "pair":
+            images = [each for each in self.viewer.layers if isinstance(each, Image)]
+            alone = first is not None and first is second and len(images) == 1
+            return (raw_error(first) or NO_SECOND) if alone else pair_error(first, second)
+        if reason := raw_error(first):
+            return reason
+        if self.source == "split":
+            return SPLIT_FIRST
+        assert first is not None  # or it is no raw layer
+        if self.source == "movie" and (not self.is_stack() or len(layer_pixels(first)) < 2):
+            return f"'{first.name}' {NO_MOVIE}"
+        return ""
 
     @property
     def refusal(self) -> str:
-        """Why no network can be trained on the pair; empty if nothing is known against it."""
+        """Why no network can be trained; empty if nothing is known against it."""
         return self.layer_error() or self.card.refusal
 
     @property
     def is_checked(self) -> bool:
-        """Whether the card describes the current pair."""
+        """Whether the card describes the current layers."""
         return bool(self.layer_error()) or not self._check_due
 
     def is_stack(self) -> bool:
@@ -192,53 +289,81 @@ class ChosenPair(QObject):
         first = self.layers[0]
         return first is not None and not first.rgb and layer_pixels(first).ndim > 2
 
-    def neighbours(self) -> bool:
-        """Whether the pair is one movie, whose neighbouring frames are the pairs."""
-        return self.layers[0] is self.layers[1] and self.is_stack()
+    def engine(self) -> Noise2Noise | PairSource:
+        """Return the engine for the layers, with the parameters of the form.
 
-    def pixels(self) -> tuple[Any, Any]:
-        """Return the two arrays for training."""
-        first, second = (layer_pixels(layer) for layer in self.layers if layer is not None)
-        return (first[:-1], second[1:]) if self.neighbours() else (first, second)
+        Raises
+        ------
+        ValueError
+            If the parameters are invalid.
+        """
+        return self.form.engine(self.source)
+
+    def channel_axis(self) -> int | None:
+        """Return the leading axis of channels, by its name; None if there is none."""
+        first = self.layers[0]
+        axis = None if first is None else channel_axis(axis_names(first))
+        return None if self.source == "movie" and axis == 0 else axis
 
     def frame(self) -> tuple[int, ...]:
-        """Return the index of the pair in view, in a stack of pairs."""
+        """Return the index of the frame in view, in a stack."""
         first = self.layers[0]
-        if first is None or not self.is_stack():
-            return ()
-        view = frame_in_view(self.viewer.dims, first)
-        if self.neighbours():
-            view = (min(view[0], len(layer_pixels(first)) - 2), *view[1:])
-        return view
+        return frame_in_view(self.viewer.dims, first) if first is not None else ()
 
     # ---------------------------------------------------------------- the check
 
     def check(self) -> None:
-        """Check the pair, after any running job."""
+        """Check the layers, after any running job."""
         if not self._check_due or self.running or self.runner.busy or self.layer_error():
             return
         self._check_due = False
-        files = {each.name: each.source.path for each in self.layers if each is not None}
+        try:
+            steps = self._check_steps()
+        except ValueError as error:  # a noise that is none
+            self.card.show_notes([PairNote("refuse", str(error), "unusable")])
+            self.changed.emit()
+            return
         self.runner.run(
-            pair_check_steps(*self.pixels(), self.form.shift.value, files),
-            functools.partial(self._show_check, self.layers),
+            steps,
+            functools.partial(self._show_check, self.layers, self.source),
             self._check_ended,
         )
 
-    def _show_check(self, layers: Layers, steps: list[PairCheckStep]) -> None:
-        if layers != self.layers or self._check_due:  # about an earlier pair or earlier data
+    def _check_steps(self) -> Iterator[Step]:
+        sources = [each for each in self.sources if each is not None]
+        files = {each.name: each.source.path for each in sources}
+        pixels = [layer_pixels(each) for each in sources]
+        if self.source == "movie":
+            registered = REGISTERED in sources[0].metadata
+            return movie_check_steps(pixels[0], self.form.pairs.currentData(), files, registered)
+        if self.source == "counted":
+            return counted_check_steps(pixels[0], self.form.noise_of_image, files)
+        return pair_check_steps(
+            pixels[0], pixels[1], self.form.shift.value, files, self.form.affine
+        )
+
+    def _show_check(self, layers: Layers, source: SourceName, steps: list[Step]) -> None:
+        found = next((each for each in reversed(steps) if isinstance(each, PairCheckStep)), None)
+        if found is None or (layers, source) != (self.layers, self.source) or self._check_due:
+            return  # nothing yet, or about earlier layers or data
+        if not self._by_hand and any(note.kind == NOT_COUNTS for note in found.notes):
+            # It was chosen for its whole numbers alone
+            assert layers[0] is not None  # or nothing was checked
+            self._no_counts = layers[0], layers[0].data
+            self._suggest()
+            self._update_layers()
             return
-        self.exposures = steps[-1].exposures
-        notes = steps[-1].notes
-        if self.neighbours():
-            self.card.show_findings(NEIGHBOURS, "note", notes)
-        else:
-            self.card.show_findings("" if notes else NO_PROBLEMS, "good", notes)
+        self.exposures = found.exposures
+        if found.noise is not None and self.form.noise.currentData() == "estimate":
+            self.form.show_noise(found.noise)
+        self.card.show_notes(found.notes)
+        if source == "counted" and self.card.refusal:
+            self.card.show_notes(found.notes, reucid=True)
         self.changed.emit()
 
     def _check_ended(self, job: Job) -> None:
         if job.outcome == "failed":
-            self.card.show_findings(str(job.error), "warn")
+            self.card.show_sentence(str(job.error), "warn", reucid=self.source == "counted")
         elif job.outcome == "stopped":  # by a run: check again afterwards
             self._check_due = True
         if self.is_checked:
@@ -247,149 +372,28 @@ class ChosenPair(QObject):
     # ------------------------------------------------------------- registering
 
     def register(self) -> None:
-        """Register the chosen pair, and choose the two new layers."""
+        """Register the chosen layers, and choose the new ones."""
         first, second = self.layers
         if first is None or second is None or self.running:
             return
         self.card.register_button.setEnabled(False)
+        layers = [layer_pixels(first), layer_pixels(second)]
         self.runner.run(
-            register_steps(*self.pixels()),
+            register_steps(*layers) if self.source == "pair" else register_stack_steps(layers[0]),
             functools.partial(self._registered, first, second),
             self._register_ended,
         )
 
-    def _registered(self, first: Image, second: Image, steps: list[RegisterStep]) -> None:
-        made = add_registered(self.viewer.layers, first, second, steps[-1])
+    def _registered(self, first: Image, second: Image, steps: list[Any]) -> None:
+        if self.source == "pair":
+            made = add_registered(self.viewer.layers, first, second, steps[-1])
+        else:
+            movie = add_registered_movie(self.viewer.layers, first, steps[-1])
+            made = movie, movie
         self.choose(*made)
+        self.registered.emit()
 
     def _register_ended(self, job: Job) -> None:
         self.card.register_button.setEnabled(True)
         if job.outcome == "failed":
-            self.card.show_findings(str(job.error), "warn")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairCheckStep(Step):
-    """Findings on a pair.
-
-    Attributes
-    ----------
-    notes : tuple of PairNote
-    exposures : mapping from str to float
-        Statistics of the first exposure from `about_exposures`; empty if it is unusable.
-    """
-
-    notes: tuple[PairNote, ...]
-    exposures: dict[str, float] = field(default_factory=dict)
-
-
-def pair_check_steps(
-    first: Any,
-    second: Any,
-    shift: tuple[float, float],
-    files: Mapping[str, str | None] | None = None,
-) -> Iterator[PairCheckStep]:
-    """Check a pair; only a few frames of lazy arrays (dask) are read.
-
-    Parameters
-    ----------
-    first, second : (..., Y, X) array
-    shift : (float, float)
-        Known shift (dy, dx) of the second exposure against the first, pixels.
-    files : mapping from str to str, optional
-        File of each layer, by the name of the layer.
-    """
-    from napari_lowdose.noise2noise.exposure_statistics import about_exposures
-    from napari_lowdose.noise2noise.pair_checks import PairNote, check_pair
-
-    results = [name for name, path in (files or {}).items() if _is_result_file(path)]
-    notes = [PairNote("refuse", not_raw_error(name), "result") for name in results]
-    notes += [
-        # A smooth partner may be intended in a script; here it is most likely a mistake
-        replace(note, level="refuse") if note.kind == "smooth" else note
-        for note in check_pair(first, second, shift)
-    ]
-    notes.sort(key=lambda note: note.level != "refuse")
-    unusable = any(note.kind in ("unusable", "shape") for note in notes)
-    about = {} if unusable else about_exposures(np.asarray(first[(0,) * (first.ndim - 2)]))
-    found = PairCheckStep(fraction=0.5, message="pair checked", notes=tuple(notes), exposures=about)
-    yield found
-    # While the user reads the notes, so that the first preview comes sooner
-    from napari_lowdose.noise2noise.training import warm_up
-
-    warm_up()
-    yield replace(found, fraction=1.0)
-
-
-def _is_result_file(path: str | None) -> bool:
-    """Whether a TIFF was denoised by this package, according to its metadata."""
-    from napari_lowdose.io.tiff import read_tiff
-
-    if path is None or Path(path).suffix.lower() not in (".tif", ".tiff"):
-        return False
-    with suppress(OSError, ValueError):  # a folder, or a compression that needs another reader
-        return any("engine" in record for record in read_tiff(path).history)
-    return False
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisterStep(Step):
-    """Two registered exposures.
-
-    Attributes
-    ----------
-    first, second : (..., Y, X) arrays
-        Cropped to the common area; lazy if the input was lazy.
-    registration : Registration
-    """
-
-    first: Any
-    second: Any
-    registration: Registration
-
-
-def register_steps(first: Any, second: Any) -> Iterator[RegisterStep]:
-    """Register two arrays; only a few frames of lazy arrays (dask) are read."""
-    from napari_lowdose.pairs.register import register_pair
-
-    one, other, registration = register_pair(first, second)
-    yield RegisterStep(
-        fraction=1, message="registered", first=one, second=other, registration=registration
-    )
-
-
-def add_registered(
-    layers: LayerList, first: Image, second: Image, step: RegisterStep
-) -> tuple[Image, Image]:
-    """Add two registered arrays as layers, aligned with the first layer.
-
-    Parameters
-    ----------
-    layers : LayerList
-    first, second : Image
-        The layers before registration.
-    step : RegisterStep
-
-    Returns
-    -------
-    (Image, Image)
-    """
-    whole, left = step.registration.integer_shift, step.registration.fraction
-    corner = (float(max(0, -whole[0])), float(max(0, -whole[1])))
-    behind = (corner[0] - left[0], corner[1] - left[1])
-    made = add_pair(
-        layers,
-        first,
-        [
-            (
-                data,
-                f"{layer.name} registered",
-                origin,
-                {"contrast_limits": layer.contrast_limits, "colormap": layer.colormap},
-            )
-            for layer, data, origin in ((first, step.first, corner), (second, step.second, behind))
-        ],
-        left,
-    )
-    first.visible = second.visible = False
-    return made
+            self.card.show_sentence(str(job.error), "warn")

@@ -1,9 +1,10 @@
-"""The form of the pair and its training, and the card with the findings on the pair."""
+"""The form of the layers and the training, and the card with the findings on the pair."""
 
 from __future__ import annotations
 
+import itertools
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import (  # type: ignore[attr-defined]
     Qt,
@@ -12,6 +13,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -21,7 +23,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.noise2noise import Noise2Noise
+from napari_lowdose.noise2noise.noise2noise import MOST_CONTEXT
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
@@ -33,35 +37,63 @@ from napari_lowdose.widgets.fields import (
     seed_field,
 )
 from napari_lowdose.widgets.layers import layer_combo
+from napari_lowdose.widgets.noise2noise.source import engine_for
 from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from magicgui.widgets import ComboBox
     from napari.layers import Image
 
+    from napari_lowdose.movie_pairs import PairsOf
     from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.noise2noise.pair_source import PairSource
+    from napari_lowdose.pairs.view_map import Matrix
+    from napari_lowdose.widgets.noise2noise.source import SourceName
 
+PAIRS: dict[str, PairsOf] = {
+    "each frame and the next": "neighbours",
+    "even against odd frames": "even-odd",
+}
+NOISES = {"counts": "counts", "estimated": "estimate", "known": "known"}
+LARGEST_LEVEL = 1e9  # grey levels
 STOP_HELP = (
     "<qt><b>quality</b>: when the loss on held-out tiles no longer falls. <b>time</b>: after a "
     "number of seconds. <b>epochs</b>: after a number of passes over the pair. Stop ends the "
     "training at any time and keeps the best network so far.</qt>"
 )
 
+AFFINE_HELP = (
+    "<qt>The two views are rotated or magnified against each other, as measured when the frame was "
+    "split. The training uses this map; the shift is that at the centre.</qt>"
+)
+
 
 class Noise2NoiseForm(ParameterForm):
-    """The pair of layers and the parameters of a training.
+    """The layers and the parameters of a training; only the fields that the source needs.
 
     Parameters
     ----------
     layers : iterable of Layer
         Source of the image layers; read again at every `reset_choices`.
+    card : PairCard
+        Shown below the choice of layers.
     parent : QWidget, optional
     """
 
-    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, layers: Iterable[Any], card: PairCard, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
+        self._affine: Matrix | None = None
         self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
+        self.only_combo = layer_combo(layers)
+        self.pairs = choice(PAIRS)
+        self.noise = choice(NOISES)
+        self.gain, self.read_noise = _grey_levels(1, 0), _grey_levels(0, 0)
+        self.offset = _grey_levels(0, -LARGEST_LEVEL)
+        self.split_button = QPushButton("Find the two views …")
         self.preset = choice({"automatic": "auto", "fast": "fast", "paper": "paper"})
         self.stop = StopField()
         self.every = QSpinBox()
@@ -76,23 +108,55 @@ class Noise2NoiseForm(ParameterForm):
         help_on = parameter_tooltips(Noise2Noise)
         self.add("first", self.first_combo.native, "The image layer of the first exposure.")
         self.add("second", self.second_combo.native, "The image layer of the second exposure.")
+        self.add("layer", self.only_combo.native, "The image layer to train on.")
+        self.add(
+            "pairs",
+            self.pairs,
+            "<qt><b>each frame and the next</b>: the most pairs. <b>even against odd frames</b>: "
+            "half of them, where every frame has one partner. Black and repeated frames are left "
+            "out.</qt>",
+        )
+        self.add(
+            "noise",
+            self.noise,
+            "<qt><b>counts</b>: pixels are numbers of electrons or photons. <b>estimated</b>: "
+            "grey levels, whose gain, offset and read noise are estimated from the image; their "
+            "division is approximate. <b>known</b>: grey levels of a camera that is calibrated."
+            "</qt>",
+        )
+        self.add("gain", self.gain, "Grey levels per electron or photon.")
+        self.add("offset", self.offset, "Grey level without any light or electrons.")
+        self.add("read noise", self.read_noise, "Its standard deviation, grey levels.")
+        self._layout.addRow(self.split_button)
+        self.split_button.setToolTip(
+            "<qt>Open <i>Split camera frame</i>. Its button <i>Split</i> chooses both views "
+            "here.</qt>"
+        )
+        self._layout.addRow(card)
         self.add("train on", self.every, help_on["every"])
         self.add("denoise", self.frames, "Denoise the pair in view, or all pairs of the stack.")
         self.add("preset", self.preset, help_on["preset"])
         self.add("stop by", self.stop, STOP_HELP)
+        self._has_context = False
         self._add_advanced(help_on)
+        self.frames.currentIndexChanged.connect(self._show_context)
         self.with_disagreement.setToolTip(
             "<qt>A hidden layer |R(I′) − R(I″)| / 2: where it is large, the two exposures "
             "disagree, and the result is unreliable.</qt>"
         )
         self.with_residual.setToolTip("A hidden layer with the first exposure minus the result.")
-        also = QWidget()
+        self._also = also = QWidget()
         row = QHBoxLayout(also)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.with_disagreement)
         row.addWidget(self.with_residual)
         self.add("also add", also, "Hidden layers to add at the end.")
-        self.show_stack(False, False)
+        self.show_source("pair", False)
+
+    @property
+    def combos(self) -> tuple[ComboBox, ComboBox, ComboBox]:
+        """The choices of layers: of a pair, and of a single layer."""
+        return self.first_combo, self.second_combo, self.only_combo
 
     @property
     def first(self) -> Image | None:
@@ -107,9 +171,43 @@ class Noise2NoiseForm(ParameterForm):
         return chosen
 
     @property
+    def only(self) -> Image | None:
+        """The chosen layer of a source that is one layer."""
+        chosen: Image | None = self.only_combo.value
+        return chosen
+
+    @property
     def all_frames(self) -> bool:
         """Whether to denoise every pair of a stack."""
         return bool(self.frames.currentData())
+
+    def engine(self, source: SourceName) -> Noise2Noise | PairSource:
+        """Return the engine for a source, with the parameters of the form.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are invalid.
+        """
+        pairs = self.pairs.currentData()
+        return engine_for(source, self.parameters(), pairs, self.noise_of_image)
+
+    @property
+    def noise_of_image(self) -> PoissonGaussian | Literal["estimate"] | None:
+        """The noise of a counted image; None for counts."""
+        chosen = self.noise.currentData()
+        if chosen == "known":
+            return PoissonGaussian(self.gain.value(), self.offset.value(), self.read_noise.value())
+        return "estimate" if chosen == "estimate" else None
+
+    def show_noise(self, noise: PoissonGaussian) -> None:
+        """Fill in the numbers of an estimate, to start from."""
+        for field, value in (
+            (self.gain, noise.gain),
+            (self.offset, noise.offset),
+            (self.read_noise, noise.read_noise),
+        ):
+            field.setValue(value)
 
     def parameters(self) -> Noise2Noise:
         """Return the engine with the parameters of the form.
@@ -134,21 +232,67 @@ class Noise2NoiseForm(ParameterForm):
             every=self.every.value(),
             use=self.use.currentData(),
             normalise=self.normalise.isChecked(),
+            fallback=self.fallback.isChecked(),
             device=self.device.currentText().strip() or "auto",
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
             shift=self.shift.value,
+            # A single frame has no neighbours to be denoised with
+            context=self.context.value() if self._has_context and self.all_frames else 0,
+            affine=self.affine,
         )
 
-    def show_stack(self, stack: bool, neighbours: bool) -> None:
-        """Show the fields for stacks; with `neighbours`, frames of one stack are the pairs."""
-        self.show_field(self.every, stack)
-        self.show_field(self.frames, stack)
-        self._advanced_form.show_field(self.use, not neighbours)
+    @property
+    def affine(self) -> Matrix | None:
+        """Affine map from the first exposure to the second; None if it is a shift."""
+        return self._affine
+
+    @affine.setter
+    def affine(self, affine: Matrix | None) -> None:
+        self._affine = affine
+        self.shift.setEnabled(affine is None)
+        self.shift.setToolTip(self._shift_help if affine is None else AFFINE_HELP)
+
+    def show_source(self, source: SourceName, stack: bool) -> None:
+        """Show the fields that a source needs; `stack` for a stack of frames."""
+        pair, movie, counted = (source == each for each in ("pair", "movie", "counted"))
+        trains = source != "split"
+        known = counted and self.noise.currentData() == "known"
+        name = self._layout.labelForField(self.only_combo.native)
+        if isinstance(name, QLabel):
+            name.setText({"movie": "movie", "counted": "image"}.get(source, "frame"))
+        for field, shown in (
+            (self.first_combo.native, pair),
+            (self.second_combo.native, pair),
+            (self.only_combo.native, not pair),
+            (self.pairs, movie),
+            (self.noise, counted),
+            *((field, known) for field in (self.gain, self.offset, self.read_noise)),
+            (self.split_button, not trains),
+            (self.every, stack and (pair or movie)),
+            (self.frames, stack and trains),
+            (self.preset, trains),
+            (self.stop, trains),
+            (self.advanced, trains),
+            (self._also, trains),
+        ):
+            self.show_field(field, shown)
+        self.with_disagreement.setVisible(not movie)  # a frame by itself has nothing to compare
+        self._advanced_form.show_field(self.use, pair)
+        self._advanced_form.show_field(self.shift, pair)
+        self._advanced_form.show_field(self.normalise, not counted)
+        # The partner of a frame of one movie is its neighbour: a network would see its own target
+        self._has_context = stack and (pair or counted)
+        self._show_context()
+
+    def _show_context(self, event: Any = None) -> None:
+        self._advanced_form.show_field(self.context, self._has_context and self.all_frames)
 
     def _add_advanced(self, help_on: dict[str, str]) -> None:
         self.use = choice({"both exposures": "both", "the first only": "first"})
         self.normalise = QCheckBox("0 to 1, as in the paper")
+        self.fallback = QCheckBox("REUCID where it is better")
+        self.fallback.setChecked(True)
         self.shift = ShiftField()
         self.batch_size = AutomaticSpinBox(maximum=4096)
         self.crop_size = AutomaticSpinBox(maximum=8192, unit="px")
@@ -158,35 +302,50 @@ class Noise2NoiseForm(ParameterForm):
         self.device.setEditable(True)  # cuda:1
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.seed = seed_field()
+        self.context = QSpinBox()
+        self.context.setRange(0, MOST_CONTEXT)
+        self.context.setSpecialValueText("the frame alone")
+        self.context.setSuffix(" before and after")
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
+        form.add("fallback", self.fallback, help_on["fallback"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
+        self._shift_help = self.shift.toolTip()
         form.add("batch size", self.batch_size, help_on["batch_size"])
         form.add("crop size", self.crop_size, help_on["crop_size"])
         form.add("network width", self.width_field, help_on["width"])
         form.add("learning rate", self.learning_rate, help_on["learning_rate"])
         form.add("device", self.device, help_on["device"])
         form.add("seed", self.seed, help_on["seed"])
+        form.add("context", self.context, help_on["context"])
         self.advanced = collapsible("advanced")
         self.advanced.addWidget(form)
         self._layout.addRow(self.advanced)
 
 
-PAIR_EXPLANATION = (
-    "<b>Two exposures of the same scene, in the same place, each with its own noise</b>: two "
-    "frames, two scans, or the two views of a beamsplitter."
-)
+def _grey_levels(value: float, lowest: float) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setDecimals(3)
+    box.setRange(lowest, LARGEST_LEVEL)
+    box.setValue(value)
+    box.setKeyboardTracking(False)  # no check for half-typed numbers
+    return box
+
+
 SYMBOLS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
 COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#2fbf71"}
+# By `PairNote.harm`; remarks need no heading
+HARMS = ("Prevents the training", "Makes the result wrong", "Costs quality", "")
+NO_PROBLEMS = "No problems found."
 
 # Warnings about properties of the exposures, which do not prevent a training that was started
 # by a right-click.  Others, such as a shift, can be corrected first.
-ACCEPTABLE_WARNINGS = ("pixels", "moved", "common noise", "correlated noise")
+ACCEPTABLE_WARNINGS = ("pixels", "moved", "lines", "common noise", "correlated noise")
 
 
 class PairCard(QFrame):
-    """An explanation of pairs, with the findings below.
+    """The findings on the chosen layers, in the order of harm.
 
     Parameters
     ----------
@@ -195,29 +354,33 @@ class PairCard(QFrame):
 
     register_requested = Signal()
     """The user wants to register the pair."""
+    reucid_requested = Signal()
+    """The user wants to denoise the image by REUCID instead."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("card")
         self.setStyleSheet("#card { border: 1px solid palette(mid); border-radius: 4px; }")
         self.notes: tuple[PairNote, ...] = ()
-        self._what = _rich_text_label(PAIR_EXPLANATION)
         self.findings = _rich_text_label("")
         self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.register_button = QPushButton("Register")
         self.register_button.setToolTip(
-            "<qt>Make two new layers, cropped at whole pixels to the common area, and choose them. "
+            "<qt>Make new layers, cropped at whole pixels to the common area, and choose them. "
             "The training accounts for the remaining fraction of a pixel; noisy pixels are never "
             "interpolated.</qt>"
         )
         self.register_button.clicked.connect(self.register_requested)
+        self.reucid_button = QPushButton("Use REUCID")
+        self.reucid_button.setToolTip("Choose this layer in the widget REUCID.")
+        self.reucid_button.clicked.connect(self.reucid_requested)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(4)
-        layout.addWidget(self._what)
         layout.addWidget(self.findings)
         layout.addWidget(self.register_button)
-        self.show_findings("")
+        layout.addWidget(self.reucid_button)
+        self.show_sentence("")
 
     @property
     def refusal(self) -> str:
@@ -237,21 +400,37 @@ class PairCard(QFrame):
             "",
         )
 
-    def show_findings(self, text: str, level: str = "note", notes: Sequence[PairNote] = ()) -> None:
-        """Show a sentence, with the findings of the checks below."""
-        self.notes = tuple(notes)
-        lines = [(level, text)] if text else []
-        self._show(lines + [(note.level, note.message) for note in self.notes])
+    def show_sentence(self, text: str, level: str = "note", reucid: bool = False) -> None:
+        """Show a sentence; with `reucid`, the button that opens the widget REUCID."""
+        self.notes = ()
+        self._show([_table([(level, text)])] if text else [], reucid)
 
-    def _show(self, lines: list[tuple[str, str]]) -> None:
-        rows = [
-            f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
-            f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
-            for level, text in lines
-        ]
-        self.findings.setText(f"<table>{''.join(rows)}</table>" if rows else "")
-        self.findings.setVisible(bool(rows))
-        self.register_button.setVisible(any(note.kind == "shift" for note in self.notes))
+    def show_notes(self, notes: Sequence[PairNote], reucid: bool = False) -> None:
+        """Show the findings of the checks, the most harmful first."""
+        self.notes = tuple(sorted(notes, key=lambda note: note.harm))
+        parts = []
+        if all(not HARMS[note.harm] for note in self.notes):
+            parts.append(_table([("good", NO_PROBLEMS)]))
+        for harm, found in itertools.groupby(self.notes, lambda note: note.harm):
+            heading = HARMS[harm] and f"<b>{HARMS[harm]}</b>"
+            parts.append(heading + _table([(note.level, note.message) for note in found]))
+        self._show(parts, reucid)
+
+    def _show(self, parts: Sequence[str], reucid: bool) -> None:
+        self.findings.setText("".join(parts))
+        self.setVisible(bool(parts))
+        self.register_button.setVisible(any(note.shift is not None for note in self.notes))
+        self.reucid_button.setVisible(reucid)
+
+
+def _table(lines: Sequence[tuple[str, str]]) -> str:
+    """Return levels and sentences as rows, with a symbol in front of each."""
+    rows = [
+        f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
+        f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
+        for level, text in lines
+    ]
+    return f"<table>{''.join(rows)}</table>"
 
 
 def _rich_text_label(text: str) -> QLabel:

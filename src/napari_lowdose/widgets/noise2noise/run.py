@@ -1,4 +1,4 @@
-"""Train on a pair of layers and show the progress in result layers."""
+"""Train on layers and show the progress in result layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
-from napari_lowdose.noise2noise.train_on_pair import TrainOnPair
+from napari_lowdose.noise2noise.pair_source import PairSource
+from napari_lowdose.noise2noise.train_and_apply import TrainAndApply
 from napari_lowdose.widgets.layer_run import LayerRun, snapshot
 from napari_lowdose.widgets.python_script import DEFAULT_NETWORK_FILE, Axes, training_script
 from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, layer_pixels
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
     from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 
@@ -34,13 +36,11 @@ class PairRun(LayerRun):
     ----------
     layers : LayerList
         Layer list for the results.
-    first, second : Image
-        The pair.  If both are the same movie, its neighbouring frames are the pairs, and each
-        frame is denoised separately.
-    engine : Noise2Noise
+    sources : tuple of one or two Image
+        The pair, or the layer that `engine` makes the pairs of.
+    engine : Noise2Noise or PairSource
     frame : tuple of int, optional
-        Index of the frame to denoise in a stack of pairs; all by default.  Training always
-        uses all pairs.
+        Index of the frame to denoise in a stack; all by default.  Training always uses all.
     start : TrainedNetwork, optional
         The network that `engine.start` was taken from.
     with_disagreement, with_residual : bool
@@ -54,8 +54,8 @@ class PairRun(LayerRun):
         The newest step of the training.
     scene : str
         Name of the scene, from the names of the layers.
-    gain : (float, float) or None
-        95 % confidence interval of the gain over one exposure, dB.
+    gain : ToldGain or None
+        The gain over one exposure or the counted image, as far as it is known.
     instead : str
         Name of the method without training that the result is by, while it is better than the
         network; empty otherwise.
@@ -65,27 +65,21 @@ class PairRun(LayerRun):
     def __init__(
         self,
         layers: LayerList,
-        first: Image,
-        second: Image,
-        engine: Noise2Noise,
+        sources: tuple[Image, ...],
+        engine: Noise2Noise | PairSource,
         frame: tuple[int, ...] = (),
         *,
         start: TrainedNetwork | None = None,
         with_disagreement: bool = False,
         with_residual: bool = False,
     ) -> None:
-        self.neighbours = first is second
-        self.scene = common_name(first.name, second.name)
-        movie = snapshot(layer_pixels(first))
-        pair = (movie, movie if self.neighbours else snapshot(layer_pixels(second)))
+        self.scene = common_name(sources[0].name, sources[-1].name)
         # The same snapshots for training and result, so that both use the same pixels.
-        pixels = pair[:1] if self.neighbours else pair
-        if self.neighbours:
-            pair = (movie[:-1], movie[1:])
-        self.training = TrainOnPair(engine, pair)
+        pixels = tuple(snapshot(layer_pixels(each)) for each in sources)
+        self.training = TrainAndApply(engine, pixels)
         super().__init__(
             layers,
-            first if self.neighbours else (first, second),
+            (sources[0], sources[1]) if len(sources) > 1 else sources[0],
             self.training,
             frame,
             with_residual,
@@ -93,12 +87,12 @@ class PairRun(LayerRun):
             pixels=pixels,
         )
         self._start = start
-        self._sources = (first, second)
-        self._trained_data = (first.data, second.data)
-        self._axes = Axes.from_layer(first)
+        self._sources = sources
+        self._trained_data = tuple(each.data for each in sources)
+        self._axes = Axes.from_layer(sources[0])
         self.model: Noise2NoiseModel | None = None
         self.last: TrainingStep | None = None
-        self.gain: tuple[float, float] | None = None
+        self.gain: ToldGain | None = None
         self.instead = ""
         self.disagreement: Image | None = None
         self._with_disagreement = with_disagreement
@@ -106,7 +100,7 @@ class PairRun(LayerRun):
         self._applied = False
 
     @property
-    def engine(self) -> Noise2Noise:
+    def engine(self) -> Noise2Noise | PairSource:
         """The engine as it was run."""
         return self.training.engine
 
@@ -119,15 +113,22 @@ class PairRun(LayerRun):
     def sources_changed(self) -> bool:
         """Whether a layer of the pair was removed or its data replaced since the start."""
         # Replaced data are another object.  Changes in place do no harm, because of the snapshot.
-        gone = any(each not in self._layers for each in self._sources)
-        return gone or not self.was_trained_on(*self._sources)
+        if any(each not in self._layers for each in self._sources):
+            return True
+        return not self.was_trained_on(self._sources)
 
-    def was_trained_on(self, first: Image | None, second: Image | None) -> bool:
-        """Whether the two layers are the pair of this run, with unchanged data."""
-        if first is not self._sources[0] or second is not self._sources[1]:
+    def was_trained_on(
+        self, sources: Sequence[Image | None], engine: Noise2Noise | PairSource | None = None
+    ) -> bool:
+        """Whether these layers were given to this run, with unchanged data.
+
+        With `engine`, also whether it makes the pairs of them in the same way.
+        """
+        if len(sources) != len(self._sources) or not all(map(operator.is_, sources, self._sources)):
             return False
-        now = (each.data for each in self._sources)
-        return all(map(operator.is_, now, self._trained_data))
+        if engine is not None and _how(engine) != _how(self.engine):
+            return False
+        return all(map(operator.is_, (each.data for each in self._sources), self._trained_data))
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest image, and keep the network and its gain."""
@@ -135,7 +136,7 @@ class PairRun(LayerRun):
             if isinstance(step, TrainingStep):
                 self.last = step
                 self.instead = "" if step.instead is None else step.instead.name
-                self.gain = (step.instead_gain if self.instead else step.gain) or self.gain
+                self.gain = step.told_gain or self.gain
                 self.model = step.model or self.model
             else:
                 self._applied = True
@@ -171,19 +172,19 @@ class PairRun(LayerRun):
         engine, start = self.engine, self._start
         path = None
         if start is not None and self._continues(start):
-            engine = replace(engine, start=None)  # a single training with the epochs of both
+            engine = with_training(engine, start=None)  # one training with the epochs of both
         elif start is not None:
             path = network_file(start.model) or DEFAULT_NETWORK_FILE
         return training_script(
             engine,
             self.paths,
             self.frame,
-            self.neighbours,
             self.model,
             path,
             self._name,
             network_file(self.model),
             self._axes,
+            instead=self.instead,
         )
 
     def _continues(self, start: TrainedNetwork) -> bool:
@@ -214,7 +215,7 @@ class PairRun(LayerRun):
                 self.result.contrast_limits = self._limits
 
     def _any_frame(self) -> tuple[int, ...]:
-        return self.engine.preview if self._input.ndim > 2 else ()
+        return training_of(self.engine).preview if self._input.ndim > 2 else ()
 
 
 def common_name(first: str, second: str) -> str:
@@ -233,9 +234,25 @@ def common_name(first: str, second: str) -> str:
     return common if len(common) > 2 and not whole else f"{first} + {second}"
 
 
-def _comparable(engine: Noise2Noise) -> Noise2Noise:
+def training_of(engine: Noise2Noise | PairSource) -> Noise2Noise:
+    """Return the parameters of the training, without those of where the pairs come from."""
+    return engine.engine if isinstance(engine, PairSource) else engine
+
+
+def with_training(engine: Noise2Noise | PairSource, **changes: Any) -> Noise2Noise | PairSource:
+    """Return an engine with changed parameters of the training."""
+    training = replace(training_of(engine), **changes)
+    return engine.with_training(training) if isinstance(engine, PairSource) else training
+
+
+def _comparable(engine: Noise2Noise | PairSource) -> Noise2Noise | PairSource:
     """Return the engine without start, duration and preview of the training."""
-    return replace(engine, start=None, epochs=None, time_budget=None, preview=())
+    return with_training(engine, start=None, epochs=None, time_budget=None, preview=())
+
+
+def _how(engine: Noise2Noise | PairSource) -> Any:
+    """Return where the pairs come from, to compare it."""
+    return with_training(engine, **vars(Noise2Noise())) if isinstance(engine, PairSource) else None
 
 
 def _where(frame: tuple[int, ...]) -> str:

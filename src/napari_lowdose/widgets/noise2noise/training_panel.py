@@ -13,7 +13,6 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.widgets.run_panel import RunPanel, make_room_for_label, text_label
 
 if TYPE_CHECKING:
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+
+
+EXPOSURE, IMAGE = "one exposure", "the image"  # what a gain is told over
 
 
 class TrainingPanel(RunPanel):
@@ -63,19 +66,19 @@ class TrainingPanel(RunPanel):
         if isinstance(step, TrainingStep) and not self.stopping and step.device:
             self.status.setText(f"{self.status.text()}\n{step.device}")
 
-    def show_gain(self, gain: tuple[float, float] | None, instead: str = "") -> None:
-        """Show the gain over one exposure; nothing while it is unknown.
+    def show_gain(self, gain: ToldGain | None, over: str = EXPOSURE, instead: str = "") -> None:
+        """Show the gain; nothing while it is unknown.
 
         Parameters
         ----------
-        gain : (float, float) or None
-            95 % confidence interval, dB.
+        gain : ToldGain or None
+        over : str
+            What it is better than.
         instead : str
             Name of a method that is better than the network.
         """
-        text = describe_gain(gain)
-        if text and instead:
-            text += f", by {instead}: the network is not better yet"
+        method = f", by {instead}: the network is not better yet" if instead else ""
+        text = describe_gain(gain, over, method)
         self.gain.setText(f"Estimated: {text}." if text else "")
         self.gain.setVisible(bool(text))
         self.gain.setToolTip(
@@ -97,31 +100,42 @@ class TrainingPanel(RunPanel):
         self.continue_button.setEnabled(ready and can_continue and not running)
 
 
-def describe_gain(gain: tuple[float, float] | None) -> str:
+def describe_gain(gain: ToldGain | None, over: str = EXPOSURE, method: str = "") -> str:
     """Return the gain as text; empty while it is unknown.
 
     Parameters
     ----------
-    gain : (float, float) or None
-        95 % confidence interval, dB.
+    gain : ToldGain or None
+    over : str
+        What it is better than.
+    method : str
+        What follows the gain, if the result is not by the network.
 
     Examples
     --------
-    >>> describe_gain((9.81, 10.63))
+    >>> from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+    >>> from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+    >>> good, bad = GainInterval(9.81, 10.63), GainInterval(-1.2, 0.4)
+    >>> describe_gain(ToldGain((good,)))
     '9.8 to 10.6 dB better than one exposure'
-    >>> describe_gain((17.2, float("inf")))
+    >>> describe_gain(ToldGain((GainInterval(17.2, float("inf")),)))
     'at least 17 dB better than one exposure'
-    >>> describe_gain((-1.2, 0.4))
+    >>> describe_gain(ToldGain((bad,)))
     'no better than one exposure so far (-1.2 to 0.4 dB)'
+    >>> describe_gain(ToldGain((good, bad)))
+    'better than one exposure: channel 1: 9.8 to 10.6 dB, channel 2: -1.2 to 0.4 dB'
+    >>> describe_gain(ToldGain((good,), "the noise is correlated"))
+    'about 10 dB better than one exposure; cannot be trusted: the noise is correlated'
     """
-    if gain is None:
+    if gain is None or not gain.amount:
         return ""
-    text = str(GainInterval(*gain))
-    if text == "not known":
-        return ""
-    if gain[0] <= 0:
-        return f"no better than one exposure so far ({text})"
-    return f"{text} better than one exposure"
+    if len(gain.channels) > 1:
+        text = f"better than {over}: {gain.amount}"
+    elif gain.least.low <= 0:
+        text = f"no better than {over} so far ({gain.amount})"
+    else:
+        text = f"{gain.amount} better than {over}"
+    return f"{text}{method}{gain.reservation}"
 
 
 TRAINING = QColor("#8a8f98")

@@ -38,20 +38,20 @@ class QuestionStep(Step):
 
 
 def region_in_view(layer: Image) -> Region:
-    """Return the rows and columns in the middle of what is in view of a layer."""
+    """Return the rows and columns of a square in the middle of what is in view of a layer."""
     shape = layer_pixels(layer).shape[-2:]
     corners = np.asarray(layer.corner_pixels, float)[:, -2:]
     if layer.multiscale:
         corners = corners * np.asarray(layer.downsample_factors[layer.data_level])[-2:]
-    sides = []
+    spans = []
     for axis, n in enumerate(shape):
         low, high = np.clip(np.sort(corners[:, axis]), 0, n)
-        if high - low < LEAST:  # not in view
-            low, high = (0, n) if high <= low else (low, high)
-        side = int(min(max(high - low, min(LEAST, n)), SHOWN, n))
-        first = int(np.clip(round((low + high - side) / 2), 0, n - side))
-        sides.append(slice(first, first + side))
-    return sides[0], sides[1]
+        spans.append((float(low), float(high)) if high - low >= 1 else (0.0, float(n)))
+    # A square: the pictures are below each other, or beside each other
+    side = int(min(max(min(high - low for low, high in spans), LEAST), SHOWN, *shape))
+    first = [int(np.clip(round((low + high - side) / 2), 0, n - side))
+             for (low, high), n in zip(spans, shape, strict=True)]  # fmt: skip
+    return slice(first[0], first[0] + side), slice(first[1], first[1] + side)
 
 
 class Questioner:

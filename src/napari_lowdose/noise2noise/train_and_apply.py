@@ -1,4 +1,4 @@
-"""Train a network on one pair and apply it to another image, for example a whole movie."""
+"""Train a network on one input and apply it to another, for example to one frame of the movie."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.engine import Engine, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.noise2noise import Noise2Noise
-    from napari_lowdose.noise2noise.training_step import TrainingStep
+    from napari_lowdose.noise2noise.pair_source import PairSource
 
 
 @dataclass(frozen=True, eq=False)
-class TrainOnPair(Engine):
-    """Train on one pair and apply the network to another image; training can be ended early.
+class TrainAndApply(Engine):
+    """Train on one input and apply the network to another; training can be ended early.
 
     Parameters
     ----------
-    engine : Noise2Noise
-    pair : (first, second)
-        The training exposures, (..., Y, X) each.
+    engine : Noise2Noise or PairSource
+    pixels : tuple of one or two (..., Y, X) arrays
+        The two exposures of the training, or the image or movie that the pairs are made of.
     enough : threading.Event
         Set this event to end the training and apply the best network so far.
     """
@@ -35,24 +36,30 @@ class TrainOnPair(Engine):
     takes = "either"
     trains = True
 
-    engine: Noise2Noise
-    pair: tuple[Any, Any]
+    engine: Noise2Noise | PairSource
+    pixels: tuple[Any, ...]
     enough: threading.Event = field(default_factory=threading.Event)
 
     def preparation_share(self, given: ImageOrPair) -> float:
         """Return the expected fraction of the total time that training takes."""
         return self.engine.preparation_share(given)
 
+    def neighbours(self, number: int, n_frames: int) -> Sequence[int]:
+        """Return the numbers of the frames before and after a frame; see `Engine.neighbours`."""
+        return self.engine.neighbours(number, n_frames)
+
     def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
-        """Train on the training pair; see `Engine.prepare`."""
+        """Train the network; see `Engine.prepare`."""
         begun = time.perf_counter()
-        last: TrainingStep | None = None  # with a network
-        denoises_pair = len(given.exposures) == 2 and all(
-            one is other for one, other in zip(given.exposures, self.pair, strict=True)
+        last: Any = None  # the newest step with a network
+        denoises_same = len(given.exposures) == len(self.pixels) and all(
+            one is other for one, other in zip(given.exposures, self.pixels, strict=True)
         )
-        # When the pair itself is denoised, the engine reserves time for it in the time budget
+        # When the same pixels are denoised, the engine reserves time for it in the time budget
         training: Any = (
-            self.engine.prepare(given) if denoises_pair else self.engine.training_steps(*self.pair)
+            self.engine.prepare(given)
+            if denoises_same
+            else self.engine.training_steps(*self.pixels)
         )
         with contextlib.closing(training):
             for step in training:
@@ -62,8 +69,9 @@ class TrainOnPair(Engine):
                     break
         assert last is not None  # the last step of training has a network
         left = math.inf
-        if denoises_pair and self.engine.time_budget and not self.enough.is_set():
-            left = self.engine.time_budget - (time.perf_counter() - begun)
+        budget = self.engine.time_budget
+        if denoises_same and len(self.pixels) == 2 and budget and not self.enough.is_set():
+            left = budget - (time.perf_counter() - begun)
         return self.engine.result_of(last, given, seconds=left)
 
     def about(self) -> dict[str, Any]:
