@@ -147,15 +147,31 @@ def test_the_replay_set_is_of_the_shipped_classifier_and_small() -> None:
 # ---------------------------------------------------------------------- the survey
 
 
-def test_the_mean_answer_gives_the_utilities() -> None:
+def test_picks_give_the_utilities() -> None:
     image = decomposed(blurred(0)[1], "image")
-    picks = [Pick("image", (2, 4, 8), 4), Pick("image", (3, 6, 12), 6), Pick("image", (1, 2), None)]
+    picks = [
+        Pick("image", (2, 8, 16), 8),
+        Pick("image", (5, 7, 10), 5),
+        Pick("image", (1, 2), None),
+    ]
     (lesson,) = lessons_of(picks, {"image": image})
-    share = (picks[0].includes(25) + picks[1].includes(25)) / 2
-    kept = lesson.utilities > UTILITY_THRESHOLD
-    np.testing.assert_array_equal(kept, share > 0.5)
-    assert 4 <= kept.sum() <= 6
-    assert lesson.utilities[0] == 1 and lesson.utilities[-1] == 0
+    # Between 4, the middle of 2 and 8, and 5.9, that of 5 and 7
+    np.testing.assert_array_equal(lesson.utilities > UTILITY_THRESHOLD, np.arange(25) < 5)
+    assert lesson.utilities[0] == pytest.approx(1) and lesson.utilities[-1] < 0.05
+    assert (np.diff(lesson.utilities) < 1e-12).all()
+
+
+def test_questions_close_in_on_the_best_number() -> None:
+    for best in (1, 3, 9, 24):
+        asked = Survey(seed=best)
+        of = decomposed(blurred(0)[1], "image")
+        for _ in range(3):
+            question = asked.ask(of)
+            away = np.abs(np.log(np.array(question.counts) / best))
+            asked.answer(question, int(away.argmin()))
+        (lesson,) = lessons_of(asked.picks, asked.images)
+        found = int((lesson.utilities > UTILITY_THRESHOLD).sum())
+        assert abs(np.log2(found / best)) < 0.5
 
 
 def test_the_picture_most_like_another_choice() -> None:

@@ -1,16 +1,17 @@
 r"""The survey of the paper, for one person and their own images.
 
 One image is reconstructed with different numbers of its leading eigenpatches, and the person picks
-the best reconstruction.  The best number lies between the (geometric) middles to the numbers on
-either side.  In the paper, the mean answer for an image is its best number, and therefore gives
-the utility of each of its eigenpatches.  Here the utility is the probability that the best number
-includes the eigenpatch, averaged over the answers for the image.
+the best reconstruction.  In the paper, the mean answer of 224 people is the best number of
+eigenpatches of an image, and therefore gives the utility of each.  One person answers a few
+questions instead, each about the numbers that are still in doubt: the picture picked is the
+nearest to the best number, with an occasional mistake.  The utility of an eigenpatch is the
+probability that the best number includes it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
     from napari_lowdose.reucid.teaching.decomposed import Decomposed
 
-OPTIONS = 3  # reconstructions to choose from
-WIDE, NARROW = 2.0, 1.5  # ratio of their numbers, in the first question on an image and later
-JITTER = 0.5  # octaves; otherwise the middle one would be the classifier's own choice
+ASKED = (0.2, 0.5, 0.8)  # quantiles of the best number that are asked about
+OPTIONS = len(ASKED)  # reconstructions to choose from
+JITTER = 0.1  # of the quantiles, so that the classifier cannot learn the questions
+MISTAKE = 0.1  # relative probability of a pick that is not the nearest to the best number
 FEWEST = 10  # picks, about, that are worth a training
 
 
@@ -65,22 +67,17 @@ class Pick:
     counts: tuple[int, ...]
     best: int | None
 
-    def includes(self, n_eigenpatches: int) -> NDArray[np.float64]:
-        """Return the probability that the best number includes each eigenpatch, (k,).
+    def likelihood(self, most: int) -> NDArray[np.float64]:
+        """Return the relative probability of the pick if the best number is 1, 2, ..., `most`.
 
         Examples
         --------
-        >>> Pick("image", (2, 4, 8), best=4).includes(7).round(2).tolist()
-        [1.0, 1.0, 1.0, 0.69, 0.33, 0.04, 0.0]
+        >>> Pick("image", (2, 4, 8), 4).likelihood(7).tolist()
+        [0.1, 0.1, 1.0, 1.0, 1.0, 0.1, 0.1]
         """
-        assert self.best is not None
-        at = self.counts.index(self.best)
-        numbers = np.log(self.counts)
-        gaps = np.diff(numbers) if len(numbers) > 1 else np.array([1.0])
-        below, above = gaps[max(at - 1, 0)], gaps[min(at, len(gaps) - 1)]
-        lowest, highest = numbers[at] - below / 2, numbers[at] + above / 2
-        position = np.log(np.arange(n_eigenpatches) + 0.5)
-        return np.asarray(np.clip((highest - position) / (highest - lowest), 0, 1))
+        counts = np.array(self.counts)
+        away = np.abs(np.log(np.arange(1, most + 1)[:, None] / counts))
+        return np.where(counts[away.argmin(axis=1)] == self.best, 1.0, MISTAKE)
 
     def nearest(self, kept: NDArray[np.bool_], singular_values: NDArray[np.floating]) -> int:
         """Return the number of the picture that is most like a reconstruction from others.
@@ -168,19 +165,30 @@ class Survey:
         return self.picks.pop() if self.picks else None
 
     def _counts(self, image: Decomposed) -> list[int]:
-        """Return the numbers to ask about: around the answers so far, or the classifier's."""
+        """Return the numbers to ask about: spread over what the best number may still be."""
         most = len(image.stack.kept)
-        before = [p.best for p in self.picks if p.image == image.name and p.best is not None]
-        if before:
-            middle, ratio = float(np.exp(np.mean(np.log(before)))), NARROW
-        else:
-            middle, ratio = float(image.stack.kept.sum()), WIDE
-        middle *= 2 ** self._rng.uniform(-JITTER, JITTER)
-        wanted = middle * ratio ** (np.arange(OPTIONS) - OPTIONS // 2)
-        return _distinct(wanted, most)
+        picks = [p for p in self.picks if p.image == image.name and p.best is not None]
+        quantiles = np.array(ASKED) + self._rng.uniform(-JITTER, JITTER)
+        return _distinct(np.searchsorted(np.cumsum(best_number(picks, most)), quantiles) + 1, most)
 
 
-def _distinct(wanted: NDArray[np.floating], most: int) -> list[int]:
+def best_number(picks: Sequence[Pick], most: int) -> NDArray[np.float64]:
+    """Return the probability of each best number of eigenpatches, (most,), from 1.
+
+    Parameters
+    ----------
+    picks : sequence of Pick
+        Those of one image that are not of no difference.  Without any, the logarithm of the
+        number has a uniform distribution.
+    most : int
+    """
+    probability = 1 / np.arange(1, most + 1)
+    for pick in picks:
+        probability = probability * pick.likelihood(most)
+    return np.asarray(probability / probability.sum())
+
+
+def _distinct(wanted: NDArray[Any], most: int) -> list[int]:
     """Return whole numbers from 1 to `most`, all different, near those wanted.
 
     Examples
@@ -197,7 +205,7 @@ def _distinct(wanted: NDArray[np.floating], most: int) -> list[int]:
 
 
 def lessons_of(picks: Sequence[Pick], images: dict[str, Decomposed]) -> list[Lesson]:
-    """Return the utilities of the eigenpatches of each image, as the paper makes them.
+    """Return the utilities of the eigenpatches of each image.
 
     Parameters
     ----------
@@ -217,7 +225,7 @@ def lessons_of(picks: Sequence[Pick], images: dict[str, Decomposed]) -> list[Les
             continue
         stack = image.stack
         k = len(stack.kept)
-        share = np.mean([pick.includes(k) for pick in definite], axis=0)
+        share = np.cumsum(best_number(definite, k)[::-1])[::-1].clip(0, 1)
         # The classifier keeps what is above its threshold: there, the person is undecided.
         utilities = share * UTILITY_THRESHOLD
         utilities /= utilities + (1 - share) * (1 - UTILITY_THRESHOLD)
