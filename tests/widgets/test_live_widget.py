@@ -321,7 +321,10 @@ def test_closing_the_viewer_ends_the_run_and_keeps_what_was_recorded(
     viewer.close()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     qtbot.waitUntil(lambda: run.feed.closed and not run.recorder.writing, timeout=5000)
-    assert zarr.open(tmp_path / "movie.zarr")["0"].shape == (3, 40, 50)
+    recorded = zarr.open(tmp_path / "movie.zarr")["0"]
+    assert recorded.shape[0] in (3, 4)  # the last one may come too late
+    for n, frame in enumerate(recorded):
+        np.testing.assert_array_equal(frame, noise(n))
 
 
 def test_a_second_start_is_refused(live, started):

@@ -29,6 +29,7 @@ Shift = tuple[float, float]
 
 FRAMES = 64  # of a movie that are read at most
 PIXELS = 2**24  # that are read at most
+_AGREEMENT = 0.5  # maximum distance of the shift and of the map at its centre, pixels
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,9 @@ def _with_map(
         correlation, same_scene = found.correlation, found.noise_corrected_correlation
         measured = map_between(first, second, at=at)
         if measured is None:
+            return found
+        # Its shifts of tiles know nothing of patterns that are fixed to the sensor
+        if np.abs(np.subtract(measured.shift, found.shift)).max() > _AGREEMENT:
             return found
     # Counted from the corner of the common field in both exposures
     one, _ = common_field((first.shape[-2], first.shape[-1]), at)

@@ -164,7 +164,8 @@ class PairRun(LayerRun):
         """Write the record of the run into the metadata of the result layer."""
         record: dict[str, Any] = self.engine.about()
         if self.model is not None:
-            record["training"] = dict(self.model.record)
+            # The applied one knows whether another method made the result
+            record["training"] = dict((self.run.model or self.model).record)
         super().describe(**(record | changes))
 
     def script(self) -> str:
