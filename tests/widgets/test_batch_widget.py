@@ -41,7 +41,7 @@ def test_a_folder_with_a_bad_file_and_again(batch, qtbot, tmp_path):
     folder = folder_of(tmp_path)
     (folder / "1.tif").write_bytes(b"no image")
     choose(batch.form.images, "folder")
-    batch.form.folder.value = folder
+    batch.form.folder.value = str(folder)
     run(batch, qtbot)
     assert batch.table.states == ["done", "failed", "done"]
     assert "not a TIFF" in batch.table.item(1, 2).text()
@@ -68,7 +68,7 @@ def test_layers_go_into_a_folder_with_their_pixel_size(batch, viewer, qtbot, tmp
     assert "'a/b' has no file of its own" in batch.panel.notes.text()
 
     choose(batch.form.results, True)
-    batch.form.out.value = tmp_path / "clean"
+    batch.form.out.value = str(tmp_path / "clean")
     run(batch, qtbot)
     assert batch.table.states == ["done", "done"]
     with tifffile.TiffFile(tmp_path / "clean" / "a_b_denoised.tif") as file:
@@ -80,7 +80,7 @@ def test_layers_go_into_a_folder_with_their_pixel_size(batch, viewer, qtbot, tmp
 def test_stop_ends_within_a_second_and_start_goes_on(batch, qtbot, tmp_path):
     batch.engine = lambda: FakeEngine(n_stacks=20, pause=0.05)
     choose(batch.form.images, "folder")
-    batch.form.folder.value = folder_of(tmp_path)
+    batch.form.folder.value = str(folder_of(tmp_path))
     batch.start()
     assert not batch.form.isEnabled()
     qtbot.waitUntil(lambda: batch.table.states[0] == "done", timeout=10000)

@@ -16,7 +16,8 @@ from napari_lowdose.widgets.batch.form import BatchForm
 from napari_lowdose.widgets.batch.images import folder_jobs, layer_jobs
 from napari_lowdose.widgets.batch.table import BatchTable
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, DockArea
-from napari_lowdose.widgets.menus import opened_widget, selected_images
+from napari_lowdose.widgets.menus import selected_images
+from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
 from napari_lowdose.widgets.run_panel import RunPanel, duration
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class BatchWidget(DockArea):
         self.jobs: list[FileJob] = []
         self._started = 0.0
         self.form = BatchForm()
+        self.presets = PresetField(self.form, "batch")
+        self.form.add("settings", self.presets, PRESETS_HELP)
         self.panel = RunPanel("Denoise all", "Denoise the images, one after the other.")
         self.panel.stop_button.setToolTip("Stop. Finished results are kept; start again to go on.")
         self.panel.start_button.clicked.connect(self.start)
@@ -68,16 +71,16 @@ class BatchWidget(DockArea):
             If there is no network, or the settings of REUCID are invalid.
         """
         if self.form.method == "file":
-            if self.form.network.value is None:
+            if self.form.network.path is None:
                 raise ValueError("Choose the file of a network.")
-            return network_engine(Noise2NoiseModel.load(self.form.network.value))
+            return network_engine(Noise2NoiseModel.load(self.form.network.path))
         if self.form.method == "trained":
-            pair = opened_widget(self.viewer, "Noise2Noise pair")
+            pair: Any = self._opened("Noise2NoiseWidget")
             trained = None if pair is None else pair.network.network
             if trained is None:
                 raise ValueError("There is no network in the pair widget: train or load one there.")
             return network_engine(trained.model)
-        reucid = opened_widget(self.viewer, "REUCID")
+        reucid: Any = self._opened("ReucidWidget")
         if reucid is None:
             return Reucid()
         engine: Reucid = reucid.form.parameters()
@@ -95,9 +98,9 @@ class BatchWidget(DockArea):
                 layers = selected_images(self.viewer)
                 self.jobs = layer_jobs(layers, out, engine, **options)
             else:
-                if self.form.folder.value is None:
+                if self.form.folder.path is None:
                     raise ValueError("Choose the folder of the images.")
-                self.jobs = folder_jobs(self.form.folder.value, out, engine, **options)
+                self.jobs = folder_jobs(self.form.folder.path, out, engine, **options)
         except (ValueError, OSError) as error:
             self.panel.show_refusal(error_line(error))
             return
@@ -114,6 +117,11 @@ class BatchWidget(DockArea):
         if self.runner.busy:
             self.panel.stop()
             self.runner.stop()
+
+    def _opened(self, class_name: str) -> Any:
+        """Return an open dock widget by its class, whatever its title; None if there is none."""
+        docked = self.viewer.window.dock_widgets.values()
+        return next((each for each in docked if type(each).__name__ == class_name), None)
 
     def _advanced(self, steps: list[BatchStep]) -> None:
         for step in {(each.number, each.state): each for each in steps}.values():

@@ -21,6 +21,7 @@ from napari_lowdose.widgets.layers import (
     validation_error,
     view_error,
 )
+from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
 from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
@@ -412,6 +413,8 @@ class ReucidWidget(RunDock):
 
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
+        self.presets = PresetField(self.form, "REUCID", ("frames",), ("stacks_chosen",))
+        self.form.add("settings", self.presets, PRESETS_HELP)
         self.form.layer_combo.changed.connect(self._layer_chosen)
         for field in (self.form.strength, self.form.scan_noise):
             field.currentIndexChanged.connect(self._request_estimate)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QToolButton, QWidget
 
 from napari_lowdose.widgets.fields import ParameterForm, choice
@@ -26,14 +25,11 @@ class PathField(QWidget):
     parent : QWidget, optional
     """
 
-    changed = Signal()
-
     def __init__(self, kind: Literal["folder", "network"], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._kind = kind
         self.text = QLineEdit()
         self.text.setPlaceholderText("choose …")
-        self.text.textChanged.connect(self.changed)
         self.button = QToolButton()
         self.button.setText("…")
         self.button.clicked.connect(self._ask)
@@ -43,23 +39,27 @@ class PathField(QWidget):
         layout.addWidget(self.button)
 
     @property
-    def value(self) -> Path | None:
-        """The path; None if it is empty."""
-        text = self.text.text().strip()
-        return Path(text).expanduser() if text else None
+    def value(self) -> str:
+        """The path as text, which may be empty."""
+        return str(self.text.text()).strip()
 
     @value.setter
-    def value(self, path: Path | None) -> None:
-        self.text.setText("" if path is None else str(path))
+    def value(self, path: str) -> None:
+        self.text.setText(path)
+
+    @property
+    def path(self) -> Path | None:
+        """The path; None if it is empty."""
+        return Path(self.value).expanduser() if self.value else None
 
     def _ask(self) -> None:
-        now = str(self.value or "")
+        now = self.value
         if self._kind == "folder":
             found = QFileDialog.getExistingDirectory(self, "Choose a folder", now)
         else:
             found = QFileDialog.getOpenFileName(self, "Choose a network", now, NETWORKS)[0]
         if found:
-            self.value = Path(found)
+            self.value = str(found)
 
 
 class BatchForm(ParameterForm):
@@ -131,9 +131,9 @@ class BatchForm(ParameterForm):
         """
         if not self.results.currentData():
             return None
-        if self.out.value is None:
+        if self.out.path is None:
             raise ValueError("Choose a folder for the results.")
-        return self.out.value
+        return self.out.path
 
     def options(self) -> dict[str, Any]:
         """Return attributes of `FileJob`."""
