@@ -110,7 +110,8 @@ class BatchWidget(DockArea):
         self.form.setEnabled(False)
         self.table.show_jobs(self.jobs)
         self.table.setVisible(True)
-        self.runner.run(batch_steps(self.jobs), self._advanced, self._ended, self.panel.warn)
+        steps, title = batch_steps(self.jobs), f"{len(self.jobs)} images"
+        self.runner.run(steps, self._advanced, self._ended, self.panel.warn, title=title)
 
     def stop(self) -> None:
         """Stop within the current image; finished results are kept."""
