@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_lowdose import denoise
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.batch.images import image_of_layer
 from napari_lowdose.widgets.batch_widget import BatchWidget
@@ -46,6 +47,7 @@ def test_a_folder_with_a_bad_file_and_again(batch, qtbot, tmp_path):
     assert batch.table.states == ["done", "failed", "done"]
     assert "not a TIFF" in batch.table.item(1, 2).text()
     assert "2 of 3 done, 1 failed" in batch.panel.status.text()
+    assert "1.tif: This is not a TIFF" in batch.panel.notes.text()
     clean = tifffile.imread(folder / "2_denoised.tif")
     assert clean == pytest.approx(tifffile.imread(folder / "2.tif") * 0.5)
 
@@ -109,3 +111,13 @@ def test_settings_of_reucid_and_networks_that_are_missing(viewer, qtbot, tmp_pat
 def test_named_axes_of_a_layer_are_kept(viewer, tmp_path):
     layer = viewer.add_image(np.zeros((2, 8, 8), np.uint8), axis_labels=("c", "y", "x"))
     assert image_of_layer(layer, tmp_path / "a.tif").axes == "CYX"
+
+
+def test_commands_take_an_image_and_return_one():
+    from npe2 import PluginManager
+
+    y, x = np.mgrid[:64, :64]
+    image = np.random.default_rng(0).poisson(50 + 40 * np.sin(x / 2) * np.sin(y / 2))
+    run = PluginManager.instance().commands.execute
+    result = run("napari-lowdose.denoise_by_reucid", args=(image,), kwargs={"patch_size": 7})
+    assert result == pytest.approx(denoise(image, Reucid(patch_size=7)))

@@ -18,7 +18,7 @@ from napari_lowdose.widgets.batch.table import BatchTable
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, DockArea
 from napari_lowdose.widgets.menus import selected_images
 from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
-from napari_lowdose.widgets.run_panel import RunPanel, duration
+from napari_lowdose.widgets.run_panel import RunPanel, duration, text_label
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from napari_lowdose.batch import BatchStep
     from napari_lowdose.engine import Engine
     from napari_lowdose.widgets.jobs import Job
+
+
+MOST_REASONS = 3  # shown below the buttons; all are in the table
 
 
 class BatchWidget(DockArea):
@@ -56,9 +59,12 @@ class BatchWidget(DockArea):
         self.table = BatchTable()
         self.table.setVisible(False)
         self.table.opened.connect(self._open)
+        self.detail = text_label()  # the whole of what is cut off in the table
+        self.table.told.connect(self.detail.setText)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.table, 1)
+        self.parts.addWidget(self.detail)
         self.parts.addStretch()
         self.panel.set_running(False, True)
 
@@ -108,6 +114,7 @@ class BatchWidget(DockArea):
         self.panel.start()
         self.panel.set_running(True, True)
         self.form.setEnabled(False)
+        self.detail.clear()
         self.table.show_jobs(self.jobs)
         self.table.setVisible(True)
         steps, title = batch_steps(self.jobs), f"{len(self.jobs)} images"
@@ -139,7 +146,9 @@ class BatchWidget(DockArea):
         if step.state == "running":
             return " · ".join(filter(None, [step.message, step.time_left]))
         job = self.jobs[step.number]
-        return " · ".join([step.message, *job.losses, *job.notes])
+        # Where the result is was chosen in the form
+        message = step.message.removeprefix(f"{job.target}: ")
+        return " · ".join([message, *job.losses, *job.notes])
 
     def _ended(self, job: Job) -> None:
         self.table.stop()
@@ -150,6 +159,10 @@ class BatchWidget(DockArea):
         if count["failed"]:
             words.append(f"{count['failed']} failed")
         took = duration(time.perf_counter() - self._started)
+        failed = [row for row, state in enumerate(self.table.states) if state == "failed"]
+        reasons = [f"{self.jobs[row].sources[0].name}: {self.table.about(row)}" for row in failed]
+        more = [f"… and {len(failed) - MOST_REASONS} more"] if len(failed) > MOST_REASONS else []
+        self.panel.show_message("\n".join([*reasons[:MOST_REASONS], *more]))
         if job.outcome == "failed":
             self.panel.end("Failed.")
             self.panel.show_message(str(job.error))

@@ -123,6 +123,7 @@ class PresetField(QWidget):
         self.combo.activated.connect(lambda _: self.choose(self.combo.currentText()))
         self.button = QToolButton()
         self.button.setText("…")
+        self.button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.button.setToolTip("Keep, or delete, settings under a name.")
         self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.button)

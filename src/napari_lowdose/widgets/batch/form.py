@@ -30,6 +30,7 @@ class PathField(QWidget):
         self._kind = kind
         self.text = QLineEdit()
         self.text.setPlaceholderText("choose …")
+        self.text.textChanged.connect(self.text.setToolTip)  # long paths are cut off
         self.button = QToolButton()
         self.button.setText("…")
         self.button.clicked.connect(self._ask)
@@ -76,8 +77,8 @@ class BatchForm(ParameterForm):
         self.folder = PathField("folder")
         self.by = choice(
             {
-                "REUCID, as set in its widget": "reucid",
-                "network of the pair widget": "trained",
+                "REUCID": "reucid",
+                "trained network": "trained",
                 "saved network": "file",
             }
         )
@@ -88,7 +89,12 @@ class BatchForm(ParameterForm):
         self.existing = choice({"skip if finished": False, "replace": True})
         self.add("images", self.images, "The images to denoise.")
         self.add("", self.folder, "The folder of the images; subfolders are left out.")
-        self.add("denoise by", self.by, "The method, with the settings that its widget has now.")
+        self.add(
+            "denoise by",
+            self.by,
+            "<qt><b>REUCID</b>: with the settings that its widget has when you start. <b>trained "
+            "network</b>: the one in the pair widget.</qt>",
+        )
         self.add("", self.network, "A network that was saved by the pair widget.")
         self.add("results", self.results, "Beside the images they are named NAME_denoised.tif.")
         self.add("", self.out, "The folder of the results, created if needed.")

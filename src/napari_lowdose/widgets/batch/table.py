@@ -28,6 +28,8 @@ class BatchTable(QTableWidget):
 
     opened = Signal(int)
     """A finished row was double-clicked."""
+    told = Signal(str)
+    """What there is to say about the row that was chosen."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 3, parent)
@@ -37,7 +39,7 @@ class BatchTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setAlternatingRowColors(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setWordWrap(False)
         if (rows := self.verticalHeader()) is not None:
             rows.setVisible(False)
@@ -45,9 +47,10 @@ class BatchTable(QTableWidget):
         if (header := self.horizontalHeader()) is not None:
             header.setStretchLastSection(True)
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
-        self.setColumnWidth(0, 110)
-        self.setColumnWidth(1, 74)
+        self.setColumnWidth(0, 96)
+        self.setColumnWidth(1, 70)
         self.cellDoubleClicked.connect(self._open)
+        self.currentCellChanged.connect(self._tell)
 
     def show_jobs(self, jobs: Sequence[FileJob]) -> None:
         """Show the images of a new batch, all waiting."""
@@ -75,6 +78,11 @@ class BatchTable(QTableWidget):
         if (item := self.item(row, 0)) is not None and running:
             self.scrollToItem(item)
 
+    def about(self, row: int) -> str:
+        """Return what is said about an image."""
+        item = self.item(row, 2)
+        return "" if item is None else str(item.text())
+
     def stop(self) -> None:
         """Show that the running image was stopped."""
         for row, state in enumerate(self.states):
@@ -90,6 +98,11 @@ class BatchTable(QTableWidget):
             self.setItem(row, column, item)
         item.setText(text)
         item.setToolTip(tooltip)
+
+    def _tell(self, row: int, *others: int) -> None:
+        name, about = self.item(row, 0), self.item(row, 2)
+        if name is not None and about is not None:
+            self.told.emit(f"{name.text()}: {about.text()}" if about.text() else "")
 
     def _open(self, row: int, column: int) -> None:
         if self.states[row] == "done":
