@@ -47,7 +47,7 @@ def test_a_folder_with_a_bad_file_and_again(batch, qtbot, tmp_path):
     assert batch.table.states == ["done", "failed", "done"]
     assert "not a TIFF" in batch.table.item(1, 2).text()
     assert "2 of 3 done, 1 failed" in batch.panel.status.text()
-    assert "1.tif: This is not a TIFF" in batch.panel.notes.text()
+    assert "'1.tif': This is not a TIFF" in batch.panel.notes.text()
     clean = tifffile.imread(folder / "2_denoised.tif")
     assert clean == pytest.approx(tifffile.imread(folder / "2.tif") * 0.5)
 

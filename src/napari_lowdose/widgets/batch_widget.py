@@ -160,7 +160,7 @@ class BatchWidget(DockArea):
             words.append(f"{count['failed']} failed")
         took = duration(time.perf_counter() - self._started)
         failed = [row for row, state in enumerate(self.table.states) if state == "failed"]
-        reasons = [f"{self.jobs[row].sources[0].name}: {self.table.about(row)}" for row in failed]
+        reasons = [f"'{self.jobs[row].sources[0].name}': {self.table.about(row)}" for row in failed]
         more = [f"… and {len(failed) - MOST_REASONS} more"] if len(failed) > MOST_REASONS else []
         self.panel.show_message("\n".join([*reasons[:MOST_REASONS], *more]))
         if job.outcome == "failed":

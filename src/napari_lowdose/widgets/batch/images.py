@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.batch import BESIDE, FileJob, beside, file_jobs
+from napari_lowdose.batch import FileJob, beside, file_jobs
 from napari_lowdose.io.ome_zarr import letters
 from napari_lowdose.io.output_files import output_files
 from napari_lowdose.io.readers import as_image_file, images_in
@@ -47,7 +47,9 @@ def folder_jobs(folder: Path, out: Path | None, engine: Engine, **options: Any) 
     """
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
-    sources = [path for path in images_in(folder) if BESIDE not in path.name]
+    found = images_in(folder)
+    results = {beside(path) for path in found}
+    sources = [path for path in found if path not in results]
     if not sources:
         raise ValueError(f"There are no images in {folder}.")
     if out is None:
