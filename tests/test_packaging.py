@@ -115,6 +115,7 @@ def test_npe2_finds_the_manifest(
         "Batch",
         "Live",
         "Inspect",
+        "Teach REUCID",
     ]
     assert found["samples"] == [
         "Low-dose STEM",

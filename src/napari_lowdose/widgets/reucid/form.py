@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
 
 from napari_lowdose.reucid import Reucid
+from napari_lowdose.reucid.classifier_file import classifier_path
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
@@ -19,6 +20,7 @@ from napari_lowdose.widgets.fields import (
 )
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.region import WHERE, WHERE_HELP
+from napari_lowdose.widgets.reucid.classifier_field import ClassifierField
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +38,10 @@ FRAMES_HELP = (
     "<qt>Denoise the frame in view, or all frames. The frames of a movie share one patch size, "
     "chosen from several of them; each channel has its own. The current frame is denoised with "
     "the same patch size as in a run on all frames.</qt>"
+)
+CLASSIFIER_HELP = (
+    "<qt>Which eigenpatches are structure: the classifier that is included, or a file of one that "
+    "was taught on your own images (<i>Plugins &gt; Teach REUCID</i>).</qt>"
 )
 STRENGTHS: dict[str, dict[str, Any]] = {
     "faithful": {"stacks": "random"},
@@ -124,6 +130,7 @@ class ReucidForm(ParameterForm):
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
         self.scan_noise = choice(SCAN_NOISE)
         self.outliers = choice({"remove": "remove", "keep": "keep"})
+        self.classifier = ClassifierField()
         self.seed = seed_field()
         self.with_residual = QCheckBox("add residual layer")
         help_on = parameter_tooltips(Reucid)
@@ -138,6 +145,7 @@ class ReucidForm(ParameterForm):
         self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
         self.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
         self.add("outliers", self.outliers, help_on["outliers"])
+        self.add("classifier", self.classifier, CLASSIFIER_HELP)
         self.add("seed", self.seed, help_on["seed"])
         self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
         self.set_parameters(Reucid())
@@ -179,6 +187,7 @@ class ReucidForm(ParameterForm):
             patch_size=self.patch_size.value,
             scan_noise=self.scan_noise.currentData(),
             outliers=self.outliers.currentData(),
+            classifier=self.classifier.value,
             seed=self.seed.value(),
         )
 
@@ -193,6 +202,7 @@ class ReucidForm(ParameterForm):
             self.frames_together.setValue(engine.frames_together)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
+        self.classifier.value = classifier_path(engine.classifier)
         self.seed.setValue(engine.seed)
 
     def recall(self, engine: Reucid, stacks_chosen: bool, all_frames: bool, residual: bool) -> None:
