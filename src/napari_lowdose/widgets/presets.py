@@ -251,22 +251,30 @@ def _store(kept: dict[str, dict[str, Values]]) -> None:
 
 
 def _is_field(field: QWidget) -> bool:
-    return isinstance(field, QComboBox | QSpinBox | QDoubleSpinBox | QCheckBox) or (
-        getattr(getattr(type(field), "value", None), "fset", None) is not None
-    )
+    kinds = QComboBox | QSpinBox | QDoubleSpinBox | QCheckBox
+    return isinstance(field, kinds) or _has_value(field)
+
+
+def _has_value(field: QWidget) -> bool:
+    """Whether a field has a property `value` that can be set."""
+    return getattr(getattr(type(field), "value", None), "fset", None) is not None
 
 
 def _value(field: Any) -> Any:
+    if _has_value(field):  # before its kind: a choice may offer more than its items
+        return field.value
     if isinstance(field, QComboBox):
         data = field.currentData()
         return field.currentText() if data is None else data
     if isinstance(field, QCheckBox):
         return field.isChecked()
-    return field.value() if callable(field.value) else field.value
+    return field.value()
 
 
 def _set_value(field: Any, value: Any) -> None:
-    if isinstance(field, QComboBox):
+    if _has_value(field):
+        field.value = value
+    elif isinstance(field, QComboBox):
         index = field.findData(value)
         if index < 0:
             index = field.findText(str(value))
@@ -276,7 +284,5 @@ def _set_value(field: Any, value: Any) -> None:
             field.setEditText(str(value))
     elif isinstance(field, QCheckBox):
         field.setChecked(bool(value))
-    elif callable(field.value):
-        field.setValue(int(value) if isinstance(field, QSpinBox) else float(value))
     else:
-        field.value = value
+        field.setValue(int(value) if isinstance(field, QSpinBox) else float(value))
