@@ -112,6 +112,7 @@ def test_npe2_finds_the_manifest(
         "REUCID",
         "Noise2Noise pair",
         "Split camera frame",
+        "Batch",
         "Live",
         "Inspect",
         "Teach REUCID",

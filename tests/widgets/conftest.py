@@ -104,6 +104,13 @@ def viewer(shared_viewer: napari.Viewer, qtbot: QtBot) -> Iterator[napari.Viewer
     shared_viewer.dims.ndisplay = 2
 
 
+@pytest.fixture(autouse=True)
+def settings_of_the_test(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test remember settings for the next one, or for whoever runs the tests."""
+    file = tmp_path / "napari config" / "presets.json"
+    monkeypatch.setattr("napari_lowdose.widgets.presets.settings_file", lambda: file)
+
+
 def dock_in(viewer: napari.Viewer, widget: QWidget, name: str, engine: Any, qtbot: QtBot) -> Any:
     """Dock `widget`, let it use `engine` (None: the real one), and wait until it is ready."""
     viewer.window.add_dock_widget(widget, name=name)

@@ -148,3 +148,25 @@ def test_a_full_collection_waits_until_many_objects_have_grown_old(monkeypatch):
         jobs.collect_garbage()
         jobs.collect_garbage()
         assert collected == expected, n
+
+
+def test_a_job_with_a_title_is_in_the_activity_dock_until_it_ends(qtbot, monkeypatch):
+    from napari.utils import progress
+
+    monkeypatch.setattr(jobs, "SHORT", 0.1)
+    seen = []
+
+    def steps():
+        for n in range(5):
+            time.sleep(0.12)
+            yield Step(fraction=(n + 1) / 5, message="")
+
+    def advanced(_):
+        seen.extend((bar.desc, bar.n) for bar in progress._all_instances)
+
+    runner = JobRunner()
+    runner.run(steps(), advanced, lambda _: None, title="five steps")
+    qtbot.waitUntil(lambda: not runner.busy, timeout=5000)
+    assert {name.rstrip(": ") for name, _ in seen} == {"five steps"}
+    assert any(0 < done < 1000 for _, done in seen)
+    assert not list(progress._all_instances)

@@ -25,7 +25,12 @@ from napari_lowdose.cli.evidence import (
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
 from napari_lowdose.cli.inspection import inspect_files
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
-from napari_lowdose.cli.options import engine_from, engine_options
+from napari_lowdose.cli.options import (
+    engine_from,
+    engine_options,
+    stored_options,
+    take_stored,
+)
 from napari_lowdose.cli.watch import watch_files
 from napari_lowdose.movie_pairs import MoviePairs
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
@@ -142,19 +147,23 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     for name, engine in engines.items():
         # typer cuts its own short help off in the middle of a sentence
         app.command(name, short_help=_summary(engine))(_command(engine))
-    app.command("apply")(apply)
+    app.command("apply")(_with_options(apply, stored_options()))
     app.command("split")(split)
     app.command("watch", short_help="Denoise every frame that comes into a folder.")(
         _with_options(watch, engine_options(Reucid))
     )
     app.command("counted", short_help="Train a network on one counted image, and denoise it.")(
-        _with_options(counted, engine_options(Noise2Noise, _NOT_OF_COUNTED, _NAMES))
+        _with_options(
+            counted, [*stored_options(), *engine_options(Noise2Noise, _NOT_OF_COUNTED, _NAMES)]
+        )
     )
     app.command("inspect", short_help="Write a report: is what was removed noise, or structure?")(
         inspect_result
     )
     app.command("movie", short_help="Train a network on the frames of a movie, and denoise it.")(
-        _with_options(movie, engine_options(Noise2Noise, _NOT_OF_MOVIE, _NAMES))
+        _with_options(
+            movie, [*stored_options(), *engine_options(Noise2Noise, _NOT_OF_MOVIE, _NAMES)]
+        )
     )
     app.command("evidence")(evidence)
     app.command("standard-error", short_help="Tell the noise that is left in each pixel.")(
@@ -226,8 +235,9 @@ def _command(engine: type[Any]) -> Callable[..., None]:
         overwrite: Overwrite = False,
         **given: Any,
     ) -> None:
+        stored = _built(lambda: take_stored(given), output)
         built = build(given, output, continue_)
-        _end(denoise_files(inputs, output, built, overwrite, save_model))
+        _end(denoise_files(inputs, output, built, overwrite, save_model, **stored))
 
     def pair_command(
         first: First,
@@ -239,19 +249,22 @@ def _command(engine: type[Any]) -> Callable[..., None]:
         overwrite: Overwrite = False,
         **given: Any,
     ) -> None:
+        stored = _built(lambda: take_stored(given), output)
         built = build(given, output, continue_)
         views = None if layout is None else _layout(layout)
         if views is not None:
             built = _built(lambda: _with_layout(built, views, given), output)
-        _end(denoise_pairs(first, second, output, built, overwrite, save_model, views))
+        _end(denoise_pairs(first, second, output, built, overwrite, save_model, views, **stored))
 
     command = pair_command if engine.takes == "pair" else image_command
     command.__doc__ = _summary(engine)
     no_layout = () if hasattr(engine, "affine") else ("layout",)
     if engine.trains:
-        return _with_options(command, engine_options(engine, _NO_OPTIONS, _NAMES), no_layout)
+        options = engine_options(engine, _NO_OPTIONS, _NAMES)
+        return _with_options(command, [*stored_options(), *options], no_layout)
     without = ("save_model", "continue_", *no_layout)
-    return _with_options(command, engine_options(engine, (), _NAMES), without)
+    options = engine_options(engine, (), _NAMES)
+    return _with_options(command, [*stored_options(), *options], without)
 
 
 def _layout(path: Path) -> SplitLayout:
@@ -280,10 +293,12 @@ def apply(
     device: Annotated[
         str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
     ] = "auto",
+    **given: Any,
 ) -> None:
     """Denoise images with a trained network."""
+    stored = _built(lambda: take_stored(given), output)
     network = network_engine(replace(_network(model), device=device))
-    _end(denoise_files(inputs, output, network, overwrite))
+    _end(denoise_files(inputs, output, network, overwrite, **stored))
 
 
 def split(
@@ -522,7 +537,8 @@ def counted(
         training = _training(given, continue_)
         return Thinned(training, "estimate" if noise == "estimate" else parse_noise(noise))
 
-    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
+    stored = _built(lambda: take_stored(given), output)
+    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model, **stored))
 
 
 def movie(
@@ -546,7 +562,8 @@ def movie(
     def build() -> MoviePairs:
         return MoviePairs(_training(given, continue_), pairs)  # type: ignore[arg-type]
 
-    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model))
+    stored = _built(lambda: take_stored(given), output)
+    _end(denoise_files(inputs, output, _built(build, output), overwrite, save_model, **stored))
 
 
 def _training(given: dict[str, Any], continued: Path | None) -> Noise2Noise:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from napari_lowdose.error_line import error_line as one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Step
 
 PROGRAM = "napari-lowdose"
-#: Errors that an unreadable or unsuitable file may raise.
-FILE_ERRORS = (ValueError, OSError, MemoryError)
 
 
 def print_message(message: str) -> None:
@@ -25,30 +25,17 @@ def print_message(message: str) -> None:
 
 
 def error_line(error: BaseException, source: Path | None = None) -> str:
-    """Return an error message as one line.
+    """Return an error message as one line, with the option that helps if there is one.
 
     Parameters
     ----------
     error : exception
     source : Path, optional
         File that the line starts with; it is not repeated.
-
-    Examples
-    --------
-    >>> error_line(FileNotFoundError(2, "No such file or directory", "a.tif"))
-    'No such file or directory: a.tif'
     """
-    if isinstance(error, MemoryError):
-        return "not enough memory for this image"
-    if isinstance(error, FileExistsError) and error.strerror is None:
-        return f"{error} (--overwrite)"
-    if isinstance(error, OSError) and error.strerror:
-        about = error.filename if error.filename is not None else source
-        return error.strerror if str(about) == str(source) else f"{error.strerror}: {about}"
-    text = " ".join(str(error).split())
-    if not isinstance(error, FILE_ERRORS):  # a bug, here or in a library
-        return f"unexpected {type(error).__name__} ({text}); please report it"
-    return text or type(error).__name__
+    line = one_line(error, source)
+    refused = isinstance(error, FileExistsError) and error.strerror is None
+    return f"{line} (--overwrite)" if refused else line
 
 
 @contextmanager
@@ -77,6 +64,15 @@ def progress_bar(name: str) -> Iterator[Callable[[Step], None]]:
             bar.update(step.fraction - bar.n)
 
         yield show
+
+
+@contextmanager
+def bars_hidden() -> Iterator[None]:
+    """Hide the progress bar while lines are printed."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode():
+        yield
 
 
 @contextmanager

@@ -68,6 +68,63 @@ def engine_options(
     return parameters
 
 
+def stored_options() -> list[inspect.Parameter]:
+    """Return the options of how results are stored, which all commands that denoise files have.
+
+    Returns
+    -------
+    list of inspect.Parameter
+        ``dtype``, ``compression`` and ``resume``.
+    """
+    described = {
+        "dtype": typer.Option(
+            metavar="float32|input",
+            help="dtype of the results; input rounds to the integers of the input, if that is "
+            "finer than the noise that is left.",
+        ),
+        "compression": typer.Option(metavar="zlib|none", help="Compression of TIFFs, lossless."),
+        "resume": typer.Option(
+            "--resume",
+            help="Skip inputs whose results exist already, with the same parameters.",
+        ),
+    }
+    kinds: dict[str, tuple[Any, Any]] = {
+        "dtype": (str, "float32"),
+        "compression": (str, "zlib"),
+        "resume": (bool, False),
+    }
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=kinds[name][1],
+            annotation=Annotated[kinds[name][0], option],
+        )
+        for name, option in described.items()
+    ]
+
+
+def take_stored(given: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options of `stored_options` from those given; return attributes of `FileJob`.
+
+    Raises
+    ------
+    ValueError
+        If an option has an unknown value.
+
+    Examples
+    --------
+    >>> take_stored({"dtype": "input", "compression": "none", "resume": False})
+    {'stored': 'input', 'compression': 'none', 'resume': False}
+    """
+    allowed = {"dtype": ("float32", "input"), "compression": ("zlib", "none")}
+    found = {name: given.pop(name) for name in ("dtype", "compression", "resume")}
+    for name, values in allowed.items():
+        if found[name] not in values:
+            raise ValueError(f"--{name} expects {'|'.join(values)}, not {found[name]!r}.")
+    return {"stored": found.pop("dtype"), **found}
+
+
 def engine_from(
     engine: type[Any], given: dict[str, Any], names: Mapping[str, Any] | None = None
 ) -> Any:

@@ -71,7 +71,7 @@ class _Log:
     """
 
     def __init__(self, folder: Path, output: Path) -> None:
-        from napari_lowdose.cli.outputs import ZARR  # slow, and --help does not need it
+        from napari_lowdose.io.output_files import ZARR  # slow, and --help does not need it
         from napari_lowdose.io.zarr_folder import is_zarr
 
         is_stack = folder.suffix == ZARR or is_zarr(folder) or folder.is_file()
@@ -126,7 +126,7 @@ class _Log:
 
 
 def _check_paths(folder: Path, output: Path) -> None:
-    from napari_lowdose.cli.outputs import ZARR
+    from napari_lowdose.io.output_files import ZARR
 
     folder.stat()  # raises the system's error if there is none
     if output.suffix != ZARR:

@@ -119,10 +119,10 @@ def _read_picture(path: Path) -> ImageFile:
     if palette is not None:
         colours = np.reshape(palette, (-1, 3))
         if (colours == colours[:, :1]).all():
-            return _as_image_file(path, colours.astype(np.uint8)[pixels, 0], None)
+            return as_image_file(path, colours.astype(np.uint8)[pixels, 0], None)
     if mode not in _GREY_MODES and not mode.startswith("I;16"):
         raise ValueError("This is a colour (RGB) image; save one channel of it as TIFF.")
-    return _as_image_file(path, pixels, None)
+    return as_image_file(path, pixels, None)
 
 
 def _from_layers(path: Path, found: list[Any]) -> ImageFile:
@@ -149,7 +149,7 @@ def _from_layers(path: Path, found: list[Any]) -> ImageFile:
         raise ValueError("This is a colour (RGB) image; save one channel of it as TIFF.")
     if len(shape) not in _TIFF_AXES:
         raise ValueError(f"An image needs two to five axes, the one in this file has {len(shape)}.")
-    return _as_image_file(path, pixels, _pixel_size(options))
+    return as_image_file(path, pixels, _pixel_size(options))
 
 
 def _read_with_plugins(path: Path) -> list[Any]:
@@ -200,9 +200,20 @@ def _pixel_size(options: Mapping[str, Any]) -> tuple[tuple[float, float], str] |
     return (height, width), str(unit)
 
 
-def _as_image_file(
+def as_image_file(
     path: Path, pixels: Any, calibration: tuple[tuple[float, float], str] | None
 ) -> ImageFile:
+    """Return an image that is no TIFF, whose results are ImageJ TIFFs.
+
+    Parameters
+    ----------
+    path : Path
+        Its file, or a name for it.
+    pixels : (..., Y, X) array
+        Two to five axes.
+    calibration : ((float, float), str) or None
+        Height and width of a pixel, and their unit.
+    """
     axes = _TIFF_AXES[len(pixels.shape)]
     options: dict[str, Any] = {"metadata": {"axes": axes}}
     if calibration is not None:

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tifffile
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_TAGS = 4096  # tags per page; more than that means that the page is damaged
 _IGNORE_DESCRIPTION: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False}
+Compression = Literal["zlib", "none"]
 COLOUR = (
     "This is a colour (RGB or indexed) image;"
     " split it into channels and save the one to be denoised as greyscale."
@@ -135,6 +136,8 @@ def write_tiff(
     *,
     record: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    compression: Compression = "zlib",
+    rounded: bool = False,
 ) -> None:
     """Write a result as float32, with the axes and pixel size of its input.
 
@@ -154,6 +157,10 @@ def write_tiff(
         in ``like.history``.
     overwrite : bool
         Replace an existing file.  The input itself is never replaced.
+    compression : {"zlib", "none"}
+        Lossless; other programs read both.  ImageJ stacks above 4 GiB are not compressed.
+    rounded : bool
+        Keep the dtype of `pixels`, which `rounded_like` has made integers.
 
     Raises
     ------
@@ -180,12 +187,18 @@ def write_tiff(
     if pixels.shape != like.pixels.shape:
         raise ValueError(f"The result is {pixels.shape}, the input {like.pixels.shape}.")
     history = [*like.history, *([dict(record)] if record else [])]
-    output = output_format(path, like, history)
+    dtype = pixels.dtype if rounded else np.dtype(np.float32)
+    output = output_format(path, like, history, dtype)
+    options = output.options
+    if compression == "zlib" and not options["truncate"]:
+        # Horizontal differences make integers smaller.  ImageJ cannot read those of floats.
+        whole = np.issubdtype(dtype, np.integer)
+        options = {**options, "compression": "zlib", "predictor": 2 if whole else None}
     with (
         atomic_write(path) as file,
         tifffile.TiffWriter(file, **output.writer) as writer,
     ):
-        writer.write(np.asarray(pixels, dtype=np.float32), **output.options)
+        writer.write(np.asarray(pixels, dtype=dtype), **options)
 
 
 def check_target(path: Path, source: Path, *, overwrite: bool) -> None:

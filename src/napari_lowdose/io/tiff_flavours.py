@@ -32,6 +32,7 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 # less 32 MiB for metadata, tifffile's own limit) an ImageJ stack therefore has a single page
 # directory, followed by the pixels of all frames, as in the files that ImageJ itself writes.
 IMAGEJ_LIMIT = 2**32 - 2**25
+_FLOAT32 = np.dtype(np.float32)
 _BIGTIFF_SUFFIXES = (".btf", ".tf2", ".tf8")
 _FLAVOUR_NAMES = {"imagej": "an ImageJ TIFF", "ome": "an OME-TIFF", "plain": "a plain TIFF"}
 _OME_UNITS = {
@@ -90,7 +91,10 @@ def read_metadata(file: tifffile.TiffFile, axes: str) -> tuple[Flavour, dict[str
 
 
 def output_format(
-    path: Path, like: ImageFile, history: Sequence[dict[str, Any]] = ()
+    path: Path,
+    like: ImageFile,
+    history: Sequence[dict[str, Any]] = (),
+    dtype: np.dtype[Any] = _FLOAT32,
 ) -> TiffFormat:
     """Choose the TIFF format of a result: the input's, unless it cannot hold the result.
 
@@ -104,6 +108,8 @@ def output_format(
         The input.
     history : sequence of dict
         Processing records to store in the file, oldest first.
+    dtype : dtype
+        Of the result.
 
     Returns
     -------
@@ -121,7 +127,7 @@ def output_format(
     as_ome = named_ome or (named_bigtiff and like.flavour == "imagej")
     wanted: Flavour = "ome" if as_ome else like.flavour
     shape = like.pixels.shape
-    is_large = 4 * math.prod(shape) > IMAGEJ_LIMIT  # 4 bytes per float32 pixel
+    is_large = dtype.itemsize * math.prod(shape) > IMAGEJ_LIMIT
     reason = ""
     for flavour, given in _candidates(wanted, like):
         is_imagej = flavour == "imagej"
@@ -135,7 +141,7 @@ def output_format(
         options = {"photometric": "minisblack", **given, "metadata": metadata}
         options["truncate"] = is_imagej and is_large
         try:
-            _try_writing(shape, writer, options)
+            _try_writing(shape, writer, options, dtype)
         except OSError:
             raise
         except Exception as error:  # tifffile raises various exceptions
@@ -146,7 +152,8 @@ def output_format(
         if named_ome:
             break
         note = (
-            f"the axes {like.axes} do not fit {_FLAVOUR_NAMES[wanted]}: "
+            f"the axes {like.axes}{'' if dtype == _FLOAT32 else f' of {dtype}'} do not fit "
+            f"{_FLAVOUR_NAMES[wanted]}: "
             f"writing {_FLAVOUR_NAMES[flavour]}"
         )
         return TiffFormat(flavour=flavour, writer=writer, options=options, note=note)
@@ -308,13 +315,15 @@ def _description(like: ImageFile) -> dict[str, Any]:
     return {"Description": text} if text else {}
 
 
-def _try_writing(shape: tuple[int, ...], writer: dict[str, Any], options: dict[str, Any]) -> None:
+def _try_writing(
+    shape: tuple[int, ...], writer: dict[str, Any], options: dict[str, Any], dtype: np.dtype[Any]
+) -> None:
     """Write a small image with the same leading axes to memory."""
     leading = shape[:-2]
     if math.prod(leading) > 1000:
         leading = tuple(min(n, 2) for n in leading)
     with tifffile.TiffWriter(io.BytesIO(), **writer) as file:
-        file.write(np.zeros((*leading, 2, 2), np.float32), **options)
+        file.write(np.zeros((*leading, 2, 2), dtype), **options)
 
 
 def _add_records(

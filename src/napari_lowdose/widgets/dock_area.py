@@ -132,6 +132,7 @@ class RunDock(DockArea):
             ended or functools.partial(self._ended, run),
             functools.partial(self._warned, run),
             self.out_of_memory,
+            title=run.title,
         )
 
     def _advanced(self, run: Any, steps: list[Step]) -> None:

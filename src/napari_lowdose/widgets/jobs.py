@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from napari.qt.threading import WorkerBase
+from napari.utils import progress
 from qtpy.QtCore import (  # type: ignore[attr-defined]
     QObject,
     QTimer,
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 # At 10 Hz, half of the time is left for the rest of the user interface.
 PREVIEW_INTERVAL = 100  # milliseconds
 LOOK = 60.0  # seconds between two looks at the number of long-lived objects
+SHORT = 1.0  # seconds; shorter jobs would only flash up in the activity dock
+UNITS = 1000  # of a progress bar
 OUT_OF_MEMORY = "there is not enough memory: set a lower memory limit, or more stacks."
 
 
@@ -56,6 +59,8 @@ class Job(QObject):
         Message of the error if memory runs out.
     interval : int
         Time between deliveries of new steps, at least, milliseconds.
+    title : str
+        Name in napari's activity dock; a job without one is not shown there.
 
     Attributes
     ----------
@@ -77,9 +82,11 @@ class Job(QObject):
         parent: QObject | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
         interval: int = PREVIEW_INTERVAL,
+        title: str = "",
     ) -> None:
         super().__init__(parent)
         self.steps = steps
+        self.title = title
         self.out_of_memory = out_of_memory
         self.interval = interval
         self.outcome: Literal["waiting", "running", "done", "stopped", "failed"] = "waiting"
@@ -111,6 +118,7 @@ class JobRunner(QObject):
         self._job: Job | None = None
         self._next: Job | None = None
         self._worker: _Worker | None = None
+        self._activity: _Activity | None = None
         # A single shot, restarted after each delivery: if painting takes longer than the
         # interval, steps never pile up in the event queue (a throttler would let them).
         self._timer = QTimer(self)
@@ -148,6 +156,7 @@ class JobRunner(QObject):
         warned: Callable[[str], Any] | None = None,
         out_of_memory: str = OUT_OF_MEMORY,
         interval: int = PREVIEW_INTERVAL,
+        title: str = "",
     ) -> None:
         """Run steps in a thread; a running job is stopped first.
 
@@ -164,8 +173,10 @@ class JobRunner(QObject):
             Message of the error if memory runs out.
         interval : int
             Time between deliveries of new steps, at least, milliseconds.
+        title : str
+            Name in napari's activity dock; a job without one is not shown there.
         """
-        job = Job(steps, None, out_of_memory, interval)
+        job = Job(steps, None, out_of_memory, interval, title)
         job.advanced.connect(advanced)
         job.ended.connect(ended)
         if warned is not None:
@@ -187,6 +198,9 @@ class JobRunner(QObject):
         self.destroyed.connect(worker.quit)
         job.outcome = "running"
         self._job, self._worker = job, worker
+        self._activity = _Activity(job.title) if job.title else None
+        if self._activity is not None:
+            self.destroyed.connect(self._activity.close)
         self._timer.start(job.interval)
         worker.start()
 
@@ -199,6 +213,8 @@ class JobRunner(QObject):
             return
         if steps := self._worker.take():
             self._job.advanced.emit(steps)
+            if self._activity is not None:
+                self._activity.show(steps[-1].fraction)
         collect_garbage()
         # The job may have ended meanwhile: napari's progress bars process events.
         if self._job is not None and self._job.outcome == "running":
@@ -221,6 +237,11 @@ class JobRunner(QObject):
         if job is None or worker is None:
             return
         self._timer.stop()
+        if self._activity is not None:
+            with contextlib.suppress(TypeError, RuntimeError):
+                self.destroyed.disconnect(self._activity.close)
+            self._activity.close()
+            self._activity = None
         with contextlib.suppress(TypeError, RuntimeError):  # already disconnected
             self.destroyed.disconnect(worker.quit)
         if steps := worker.take():
@@ -235,6 +256,31 @@ class JobRunner(QObject):
             self._launch(waiting)
         else:
             self.finished.emit()
+
+
+class _Activity:
+    """The progress of a job in napari's activity dock, if the job takes long enough."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._begun = time.monotonic()
+        self._bar: Any = None
+        self._closed = False
+
+    def show(self, fraction: float) -> None:
+        """Show a fraction, 0 to 1; napari processes events meanwhile, which may close this."""
+        if self._closed or time.monotonic() - self._begun < SHORT:
+            return
+        if self._bar is None:
+            bar_format = "|{remaining} left"  # a longer text would not fit
+            self._bar = progress(desc=self._title, total=UNITS, bar_format=bar_format)
+        self._bar.update(round(UNITS * fraction) - self._bar.n)
+
+    def close(self) -> None:
+        """Remove it from the dock."""
+        self._closed = True
+        if self._bar is not None:
+            self._bar.close()
 
 
 class _Worker(WorkerBase):  # type: ignore[misc]  # superqt is Any without its generics

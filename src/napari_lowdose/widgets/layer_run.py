@@ -17,6 +17,7 @@ from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.io.ome_zarr import default_axes, letters
 from napari_lowdose.streaming import Stream
 from napari_lowdose.widgets.layers import layer_file
+from napari_lowdose.widgets.region import region_slices
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.engine import Engine, Step
+    from napari_lowdose.widgets.region import Region
 
 
 class LayerRun:
@@ -61,6 +63,8 @@ class LayerRun:
         Name of the result; by default that of the input and of the engine.
     pixels : tuple of (..., Y, X) arrays, optional
         The input, one array for each layer; by default a snapshot of the layers.
+    region : (int, int, int, int), optional
+        Rows and columns to denoise; by default all.
 
     Attributes
     ----------
@@ -78,14 +82,16 @@ class LayerRun:
         with_residual: bool = False,
         name: str | None = None,
         pixels: tuple[Any, ...] | None = None,
+        region: Region | None = None,
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
         given = pixels or tuple(layer_pixels(each) for each in sources)
         # Cut before the snapshot: only the frame to denoise is copied.
-        parts = tuple(each[frame] if frame else each for each in given)
+        cut = region_slices(region)
+        parts = tuple((each[frame] if frame else each)[cut] for each in given)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
-        self.frame = frame
+        self.frame, self.region = frame, region
         self.paths = tuple(layer_file(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
@@ -95,10 +101,16 @@ class LayerRun:
         self._limits = (0.0, 1.0)
         # The residual is computed when it is shown, for lazy input from the data themselves.
         self._input = images[0] if isinstance(images[0], np.ndarray) else parts[0]
-        corner = (*map(float, frame), 0.0, 0.0)
+        y0, x0 = (0, 0) if region is None else (region[0], region[2])
+        corner = (*map(float, frame), float(y0), float(x0))
         self._placement = placement(sources[0], sources[0].ndim, corner)
         where = f" {list(frame)}" if frame else ""
         self._name = name or f"{sources[0].name}{where} {type(engine).__name__.upper()}"
+
+    @property
+    def title(self) -> str:
+        """What is done, for napari's activity dock."""
+        return self._name
 
     @property
     def path(self) -> str | None:
@@ -165,6 +177,8 @@ class LayerRun:
         }
         if self.frame:
             record["input"]["frame"] = list(self.frame)
+        if self.region is not None:
+            record["input"]["region"] = list(self.region)
         self.result.metadata[METADATA_KEY] = record | changes
 
     def _new_run(self, given: Any, engine: Engine) -> Run:

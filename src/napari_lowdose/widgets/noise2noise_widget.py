@@ -33,6 +33,7 @@ from napari_lowdose.widgets.noise2noise.training_panel import (
     LossPlot,
     TrainingPanel,
 )
+from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
 from napari_lowdose.widgets.python_script import Axes, applying_script, training_script
 from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
@@ -74,6 +75,10 @@ OUT_OF_MEMORY = (
 
 
 LOAD_AFTER = 500  # ms, when the widget has been painted
+
+
+# What a pair or its camera decides is not remembered for other pairs
+OF_THE_IMAGES = ("frames", "pairs", "noise", "gain", "offset", "read_noise", "shift", "context")
 
 
 class Noise2NoiseWidget(RunDock):
@@ -454,6 +459,8 @@ class Noise2NoiseWidget(RunDock):
         self.card = PairCard()
         self.card.reucid_requested.connect(self._use_reucid)
         self.form = Noise2NoiseForm(self.viewer.layers, self.card)
+        self.presets = PresetField(self.form, "pair", OF_THE_IMAGES)
+        self.form.add("settings", self.presets, PRESETS_HELP)
         self.form.split_button.clicked.connect(self._split)
         self.pair = ChosenPair(self.viewer, self.choice, self.form, self.card, self.runner, self)
         self.panel = TrainingPanel()

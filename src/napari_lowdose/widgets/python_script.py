@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel
     from napari_lowdose.reucid import Reucid, StackStep
     from napari_lowdose.reucid.stack_patch_sizes import StackPatchSizes
+    from napari_lowdose.widgets.region import Region
 
 Index = tuple[int, ...]
 NO_FILE = "# The layer does not show a complete file: save it as image.tif first.\n"
@@ -77,6 +78,7 @@ def reucid_script(
     toggled: Sequence[Index] = (),
     sizes: StackPatchSizes | None = None,
     axes: Axes = Axes(),
+    region: Region | None = None,
 ) -> str:
     """Return a script that reproduces the result, saves it, and explains how to view it.
 
@@ -96,6 +98,8 @@ def reucid_script(
         Patch sizes of the stack.
     axes : Axes
         Axes of the input layer.
+    region : (int, int, int, int), optional
+        Rows and columns that were denoised.
 
     Returns
     -------
@@ -132,6 +136,9 @@ def reucid_script(
     axes = axes.frame() if frame else axes
     cut = f"[{_indices(frame)}]" if frame else ""
     suffix = f" {'-'.join(map(str, frame))}" if frame else ""
+    if region is not None:
+        cut += "[..., {}:{}, {}:{}]".format(*region)
+        suffix += " {}-{} {}-{}".format(*region)
     return (
         (NO_FILE if path is None else "")
         + "from pathlib import Path\n\n"

@@ -13,6 +13,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_lowdose.widgets.jobs import JobRunner
 from napari_lowdose.widgets.layers import frame_in_view, validation_error
+from napari_lowdose.widgets.region import region_slices
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     layer_pixels,
@@ -79,7 +80,7 @@ class ResultJob:
         # A result of one frame is a stack of one frame, at its place in the stack of the input.
         known = self.record.get("input", {}).get("frame")
         self.index: Index = self._shown if known is None else tuple(known)
-        self.pixels = layer_pixels(image)
+        self.pixels = layer_pixels(image)[region_slices(self.record.get("input", {}).get("region"))]
         frames: list[Any] = []
         for pixels, index in ((self.pixels, self.index), (layer_pixels(result), self._shown)):
             leading = pixels.shape[:-2]

@@ -21,7 +21,9 @@ from napari_lowdose.widgets.layers import (
     validation_error,
     view_error,
 )
+from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
 from napari_lowdose.widgets.python_script import Axes, reucid_script
+from napari_lowdose.widgets.region import chosen_region
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
 from napari_lowdose.widgets.reucid.form import ReucidForm, use_form_labels
@@ -113,13 +115,19 @@ class ReucidWidget(RunDock):
         if reason := view_error(self.viewer.dims, layer, self.form.all_frames):
             self.panel.show_refusal(reason)
             return
+        try:
+            region = chosen_region(self.form.where.currentData(), self.viewer.layers, layer)
+        except ValueError as error:
+            self.panel.show_refusal(str(error))
+            return
         frame = () if self.form.all_frames else frame_in_view(self.viewer.dims, layer)
         with_residual = self.form.with_residual.isChecked()
         requested, stacks_chosen = engine, self.form.stacks_chosen
         sizes = self.patch_sizes.get(layer, engine)  # those shown in the form, if known
 
         def make_run(engine: Reucid) -> ReucidRun:
-            run = ReucidRun(self.viewer.layers, layer, engine, frame, with_residual, sizes)
+            layers = self.viewer.layers
+            run = ReucidRun(layers, layer, engine, frame, with_residual, sizes, region)
             run.requested, run.stacks_chosen = requested, stacks_chosen
             return run
 
@@ -281,7 +289,8 @@ class ReucidWidget(RunDock):
         frame = raw_frame_in_view(self.viewer.dims, layer)
         assert layer is not None  # or `raw_frame_in_view` raises
         run = self.current
-        if run is not None and run.result is not None and run.source is layer:
+        whole = run is not None and run.region is None
+        if whole and run is not None and run.result is not None and run.source is layer:
             engine, name = run.engine_at(frame), run.result.name
             how = f"as '{name}'"
         else:
@@ -412,6 +421,8 @@ class ReucidWidget(RunDock):
 
     def _build(self) -> None:
         self.form = ReucidForm(self.viewer.layers)
+        self.presets = PresetField(self.form, "REUCID", ("frames", "where"), ("stacks_chosen",))
+        self.form.add("settings", self.presets, PRESETS_HELP)
         self.form.layer_combo.changed.connect(self._layer_chosen)
         for field in (self.form.strength, self.form.scan_noise):
             field.currentIndexChanged.connect(self._request_estimate)

@@ -19,6 +19,7 @@ from napari_lowdose.widgets.fields import (
     seed_field,
 )
 from napari_lowdose.widgets.layers import layer_combo
+from napari_lowdose.widgets.region import WHERE, WHERE_HELP
 from napari_lowdose.widgets.reucid.classifier_field import ClassifierField
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class ReucidForm(ParameterForm):
         self._is_movie = False
         self.layer_combo = layer_combo(layers)
         self.frames = frames_choice()
+        self.where = choice(WHERE)
         self.strength = choice({name: name for name in STRENGTHS})
         self.strength_hint = QLabel()
         self.frames_together = QSpinBox()
@@ -134,6 +136,7 @@ class ReucidForm(ParameterForm):
         help_on = parameter_tooltips(Reucid)
         self.add("image", self.layer_combo.native, "The image layer to denoise.")
         self.add("frames", self.frames, FRAMES_HELP)
+        self.add("where", self.where, WHERE_HELP)
         self.add("strength", self.strength, STRENGTH_HELP)
         self.add("", self.strength_hint, STRENGTH_HELP)
         self.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])

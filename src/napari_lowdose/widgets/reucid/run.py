@@ -16,6 +16,7 @@ from napari_lowdose.reucid.stack_step import alike_summary
 from napari_lowdose.widgets.layer_run import MAX_FRAMES_BYTES, LayerRun
 from napari_lowdose.widgets.layers import frame_in_view
 from napari_lowdose.widgets.python_script import Axes, Index, reucid_script, with_kept_eigenpatches
+from napari_lowdose.widgets.region import region_name
 from napari_lowdose.widgets.reucid.eigenpatches import toggle_eigenpatch
 from napari_lowdose.widgets.reucid.patch_sizes import stack_engine
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.reucid import Reucid
     from napari_lowdose.reucid.noise_estimate import NoiseEstimate
+    from napari_lowdose.widgets.region import Region
 
 WIDE_PATCHES = (
     "Wide patches average over more repeats and may weaken features that occur once (a vacancy, "
@@ -57,6 +59,8 @@ class ReucidRun(LayerRun):
     with_residual : bool
     sizes : StackPatchSizes, optional
         Patch sizes of the stack, if they are known.
+    region : (int, int, int, int), optional
+        Rows and columns to denoise; by default all.
 
     Attributes
     ----------
@@ -88,9 +92,11 @@ class ReucidRun(LayerRun):
         frame: Index = (),
         with_residual: bool = False,
         sizes: StackPatchSizes | None = None,
+        region: Region | None = None,
     ) -> None:
         on_stack = stack_engine(engine, source, frame, sizes)
         where = f" {list(frame)}" if frame else ""
+        where += f" {region_name(region)}" if region else ""
         super().__init__(
             layers,
             source,
@@ -98,6 +104,7 @@ class ReucidRun(LayerRun):
             frame,
             with_residual,
             name=f"{source.name}{where} {type(engine).__name__.upper()}",
+            region=region,
         )
         self.engine = engine
         self.stacks: dict[Index, list[StackStep]] = {}
@@ -254,6 +261,7 @@ class ReucidRun(LayerRun):
             self._toggled(),
             self.sizes,
             self._axes,
+            self.region,
         )
 
     def _toggled(self) -> list[Index]:

@@ -4,7 +4,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_lowdose.cli.outputs import match_files, output_files, save_elsewhere
+from napari_lowdose.io.output_files import match_files, output_files, save_elsewhere
 
 
 def images(folder, *names):
