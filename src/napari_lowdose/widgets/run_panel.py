@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
@@ -101,7 +101,7 @@ class RunPanel(QWidget):
         """Show that the run ends after the current step."""
         self.stopping = True
         self.status.setText("stopping …")
-        self.stop_button.setEnabled(False)
+        self._enable_buttons(False, False)
 
     def show_refusal(self, reason: str) -> None:
         """Show that no run was started, and why."""
@@ -129,8 +129,19 @@ class RunPanel(QWidget):
 
     def set_running(self, running: bool, ready: bool) -> None:
         """Enable Stop during a run, and Start otherwise if `ready`."""
-        self.start_button.setEnabled(ready and not running)
-        self.stop_button.setEnabled(running)
+        self._enable_buttons(ready and not running, running)
+
+    def _enable_buttons(self, start: bool, stop: bool) -> None:
+        # Qt hands the focus of a disabled button on to some other field.
+        buttons = {self.start_button: start, self.stop_button: stop}
+        focused = self.window().focusWidget()
+        moves = focused is self or not buttons.get(focused, True)
+        if moves:
+            self.setFocus()
+        for button, enabled in buttons.items():
+            button.setEnabled(enabled)
+            if moves and enabled:
+                button.setFocus()
 
 
 def text_label() -> QLabel:
@@ -160,11 +171,6 @@ def _icon(symbol: str) -> QIcon:
     painter.drawText(pixmap.rect(), Qt.AlignmentFlag.AlignCenter, symbol)
     painter.end()
     return QIcon(pixmap)
-
-
-def make_room_for_label(plot: Any) -> None:
-    """Add a margin below a plot: pyqtgraph moves the label of the axis 5 px out of it."""
-    plot.getPlotItem().layout.setContentsMargins(1, 1, 1, 6)
 
 
 WARNING_SIGN = "⚠"

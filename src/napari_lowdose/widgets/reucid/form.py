@@ -18,6 +18,7 @@ from napari_lowdose.widgets.fields import (
     seed_field,
 )
 from napari_lowdose.widgets.layers import layer_combo
+from napari_lowdose.widgets.run_panel import collapsible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,14 +130,18 @@ class ReucidForm(ParameterForm):
         self.add("frames", self.frames, FRAMES_HELP)
         self.add("strength", self.strength, STRENGTH_HELP)
         self.add("", self.strength_hint, STRENGTH_HELP)
-        self.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])
-        self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
-        self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
-        self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
-        self.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
-        self.add("outliers", self.outliers, help_on["outliers"])
-        self.add("seed", self.seed, help_on["seed"])
-        self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
+        self._advanced_form = more = ParameterForm()
+        more.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])
+        more.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
+        more.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
+        more.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
+        more.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
+        more.add("outliers", self.outliers, help_on["outliers"])
+        more.add("seed", self.seed, help_on["seed"])
+        more.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
+        self.advanced = collapsible("advanced")
+        self.advanced.addWidget(more)
+        self._layout.addRow(self.advanced)
         self.set_parameters(Reucid())
         self.n_stacks.setValue(DEFAULT_STACKS)
         self.stacks_chosen = False
@@ -210,14 +215,14 @@ class ReucidForm(ParameterForm):
         strength = self.strength.currentData()
         self.strength_hint.setText(STRENGTH_HINTS[strength])
         random = STRENGTHS[strength]["stacks"] == "random"
-        self.show_field(self.n_stacks, random)
-        self.show_field(self.memory_limit, random)
+        self._advanced_form.show_field(self.n_stacks, random)
+        self._advanced_form.show_field(self.memory_limit, random)
         self._show_frames_together()
 
     def _show_frames_together(self, event: Any = None) -> None:
         """Show the number of frames together for a movie that is denoised by alike stacks."""
         alike = STRENGTHS[self.strength.currentData()]["stacks"] == "alike"
-        self.show_field(self.frames_together, self._is_movie and self.all_frames and alike)
+        self._advanced_form.show_field(self.frames_together, self._is_movie and self.all_frames and alike)
 
     def _stacks_changed(self, value: float) -> None:
         self.stacks_chosen = True
