@@ -93,7 +93,12 @@ def test_npe2_finds_the_manifest(
     found = ask_npe2(fresh_python)
 
     assert Path(found["package"]).is_relative_to(source if editable else tmp_path / "env")
-    assert found["widgets"] == ["REUCID", "Noise2Noise pair", "Split camera frame", "Live"]
+    assert found["widgets"] == [
+        "Denoise one image (REUCID)",
+        "Denoise a pair (Noise2Noise)",
+        "Split camera frame",
+        "Denoise live",
+    ]
     assert found["samples"] == [
         "Low-dose STEM",
         "Low-dose STEM pair",

@@ -455,7 +455,7 @@ def test_training_that_is_impossible_says_why(live, started, qtbot):
 
 def test_the_network_is_kept_in_the_pair_widget(live, started, training):
     pair = Noise2NoiseWidget(live.viewer)
-    live.viewer.window.add_dock_widget(pair, name="Noise2Noise pair (Low dose)")
+    live.viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
     started(noise(0))
     live.train()
     model = FakeModel(architecture=PRESETS["fast"], weights={}, offset=0, scale=1, record={})
@@ -478,11 +478,11 @@ def test_the_methods(live, tmp_path):
     form.method_combo.setCurrentText("network from a file …")
     with pytest.raises(ValueError, match="Choose the file of the network first"):
         form.engine()
-    form.method_combo.setCurrentText("network of Noise2Noise pair")
+    form.method_combo.setCurrentText("network trained on a pair")
     live.form.choose(SAMPLE)
     live.start()
     assert live.panel.status.text() == "Not started."
-    assert "There is no network in the widget 'Noise2Noise pair' yet" in live.panel.notes.text()
+    assert "There is no network in the widget 'Denoise a pair (Noise2Noise)' yet" in live.panel.notes.text()
 
 
 def test_two_views_of_a_beamsplitter(live, qtbot, tmp_path):

@@ -51,7 +51,7 @@ def test_a_frame_becomes_an_aligned_pair(splitter, qtbot, frame):
 
     viewer = widget.viewer
     pair = Noise2NoiseWidget(viewer)
-    viewer.window.add_dock_widget(pair, name="Noise2Noise pair (napari-lowdose)")
+    viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
     widget.split_button.click()
     _, first, second = viewer.layers
     assert (pair.form.first, pair.form.second) == (first, second)
@@ -154,7 +154,7 @@ def test_a_rotated_view_is_used_for_the_training(splitter, qtbot):
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
 
     pair = Noise2NoiseWidget(widget.viewer)
-    widget.viewer.window.add_dock_widget(pair, name="Noise2Noise pair (napari-lowdose)")
+    widget.viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
     widget.split_button.click()
     assert pair.form.parameters().affine == widget.found.affine
     assert not pair.form.shift.isEnabled()

@@ -1,4 +1,4 @@
-"""The dock widget 'Live'."""
+"""The dock widget 'Denoise live'."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from napari_lowdose.widgets.live.recording_panel import RecordingPanel
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.reucid.form import use_form_labels
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
+from napari_lowdose.widgets.titles import PAIR
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class LiveWidget(DockArea):
         self.keep_last.clicked.connect(self._keep_last)
         self.keep_network = QPushButton("network")
         self.keep_network.setToolTip(
-            "<qt>Show the network in the widget 'Noise2Noise pair', to save or to apply it.</qt>"
+            f"<qt>Show the network in the widget '{PAIR}', to save or to apply it.</qt>"
         )
         self.keep_network.clicked.connect(self._keep_network)
         keep = QHBoxLayout()
@@ -262,7 +263,7 @@ class LiveWidget(DockArea):
     def _keep_network(self) -> None:
         if self.view is not None and self._network is not None:
             network = TrainedNetwork(self._network, self.view.name)
-            open_widget(self.viewer, "Noise2Noise pair").use_network(network)
+            open_widget(self.viewer, PAIR).use_network(network)
 
     @property
     def _network(self) -> Noise2NoiseModel | None:

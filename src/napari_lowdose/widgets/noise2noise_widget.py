@@ -1,4 +1,4 @@
-"""The dock widget 'Noise2Noise pair'."""
+"""The dock widget 'Denoise a pair (Noise2Noise)'."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
 from napari_lowdose.widgets.survival.defect_panel import DefectPanel
 from napari_lowdose.widgets.survival.planted_sites import Subject, raw_frame_in_view
+from napari_lowdose.widgets.titles import ONE_IMAGE, SPLIT
 from napari_lowdose.widgets.trained_network import (
     NetworkPanel,
     TrainedNetwork,
@@ -176,13 +177,13 @@ class Noise2NoiseWidget(RunDock):
 
     def _split(self) -> None:
         """Open the widget that splits the chosen frame; it chooses the two views here."""
-        widget = open_widget(self.viewer, "Split camera frame")
+        widget = open_widget(self.viewer, SPLIT)
         if self.form.only is not None:
             widget.choose(self.form.only)
 
     def _use_reucid(self) -> None:
         """Open the widget REUCID with the layer that cannot be trained on."""
-        widget = open_widget(self.viewer, "REUCID")
+        widget = open_widget(self.viewer, ONE_IMAGE)
         widget.form.layer_combo.value = self.pair.layers[0]
 
     # ---------------------------------------------------------------- training

@@ -1,4 +1,4 @@
-"""The dock widget 'REUCID'."""
+"""The dock widget 'Denoise one image (REUCID)'."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.layers import (
+    NO_IMAGE,
     already_denoised_warning,
     axis_names,
     channel_axis,
@@ -87,7 +88,7 @@ class ReucidWidget(RunDock):
         self._build()
         self._connect_viewer()
         self.reset_choices()
-        self.panel.show_message(validation_error(self.form.layer))
+        self._show_layer()
 
     def reset_choices(self, event: Any = None) -> None:
         """Update the choices of image layers; napari calls this when layers change."""
@@ -347,9 +348,16 @@ class ReucidWidget(RunDock):
             self._layer = layer
             if self._running is None:
                 self.panel.clear()
-            self.panel.show_message(validation_error(layer))
+            self._show_layer()
             self._data_changed()
         self._enable()
+
+    def _show_layer(self) -> None:
+        """Show what is wrong with the layer, or how to begin if there is none."""
+        layer = self.form.layer
+        if layer is None and self._running is None:
+            self.panel.end(NO_IMAGE)
+        self.panel.show_message("" if layer is None else validation_error(layer))
 
     def _data_changed(self, event: Any = None) -> None:
         self.patch_sizes.clear()

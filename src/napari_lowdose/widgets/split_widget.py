@@ -25,6 +25,7 @@ from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 from napari_lowdose.widgets.run_panel import text_label
 from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
+from napari_lowdose.widgets.titles import PAIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,12 +127,12 @@ class SplitWidget(DockArea):
         self.form.layer_combo.value = layer
 
     def split(self) -> None:
-        """Make a layer of each view, and choose them in the widget 'Noise2Noise pair'."""
+        """Make a layer of each view, and choose them in the widget 'Denoise a pair (Noise2Noise)'."""
         layer, layout = self._layer, self.found
         if layer is None or layout is None:
             return
         first, second = self._add_views(layer, layout)
-        open_widget(self.viewer, "Noise2Noise pair").choose_pair(first, second)
+        open_widget(self.viewer, PAIR).choose_pair(first, second)
 
     def draw(self) -> None:
         """Add a Shapes layer with two rectangles to move."""
@@ -316,7 +317,7 @@ class SplitWidget(DockArea):
         self.split_button = QPushButton("Split")
         self.split_button.setToolTip(
             "<qt>Make a layer of each view, cropped at whole pixels to the common area, and choose "
-            "them in the widget 'Noise2Noise pair', with the remaining shift.</qt>"
+            "them in the widget 'Denoise a pair (Noise2Noise)', with the remaining shift.</qt>"
         )
         self.split_button.clicked.connect(self.split)
         self.load_button = QPushButton("Load calibration …")
@@ -327,7 +328,7 @@ class SplitWidget(DockArea):
         self.load_button.clicked.connect(self.load_calibration)
         self.save_button = QPushButton("Save calibration …")
         self.save_button.setToolTip(
-            "<qt>Keep the layout, for later movies of the same camera, for the widget 'Live', the "
+            "<qt>Keep the layout, for later movies of the same camera, for the widget 'Denoise live', the "
             "command line and scripts.</qt>"
         )
         self.save_button.clicked.connect(self.save_calibration)

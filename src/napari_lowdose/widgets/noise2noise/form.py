@@ -150,7 +150,7 @@ class Noise2NoiseForm(ParameterForm):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.with_disagreement)
         row.addWidget(self.with_residual)
-        self.add("also add", also, "Hidden layers to add at the end.")
+        self._advanced_form.add("also add", also, "Hidden layers to add at the end.")
         self.show_source("pair", False)
 
     @property
@@ -274,7 +274,6 @@ class Noise2NoiseForm(ParameterForm):
             (self.preset, trains),
             (self.stop, trains),
             (self.advanced, trains),
-            (self._also, trains),
         ):
             self.show_field(field, shown)
         self.with_disagreement.setVisible(not movie)  # a frame by itself has nothing to compare
@@ -372,7 +371,7 @@ class PairCard(QFrame):
         )
         self.register_button.clicked.connect(self.register_requested)
         self.reucid_button = QPushButton("Use REUCID")
-        self.reucid_button.setToolTip("Choose this layer in the widget REUCID.")
+        self.reucid_button.setToolTip("Choose this layer in the widget 'Denoise one image (REUCID)'.")
         self.reucid_button.clicked.connect(self.reucid_requested)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
@@ -401,7 +400,7 @@ class PairCard(QFrame):
         )
 
     def show_sentence(self, text: str, level: str = "note", reucid: bool = False) -> None:
-        """Show a sentence; with `reucid`, the button that opens the widget REUCID."""
+        """Show a sentence; with `reucid`, the button that opens the widget 'Denoise one image (REUCID)'."""
         self.notes = ()
         self._show([_table([(level, text)])] if text else [], reucid)
 
