@@ -133,3 +133,23 @@ def test_the_gallery_by_keyboard(docked, qtbot, image, key):
     assert len(widget.viewer.layers) == 2  # no new run
     assert (widget.viewer.layers[1].data == 3).all()
     assert tiles.currentRow() == 2
+
+
+def test_messages_are_in_the_words_of_the_form(docked, docked_pair, image):
+    widget, pair = docked(image), docked_pair(image, image)
+    widget.panel.warn("3 of 8 are kept: raise n_components.")
+    widget.panel.show_message("use n_stacks=3, or allow 1536 MiB.")
+    shown = widget.panel.notes.text()
+    assert "raise eigenpatches" in shown and "Use stacks 3, or allow 1.5 GiB" in shown
+    pair.panel.show_message("the parts [0:64, 0:32] differ: set fallback=False.")
+    assert pair.panel.notes.text() == (
+        "The parts (rows 1 to 64, columns 1 to 32) differ: switch 'fallback' off."
+    )
+    pair.card.show_sentence("crop_size is too large")
+    assert "Crop size is too large" in pair.card.findings.text()
+
+
+def test_the_number_of_eigenpatches_can_be_raised(docked, image):
+    form = docked(image).form
+    form.n_components.setValue(40)
+    assert form.parameters().n_components == 40

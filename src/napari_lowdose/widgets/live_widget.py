@@ -17,7 +17,6 @@ from napari_lowdose.widgets.live.live_view import LiveView
 from napari_lowdose.widgets.live.paced_refresh import PacedRefresh
 from napari_lowdose.widgets.live.recording_panel import RecordingPanel
 from napari_lowdose.widgets.menus import open_widget
-from napari_lowdose.widgets.reucid.form import use_form_labels
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
 from napari_lowdose.widgets.titles import PAIR
 from napari_lowdose.widgets.trained_network import TrainedNetwork
@@ -156,8 +155,7 @@ class LiveWidget(DockArea):
             self.panel.show_message(step.problem)
 
     def _warned(self, message: str) -> None:
-        message = message.replace("n_components", "the number of eigenpatches")
-        self.panel.warn(use_form_labels(message))
+        self.panel.warn(message)
 
     def _tick(self) -> None:
         """Update what is told twice a second."""

@@ -25,7 +25,7 @@ from napari_lowdose.widgets.layers import (
 from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
-from napari_lowdose.widgets.reucid.form import ReucidForm, use_form_labels
+from napari_lowdose.widgets.reucid.form import ReucidForm
 from napari_lowdose.widgets.reucid.kernel_plot import KernelPlot
 from napari_lowdose.widgets.reucid.noise_plot import NoisePlot
 from napari_lowdose.widgets.reucid.patch_sizes import (
@@ -109,7 +109,7 @@ class ReucidWidget(RunDock):
         try:
             engine = self.form.parameters()
         except ValueError as error:
-            self.panel.show_refusal(use_form_labels(str(error)))
+            self.panel.show_refusal(str(error))
             return
         if reason := view_error(self.viewer.dims, layer, self.form.all_frames):
             self.panel.show_refusal(reason)
@@ -185,7 +185,7 @@ class ReucidWidget(RunDock):
             self._show_run_notes(run)
 
     def _show_run_notes(self, run: ReucidRun) -> None:
-        self.panel.show_message(use_form_labels("\n".join(run.notes)))
+        self.panel.show_message("\n".join(run.notes))
 
     def _ended(self, run: ReucidRun, job: Job) -> None:
         super()._ended(run, job)
@@ -197,7 +197,7 @@ class ReucidWidget(RunDock):
         self._show_eigenpatches()  # the name no longer says partial
 
     def _error_text(self, run: ReucidRun, job: Job) -> str:
-        return use_form_labels("\n".join([str(job.error), *run.notes]))
+        return "\n".join([str(job.error), *run.notes])
 
     def _summary(self, run: ReucidRun) -> str:
         return run.summary()
@@ -414,7 +414,7 @@ class ReucidWidget(RunDock):
 
     def _show_failure(self, job: Job) -> None:
         if job.outcome == "failed":
-            self.panel.show_message(use_form_labels(str(job.error)))
+            self.panel.show_message(str(job.error))
 
     # ---------------------------------------------------------------- the parts
 
@@ -436,7 +436,7 @@ class ReucidWidget(RunDock):
         self.noise_plot.setVisible(False)
         self.defects = DefectPanel(self.viewer, self._subject)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
-        self.copy_button = CopyButton(self.script, self.panel, tooltip, use_form_labels)
+        self.copy_button = CopyButton(self.script, self.panel, tooltip)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.defects)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_lowdose.engine import duration as duration
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class RunPanel(QWidget):
     """Buttons, a progress bar, the status, and warnings.
 
-    Warnings of a run remain until the next run.  Other messages replace each other.
+    Warnings of a run remain until the next run.  Other messages replace each other.  All of them
+    are shown in the words of the forms.
 
     Parameters
     ----------
@@ -115,6 +117,7 @@ class RunPanel(QWidget):
 
     def warn(self, warning: str) -> None:
         """Show a warning once, until the next run."""
+        warning = use_form_labels(warning)
         if warning and warning not in self._warnings:
             self._warnings.append(warning)
         self._show_lines("")
@@ -124,7 +127,7 @@ class RunPanel(QWidget):
         self._show_lines(message)
 
     def _show_lines(self, message: str) -> None:
-        lines = [line for line in message.splitlines() if line not in self._warnings]
+        lines = [line for line in use_form_labels(message).splitlines() if line not in self._warnings]
         self._box.show_lines([*lines, *self._warnings])
 
     def set_running(self, running: bool, ready: bool) -> None:
@@ -159,6 +162,9 @@ def collapsible(title: str) -> QCollapsible:
     for part in (section, section.content()):
         if (layout := part.layout()) is not None:
             layout.setContentsMargins(0, 4 * (part is not section), 0, 0)
+    # Otherwise the tab key leads to fields that are not seen.
+    section.content().hide()
+    section.toggled.connect(section.content().setVisible)
     return section
 
 
@@ -227,8 +233,6 @@ class CopyButton(QPushButton):
     panel : RunPanel
         Shows the outcome.
     tooltip : str
-    format_message : callable, optional
-        Replaces parameter names by form labels in a message.
     """
 
     def __init__(
@@ -236,11 +240,10 @@ class CopyButton(QPushButton):
         script: Callable[[], str],
         panel: RunPanel,
         tooltip: str,
-        format_message: Callable[[str], str] = str,
     ) -> None:
         super().__init__("Copy as Python")
         self.setToolTip(tooltip)
-        self._script, self._panel, self._format_message = script, panel, format_message
+        self._script, self._panel = script, panel
         self.clicked.connect(self._copy)
 
     def _copy(self) -> None:
@@ -249,6 +252,6 @@ class CopyButton(QPushButton):
         try:
             clipboard.setText(self._script())
         except ValueError as error:
-            self._panel.show_message(self._format_message(str(error)))
+            self._panel.show_message(str(error))
         else:
             self._panel.end("The script is on the clipboard.")

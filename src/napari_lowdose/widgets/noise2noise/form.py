@@ -39,6 +39,7 @@ from napari_lowdose.widgets.fields import (
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.noise2noise.source import engine_for
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -426,10 +427,15 @@ def _table(lines: Sequence[tuple[str, str]]) -> str:
     """Return levels and sentences as rows, with a symbol in front of each."""
     rows = [
         f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
-        f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
+        f"<td>{escape(_sentence(text), quote=False)}</td></tr>"
         for level, text in lines
     ]
     return f"<table>{''.join(rows)}</table>"
+
+
+def _sentence(text: str) -> str:
+    text = use_form_labels(text)
+    return text[:1].upper() + text[1:]
 
 
 def _rich_text_label(text: str) -> QLabel:

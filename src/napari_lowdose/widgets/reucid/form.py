@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
@@ -19,6 +18,7 @@ from napari_lowdose.widgets.fields import (
 )
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.words import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,24 +58,11 @@ STRENGTH_HELP = (
     "noise. A vacancy or dopant can lose half of its contrast.</p></qt>"
 )
 SCAN_NOISE = {"remove": "remove", "keep": "keep", "remove from columns": "columns"}
-LABELS = {
-    "patch_size": "patch size",
-    "n_stacks": "stacks",
-    "memory_limit": "memory limit",
-    "scan_noise": "scan noise",
-    "frames_together": "frames together",
-}
-
-
-def use_form_labels(text: str) -> str:
-    """Replace parameter names by the labels of the form in a message of the engine.
-
-    Examples
-    --------
-    >>> use_form_labels("n_stacks is 5, which is too many.")
-    'stacks is 5, which is too many.'
-    """
-    return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
+MEMORY_HELP = (
+    "<qt>Maximum memory, GiB. Automatic: a quarter of the available memory. The less, the more "
+    "stacks.</qt>"
+)
+MOST_EIGENPATCHES = 999
 
 
 def strength_of(engine: Reucid) -> str:
@@ -121,6 +108,8 @@ class ReucidForm(ParameterForm):
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
+        self.n_components = QSpinBox()
+        self.n_components.setRange(1, MOST_EIGENPATCHES)
         self.scan_noise = choice(SCAN_NOISE)
         self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.seed = seed_field()
@@ -134,7 +123,8 @@ class ReucidForm(ParameterForm):
         more.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])
         more.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
         more.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
-        more.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
+        more.add(LABELS["memory_limit"], self.memory_limit, MEMORY_HELP)
+        more.add(LABELS["n_components"], self.n_components, help_on["n_components"])
         more.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
         more.add("outliers", self.outliers, help_on["outliers"])
         more.add("seed", self.seed, help_on["seed"])
@@ -179,6 +169,7 @@ class ReucidForm(ParameterForm):
         return Reucid(
             **parameters,
             patch_size=self.patch_size.value,
+            n_components=self.n_components.value(),
             scan_noise=self.scan_noise.currentData(),
             outliers=self.outliers.currentData(),
             seed=self.seed.value(),
@@ -193,6 +184,7 @@ class ReucidForm(ParameterForm):
             self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
         else:
             self.frames_together.setValue(engine.frames_together)
+        self.n_components.setValue(engine.n_components)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.seed.setValue(engine.seed)
