@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QWidget
 
 from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
@@ -94,8 +93,7 @@ def test_enter_on_a_button_presses_that_button(docked, image):
 
 
 def focus_of(widget):
-    focused: QWidget = widget.window().focusWidget()
-    return focused
+    return widget.window().focusWidget()
 
 
 def test_the_focus_stays_at_start_and_stop(docked, qtbot, image, gate):

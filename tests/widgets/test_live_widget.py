@@ -482,7 +482,10 @@ def test_the_methods(live, tmp_path):
     live.form.choose(SAMPLE)
     live.start()
     assert live.panel.status.text() == "Not started."
-    assert "There is no network in the widget 'Denoise a pair (Noise2Noise)' yet" in live.panel.notes.text()
+    assert (
+        "There is no network in the widget 'Denoise a pair (Noise2Noise)' yet"
+        in live.panel.notes.text()
+    )
 
 
 def test_two_views_of_a_beamsplitter(live, qtbot, tmp_path):

@@ -27,6 +27,7 @@ from napari_lowdose.widgets.result_layer import (
     residual,
     residual_limits,
 )
+from napari_lowdose.widgets.settings_in_words import what_differs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,8 @@ class LayerRun:
     run : Run
     result : Image or None
         None before the first interim image.
+    status : str
+        Outcome of the run, for the history.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class LayerRun:
         self.paths = tuple(layer_file(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
+        self.status = ""
         self._layers = layers
         self._source_names = [each.name for each in sources]
         self._with_residual = with_residual
@@ -119,7 +123,7 @@ class LayerRun:
             data = newest if self._one_frame else self.run.image
             # From the first image only: napari keeps the limits, so previews do not flicker.
             self._limits = contrast_limits(newest)
-            self.result = self._add(data, self._name + PARTIAL, self._limits)
+            self.result = self._add(data, self._distinct_name() + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
             # A new array, because changes in place race with napari's slicing.
@@ -143,6 +147,12 @@ class LayerRun:
             self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
             # napari selects a new layer, and the widget follows the selection.
             self._layers.selection.active = self.result
+
+    def remove(self) -> None:
+        """Remove the layers of this run."""
+        for layer in (self.result, self.residual):
+            if layer is not None and layer in self._layers:
+                self._layers.remove(layer)
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
         """Replace the result, or its frame `index`, by `image`."""
@@ -169,6 +179,22 @@ class LayerRun:
 
     def _new_run(self, given: Any, engine: Engine) -> Run:
         return Run(given, engine)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The parameters in the record of the result."""
+        return dict(self.run.record().get("parameters", {}))
+
+    def _distinct_name(self) -> str:
+        """Return the name of the result, with what differs from the result of that name."""
+        for layer in self._layers:
+            record = layer.metadata.get(METADATA_KEY, {})
+            if layer.name == self._name and isinstance(
+                parameters := record.get("parameters"), dict
+            ):
+                differs = what_differs(parameters, self._settings)
+                return f"{self._name}, {differs}" if differs else self._name
+        return self._name
 
     @property
     def _one_frame(self) -> bool:

@@ -11,6 +11,7 @@ from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.noise2noise.warm_start import load_torch
 from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
@@ -25,7 +26,12 @@ from napari_lowdose.widgets.layers import (
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.noise2noise.chosen_pair import SPLIT_FIRST, ChosenPair
 from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
-from napari_lowdose.widgets.noise2noise.run import PairRun, common_name, with_training
+from napari_lowdose.widgets.noise2noise.run import (
+    PairRun,
+    common_name,
+    training_of,
+    with_training,
+)
 from napari_lowdose.widgets.noise2noise.source import SourceChoice
 from napari_lowdose.widgets.noise2noise.training_panel import (
     EXPOSURE,
@@ -93,6 +99,7 @@ class Noise2NoiseWidget(RunDock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._shown: LayerRun | None = None
+        self._past_runs: list[LayerRun] = []
         self._requested_pair: Layers | None = None
         self._ready = ""  # what to say once the layers that came back are checked
         self._build()
@@ -370,6 +377,32 @@ class Noise2NoiseWidget(RunDock):
     def _summary(self, run: LayerRun) -> str:
         return run.last.trained if isinstance(run, PairRun) and run.last else ""
 
+    def _ended(self, run: LayerRun, job: Job) -> None:
+        super()._ended(run, job)
+        run.status = " ".join(filter(None, [self.panel.gain.text(), self.panel.status.text()]))
+        if run.result is not None:
+            self._past_runs.append(run)
+        self._show_history()
+
+    def _show_history(self) -> None:
+        self._past_runs = [run for run in self._past_runs if not run.result_removed]
+        self.past.show_runs(self._past_runs, self._shown)
+
+    def _go_back_to(self, run: LayerRun) -> None:
+        """Show an earlier result, with its settings, its network and its gain."""
+        if self._running is not None or run.result not in self.viewer.layers:
+            return
+        self._shown = run
+        self.viewer.layers.selection.active = run.result
+        run.result.visible = True
+        self.panel.clear()
+        if isinstance(run, PairRun):
+            self.form.recall(training_of(run.engine))
+            self._keep(run)
+            over = IMAGE if self.pair.source == "counted" else EXPOSURE
+            self.panel.show_gain(run.gain, over, run.instead)
+        self.panel.end(run.status.removeprefix(self.panel.gain.text()).strip())
+
     def _keep(self, run: PairRun) -> None:
         """Make the network of `run` the one that Save, Continue and Apply use."""
         if run.model is not None and run.model is not self.model:
@@ -383,6 +416,7 @@ class Noise2NoiseWidget(RunDock):
         run = self._running
         if isinstance(run, PairRun) and run.sources_changed and not run.result_removed:
             self.panel.warn(SOURCES_CHANGED)
+        self._show_history()
         if self._shown is not None and self._shown.result_removed:
             self._shown = None
             if self._running is None:
@@ -477,7 +511,11 @@ class Noise2NoiseWidget(RunDock):
         self.parts.addWidget(self.plot)
         self.parts.addWidget(self.network)
         self.parts.addWidget(self.defects)
+        self.past = HistoryPanel()
+        self.past.chosen.connect(self._go_back_to)
+        self.past.deleted.connect(lambda run: run.remove())
         self.parts.addWidget(self.copy_button)
+        self.parts.addWidget(self.past)
         self.parts.addStretch()
 
     def _enable(self, event: Any = None) -> None:

@@ -10,6 +10,7 @@ from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layers import (
     NO_IMAGE,
     already_denoised_warning,
@@ -195,6 +196,7 @@ class ReucidWidget(RunDock):
         if run.source is not None:
             self.patch_sizes.set(run.source, run.requested, run.sizes)
         self._show_eigenpatches()  # the name no longer says partial
+        self._show_history()
 
     def _error_text(self, run: ReucidRun, job: Job) -> str:
         return "\n".join([str(job.error), *run.notes])
@@ -319,6 +321,18 @@ class ReucidWidget(RunDock):
                 self.current = self.history.newest_on(active)
         self._show_eigenpatches()
 
+    def _show_history(self) -> None:
+        self.past.show_runs(self.history.runs, self.current)
+
+    def _go_back_to(self, run: ReucidRun) -> None:
+        """Select the result of an earlier run, which brings back its gallery and settings."""
+        if run.result in self.viewer.layers:
+            self.viewer.layers.selection.active = run.result
+            run.result.visible = True
+
+    def _delete(self, run: ReucidRun) -> None:
+        run.remove()
+
     def _recall(self, run: ReucidRun) -> None:
         """Show the eigenpatches, parameters and outcome of an earlier run."""
         if run is self.current:
@@ -371,6 +385,7 @@ class ReucidWidget(RunDock):
     def _layer_removed(self, event: Any = None) -> None:
         super()._layer_removed()
         self.history.remove_deleted()
+        self._show_history()
         if self.current is not None and self.current.result_removed:
             self.current = None
             self._show_eigenpatches()
@@ -443,7 +458,11 @@ class ReucidWidget(RunDock):
         self.parts.addWidget(self.gallery, 1)
         self.parts.addWidget(self.kernel_plot)
         self.parts.addWidget(self.noise_plot)
+        self.past = HistoryPanel()
+        self.past.chosen.connect(self._go_back_to)
+        self.past.deleted.connect(self._delete)
         self.parts.addWidget(self.copy_button)
+        self.parts.addWidget(self.past)
         self.parts.addStretch()
 
     def _enable(self, event: Any = None) -> None:

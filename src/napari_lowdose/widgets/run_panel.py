@@ -127,7 +127,9 @@ class RunPanel(QWidget):
         self._show_lines(message)
 
     def _show_lines(self, message: str) -> None:
-        lines = [line for line in use_form_labels(message).splitlines() if line not in self._warnings]
+        lines = [
+            line for line in use_form_labels(message).splitlines() if line not in self._warnings
+        ]
         self._box.show_lines([*lines, *self._warnings])
 
     def set_running(self, running: bool, ready: bool) -> None:

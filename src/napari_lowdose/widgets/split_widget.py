@@ -26,6 +26,7 @@ from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placeme
 from napari_lowdose.widgets.run_panel import text_label
 from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
 from napari_lowdose.widgets.titles import PAIR
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,6 +231,7 @@ class SplitWidget(DockArea):
         self._enable()
 
     def _show_text(self, text: str) -> None:
+        text = use_form_labels(text)
         self.findings.setText(text[:1].upper() + text[1:])
         self._enable()
 

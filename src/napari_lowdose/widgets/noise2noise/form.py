@@ -243,6 +243,29 @@ class Noise2NoiseForm(ParameterForm):
             affine=self.affine,
         )
 
+    def recall(self, engine: Noise2Noise) -> None:
+        """Restore the settings of a training; the pair and its shift stay as they are."""
+        self.preset.setCurrentIndex(self.preset.findData(engine.preset))
+        if engine.epochs is not None:
+            self.stop.choose("epochs", engine.epochs)
+        elif engine.time_budget is not None:
+            self.stop.choose("time", engine.time_budget)
+        else:
+            self.stop.choose("quality")
+        self.every.setValue(engine.every)
+        self.use.setCurrentIndex(self.use.findData(engine.use))
+        self.normalise.setChecked(engine.normalise)
+        self.fallback.setChecked(engine.fallback)
+        self.device.setCurrentText(engine.device)
+        self.seed.setValue(engine.seed)
+        for field, value in (
+            (self.batch_size, engine.batch_size),
+            (self.crop_size, engine.crop_size),
+            (self.width_field, engine.width),
+            (self.learning_rate, engine.learning_rate),
+        ):
+            field.setValue(value or 0)
+
     @property
     def affine(self) -> Matrix | None:
         """Affine map from the first exposure to the second; None if it is a shift."""
@@ -372,7 +395,9 @@ class PairCard(QFrame):
         )
         self.register_button.clicked.connect(self.register_requested)
         self.reucid_button = QPushButton("Use REUCID")
-        self.reucid_button.setToolTip("Choose this layer in the widget 'Denoise one image (REUCID)'.")
+        self.reucid_button.setToolTip(
+            "Choose this layer in the widget 'Denoise one image (REUCID)'."
+        )
         self.reucid_button.clicked.connect(self.reucid_requested)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)

@@ -18,6 +18,7 @@ from napari_lowdose.widgets.fields import (
 )
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.settings_in_words import GIB, STRENGTHS
 from napari_lowdose.widgets.words import LABELS
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-GIB = 2**30
 # As in the paper, and enough to see the result build up.
 DEFAULT_STACKS = 5
 STACKS_HELP = (
@@ -37,11 +37,6 @@ FRAMES_HELP = (
     "chosen from several of them; each channel has its own. The current frame is denoised with "
     "the same patch size as in a run on all frames.</qt>"
 )
-STRENGTHS: dict[str, dict[str, Any]] = {
-    "faithful": {"stacks": "random"},
-    "balanced": {"stacks": "alike", "deviations": "keep"},
-    "strongest": {"stacks": "alike", "deviations": "average"},
-}
 STRENGTH_HINTS = {
     "faithful": "REUCID of the paper",
     "balanced": "keeps distinct rare sites",
@@ -214,7 +209,9 @@ class ReucidForm(ParameterForm):
     def _show_frames_together(self, event: Any = None) -> None:
         """Show the number of frames together for a movie that is denoised by alike stacks."""
         alike = STRENGTHS[self.strength.currentData()]["stacks"] == "alike"
-        self._advanced_form.show_field(self.frames_together, self._is_movie and self.all_frames and alike)
+        self._advanced_form.show_field(
+            self.frames_together, self._is_movie and self.all_frames and alike
+        )
 
     def _stacks_changed(self, value: float) -> None:
         self.stacks_chosen = True
