@@ -176,7 +176,9 @@ def show(results: Iterable[Result]) -> None:
             viewer.add_image(image, name=title, contrast_limits=limits, translate=position)
     viewer.window.add_plugin_dock_widget("napari-lowdose", "Denoise one image (REUCID)")
     if len(results) > 1:
-        viewer.window.add_plugin_dock_widget("napari-lowdose", "Denoise a pair (Noise2Noise)", tabify=True)
+        viewer.window.add_plugin_dock_widget(
+            "napari-lowdose", "Denoise a pair (Noise2Noise)", tabify=True
+        )
     viewer.fit_to_view()
     napari.run()
 

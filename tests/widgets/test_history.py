@@ -79,8 +79,9 @@ def test_a_button_deletes_a_result(docked, qtbot, image):
     assert widget.past.list.count() == 1
 
 
-def test_the_history_of_pairs(docked_pair, qtbot, image):
-    widget = docked_pair(image, image[::-1].copy(), FakeNoise2Noise())
+def test_the_history_of_pairs(docked_pair, qtbot, truth):
+    pair = np.random.default_rng(0).poisson(truth, (2, *truth.shape)).astype(np.uint16)
+    widget = docked_pair(*pair, FakeNoise2Noise())
     widget.form.parameters = lambda: FakeNoise2Noise(seed=widget.form.seed.value())
     older = run(qtbot, widget)
     before = widget.model

@@ -8,7 +8,6 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from napari.layers import Image
 
@@ -231,6 +230,8 @@ class LazyRun(LayerRun):
         sources = source if isinstance(source, tuple) else (source,)
         movies = tuple(_lazy(layer) for layer in sources)
         super().__init__(layers, source, engine, name=name, pixels=movies)
+        import dask.array as da
+
         clean = denoise(ImageOrPair(movies).given, engine)
         seen = da.map_blocks(
             self._find_limits, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
@@ -263,8 +264,10 @@ class LazyRun(LayerRun):
 
 def _lazy(layer: Image) -> Any:
     pixels = layer_pixels(layer)
-    if isinstance(pixels, da.Array):
+    if not isinstance(pixels, np.ndarray):  # dask, as of `layer_pixels`
         return pixels
+    import dask.array as da
+
     frames = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
     return da.from_array(pixels, chunks=frames, name=False)
 
@@ -352,6 +355,8 @@ def snapshot(pixels: Any) -> Any:
     lazy = not isinstance(pixels, np.ndarray) or isinstance(pixels, np.memmap)
     if not lazy and pixels.nbytes <= MAX_COPY_BYTES:
         return np.array(pixels, subok=True)  # keeps a mask, which the engine refuses
+    import dask.array as da
+
     leading = tuple(pixels.shape[:-2])
     return da.map_blocks(
         _FramesAsRead(pixels).read,
@@ -380,7 +385,7 @@ class _FramesAsRead:
 
     def _read(self, index: tuple[int, ...]) -> NDArray[Any]:
         read = self._movie[index]
-        if isinstance(read, da.Array):
+        if hasattr(read, "compute"):  # dask
             read = read.compute()
         frame: NDArray[Any] = np.array(read, order="C", subok=True)
         checksum = zlib.crc32(np.asarray(frame).data)

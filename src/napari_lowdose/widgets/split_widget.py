@@ -128,7 +128,7 @@ class SplitWidget(DockArea):
         self.form.layer_combo.value = layer
 
     def split(self) -> None:
-        """Make a layer of each view, and choose them in the widget 'Denoise a pair (Noise2Noise)'."""
+        """Make a layer of each view, and choose them in the widget of pairs."""
         layer, layout = self._layer, self.found
         if layer is None or layout is None:
             return
@@ -330,8 +330,8 @@ class SplitWidget(DockArea):
         self.load_button.clicked.connect(self.load_calibration)
         self.save_button = QPushButton("Save calibration …")
         self.save_button.setToolTip(
-            "<qt>Keep the layout, for later movies of the same camera, for the widget 'Denoise live', the "
-            "command line and scripts.</qt>"
+            "<qt>Keep the layout, for later movies of the same camera, for the widget "
+            "'Denoise live', the command line and scripts.</qt>"
         )
         self.save_button.clicked.connect(self.save_calibration)
         for part in (what, self.form, self.draw_button, self.overlay, self.findings):

@@ -426,7 +426,7 @@ class PairCard(QFrame):
         )
 
     def show_sentence(self, text: str, level: str = "note", reucid: bool = False) -> None:
-        """Show a sentence; with `reucid`, the button that opens the widget 'Denoise one image (REUCID)'."""
+        """Show a sentence; with `reucid`, the button that opens the one of REUCID."""
         self.notes = ()
         self._show([_table([(level, text)])] if text else [], reucid)
 
