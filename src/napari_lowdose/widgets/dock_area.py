@@ -61,7 +61,7 @@ class DockArea(QScrollArea):
         if event is None or not enter:
             super().keyPressEvent(event)
             return
-        focused = self.window().focusWidget()
+        focused = (self.window() or self).focusWidget()
         pressed = focused if isinstance(focused, QAbstractButton) else self.default_button()
         if pressed is not None:
             pressed.click()

@@ -390,7 +390,7 @@ class Noise2NoiseWidget(RunDock):
 
     def _go_back_to(self, run: LayerRun) -> None:
         """Show an earlier result, with its settings, its network and its gain."""
-        if self._running is not None or run.result not in self.viewer.layers:
+        if self._running is not None or run.result is None or run.result_removed:
             return
         self._shown = run
         self.viewer.layers.selection.active = run.result

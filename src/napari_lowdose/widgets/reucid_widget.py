@@ -326,7 +326,7 @@ class ReucidWidget(RunDock):
 
     def _go_back_to(self, run: ReucidRun) -> None:
         """Select the result of an earlier run, which brings back its gallery and settings."""
-        if run.result in self.viewer.layers:
+        if run.result is not None and not run.result_removed:
             self.viewer.layers.selection.active = run.result
             run.result.visible = True
 

@@ -139,8 +139,10 @@ class RunPanel(QWidget):
     def _enable_buttons(self, start: bool, stop: bool) -> None:
         # Qt hands the focus of a disabled button on to some other field.
         buttons = {self.start_button: start, self.stop_button: stop}
-        focused = self.window().focusWidget()
-        moves = focused is self or not buttons.get(focused, True)
+        focused = (self.window() or self).focusWidget()
+        moves = focused is self or any(
+            focused is button and not enabled for button, enabled in buttons.items()
+        )
         if moves:
             self.setFocus()
         for button, enabled in buttons.items():
