@@ -151,3 +151,29 @@ def test_the_number_of_eigenpatches_can_be_raised(docked, image):
     form = docked(image).form
     form.n_components.setValue(40)
     assert form.parameters().n_components == 40
+
+
+def test_pixels_that_are_nan_can_be_filled_in(docked, qtbot, noisy):
+    image = noisy.astype(np.float32)
+    image[3, 4], image[10, 0:2] = np.nan, np.inf
+    widget = docked(image, scale=(2, 2))
+    widget.form.patch_size.value = 7
+    widget.form.n_stacks.setValue(1)
+    widget.denoise()
+    finish(qtbot, widget)
+    button = widget.panel.remedy_button
+    assert button.isVisibleTo(widget) and button.text() == "Fill them in"
+    button.click()
+    filled = widget.form.layer
+    assert filled.name == "input, 3 pixels filled in"
+    assert filled.metadata["napari-lowdose filled in"]["pixels"] == 3
+    np.testing.assert_array_equal(filled.scale, (2, 2))
+    good = np.isfinite(image)
+    np.testing.assert_array_equal(filled.data[good], image[good])
+    around = image[2:5, 3:6][np.isfinite(image[2:5, 3:6])]
+    assert around.min() <= filled.data[3, 4] <= around.max()
+    assert not button.isVisibleTo(widget)
+    finish(qtbot, widget)
+    widget.denoise()
+    finish(qtbot, widget)
+    assert "REUCID" in widget.viewer.layers[-1].name

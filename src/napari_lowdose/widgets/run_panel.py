@@ -77,6 +77,9 @@ class RunPanel(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self._box)
+        self.remedy_button = QPushButton()
+        self.remedy_button.hide()
+        layout.addWidget(self.remedy_button)
         self.show_message("")
 
     def start(self) -> None:
@@ -89,6 +92,7 @@ class RunPanel(QWidget):
         """Remove all messages, because they are about another image or a removed result."""
         self._warnings.clear()
         self.show_message("")
+        self.remedy_button.hide()
         self.progress.setValue(0)
         self.status.setText("")
 
@@ -114,6 +118,12 @@ class RunPanel(QWidget):
     def end(self, status: str) -> None:
         """Show how the run ended."""
         self.status.setText(status)
+
+    def offer(self, remedy: str, tooltip: str) -> None:
+        """Show a button, `remedy_button`, that does what a message advises."""
+        self.remedy_button.setText(remedy)
+        self.remedy_button.setToolTip(tooltip)
+        self.remedy_button.show()
 
     def warn(self, warning: str) -> None:
         """Show a warning once, until the next run."""
