@@ -37,6 +37,10 @@ lint: .venv/installed-test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari.yaml
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation >/dev/null
+	$(BIN)/twine check --strict dist/*
 
 # Each worker has one thread: two workers with two threads each wait for one another
 tests: .venv/installed-test
@@ -47,13 +51,14 @@ tests: .venv/installed-test
 
 figures: .venv/installed-test
 	$(BIN)/python docs/make_figures.py
+	$(BIN)/python docs/make_animation.py
 
 # The classifier's weights again, from nothing: about half an hour on two cores
 weights: .venv/installed-test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.train
 
 clean:
-	rm -rf .venv demo docs/_build build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo docs/_build build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -26,8 +26,8 @@ CHOICE_HEIGHT = 400  # pixels of the widget that show its choice
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of some widgets: reucid, pair, choice, split, live."""
-    for make in (reucid, pair, choice, split, live):
+    """Make all pictures, or those of reucid, pair, choice, split, live, inspect."""
+    for make in (reucid, pair, choice, split, live, inspect):
         name = make.__name__
         if not only or name in only:
             make(viewer := napari.Viewer(show=True))
@@ -136,6 +136,30 @@ def live(viewer: napari.Viewer) -> None:
     widget.stop()
     while widget.running:
         QTest.qWait(20)
+
+
+def inspect(viewer: napari.Viewer) -> None:
+    """Denoise the sample, and inspect the result: curtain, verdict, profile and spectra."""
+    viewer.window.resize(1400, 900)
+    for data, options, _ in stem_low_dose():
+        viewer.add_image(data, **options)
+    reucid = ReucidWidget(viewer)
+    viewer.window.add_dock_widget(reucid, name="REUCID")
+    denoise(viewer, reucid)
+    viewer.window.remove_dock_widget(reucid)
+    widget = open_widget(viewer, "Inspect")
+    widget.inspect()
+    while widget.runner.busy:
+        QTest.qWait(20)
+    widget.curtain.switch.setChecked(True)
+    widget.curtain.slider.setValue(450)
+    widget.measure.line_button.click()
+    viewer.layers.selection.active = viewer.layers[1]
+    widget.sections["gain"].section.expand()
+    QTest.qWait(4000)
+    viewer.fit_to_view()
+    QTest.qWait(1000)
+    take(viewer, "inspect.png")
 
 
 def right_click(viewer: napari.Viewer, name: str) -> None:

@@ -23,7 +23,7 @@ import pytest
 import napari_lowdose
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACEHOLDER = re.compile(r"[A-Z]+(_[A-Z]+)+")
 BLOCK = re.compile(
     r"^(?:<!-- setup\n(?P<setup>.*?)^-->"
@@ -50,6 +50,12 @@ def test_files_and_tests_named_in_the_text_exist(page: Path) -> None:
     assert {name for name in named if not any(f"/{f}".endswith(f"/{name}") for f in files)} == set()
     tests = TEST_NAME.findall(text)
     assert [(f, t) for f, t in tests if f"def {t}(" not in (ROOT / f).read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_have_a_text(page: Path) -> None:
+    # GitHub shows nothing for [](page.md), which Sphinx fills in
+    assert re.findall(r"\[\]\([^)]*\)", page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)

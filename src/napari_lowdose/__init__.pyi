@@ -1,3 +1,4 @@
+from . import inspection as inspection
 from . import metrics as metrics
 from . import samples as samples
 from .denoise import Run as Run

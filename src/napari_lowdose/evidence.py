@@ -175,9 +175,10 @@ def evidence(
     compared = valid & ~scipy.ndimage.binary_dilation(strong, iterations=width // 2 + 1)
     rows = np.sum(difference, axis=1, where=compared) / np.maximum(compared.sum(axis=1), 1)
     difference -= rows[:, np.newaxis]
-    residual = contrast.z_score(difference, noise, denoised)
+    error = contrast.standard_error(noise, denoised)
+    residual = contrast.z_score(difference, noise, denoised, error)
     site = site_mean.z_score(difference, noise, denoised)
-    significance = contrast(denoised) / contrast.standard_error(noise, denoised)
+    significance = contrast(denoised) / error
     outside = np.ones_like(valid)
     outside[image_area(raw)] = False
     significance[outside] = residual[outside] = 0

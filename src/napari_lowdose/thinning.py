@@ -16,8 +16,8 @@ from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import PairStep
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
-from napari_lowdose.noise2noise.noise2noise import about_fallback
 from napari_lowdose.noise2noise.pair_source import PairSource
+from napari_lowdose.noise2noise.training_result import about_fallback
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.noise_checks import noise_is_correlated

@@ -50,7 +50,7 @@ def test_inputs_are_raw_and_targets_lie_on_them(views):
     exposures = torch.from_numpy(pairs.exposures)
     crops = draw_crops(
         exposures, torch.from_numpy(targets.seen), (0.0, 0.0), 64, 32, np.random.default_rng(0),
-        torch.from_numpy(targets.partners),
+        targets=torch.from_numpy(targets.partners),
     )  # fmt: skip
     raw = set(pairs.exposures.ravel().tolist())
     assert set(crops.inputs.ravel().tolist()) <= raw

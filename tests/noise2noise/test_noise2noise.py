@@ -218,8 +218,9 @@ def test_import_and_setup_do_not_load_torch() -> None:
 
 def test_short_spin_is_set_before_torch_is_loaded_unless_the_user_has_set_one() -> None:
     code = (
-        "import os, sys; from napari_lowdose.noise2noise.warm_start import load_torch; "
-        "load_torch().join(); assert 'torch' in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+        "import os, sys; from napari_lowdose.noise2noise import warm_start; "
+        "warm_start.load_torch_for_interface().join(); assert 'torch' in sys.modules; "
+        "print(os.environ['GOMP_SPINCOUNT'])"
     )
     plain = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
     for given, found in ((plain, "2000"), ({**plain, "GOMP_SPINCOUNT": "7"}, "7")):

@@ -16,6 +16,7 @@ def scene():
 
 
 def test_slow_first_preview_does_not_delay_the_second(scene, monkeypatch):
+    from napari_lowdose.noise2noise import pace
     from napari_lowdose.noise2noise import training as stage
 
     class Clock:
@@ -32,7 +33,8 @@ def test_slow_first_preview_does_not_delay_the_second(scene, monkeypatch):
         calls.append(predictor)
         return (yield from shown(self, predictor, model))
 
-    monkeypatch.setattr(stage, "time", clock)
+    for module in (stage, pace):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(stage.Preview, "steps", cold)
     rng = np.random.default_rng(0)
     engine = Noise2Noise(

@@ -28,7 +28,7 @@ from napari_lowdose import (
     simulate_pair,
 )
 from napari_lowdose.denoise import Run
-from napari_lowdose.noise2noise import PairStep, noise2noise, prediction, training
+from napari_lowdose.noise2noise import PairStep, noise2noise, pace, prediction, training
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.training import _Training
 from tests.noise2noise.known_pair import KnownPair, known_pair
@@ -59,7 +59,7 @@ NO_TILES = (np.zeros((0, 8, 8), np.float32),) * 2
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (training, noise2noise):
+    for module in (training, pace, noise2noise):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     monkeypatch.setattr(_Training, "_advance", clock.ticking(STEP, _Training._advance))
     monkeypatch.setattr(Validation, "evaluate", clock.ticking(JUDGEMENT, Validation.evaluate))
@@ -597,7 +597,7 @@ def test_kept_network_does_not_depend_on_time(monkeypatch: pytest.MonkeyPatch) -
     engine = Noise2Noise(epochs=40, width=4, crop_size=32, batch_size=2)
     expected = engine.train(pair.first, pair.second)
     clock = Clock()
-    for module in (training, noise2noise):
+    for module in (training, pace, noise2noise):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     for seconds in (0.02, 0.3):
         with monkeypatch.context() as patch:

@@ -69,7 +69,9 @@ def quick_viewers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PluginManager, "discover", lambda *args, **kwargs: 0)
         # In the background, for every widget that is opened
-        patch.setattr("napari_lowdose.widgets.noise2noise_widget.load_torch", lambda: None)
+        patch.setattr(
+            "napari_lowdose.widgets.noise2noise_widget.load_torch_for_interface", lambda: None
+        )
         yield
     gc.unfreeze()
 

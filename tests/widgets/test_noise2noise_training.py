@@ -145,7 +145,7 @@ def test_a_result_by_reucid_says_so_and_its_script_gives_it_again(
     training.form.width_field.setValue(2)
     training.train()
     finish(qtbot, training)
-    assert "the result is by REUCID" in training.panel.notes.text()
+    assert "he result is by REUCID" in training.panel.notes.text()
     assert "by REUCID: the network is not better yet" in training.panel.gain.text()
     result = training.viewer.layers[-1]
     assert result.metadata["napari-lowdose"]["training"]["result_by"].startswith("REUCID")

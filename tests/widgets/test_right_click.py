@@ -26,7 +26,7 @@ from .conftest import finish
 from .fake_pair_engine import FakeNoise2Noise
 from .test_noise2noise_widget import noisy_scene
 
-DENOISE, LIVE, SPLIT, EVIDENCE, ERROR = (title for title, _ in ENTRIES.values())
+DENOISE, LIVE, SPLIT, INSPECT, EVIDENCE, ERROR = (title for title, _ in ENTRIES.values())
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_disabled_for_unsuitable_layers(viewer, menu_id):
         entries = menu_for(viewer, menu_id)
         assert (entries[DENOISE].isEnabled(), entries[SPLIT].isEnabled()) == enabled, selected
         assert entries[EVIDENCE].isEnabled() == enabled[0], selected
+        assert entries[INSPECT].isEnabled() == enabled[0], selected
         assert entries[LIVE].isEnabled() == enabled[1], selected
 
 

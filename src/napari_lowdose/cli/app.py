@@ -23,6 +23,7 @@ from napari_lowdose.cli.evidence import (
     survival_of_file,
 )
 from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
+from napari_lowdose.cli.inspection import inspect_files
 from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
 from napari_lowdose.cli.options import engine_from, engine_options
 from napari_lowdose.cli.watch import watch_files
@@ -148,6 +149,9 @@ def build_app(**engines: type[Any]) -> typer.Typer:
     )
     app.command("counted", short_help="Train a network on one counted image, and denoise it.")(
         _with_options(counted, engine_options(Noise2Noise, _NOT_OF_COUNTED, _NAMES))
+    )
+    app.command("inspect", short_help="Write a report: is what was removed noise, or structure?")(
+        inspect_result
     )
     app.command("movie", short_help="Train a network on the frames of a movie, and denoise it.")(
         _with_options(movie, engine_options(Noise2Noise, _NOT_OF_MOVIE, _NAMES))
@@ -378,6 +382,57 @@ def watch(
 
         engine = SplitViews(engine, _layout(layout))
     _end(watch_files(folder, output, engine, silence=silence, poll=poll, independent=not fast))
+
+
+def inspect_result(
+    raw: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RAW", help="Raw image; of a pair, the first exposure.", show_default=False
+        ),
+    ],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="Its denoised image.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Output file, .html: pictures, plots, parameters and the script in one file.",
+            show_default=False,
+        ),
+    ],
+    second: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Second exposure of the scene, for the Fourier ring correlation.",
+            show_default=False,
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The scene without noise, if known.", show_default=False),
+    ] = None,
+    frame: Frame = None,
+    noise: Noise = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Inspect a result: spectra, resolution, and whether what was removed is noise."""
+    _end(
+        inspect_files(
+            raw,
+            result,
+            output,
+            second=second,
+            truth=truth,
+            frame=frame,
+            noise=noise,
+            overwrite=overwrite,
+        )
+    )
 
 
 def evidence(

@@ -70,7 +70,7 @@ def evidence_file(
             raw = read_image(image)
             denoised = read_image(result)
             found = evidence(
-                _one_frame(raw, frame), _one_frame(denoised, frame), known, threshold=threshold
+                one_frame(raw, frame), one_frame(denoised, frame), known, threshold=threshold
             )
         stack = np.stack([found.significance, found.unsupported, found.residual], dtype=np.float32)
         record = {
@@ -124,7 +124,7 @@ def standard_error_file(
         error = None
         with print_warnings(str(image)), progress_bar(str(image)) as show_progress:
             raw = read_image(image)
-            for step in standard_error_steps(_one_frame(raw, frame), engine):
+            for step in standard_error_steps(one_frame(raw, frame), engine):
                 show_progress(step)
                 error = step.image
         assert error is not None  # the last step has the standard error
@@ -180,7 +180,7 @@ def survival_of_file(
         sites = [_numbers(text, 2, "--at takes Y,X") for text in at]
         known = parse_noise(noise)
         with print_warnings(str(image)):
-            pixels = _one_frame(read_image(image), frame)
+            pixels = one_frame(read_image(image), frame)
             steps = survival_steps(pixels, engine, sites, contrast, n, known, seed)
             with progress_bar(image.name) as show:
                 found = run_to_end(map_yields(steps, show))
@@ -212,7 +212,7 @@ def _numbers(text: str, n: int, usage: str) -> tuple[float, ...]:
     return numbers
 
 
-def _one_frame(image: ImageFile, frame: int | None) -> NDArray[Any]:
+def one_frame(image: ImageFile, frame: int | None) -> NDArray[Any]:
     """Return the only frame of an image, or frame `frame` of a movie."""
     shape = image.pixels.shape
     leading = [n for n in shape[:-2] if n > 1]

@@ -66,11 +66,14 @@ class LocalContrast:
             for s in (sigma, SURROUNDINGS * sigma)
         )
         self._around *= surroundings
+        self._has_surroundings = surroundings  # if not, half of the convolutions give 0
         self._valid = valid.astype(np.float64)
         # Dividing by the weights inside the image makes the means right at its border, too.
         tiny = np.finfo(np.float32).tiny
         self._site_total = np.maximum(_separable(self._valid, self._site), tiny)
-        self._around_total = np.maximum(_separable(self._valid, self._around), tiny)
+        self._around_total = self._site_total
+        if surroundings:
+            self._around_total = np.maximum(_separable(self._valid, self._around), tiny)
 
     def __call__(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Return the local contrast of an image.
@@ -86,6 +89,8 @@ class LocalContrast:
         """
         pixels = image * self._valid
         site = _separable(pixels, self._site) / self._site_total
+        if not self._has_surroundings:
+            return np.asarray(site)
         around = _separable(pixels, self._around) / self._around_total
         return np.asarray(site - around)
 
@@ -122,7 +127,11 @@ class LocalContrast:
         return np.sqrt(np.maximum(self.variance(noise.variance(level)), electron**2))
 
     def z_score(
-        self, difference: NDArray[Any], noise: PoissonGaussian, level: NDArray[Any]
+        self,
+        difference: NDArray[Any],
+        noise: PoissonGaussian,
+        level: NDArray[Any],
+        error: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
         r"""Return the local contrast of noise, as a standard normal variable.
 
@@ -139,12 +148,15 @@ class LocalContrast:
         noise : PoissonGaussian
         level : (Y, X) array
             Expected intensity.
+        error : (Y, X) array, optional
+            Its `standard_error`, if it is known.
 
         Returns
         -------
         (Y, X) float64 array
         """
-        error = self.standard_error(noise, level)
+        if error is None:
+            error = self.standard_error(noise, level)
         z = self(difference) / error
         if noise.gain == 0:
             return z
@@ -157,7 +169,7 @@ class LocalContrast:
         """Sum pixels with a power of the weights of the contrast (binomial formula)."""
         pixels = image * self._valid
         total = np.zeros(self._valid.shape)
-        for k in range(power + 1):
+        for k in range(power + 1 if self._has_surroundings else 1):
             weights = self._site ** (power - k) * self._around**k
             scale = self._site_total ** (power - k) * self._around_total**k
             total += (-1) ** k * math.comb(power, k) * _separable(pixels, weights) / scale

@@ -9,20 +9,18 @@ import warnings
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_lowdose.engine import Engine, run_to_end
-from napari_lowdose.imaging.image_checks import check_image
+from napari_lowdose.engine import Engine
 from napari_lowdose.io.arrays import as_image
-from napari_lowdose.noise2noise.channel_application import ChannelApplication
 from napari_lowdose.noise2noise.channels import channel_axis_of
 from napari_lowdose.noise2noise.config import OPTIMISERS, PRESETS, TrainingConfig
 from napari_lowdose.noise2noise.context import neighbours_within
 from napari_lowdose.noise2noise.context_checks import refuse_context
-from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
-from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+from napari_lowdose.noise2noise.evaluation.told_gain import RESULT_BY, ToldGain, warn_of_no_gain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel, n_orientations
 from napari_lowdose.noise2noise.pair_checks import refuse_bad_pair
 from napari_lowdose.noise2noise.pixel_size import checked_pixel_size, pixel_size_warning
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_length
+from napari_lowdose.noise2noise.warm_start import load_torch
 from napari_lowdose.pairs.view_map import checked_matrix
 from napari_lowdose.parameters import (
     device_name,
@@ -32,7 +30,6 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
-from napari_lowdose.warned import warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -48,8 +45,6 @@ _LARGEST_SHIFT = 1.0  # pixels; larger shifts are removed by cropping at integer
 _POSITIVE = {"epochs": 1e9, "time_budget": 1e9, "learning_rate": 1.0}  # maximum
 MOST_CONTEXT = 8  # frames
 _WHOLE = {"batch_size": (1, 4096), "crop_size": (32, 8192), "width": (1, 1024)}  # limits
-_RESULT_BY = "result_by"  # in the record: the name of a method that is better than the network
-_TOO_LONG = 1.5  # times the time left: the measured pace is not exact
 _FRAME_TIME = 0.05  # time to denoise one frame, as a fraction of the training time
 
 
@@ -291,43 +286,9 @@ class Noise2Noise(Engine):
         UserWarning
             If it is another method.
         """
-        model = step.model
-        assert model is not None  # the last step has one
-        if step.channels:
-            return self._result_of_channels(step, model, given)
-        if step.instead is not None:
-            from napari_lowdose.noise2noise.baseline import BaselineApplication
+        from napari_lowdose.noise2noise.training_result import result_of  # loads SciPy
 
-            for exposure in given.exposures:
-                check_image(exposure)
-            warn(about_fallback(step), stacklevel=2)
-            return BaselineApplication(
-                replace(model, record={**model.record, _RESULT_BY: step.instead.name}),
-                in_stack=bool(given.leading),
-                baseline=step.instead,
-            )
-        passes = len(given.exposures) * n_orientations(given.shape) * given.n_frames
-        if given.in_memory and passes * step.pass_seconds > _TOO_LONG * max(seconds, 0.0):
-            applied = replace(model, orientations=1).applied_to(given.leading, given.shape)
-            return replace(applied, model=model)
-        return run_to_end(model.prepare(given))
-
-    def _result_of_channels(
-        self, step: TrainingStep, model: Noise2NoiseModel, given: ImageOrPair
-    ) -> Engine:
-        """Return the engine for the result of a training with a network for each channel."""
-        if not self.fallback:
-            warn_of_no_gain(model)
-        parts: list[Engine] = []
-        for number, each in enumerate(step.channels, start=1):
-            told: list[str] = []
-            with warnings_to(told.append):
-                parts.append(self.result_of(each, given))
-            for sentence in told:
-                warn(f"In channel {number}, {sentence}", stacklevel=3)
-        if step.told_gain is not None:  # some channels may have another method
-            model = replace(model, record={**model.record, **step.told_gain.for_record()})
-        return ChannelApplication(model, tuple(parts), model.channels_along(given.leading))
+        return result_of(step, given, seconds, fallback=self.fallback)
 
     def load_model(self, path: Path) -> Noise2NoiseModel:
         """Load a network from a file; see `Noise2NoiseModel.load`."""
@@ -341,12 +302,11 @@ class Noise2Noise(Engine):
 
     def with_model(self, model: Noise2NoiseModel) -> Engine:
         """Return the network, or the method that was better; see `Engine.with_model`."""
-        name = model.record.get(_RESULT_BY)
-        if name is None:
+        if RESULT_BY not in model.record:
             return model
-        from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
+        from napari_lowdose.noise2noise.training_result import interrupted  # loads SciPy
 
-        return BaselineApplication(model, in_stack=True, baseline=baseline_of(name))
+        return interrupted(model)
 
     def with_channel_axis(self, axis: int | None) -> Noise2Noise:
         """Return an engine with this `channel_axis`, unless it has one already."""
@@ -384,7 +344,7 @@ class Noise2Noise(Engine):
         if model is None:
             return []
         words = [training_length(model.record["epochs"], model.record["n_steps"])]
-        if name := model.record.get(_RESULT_BY):
+        if name := model.record.get(RESULT_BY):
             words.append(f"the result is by {name}, which is better than the network")
         elif gain := ToldGain.of_record(model.record):
             words.append(f"gain {gain}")
@@ -475,6 +435,7 @@ class Noise2Noise(Engine):
             from napari_lowdose.noise2noise.first_picture import first_picture  # loads SciPy
 
             yield from first_picture(first, second, self)
+        load_torch()  # during the checks
         doubt = ""
         if not checked:
             doubt = refuse_bad_pair(first, second, self.shift, self.affine)
@@ -536,36 +497,6 @@ class Noise2Noise(Engine):
         if self.affine is not None:  # it holds the shift
             shared["shift"] = (0.0, 0.0)
         return network, TrainingConfig(optimiser=optimiser, parameters=parameters, **shared)
-
-
-def warn_of_no_gain(model: Noise2NoiseModel) -> None:
-    """Warn of each channel whose network is no better than what it was given."""
-    told = ToldGain.of_record(model.record)
-    if told is None or not model.channels:
-        return
-    without, what = 10 * math.log10(2), "the mean of its two exposures"
-    if model.use == "first":
-        without, what = 0.0, "its first exposure"
-    for channel in told.no_better_than(without):
-        warn(
-            f"Channel {channel} gains nothing: its network is no better than {what} "
-            f"({without:.1f} dB). Train for longer, or leave this channel as it is.",
-            stacklevel=2,
-        )
-
-
-def about_fallback(step: TrainingStep) -> str:
-    """Say why the result is not by the network."""
-    assert step.instead is not None
-    assert step.instead_gain is not None
-    gain = GainInterval(*step.instead_gain)
-    network = "not known" if step.gain is None else str(GainInterval(*step.gain))
-    doubt = f" These gains cannot be trusted: {step.doubt}." if step.doubt else ""
-    return (
-        f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
-        f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
-        f"for the network, or set fallback=False.{doubt}"
-    )
 
 
 def _as_pair(pair: Any) -> Pair:

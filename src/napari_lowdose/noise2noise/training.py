@@ -32,6 +32,7 @@ from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validat
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import size_multiple
+from napari_lowdose.noise2noise.pace import Pace, PreviewSchedule
 from napari_lowdose.noise2noise.prediction import (
     Predictor,
     numpy_weights,
@@ -53,9 +54,6 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
 
 _MAX_PAUSE = 0.25  # maximum time between progress reports, so that Stop is quick, seconds
-_FIRST_PREVIEWS = (1.0, 2.0, 4.0)  # seconds after the first step
-_PREVIEW_PAUSE = 2.0  # minimum time between later previews, seconds
-_PREVIEW_SHARE = 0.12  # maximum fraction of the time that previews take
 _HALF = 0.5  # fraction of the time budget, after which alike stacks are not begun
 _RESERVED = 0.3  # maximum fraction of the time budget for denoising in all orientations
 _WITHOUT_NETWORK = "first pictures, without a network"
@@ -137,52 +135,6 @@ def warm_up() -> None:
     optimiser = torch.optim.Adam([weight])
     weight.sum().backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-
-
-class _Pace:
-    """Time that training has taken, and an estimate of the time left."""
-
-    def __init__(self, begun: float, first_step: float, budget: float) -> None:
-        self._begun, self._first_step, self._budget = begun, first_step, budget
-        self.still_to_come = 0.0  # seconds of work after the last step
-
-    def over(self) -> bool:
-        """Whether the time budget is used up."""
-        return time.perf_counter() - self._begun + self.still_to_come > self._budget
-
-    def seconds_left(self, n_steps: int, done: int, now: float) -> float:
-        """Return the time needed for the steps up to `n_steps` and for the work after them."""
-        each = (now - self._first_step) / done
-        left = max(0, n_steps - done) * each + self.still_to_come
-        return max(0.0, min(left, self._budget - (now - self._begun)))
-
-    def fraction(self, now: float, left: float) -> float:
-        """Return the fraction of the training that is done, given the time left."""
-        spent = now - self._begun
-        return min(spent / (spent + left), 0.99) if spent + left > 0 else 0.0
-
-
-class _Schedule:
-    """When to show previews: at 1, 2 and 4 s, then every 2 s or in a fixed share of the time."""
-
-    def __init__(self, begun: float) -> None:
-        self._begun = begun
-        self._next = _FIRST_PREVIEWS[0]
-        self._n_shown = 0
-        self.cost = 0.0  # seconds that the last preview took
-
-    def is_due(self, now: float) -> bool:
-        return now - self._begun > self._next
-
-    def shown(self, begun: float, ended: float) -> None:
-        """Plan the next one."""
-        self.cost = ended - begun
-        self._n_shown += 1
-        # The first one includes start-up costs, so it does not predict the next
-        share = 0.0 if self._n_shown == 1 else self.cost / _PREVIEW_SHARE
-        elapsed = ended - self._begun
-        early = [each for each in _FIRST_PREVIEWS if each > elapsed]
-        self._next = early[0] if early else elapsed + max(_PREVIEW_PAUSE, share)
 
 
 class _Training:
@@ -268,8 +220,8 @@ class _Training:
         if self.start is not None:  # the result must not be worse than this network
             self._evaluate()
         reported = time.perf_counter()
-        pace = _Pace(begun, reported, self.config.time_budget or math.inf)
-        schedule = _Schedule(reported)
+        pace = Pace(begun, reported, self.config.time_budget or math.inf)
+        schedule = PreviewSchedule(reported)
         fraction = 0.0
         while True:
             self._advance()
@@ -310,9 +262,7 @@ class _Training:
         every, one = (n * self.pass_seconds for n in passes)
         return every if every < _RESERVED * (self.config.time_budget or math.inf) else one
 
-    def _seconds_left(
-        self, pace: _Pace, done: int, now: float
-    ) -> tuple[float, float, float] | None:
+    def _seconds_left(self, pace: Pace, done: int, now: float) -> tuple[float, float, float] | None:
         """Return minimum, expected and maximum time left; None while it is unknown."""
         if not self.ends_at_plateau:
             seconds = pace.seconds_left(self.n_steps, done, now)

@@ -10,6 +10,7 @@ from napari.viewer import Viewer  # noqa: TC002  (napari injects it by this anno
 from napari_lowdose.widgets.titles import LIVE, ONE_IMAGE, PAIR, PLUGIN, SPLIT
 
 if TYPE_CHECKING:
+    from napari_lowdose.widgets.inspect_widget import InspectWidget
     from napari_lowdose.widgets.live_widget import LiveWidget
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
     from napari_lowdose.widgets.result_job import ResultJob
@@ -59,6 +60,20 @@ def split_camera_frame(viewer: Viewer) -> None:
     widget = open_widget(viewer, SPLIT)
     if images:
         widget.choose(images[0])
+
+
+def inspect_result(viewer: Viewer) -> None:
+    """Open the widget that compares the selected result with its raw image, and inspect.
+
+    Of two layers, the one with a record is the result; without a record, it is the upper one.
+    """
+    images = selected_images(viewer)
+    widget: InspectWidget = open_widget(viewer, "Inspect")
+    if len(images) == 2:
+        widget.form.choose_pair(*images)
+    elif images:
+        widget.choose(images[0])
+    widget.inspect()
 
 
 def show_evidence(viewer: Viewer) -> None:

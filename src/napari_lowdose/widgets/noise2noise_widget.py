@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.noise2noise.warm_start import load_torch
+from napari_lowdose.noise2noise.warm_start import load_torch_for_interface
 from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.history_panel import HistoryPanel
@@ -116,7 +116,7 @@ class Noise2NoiseWidget(RunDock):
         self.destroyed.connect(self.pair.disconnect_layers)
         self.reset_choices()
         self.pair.data_changed()
-        QTimer.singleShot(LOAD_AFTER, load_torch)
+        QTimer.singleShot(LOAD_AFTER, load_torch_for_interface)
 
     @property
     def model(self) -> Noise2NoiseModel | None:

@@ -32,6 +32,12 @@ ENTRIES = {
         "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
+    "inspect_result": (
+        "Inspect (napari-lowdose)",
+        "all_selected_layers_image and num_selected_layers <= 2 "
+        "and all_selected_layers_same_shape and not active_layer_is_rgb "
+        "and active_layer_dtype != 'bool'",
+    ),
     "show_evidence": (
         "Show evidence (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers <= 2 "

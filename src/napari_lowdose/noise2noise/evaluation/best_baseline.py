@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +17,16 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
     from napari_lowdose.noise2noise.training_data import TrainingPairs
 
+    Tiles = tuple[NDArray[np.float32], NDArray[np.float32]]
+
 _MAX_PAIRS = 4  # pairs of a movie that the methods are compared on
 
 
 class BestBaseline:
     """Compares methods without training with each other and with a network.
 
-    All are compared on the same tiles, so that differences are known better than each gain: the
-    noise of the tiles is the same for all.
+    All are compared on the same tiles.  Their differences are known much better than each gain,
+    because the noise of the tiles is the same for all.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class BestBaseline:
         self.best: Baseline | None = None
         self.gain: tuple[float, float] | None = None
         self.results: NDArray[np.float32] | None = None
+        self._best_tiles: Tiles | None = None
 
     def compare(self, baselines: Sequence[Baseline]) -> Generator[float, None, None]:
         """Apply the methods, and keep the best.
@@ -75,15 +77,17 @@ class BestBaseline:
                 continue
             tiles = self._validation.tiles_of(results)
             gain = self._validation.gain(*tiles, chosen=self._tiles)
-            if gain is not None and (self.gain is None or gain[0] > self.gain[0]):
-                self.best, self.gain = baseline, gain
+            if gain is not None and (self.best is None or self._difference(tiles) < 0):
+                self.best, self.gain, self._best_tiles = baseline, gain, tiles
                 self.results = results[self._chosen[0]]
 
     def beats(self, evaluation: Evaluation | None) -> bool:
         """Whether the best of these methods is better than the network."""
-        if self.gain is None:
+        if self.best is None:
             return False
-        if evaluation is None:
-            return True
-        network = self._validation.gain(*evaluation.tiles, chosen=self._tiles)
-        return network is not None and not math.isnan(network[0]) and network[0] < self.gain[0]
+        return evaluation is None or self._difference(evaluation.tiles) >= 0
+
+    def _difference(self, tiles: Tiles) -> float:
+        """Return the error of other results minus that of the best, in units of the noise."""
+        assert self._best_tiles is not None  # set with the best
+        return self._validation.difference(tiles, self._best_tiles, self._tiles)[0]

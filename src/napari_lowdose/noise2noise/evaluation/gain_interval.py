@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     Tiles = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["GainInterval", "SceneSpectrum", "cut_tiles", "gain_interval", "scene_spectrum"]
+__all__ = [
+    "GainInterval",
+    "SceneSpectrum",
+    "cut_tiles",
+    "error_difference",
+    "gain_interval",
+    "scene_spectrum",
+]
 
 _CONFIDENCE = 0.95
 _FEWEST_TILES = 3
@@ -210,6 +217,53 @@ def gain_interval(
     largest, smallest = max(ratio, 0.0) + margin, ratio - margin
     low = -10 * math.log10(largest) if largest > 0 else math.inf
     return GainInterval(low, -10 * math.log10(smallest) if smallest > 0 else math.inf)
+
+
+def error_difference(
+    ours: tuple[NDArray[Any], NDArray[Any]],
+    others: tuple[NDArray[Any], NDArray[Any]],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    spectrum: SceneSpectrum | None = None,
+    *,
+    use: Literal["both", "first"] = "both",
+) -> tuple[float, float]:
+    """Compare two methods on the same tiles.
+
+    The product of both noises, which dominates the scatter of `gain_interval`, is the same for
+    both methods and cancels in the difference of their errors.
+
+    Parameters
+    ----------
+    ours, others : tuple of two (n, side, side) arrays
+        Outputs of each method for the first and the second exposure, as in `gain_interval`.
+    first, second, spectrum, use
+        As in `gain_interval`.
+
+    Returns
+    -------
+    difference : float
+        Mean squared error of ours minus that of the others, in units of the noise variance.
+    error : float
+        Its standard error, from the scatter of the tiles; infinite for fewer than 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> pair = rng.normal(100, 5, (2, 25, 32, 32))
+    >>> ours, others = ([100 + s * (image - 100) for image in pair] for s in (0.2, 0.3))
+    >>> difference, error = error_difference(ours, others, *pair)  # 0.2²/2 - 0.3²/2
+    >>> round(difference, 3), error < 0.002
+    (-0.025, True)
+    """
+    (one, noise), (other, _) = (
+        _tile_errors(*each, first, second, spectrum, use) for each in (ours, others)
+    )
+    if len(one) < _FEWEST_TILES or not noise.mean() > 0:
+        return 0.0, math.inf
+    difference = (one - other) / noise.mean()
+    return float(difference.mean()), float(difference.std(ddof=1)) / math.sqrt(len(one))
 
 
 def _tile_errors(

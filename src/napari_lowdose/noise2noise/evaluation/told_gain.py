@@ -7,11 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ToldGain", "gain_record"]
+    from napari_lowdose.noise2noise.model import Noise2NoiseModel
+
+__all__ = ["RESULT_BY", "ToldGain", "gain_record", "warn_of_no_gain"]
+
+RESULT_BY = "result_by"  # in the record: name of the method of the result, if not the network
 
 
 @dataclass(frozen=True)
@@ -139,3 +144,19 @@ def _interval(limits: list[float | None]) -> GainInterval:
     return GainInterval(
         -math.inf if low is None else float(low), math.inf if high is None else float(high)
     )
+
+
+def warn_of_no_gain(model: Noise2NoiseModel) -> None:
+    """Warn of each channel whose network is no better than what it was given."""
+    told = ToldGain.of_record(model.record)
+    if told is None or not model.channels:
+        return
+    without, what = 10 * math.log10(2), "the mean of its two exposures"
+    if model.use == "first":
+        without, what = 0.0, "its first exposure"
+    for channel in told.no_better_than(without):
+        warn(
+            f"Channel {channel} gains nothing: its network is no better than {what} "
+            f"({without:.1f} dB). Train for longer, or leave this channel as it is.",
+            stacklevel=2,
+        )

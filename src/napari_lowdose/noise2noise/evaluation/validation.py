@@ -11,7 +11,11 @@ import numpy as np
 import torch
 
 from napari_lowdose.noise2noise.evaluation.calibration import calibrate
-from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval, scene_spectrum
+from napari_lowdose.noise2noise.evaluation.gain_interval import (
+    error_difference,
+    gain_interval,
+    scene_spectrum,
+)
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.network import size_multiple
 from napari_lowdose.noise2noise.spline_shift import noise_left, spline_shift
@@ -191,6 +195,38 @@ class Validation:
         # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
         more = 10 * math.log10(2 / (1 + self._noise_left)) if self._shifted else 0.0
         return worst.low + more, worst.high + more
+
+    def difference(
+        self,
+        ours: tuple[NDArray[np.float32], NDArray[np.float32]],
+        others: tuple[NDArray[np.float32], NDArray[np.float32]],
+        chosen: NDArray[np.bool_],
+    ) -> tuple[float, float]:
+        """Compare two methods on chosen tiles; see `error_difference`.
+
+        Parameters
+        ----------
+        ours, others : tuple of two (n, side, side) float32 arrays
+            Results of each for the first and the second exposure on the tiles.
+        chosen : (n,) bool array
+
+        Returns
+        -------
+        difference, error : float
+            The mean over the levels.
+        """
+        first, second = self._first[:, 0].numpy(), self._second[:, 0].numpy()
+        found = [
+            error_difference(
+                (ours[0][these], ours[1][these]),
+                (others[0][these], others[1][these]),
+                first[these], second[these], spectrum, use=self._use,
+            )
+            for of_level, spectrum in self._levels
+            if (these := of_level & chosen).any()
+        ]  # fmt: skip
+        differences, errors = zip(*found, strict=True)
+        return sum(differences) / len(found), math.hypot(*errors) / len(found)
 
     def _cut(self, images: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the tiles with their surroundings, (n, 2, window, window)."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_lowdose.engine import Step, map_yields
 from napari_lowdose.movie_pairs import all_frames, checked_movie, usable_frames
-from napari_lowdose.noise2noise.warm_start import load_torch
+from napari_lowdose.noise2noise.warm_start import load_torch_for_interface
 from napari_lowdose.widgets.layers import add_pair, not_raw_error
 from napari_lowdose.widgets.result_layer import placement
 
@@ -176,7 +176,7 @@ def _checked(notes: list[PairNote], about: dict[str, float]) -> Iterator[PairChe
     found = PairCheckStep(fraction=0.5, message="checked", notes=tuple(notes), exposures=about)
     yield found
     # While the user reads the notes, so that the first preview comes sooner
-    load_torch().join()
+    load_torch_for_interface().join()
     yield replace(found, fraction=1.0)
 
 
