@@ -5,7 +5,7 @@ import pytest
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.widgets import samples
-from napari_lowdose.widgets.reucid.form import use_form_labels
+from napari_lowdose.widgets.words import use_form_labels
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 
 from .conftest import FakeEngine, finish, idle, is_due
