@@ -68,7 +68,7 @@ def running_threads():
 def live(viewer, qtbot):
     """Return the widget with the engine `Half`."""
     widget = LiveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Live")
+    viewer.window.add_dock_widget(widget, name="Denoise live")
     widget.form.engine = Half
     yield widget
     widget.stop()
@@ -309,7 +309,7 @@ def test_closing_the_viewer_ends_the_run_and_keeps_what_was_recorded(
 ):
     viewer = make_napari_viewer()
     widget = LiveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Live")
+    viewer.window.add_dock_widget(widget, name="Denoise live")
     widget.form.engine = Half
     layer = viewer.add_image(noise(0), name="preview")
     widget.start()
