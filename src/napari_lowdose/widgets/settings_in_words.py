@@ -55,6 +55,8 @@ def _settings(parameters: Mapping[str, Any]) -> dict[str, str]:
         # What makes a strength is no setting of its own, and neither is what was not asked for.
         if name in NOT_SETTINGS or (strength and name in ("stacks", "deviations")):
             continue
+        if parameters.get("stacks") == "alike" and name in ("n_stacks", "memory_limit"):
+            continue  # without effect
         settings[LABELS.get(name, name.replace("_", " "))] = _value(name, value)
     return settings
 
