@@ -56,6 +56,7 @@ figures: .venv/installed-test
 # The classifier's weights again, from nothing: about half an hour on two cores
 weights: .venv/installed-test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.train
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.replay
 
 clean:
 	rm -rf .venv demo docs/_build build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

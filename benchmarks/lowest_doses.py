@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_lowdose import Reucid, StackStep, denoise_steps, metrics
-from training.labels import best_in_hindsight, contributions, error_of_choice
+from napari_lowdose.reucid.teaching.error_of_choice import best_in_hindsight
+from training.labels import contributions, error_of_choice
 from training.noise import add_noise, peak_electrons
 from training.specimens import specimen
 

@@ -18,6 +18,7 @@ from benchmarks.shared_data import sim_stem
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.blas import one_blas_thread
 from napari_lowdose.engine import run_to_end
+from napari_lowdose.reucid.classifier import load_weights
 from napari_lowdose.reucid.patch_size import MARGIN, estimate_risks, wide_patch
 from napari_lowdose.reucid.prepared import prepare
 from napari_lowdose.reucid.psf_width import psf_width_of_image
@@ -37,7 +38,9 @@ def main() -> None:
             psf = psf_width_of_image(pixels)
             wide = wide_patch(psf)
             with one_blas_thread():
-                risk, risk_wide = run_to_end(estimate_risks(pixels, psf, wide, 25, "remove", 0))
+                risk, risk_wide = run_to_end(
+                    estimate_risks(pixels, psf, wide, 25, load_weights("remove"), 0)
+                )
             errors, seconds = [], []
             for mode in ("psf", "wide", "auto"):
                 start = time.perf_counter()

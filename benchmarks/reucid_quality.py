@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.shared_data import sim_stem
 from napari_lowdose import Reucid, StackStep, denoise, denoise_steps, metrics
+from napari_lowdose.reucid.teaching.error_of_choice import best_in_hindsight
 from training.labels import (
     Decomposition,
-    best_in_hindsight,
     contributions,
     error_of_choice,
     noise_floor,

@@ -26,8 +26,8 @@ CHOICE_HEIGHT = 400  # pixels of the widget that show its choice
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of reucid, pair, choice, split, live, inspect."""
-    for make in (reucid, pair, choice, split, live, inspect):
+    """Make all pictures, or those of reucid, teach, pair, choice, split, live, inspect."""
+    for make in (reucid, teach, pair, choice, split, live, inspect):
         name = make.__name__
         if not only or name in only:
             make(viewer := napari.Viewer(show=True))
@@ -48,6 +48,25 @@ def reucid(viewer: napari.Viewer) -> None:
     denoise(viewer, widget, "widget_build_up.png")
     take(viewer, "widget.png")
     widget.grab().save(str(IMAGES / "widget_panel.png"))
+
+
+def teach(viewer: napari.Viewer) -> None:
+    """Ask about the sample, and pick twice."""
+    viewer.window.resize(1280, 860)
+    for data, options, _ in stem_low_dose():
+        viewer.add_image(data, **options)
+    widget = open_widget(viewer, "Teach REUCID")
+    QTest.qWait(1000)
+    viewer.camera.zoom *= 1.6
+    QTest.qWait(500)
+    widget.ask()
+    for _ in range(3):
+        while widget.runner.busy:
+            QTest.qWait(20)
+        QTest.qWait(300)
+        if len(widget.survey.picks) < 2:
+            widget.pick(0)
+    take(viewer, "teach_widget.png")
 
 
 def pair(viewer: napari.Viewer) -> None:

@@ -114,6 +114,7 @@ def test_npe2_finds_the_manifest(
         "Split camera frame",
         "Denoise live",
         "Inspect",
+        "Teach REUCID",
     ]
     assert found["samples"] == [
         "Low-dose STEM",

@@ -12,9 +12,8 @@ from napari_lowdose import Reucid
 from napari_lowdose.reucid.classifier import normalise, prepare
 from napari_lowdose.reucid.patch_size import WIDTHS, wide_patch
 from napari_lowdose.reucid.psf_width import psf_width
+from napari_lowdose.reucid.teaching.error_of_choice import ErrorOfChoice, best_in_hindsight
 from training.labels import (
-    ErrorOfChoice,
-    best_in_hindsight,
     contributions,
     decompose,
     error_of_choice,

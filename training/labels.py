@@ -1,11 +1,8 @@
 """Labels for eigenpatches from the known truth of a simulation.
 
 The paper asked 224 people which eigenpatches to keep.  Here the label is the choice that
-minimises the squared error of the whole image.  The reconstruction is J = c + sum of C_k over the
-kept eigenpatches k, where C_k is the projection of eigenpatch k alone, divided by the terrain, and
-c is the constant subtracted before.  The squared error of every choice follows from the inner
-products b_k = <T - c, C_k> and Q_kl = <C_k, C_l> with the truth T, so choices can be compared
-without reconstructing an image.
+minimises the squared error of the whole image (`napari_lowdose.reucid.teaching.error_of_choice`).
+The contribution C_k is the projection of eigenpatch k alone, divided by the terrain.
 """
 
 from __future__ import annotations
@@ -19,35 +16,8 @@ from napari_lowdose.reucid import eigenpatches
 from napari_lowdose.reucid.patch_gram import patch_gram
 from napari_lowdose.reucid.prepared import standardise
 from napari_lowdose.reucid.projection import project
+from napari_lowdose.reucid.teaching.error_of_choice import ErrorOfChoice
 from napari_lowdose.reucid.terrain import patch_terrain
-
-
-@dataclass(frozen=True)
-class ErrorOfChoice:
-    """Mean squared error of any choice of eigenpatches of one noisy image.
-
-    Attributes
-    ----------
-    power : float
-        <T - c, T - c> divided by the number of pixels: the error if nothing is kept.
-    b : (k,) array
-        <T - c, C_k> divided by the number of pixels.
-    q : (k, k) array
-        <C_k, C_l> divided by the number of pixels.
-    """
-
-    power: float
-    b: np.ndarray
-    q: np.ndarray
-
-    def __call__(self, kept: np.ndarray) -> float:
-        """Return the mean squared error of keeping the eigenpatches in the boolean array `kept`."""
-        return self.power - 2 * self.b[kept].sum() + self.q[np.ix_(kept, kept)].sum()
-
-    def after_toggling(self, kept: np.ndarray) -> np.ndarray:
-        """Return the mean squared error after toggling each eigenpatch alone, shape (k,)."""
-        sign = np.where(kept, -1.0, 1.0)  # toggling adds or removes C_k
-        return self(kept) + sign * 2 * (self.q[:, kept].sum(axis=1) - self.b) + np.diag(self.q)
 
 
 def contributions(noisy: np.ndarray, patches: np.ndarray) -> tuple[float, np.ndarray]:
@@ -86,32 +56,6 @@ def decompose(noisy: np.ndarray, patch_size: int, n_components: int) -> Decompos
     return Decomposition(
         *run_to_end(eigenpatches.decompose(image, everywhere, patch_size, n_components))
     )
-
-
-def best_prefix(error: ErrorOfChoice) -> np.ndarray:
-    """Return the best choice of the first n eigenpatches, as a boolean array."""
-    choices = np.tri(len(error.b), dtype=bool)
-    return choices[np.argmin([error(kept) for kept in choices])]
-
-
-def greedy(error: ErrorOfChoice, start: np.ndarray | None = None) -> np.ndarray:
-    """Toggle eigenpatches, the best first, until the error stops decreasing; keep at least one."""
-    kept = np.zeros(len(error.b), bool) if start is None else start.copy()
-    if not kept.any():
-        kept[error.after_toggling(kept).argmin()] = True
-    while True:
-        after = error.after_toggling(kept)
-        if kept.sum() == 1:
-            after[kept] = np.inf
-        best = after.argmin()
-        if after[best] >= error(kept) * (1 - 1e-9):
-            return kept
-        kept[best] ^= True
-
-
-def best_in_hindsight(error: ErrorOfChoice) -> np.ndarray:
-    """Return the better of the best prefix and the greedy set."""
-    return min((best_prefix(error), greedy(error)), key=error)
 
 
 def noise_floor(noisy: np.ndarray, patch_size: int) -> float:

@@ -295,6 +295,7 @@ def test_reucid(run, tmp_path):
         "scan_noise": "keep",
         "exact": True,
         "outliers": "remove",
+        "classifier": None,
         "seed": 3,
     }
     assert len(record["steps"]) == 2

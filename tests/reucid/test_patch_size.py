@@ -7,6 +7,7 @@ import pytest
 
 from napari_lowdose import Reucid, StackStep, denoise, denoise_steps, metrics
 from napari_lowdose.engine import run_to_end
+from napari_lowdose.reucid.classifier import load_weights
 from napari_lowdose.reucid.patch_size import estimate_risks, wide_patch
 from napari_lowdose.reucid.prepared import prepare
 from napari_lowdose.reucid.psf_width import psf_width_of_image
@@ -76,7 +77,9 @@ def test_estimated_errors_are_near_the_true_ones() -> None:
         image = noisy(truth)
         pixels = prepare(image).image
         psf = psf_width_of_image(pixels)
-        risks = run_to_end(estimate_risks(pixels, psf, wide_patch(psf), 25, "remove", 0))
+        risks = run_to_end(
+            estimate_risks(pixels, psf, wide_patch(psf), 25, load_weights("remove"), 0)
+        )
         errors = [
             np.square(denoise(image, Reucid(patch_size=size)) - truth).mean()  # type: ignore[arg-type]
             for size in ("psf", "wide")

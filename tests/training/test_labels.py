@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from napari_lowdose import Reucid, denoise
+from napari_lowdose.reucid.teaching.error_of_choice import best_in_hindsight, best_prefix, greedy
 from training.labels import (
-    best_in_hindsight,
-    best_prefix,
     contributions,
     decompose,
     error_of_choice,
-    greedy,
     noise_floor,
     plain_rule,
 )

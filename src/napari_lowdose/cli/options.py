@@ -147,7 +147,7 @@ def _metavar(name: str, hint: Any) -> str:
         elif member is float:
             words.append("X")
         elif member is str:
-            words.append("NAME")
+            words.append("FILE" if name == "classifier" else "NAME")
         elif get_origin(member) is tuple:
             words.append("DY,DX" if name == "shift" else ",".join("X" for _ in get_args(member)))
         elif get_origin(member) is Sequence:

@@ -7,17 +7,21 @@ deep-learning library.  The weights are trained by ``training/`` in the reposito
 
 from __future__ import annotations
 
-from functools import cache
+import os
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 
+from napari_lowdose.reucid.classifier_file import read_classifier, read_networks
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_lowdose.reucid.classifier_file import Weights
 
 INPUT_SIZE = 25  # size of the interpolated eigenpatches, pixels
 # Eigenpatches above this utility are kept.  The threshold of the minimum squared error is 0.5.  A
@@ -25,8 +29,6 @@ INPUT_SIZE = 25  # size of the interpolated eigenpatches, pixels
 UTILITY_THRESHOLD = 0.3
 
 BATCH = 25  # eigenpatches classified at a time
-
-Weights = dict[str, "NDArray[np.float32]"]
 
 
 def prepare(eigenpatches: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -141,6 +143,26 @@ def forward(
 def _forward(
     patches: NDArray[np.float32], values: NDArray[np.float32], weights: Weights
 ) -> NDArray[np.float32]:
+    return dense(features(patches, values, weights), weights).reshape(2, -1)
+
+
+def features(
+    patches: NDArray[np.float32], values: NDArray[np.float32], weights: Weights
+) -> NDArray[np.float32]:
+    """Run the convolutions of the CNN: what its dense layers see.
+
+    Parameters
+    ----------
+    patches : (k, 25, 25) float32 array
+    values : (k,) float32 array
+        Normalised singular values.
+    weights : dict of arrays
+
+    Returns
+    -------
+    (2k, 16) float32 array
+        Means of the 15 channels and the value, for the eigenpatches, and for those times -1.
+    """
     # Channels come first.  Pooling before bias and ELU gives the same result, because both are
     # monotonic, at a quarter of the cost.  The first convolution of -x is that of x times -1.
     x = _convolve(patches[np.newaxis], weights["conv1.weight"])  # (14, k, 23, 23)
@@ -149,23 +171,50 @@ def _forward(
     x = _pool(_convolve(x, weights["conv2.weight"]), np.maximum)  # (15, 2k, 5, 5)
     x = _elu(x + weights["conv2.bias"][:, None, None, None])
     # Global average pooling, so that the position of a feature in the patch does not matter.
-    x = np.concatenate([x.mean(axis=(2, 3)), np.tile(values, 2)[None]]).T  # (2k, 16)
+    return np.concatenate([x.mean(axis=(2, 3)), np.tile(values, 2)[None]]).T
+
+
+def dense(x: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
+    """Run the dense layers of the CNN, without the final sigmoid: (n, 16) to (n,)."""
     for layer in ("fc3", "fc4"):
-        x = _elu(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])  # (2k, 16)
-    return (x @ weights["out.weight"].T + weights["out.bias"]).reshape(2, -1)
+        x = _elu(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"])
+    return (x @ weights["out.weight"].T + weights["out.bias"])[:, 0]
+
+
+def load_weights(scan_noise: str, path: str | None = None) -> Weights:
+    """Load the weights for ``"remove"`` or ``"keep"`` scan noise.
+
+    Those for ``"columns"`` are those for ``"remove"``, for a transposed image.
+
+    Parameters
+    ----------
+    scan_noise : "remove", "keep" or "columns"
+    path : str, optional
+        File of a classifier that was taught (`napari_lowdose.reucid.teaching`).  By default the
+        weights of the package.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the file has no weights of the classifier.
+    """
+    network = "keep" if scan_noise == "keep" else "remove"
+    if path is None:
+        return _shipped()[network]
+    about = os.stat(path)  # a file that was saved again is read again
+    return _from_file(path, about.st_mtime_ns, about.st_size)[network]
 
 
 @cache
-def load_weights(scan_noise: str) -> Weights:
-    """Load the included weights for ``"remove"`` or ``"keep"`` scan noise.
+def _shipped() -> dict[str, Weights]:
+    return read_networks(files(__package__).joinpath("classifier.safetensors").read_bytes())[0]
 
-    Those for ``"columns"`` are those for ``"remove"``, for a transposed image.
-    """
-    from safetensors.numpy import load
 
-    everything = load(files(__package__).joinpath("classifier.safetensors").read_bytes())
-    prefix = "remove." if scan_noise == "columns" else f"{scan_noise}."
-    return {k.removeprefix(prefix): v for k, v in everything.items() if k.startswith(prefix)}
+@lru_cache(maxsize=8)
+def _from_file(path: str, modified: int, size: int) -> dict[str, Weights]:
+    return read_classifier(path)[0]
 
 
 def _convolve(x: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:

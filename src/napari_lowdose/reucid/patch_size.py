@@ -20,7 +20,7 @@ import scipy
 
 from napari_lowdose.engine import rescale_progress
 from napari_lowdose.parameters import whole_number
-from napari_lowdose.reucid.classifier import choose, load_weights, utility
+from napari_lowdose.reucid.classifier import choose, utility
 from napari_lowdose.reucid.eigenpatches import WIDEST_GRAM, randomised_svd
 from napari_lowdose.reucid.kernel import convolve, kernel
 from napari_lowdose.reucid.patch_gram import patch_gram
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from numpy.typing import NDArray
+
+    from napari_lowdose.reucid.classifier_file import Weights
 
 WIDTHS = 3  # width of a wide patch in PSF widths; also the factor on the number of components
 # Size of the crop on which "auto" tries both patch sizes: in PSF widths, and at least in pixels
@@ -53,7 +55,7 @@ def choose_patch_size(
     images: Iterable[NDArray[np.float32]],
     wanted: Literal["auto", "psf", "wide"],
     n_components: int,
-    scan_noise: str,
+    weights: Weights,
     seed: int,
 ) -> Generator[float, None, tuple[int, bool]]:
     """Find one patch width for all images.
@@ -65,8 +67,8 @@ def choose_patch_size(
     wanted : "auto", "psf" or "wide"
     n_components : int
         Rank of the SVD for a patch of the PSF width.
-    scan_noise : "remove", "keep" or "columns"
-        With "columns" the images are transposed.
+    weights : dict of arrays
+        Weights of the classifier for the images scanned along rows.
     seed : int
 
     Yields
@@ -100,7 +102,7 @@ def choose_patch_size(
     crops = [crop for crop in crops if min(crop.shape) >= SMALLEST_CROP * wide]
     narrow, broad = 0.0, 0.0
     for number, crop in enumerate(crops):
-        search = estimate_risks(crop, psf, wide, n_components, scan_noise, seed)
+        search = estimate_risks(crop, psf, wide, n_components, weights, seed)
         begin, end = (0.1 + 0.9 * (number + part) / len(crops) for part in (0, 1))
         risk, risk_wide = yield from rescale_progress(search, begin, end)
         narrow += risk
@@ -115,7 +117,7 @@ def estimate_risks(
     psf: int,
     wide: int,
     n_components: int,
-    scan_noise: str,
+    weights: Weights,
     seed: int,
 ) -> Generator[float, None, tuple[float, float]]:
     """Estimate the mean squared errors with patches of the PSF width and with wide ones.
@@ -128,9 +130,9 @@ def estimate_risks(
         crop = _downsample(crop, factor)
         psf, wide = TRIAL_WIDTH, round(factor * wide) // 2 * 2 + 1
     # The trial with wide patches takes longer: they have more pixels and components.
-    search = _risk(crop, psf, n_components, scan_noise, seed)
+    search = _risk(crop, psf, n_components, weights, seed)
     risk, variance = yield from rescale_progress(search, 0.0, 0.22)
-    search = _risk(crop, wide, n_components * WIDTHS, scan_noise, seed, variance)
+    search = _risk(crop, wide, n_components * WIDTHS, weights, seed, variance)
     risk_wide, _ = yield from rescale_progress(search, 0.22, 1.0)
     smallest = 1e-3 * variance  # the estimates may be negative
     return max(risk, smallest), max(risk_wide, smallest)
@@ -150,7 +152,7 @@ def _risk(
     image: NDArray[np.float32],
     patch_size: int,
     n_components: int,
-    scan_noise: str,
+    weights: Weights,
     seed: int,
     variance: float | None = None,
 ) -> Generator[float, None, tuple[float, float]]:
@@ -186,7 +188,7 @@ def _risk(
     rest = max(float(np.trace(gram)) - float(np.square(values).sum()), 0.0)
     floor = float(np.sqrt(rest / (p * p - rank))) if rank < p * p else float(values[-1])
     eigenpatches = vectors.reshape(-1, p, p).astype(np.float32)
-    kept = choose(utility(eigenpatches, values, floor, load_weights(scan_noise)))
+    kept = choose(utility(eigenpatches, values, floor, weights))
     if variance is None:
         with_itself = _correlation(image, image, p)
         explained = float(np.vdot(kernel(eigenpatches), with_itself))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os  # noqa: TC003  (the command line reads types at run time)
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.parameters import flag, one_of, whole_number
 from napari_lowdose.reucid.alike import AlikeStep, alike_steps
 from napari_lowdose.reucid.classifier import choose, load_weights, utility, warn_of_choice
+from napari_lowdose.reucid.classifier_file import classifier_path
 from napari_lowdose.reucid.eigenpatches import decompose, sample_size
 from napari_lowdose.reucid.keep import keep_choice
 from napari_lowdose.reucid.kernel import convolve
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.frames import ImageOrPair
+    from napari_lowdose.reucid.classifier_file import Weights
     from napari_lowdose.reucid.noise_estimate import Pilot
     from napari_lowdose.reucid.standard_error import StandardError
 
@@ -106,6 +109,9 @@ class Reucid(Engine):
         Remove or keep isolated pixels that neither scene nor noise explains, such as cosmic rays,
         hot pixels and dead pixels.  They are always excluded from the patches.  "remove" replaces
         them with denoised values, "keep" restores their values from the input.
+    classifier : path, optional
+        File of a classifier that was taught on your own images; see
+        `napari_lowdose.reucid.teaching`.  By default the one of the package.
     exact : bool
         Compute the SVD of several stacks from all patches.  By default at most 16384 patches of
         each stack are used.  The SVD of a single stack with patches up to 49 pixels wide is
@@ -151,6 +157,7 @@ class Reucid(Engine):
     frames_together: int = 1
     scan_noise: ScanNoise = "remove"
     outliers: Outliers = "remove"
+    classifier: str | os.PathLike[str] | None = None
     exact: bool = False
     seed: int = 0
 
@@ -167,6 +174,7 @@ class Reucid(Engine):
         self._set("deviations", one_of("deviations", self.deviations, get_args(Deviations)))
         self._set("outliers", one_of("outliers", self.outliers, get_args(Outliers)))
         self._set("exact", flag("exact", self.exact))
+        self._set("classifier", classifier_path(self.classifier))
         for name in ("n_stacks", "memory_limit"):
             if (value := getattr(self, name)) is not None:
                 self._set(name, whole_number(name, value, 1))
@@ -352,7 +360,7 @@ class Reucid(Engine):
         stack_of = assign_stacks(image.shape, p, d, self.seed)
         # From stack to stack, so that every interim image uses all patches so far
         canvas, terrain = _empty_canvas(image)
-        weights = load_weights(self.scan_noise)
+        weights = self._weights()
         kept_eigenpatches = []
         for stack in range(d):
             in_stack = stack_of == stack
@@ -575,7 +583,7 @@ class Reucid(Engine):
         if not correlated:  # which has its own warning
             for note in noise.notes:
                 warn_user(note, stacklevel=2)
-        weights = load_weights(self.scan_noise)
+        weights = self._weights()
 
         def choose_useful(
             eigenpatches: NDArray[np.float32], values: NDArray[np.float64], floor: float
@@ -633,6 +641,10 @@ class Reucid(Engine):
         """True if the patch size is chosen by a trial of two; alike patches need none."""
         return self.patch_size == "auto" and self.stacks == "random"
 
+    def _weights(self) -> Weights:
+        """Return the weights of the classifier."""
+        return load_weights(self.scan_noise, classifier_path(self.classifier))
+
     def _set(self, name: str, value: object) -> None:
         # A frozen dataclass refuses assignment, even in `__post_init__`.
         object.__setattr__(self, name, value)
@@ -652,7 +664,7 @@ class Reucid(Engine):
         wanted = (
             "psf" if self.patch_size == "auto" and not self._compares_sizes else self.patch_size
         )
-        search = choose_patch_size(images, wanted, self.n_components, self.scan_noise, self.seed)
+        search = choose_patch_size(images, wanted, self.n_components, self._weights(), self.seed)
         return (yield from report(search, 0.0, end, "patch size"))
 
     def _n_stacks(self, shape: tuple[int, int], itemsize: int, patch_size: int) -> int:

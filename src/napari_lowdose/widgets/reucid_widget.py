@@ -451,6 +451,7 @@ class ReucidWidget(RunDock):
         for field in (self.form.strength, self.form.scan_noise):
             field.currentIndexChanged.connect(self._request_estimate)
         self.panel = RunPanel()
+        self.form.classifier.refused.connect(self.panel.show_message)
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
         self.panel.remedy_button.clicked.connect(self._fill_in)

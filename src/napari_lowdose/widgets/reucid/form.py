@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
 
 from napari_lowdose.reucid import Reucid
+from napari_lowdose.reucid.classifier_file import classifier_path
 from napari_lowdose.widgets.fields import (
     AutomaticSpinBox,
     ParameterForm,
@@ -17,6 +18,7 @@ from napari_lowdose.widgets.fields import (
     seed_field,
 )
 from napari_lowdose.widgets.layers import layer_combo
+from napari_lowdose.widgets.reucid.classifier_field import ClassifierField
 from napari_lowdose.widgets.run_panel import collapsible
 from napari_lowdose.widgets.settings_in_words import GIB, STRENGTHS
 from napari_lowdose.widgets.words import LABELS
@@ -36,6 +38,10 @@ FRAMES_HELP = (
     "<qt>Denoise the frame in view, or all frames. The frames of a movie share one patch size, "
     "chosen from several of them; each channel has its own. The current frame is denoised with "
     "the same patch size as in a run on all frames.</qt>"
+)
+CLASSIFIER_HELP = (
+    "<qt>Which eigenpatches are structure: the classifier that is included, or a file of one that "
+    "was taught on your own images (<i>Plugins &gt; Teach REUCID</i>).</qt>"
 )
 STRENGTH_HINTS = {
     "faithful": "REUCID of the paper",
@@ -107,6 +113,7 @@ class ReucidForm(ParameterForm):
         self.n_components.setRange(1, MOST_EIGENPATCHES)
         self.scan_noise = choice(SCAN_NOISE)
         self.outliers = choice({"remove": "remove", "keep": "keep"})
+        self.classifier = ClassifierField()
         self.seed = seed_field()
         self.with_residual = QCheckBox("add residual layer")
         help_on = parameter_tooltips(Reucid)
@@ -122,6 +129,7 @@ class ReucidForm(ParameterForm):
         more.add(LABELS["n_components"], self.n_components, help_on["n_components"])
         more.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
         more.add("outliers", self.outliers, help_on["outliers"])
+        more.add("classifier", self.classifier, CLASSIFIER_HELP)
         more.add("seed", self.seed, help_on["seed"])
         more.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
         self.advanced = collapsible("advanced")
@@ -167,6 +175,7 @@ class ReucidForm(ParameterForm):
             n_components=self.n_components.value(),
             scan_noise=self.scan_noise.currentData(),
             outliers=self.outliers.currentData(),
+            classifier=self.classifier.value,
             seed=self.seed.value(),
         )
 
@@ -182,6 +191,7 @@ class ReucidForm(ParameterForm):
         self.n_components.setValue(engine.n_components)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
+        self.classifier.value = classifier_path(engine.classifier)
         self.seed.setValue(engine.seed)
 
     def recall(self, engine: Reucid, stacks_chosen: bool, all_frames: bool, residual: bool) -> None:
