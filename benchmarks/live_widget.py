@@ -120,7 +120,7 @@ def main(seconds: float = 10.0, runs: int = 3) -> None:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 800)
     widget = LiveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Live")
+    viewer.window.add_dock_widget(widget, name="Denoise live")
     print(f"napari {napari.__version__}, Qt {qVersion()}")
     layer_costs(viewer)
     print(

@@ -15,6 +15,7 @@ from napari_lowdose.widgets.live.form import SAMPLE
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
 from napari_lowdose.widgets.samples import beamsplitter_frame, nuclei_pair, stem_low_dose
+from napari_lowdose.widgets.titles import LIVE, ONE_IMAGE, PAIR, SPLIT
 
 IMAGES = Path(__file__).parent / "images"
 BUILD_UP = 2  # stacks that are finished in the picture of a run under way
@@ -39,7 +40,7 @@ def reucid(viewer: napari.Viewer) -> None:
     for data, options, _ in stem_low_dose():
         viewer.add_image(data, **options)
     widget = ReucidWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="REUCID")
+    viewer.window.add_dock_widget(widget, name=ONE_IMAGE)
     widget.form.n_stacks.setValue(1)
     denoise(viewer, widget)  # imports, and first drawing
     viewer.layers.remove(viewer.layers[-1])
@@ -76,7 +77,7 @@ def pair(viewer: napari.Viewer) -> None:
     QTest.qWait(1000)
     viewer.layers.selection = set(viewer.layers[1:])
     right_click(viewer, "right_click.png")
-    widget = open_widget(viewer, "Noise2Noise pair")
+    widget = open_widget(viewer, PAIR)
     QTest.qWait(1000)
     while widget.runner.busy:
         QTest.qWait(20)
@@ -94,7 +95,7 @@ def pair(viewer: napari.Viewer) -> None:
 def choice(viewer: napari.Viewer) -> None:
     """Take a picture of the pair widget with each answer to 'What do you have?'."""
     viewer.window.resize(1280, 1000)
-    widget = open_widget(viewer, "Noise2Noise pair")
+    widget = open_widget(viewer, PAIR)
     movie, _ = samples.beamsplitter_movie()
     pictures = []
     for name, images in (
@@ -127,7 +128,7 @@ def split(viewer: napari.Viewer) -> None:
     viewer.window.resize(1280, 800)
     for data, options, _ in beamsplitter_frame():
         viewer.add_image(data, **options)
-    widget = open_widget(viewer, "Split camera frame")
+    widget = open_widget(viewer, SPLIT)
     while widget.found is None:
         QTest.qWait(20)
     QTest.qWait(1000)
@@ -137,7 +138,7 @@ def split(viewer: napari.Viewer) -> None:
 def live(viewer: napari.Viewer) -> None:
     """Watch the sample camera; take pictures of the running view, and once a network is better."""
     viewer.window.resize(1280, 800)
-    widget = open_widget(viewer, "Live")
+    widget = open_widget(viewer, LIVE)
     widget.form.choose(SAMPLE)
     widget.start()
     while widget.view.clean.layer is None:

@@ -174,9 +174,11 @@ def show(results: Iterable[Result]) -> None:
             position = (*leading, *(gap * (row, column)))
             title = f"{result.engine}: {name}" if len(results) > 1 else name
             viewer.add_image(image, name=title, contrast_limits=limits, translate=position)
-    viewer.window.add_plugin_dock_widget("napari-lowdose", "REUCID")
+    viewer.window.add_plugin_dock_widget("napari-lowdose", "Denoise one image (REUCID)")
     if len(results) > 1:
-        viewer.window.add_plugin_dock_widget("napari-lowdose", "Noise2Noise pair", tabify=True)
+        viewer.window.add_plugin_dock_widget(
+            "napari-lowdose", "Denoise a pair (Noise2Noise)", tabify=True
+        )
     viewer.fit_to_view()
     napari.run()
 

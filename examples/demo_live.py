@@ -34,7 +34,7 @@ def show() -> None:
     import napari
 
     viewer = napari.Viewer(title="napari-lowdose live demo")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-lowdose", "Live")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-lowdose", "Denoise live")
     viewer.canvas.grid.enabled = True  # raw and clean side by side
     widget.form.choose("sample camera (simulated)")
     widget.start()

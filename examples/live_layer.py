@@ -44,7 +44,7 @@ def show(frames: Iterable[np.ndarray]) -> None:
     camera.yielded.connect(lambda frame: setattr(layer, "data", frame))  # in the GUI thread
     camera.start()
 
-    _, widget = viewer.window.add_plugin_dock_widget("napari-lowdose", "Live")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-lowdose", "Denoise live")
     widget.start_on(layer)  # or right-click on the layer > Denoise live
     napari.run()
 

@@ -109,11 +109,11 @@ def test_npe2_finds_the_manifest(
     # Neither git nor tags here, as in an archive of the sources
     assert found["version"] == PYPROJECT["tool"]["setuptools_scm"]["fallback_version"]
     assert found["widgets"] == [
-        "REUCID",
-        "Noise2Noise pair",
+        "Denoise one image (REUCID)",
+        "Denoise a pair (Noise2Noise)",
         "Split camera frame",
         "Batch",
-        "Live",
+        "Denoise live",
         "Inspect",
         "Teach REUCID",
     ]

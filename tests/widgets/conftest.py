@@ -126,7 +126,7 @@ def docked(viewer: napari.Viewer, qtbot: QtBot) -> Callable[..., ReucidWidget]:
 
     def dock(image: Any, engine: Any = None, viewer: Any = viewer, **options: Any) -> ReucidWidget:
         viewer.add_image(image, name="input", **options)
-        return dock_in(viewer, ReucidWidget(viewer), "REUCID", engine, qtbot)
+        return dock_in(viewer, ReucidWidget(viewer), "Denoise one image (REUCID)", engine, qtbot)
 
     return dock
 
@@ -141,7 +141,9 @@ def docked_pair(viewer: napari.Viewer, qtbot: QtBot) -> Callable[..., Noise2Nois
         viewer.add_image(first, name="scan, first", **options)
         if second is not None:
             viewer.add_image(second, name="scan, second", **options)
-        return dock_in(viewer, Noise2NoiseWidget(viewer), "Noise2Noise pair", engine, qtbot)
+        return dock_in(
+            viewer, Noise2NoiseWidget(viewer), "Denoise a pair (Noise2Noise)", engine, qtbot
+        )
 
     return dock
 

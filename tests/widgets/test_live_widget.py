@@ -68,7 +68,7 @@ def running_threads():
 def live(viewer, qtbot):
     """Return the widget with the engine `Half`."""
     widget = LiveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Live")
+    viewer.window.add_dock_widget(widget, name="Denoise live")
     widget.form.engine = Half
     yield widget
     widget.stop()
@@ -309,7 +309,7 @@ def test_closing_the_viewer_ends_the_run_and_keeps_what_was_recorded(
 ):
     viewer = make_napari_viewer()
     widget = LiveWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Live")
+    viewer.window.add_dock_widget(widget, name="Denoise live")
     widget.form.engine = Half
     layer = viewer.add_image(noise(0), name="preview")
     widget.start()
@@ -458,7 +458,7 @@ def test_training_that_is_impossible_says_why(live, started, qtbot):
 
 def test_the_network_is_kept_in_the_pair_widget(live, started, training):
     pair = Noise2NoiseWidget(live.viewer)
-    live.viewer.window.add_dock_widget(pair, name="Noise2Noise pair (Low dose)")
+    live.viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
     started(noise(0))
     live.train()
     model = FakeModel(architecture=PRESETS["fast"], weights={}, offset=0, scale=1, record={})
@@ -481,11 +481,14 @@ def test_the_methods(live, tmp_path):
     form.method_combo.setCurrentText("network from a file …")
     with pytest.raises(ValueError, match="Choose the file of the network first"):
         form.engine()
-    form.method_combo.setCurrentText("network of Noise2Noise pair")
+    form.method_combo.setCurrentText("network trained on a pair")
     live.form.choose(SAMPLE)
     live.start()
     assert live.panel.status.text() == "Not started."
-    assert "There is no network in the widget 'Noise2Noise pair' yet" in live.panel.notes.text()
+    assert (
+        "There is no network in the widget 'Denoise a pair (Noise2Noise)' yet"
+        in live.panel.notes.text()
+    )
 
 
 def test_two_views_of_a_beamsplitter(live, qtbot, tmp_path):

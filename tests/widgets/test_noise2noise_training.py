@@ -1,4 +1,4 @@
-"""The dock widget 'Noise2Noise pair' with a real, short training."""
+"""The dock widget 'Denoise a pair (Noise2Noise)' with a real, short training."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The dock widget 'Noise2Noise pair' in a real viewer, with a training that takes no time."""
+"""The dock widget of pairs in a real viewer, with a training that takes no time."""
 
 import json
 

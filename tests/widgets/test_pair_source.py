@@ -334,7 +334,7 @@ def test_a_frame_is_split_and_its_views_come_back(docked_pair, qtbot, monkeypatc
     widget.form.only_combo.value = widget.viewer.layers[0]
     split = SplitWidget(widget.viewer)
     qtbot.addWidget(split)
-    opened = {"Split camera frame": split, "Noise2Noise pair": widget}
+    opened = {"Split camera frame": split, "Denoise a pair (Noise2Noise)": widget}
     for module in (noise2noise_widget, split_widget):
         monkeypatch.setattr(module, "open_widget", lambda viewer, name: opened[name])
     focused = []

@@ -184,7 +184,7 @@ def test_labels_are_not_offered(viewer, qtbot):
     viewer.add_labels(np.zeros((32, 32), int))
     widget = ReucidWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    assert "Open an image" in widget.panel.notes.text()
+    assert "Open an image" in widget.panel.status.text()
     viewer.add_image(np.random.default_rng(0).poisson(5, (32, 32)))
     assert widget.panel.start_button.isEnabled()
     finish(qtbot, widget)

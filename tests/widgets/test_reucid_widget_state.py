@@ -5,8 +5,8 @@ import pytest
 
 from napari_lowdose import Reucid, denoise
 from napari_lowdose.widgets import samples
-from napari_lowdose.widgets.reucid.form import use_form_labels
 from napari_lowdose.widgets.reucid_widget import ReucidWidget
+from napari_lowdose.widgets.words import use_form_labels
 
 from .conftest import FakeEngine, finish, idle, is_due
 
@@ -172,7 +172,7 @@ def test_too_many_requested_stacks_are_reported(docked, qtbot):
     [
         ("patch_size must be odd", "patch size must be odd"),
         ("memory_limit is -1", "memory limit is -1"),
-        ("use n_stacks=2", "use stacks=2"),
+        ("use n_stacks=2", "use stacks 2"),
         ("nothing to replace", "nothing to replace"),
     ],
 )

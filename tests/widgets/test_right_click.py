@@ -19,6 +19,7 @@ from napari_lowdose.noise2noise.exposure_statistics import about_exposures
 from napari_lowdose.widgets import menus, result_job
 from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
 from napari_lowdose.widgets.right_click import ENTRIES, register_entries
+from napari_lowdose.widgets.titles import ONE_IMAGE, PAIR
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 from .conftest import finish
@@ -123,7 +124,7 @@ def test_a_real_right_click_on_two_layers_trains_on_the_pair(viewer, qtbot, monk
     middle = view.visualRect(view.model().index(0, 0)).center()
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.RightButton, pos=QPoint(middle))
     assert shown == [True]
-    widget = menus.opened_widget(viewer, "Noise2Noise pair")
+    widget = menus.opened_widget(viewer, PAIR)
     assert widget is not None
     assert (widget.form.first, widget.form.second) == tuple(viewer.layers[:2])
     finish(qtbot, widget)
@@ -135,7 +136,7 @@ def test_one_layer_is_denoised_by_reucid_and_the_widget_is_opened_once(viewer, q
     viewer.layers.selection.active = first
     for n in (1, 2):
         get_app_model().commands.execute_command("napari-lowdose.denoise")
-        widget = menus.opened_widget(viewer, "REUCID")
+        widget = menus.opened_widget(viewer, ONE_IMAGE)
         finish(qtbot, widget)
         assert widget.form.layer is first
         assert len(viewer.layers) == 2 + n, widget.panel.notes.text()
@@ -146,7 +147,7 @@ def test_one_layer_is_denoised_by_reucid_and_the_widget_is_opened_once(viewer, q
 def test_the_evidence_of_a_result_is_shown_beside_it(viewer, qtbot):
     viewer.layers.selection.active = viewer.layers[0]
     menus.denoise(viewer)
-    finish(qtbot, menus.opened_widget(viewer, "REUCID"))
+    finish(qtbot, menus.opened_widget(viewer, ONE_IMAGE))
     result = viewer.layers[-1]
     viewer.layers.selection.active = result
     get_app_model().commands.execute_command("napari-lowdose.show_evidence")
@@ -158,7 +159,7 @@ def test_the_evidence_of_a_result_is_shown_beside_it(viewer, qtbot):
 @pytest.fixture
 def widget(viewer, qtbot, monkeypatch):
     """Return the pair widget with a network that was trained on the two layers."""
-    widget = menus.open_widget(viewer, "Noise2Noise pair")
+    widget = menus.open_widget(viewer, PAIR)
     monkeypatch.setattr(widget.form, "parameters", FakeNoise2Noise)
     widget.train()
     finish(qtbot, widget)
@@ -172,7 +173,7 @@ def test_one_layer_is_denoised_by_a_network_that_fits_if_ticked(viewer, qtbot, w
     def denoised(layer):
         viewer.layers.selection.active = layer
         menus.denoise(viewer)
-        for each in (widget, menus.opened_widget(viewer, "REUCID")):
+        for each in (widget, menus.opened_widget(viewer, ONE_IMAGE)):
             if each is not None:
                 finish(qtbot, each)
         return viewer.layers[-1].name
@@ -184,7 +185,7 @@ def test_one_layer_is_denoised_by_a_network_that_fits_if_ticked(viewer, qtbot, w
     assert denoised(first) == "scan, first denoised"
     np.testing.assert_allclose(viewer.layers[-1].data, first.data / 2)
 
-    reucid = menus.opened_widget(viewer, "REUCID")
+    reucid = menus.opened_widget(viewer, ONE_IMAGE)
     brighter = viewer.add_image(first.data + 500, name="brighter")
     assert denoised(brighter) == "brighter REUCID"
     assert "network was not applied" in reucid.panel.notes.text()
@@ -203,7 +204,7 @@ def pair_after_right_clicks(viewer, qtbot, monkeypatch, layers, times=1, engine=
         viewer.layers.selection = set(layers)
         menus.denoise(viewer)
         qtbot.wait(30)
-    widget = menus.opened_widget(viewer, "Noise2Noise pair")
+    widget = menus.opened_widget(viewer, PAIR)
     finish(qtbot, widget)
     return widget
 
@@ -255,7 +256,7 @@ def test_a_result_is_denoised_again_with_a_warning(viewer, qtbot, widget):
     assert "is a result already" in widget.panel.notes.text()
     viewer.layers.selection.active = result
     menus.denoise(viewer)
-    reucid = menus.opened_widget(viewer, "REUCID")
+    reucid = menus.opened_widget(viewer, ONE_IMAGE)
     finish(qtbot, reucid)
     assert reucid.panel.notes.text().count("is a result already") == 1
     assert reucid.panel.status.text().startswith("Done")

@@ -51,7 +51,7 @@ def test_a_frame_becomes_an_aligned_pair(splitter, qtbot, frame):
 
     viewer = widget.viewer
     pair = Noise2NoiseWidget(viewer)
-    viewer.window.add_dock_widget(pair, name="Noise2Noise pair (napari-lowdose)")
+    viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
     widget.split_button.click()
     _, first, second = viewer.layers
     assert (pair.form.first, pair.form.second) == (first, second)
@@ -104,6 +104,29 @@ def test_two_scenes_are_refused(splitter):
     assert not widget.overlay.isVisibleTo(widget)
 
 
+def test_a_person_who_drew_the_views_can_overrule(splitter, qtbot):
+    from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
+
+    frame = np.random.default_rng(0).poisson(20, (128, 256)).astype(np.uint16)
+    widget = splitter(frame)
+    assert not widget.as_drawn_button.isVisibleTo(widget)  # nothing was drawn yet
+    widget.draw_button.click()
+    settle(qtbot, widget)
+    assert widget.found is None and widget.as_drawn_button.isVisibleTo(widget)
+    pair = Noise2NoiseWidget(widget.viewer)
+    widget.viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
+    rectangles = widget.form.views()
+    widget.as_drawn_button.click()
+    first, second = widget.viewer.layers[-2:]
+    (y0, _, x0, _), (v0, _, u0, _) = rectangles
+    height, width = first.data.shape
+    assert first.data.shape == second.data.shape
+    np.testing.assert_array_equal(first.data, frame[y0 : y0 + height, x0 : x0 + width])
+    np.testing.assert_array_equal(second.data, frame[v0 : v0 + height, u0 : u0 + width])
+    assert (pair.form.first, pair.form.second) == (first, second)
+    assert "as drawn" in widget.findings.text() and not widget.save_button.isEnabled()
+
+
 def test_the_colours_are_complementary():
     view = np.random.default_rng(0).random((20, 20))
     agreeing = overlay(view, 3 * view + 7)
@@ -154,7 +177,7 @@ def test_a_rotated_view_is_used_for_the_training(splitter, qtbot):
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
 
     pair = Noise2NoiseWidget(widget.viewer)
-    widget.viewer.window.add_dock_widget(pair, name="Noise2Noise pair (napari-lowdose)")
+    widget.viewer.window.add_dock_widget(pair, name="Denoise a pair (Noise2Noise) (napari-lowdose)")
     widget.split_button.click()
     assert pair.form.parameters().affine == widget.found.affine
     assert not pair.form.shift.isEnabled()

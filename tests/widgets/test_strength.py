@@ -68,6 +68,7 @@ def test_strength_stands_for_stacks_and_deviations(docked, qtbot, image):
 def test_fields_of_random_stacks_are_hidden_where_they_have_no_effect(docked, qtbot, image):
     widget = docked(image)
     form = widget.form
+    form.advanced.expand()
     for strength, shown in (("balanced", False), ("strongest", False), ("faithful", True)):
         choose(widget, strength)
         assert form.n_stacks.isVisibleTo(form) == form.memory_limit.isVisibleTo(form) == shown
@@ -247,6 +248,7 @@ def test_noise_plot_follows_the_frame_in_view(docked, qtbot, image):
 def test_frames_together_is_shown_where_it_has_an_effect(docked, qtbot, image):
     widget = docked(np.stack([image, image]))
     form = widget.form
+    form.advanced.expand()
     choose(widget, "balanced")
     assert not form.frames_together.isVisibleTo(form)
     form.frames.setCurrentIndex(form.frames.findData(True))

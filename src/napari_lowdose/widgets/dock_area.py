@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QFrame, QScrollArea, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_lowdose.engine import duration
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import napari.viewer
+    from qtpy.QtGui import QKeyEvent
 
     from napari_lowdose.engine import Step
     from napari_lowdose.widgets.jobs import Job
@@ -53,6 +54,22 @@ class DockArea(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.parts = QVBoxLayout(content)
         self.parts.setSpacing(8)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Let Enter press the button that has the focus, or else start."""
+        enter = event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if event is None or not enter:
+            super().keyPressEvent(event)
+            return
+        focused = (self.window() or self).focusWidget()
+        pressed = focused if isinstance(focused, QAbstractButton) else self.default_button()
+        if pressed is not None:
+            pressed.click()
+        event.accept()
+
+    def default_button(self) -> QAbstractButton | None:
+        """Return the button that Enter presses; None by default."""
+        return None
 
     def debounced(self, callback: Callable[[], None]) -> QSignalDebouncer:
         """Return a debouncer that calls `callback` shortly after the last `throttle()`."""
@@ -102,6 +119,10 @@ class RunDock(DockArea):
         super().__init__(napari_viewer)
         self._running: Any = None
         self._started = 0.0
+
+    def default_button(self) -> QAbstractButton:
+        """Return the button that starts a run."""
+        return self.panel.start_button
 
     def stop(self) -> None:
         """Stop the run and keep its partial result."""

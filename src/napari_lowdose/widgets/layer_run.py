@@ -8,7 +8,6 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from napari.layers import Image
 
@@ -28,6 +27,7 @@ from napari_lowdose.widgets.result_layer import (
     residual,
     residual_limits,
 )
+from napari_lowdose.widgets.settings_in_words import what_differs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,8 @@ class LayerRun:
     run : Run
     result : Image or None
         None before the first interim image.
+    status : str
+        Outcome of the run, for the history.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class LayerRun:
         self.paths = tuple(layer_file(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
+        self.status = ""
         self._layers = layers
         self._source_names = [each.name for each in sources]
         self._with_residual = with_residual
@@ -131,7 +134,7 @@ class LayerRun:
             data = newest if self._one_frame else self.run.image
             # From the first image only: napari keeps the limits, so previews do not flicker.
             self._limits = contrast_limits(newest)
-            self.result = self._add(data, self._name + PARTIAL, self._limits)
+            self.result = self._add(data, self._distinct_name() + PARTIAL, self._limits)
             self.result.contrast_limits_range = (float(newest.min()), float(newest.max()))
         elif self._one_frame:
             # A new array, because changes in place race with napari's slicing.
@@ -155,6 +158,12 @@ class LayerRun:
             self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
             # napari selects a new layer, and the widget follows the selection.
             self._layers.selection.active = self.result
+
+    def remove(self) -> None:
+        """Remove the layers of this run."""
+        for layer in (self.result, self.residual):
+            if layer is not None and layer in self._layers:
+                self._layers.remove(layer)
 
     def replace(self, image: NDArray[np.float32], index: tuple[int, ...]) -> None:
         """Replace the result, or its frame `index`, by `image`."""
@@ -183,6 +192,22 @@ class LayerRun:
 
     def _new_run(self, given: Any, engine: Engine) -> Run:
         return Run(given, engine)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The parameters in the record of the result."""
+        return dict(self.run.record().get("parameters", {}))
+
+    def _distinct_name(self) -> str:
+        """Return the name of the result, with what differs from the result of that name."""
+        for layer in self._layers:
+            record = layer.metadata.get(METADATA_KEY, {})
+            if layer.name == self._name and isinstance(
+                parameters := record.get("parameters"), dict
+            ):
+                differs = what_differs(parameters, self._settings)
+                return f"{self._name}, {differs}" if differs else self._name
+        return self._name
 
     @property
     def _one_frame(self) -> bool:
@@ -219,6 +244,8 @@ class LazyRun(LayerRun):
         sources = source if isinstance(source, tuple) else (source,)
         movies = tuple(_lazy(layer) for layer in sources)
         super().__init__(layers, source, engine, name=name, pixels=movies)
+        import dask.array as da
+
         clean = denoise(ImageOrPair(movies).given, engine)
         seen = da.map_blocks(
             self._find_limits, clean, dtype=np.float32, meta=np.empty((0,) * clean.ndim, np.float32)
@@ -251,8 +278,10 @@ class LazyRun(LayerRun):
 
 def _lazy(layer: Image) -> Any:
     pixels = layer_pixels(layer)
-    if isinstance(pixels, da.Array):
+    if not isinstance(pixels, np.ndarray):  # dask, as of `layer_pixels`
         return pixels
+    import dask.array as da
+
     frames = (*(1,) * (pixels.ndim - 2), *pixels.shape[-2:])
     return da.from_array(pixels, chunks=frames, name=False)
 
@@ -340,6 +369,8 @@ def snapshot(pixels: Any) -> Any:
     lazy = not isinstance(pixels, np.ndarray) or isinstance(pixels, np.memmap)
     if not lazy and pixels.nbytes <= MAX_COPY_BYTES:
         return np.array(pixels, subok=True)  # keeps a mask, which the engine refuses
+    import dask.array as da
+
     leading = tuple(pixels.shape[:-2])
     return da.map_blocks(
         _FramesAsRead(pixels).read,
@@ -368,7 +399,7 @@ class _FramesAsRead:
 
     def _read(self, index: tuple[int, ...]) -> NDArray[Any]:
         read = self._movie[index]
-        if isinstance(read, da.Array):
+        if hasattr(read, "compute"):  # dask
             read = read.compute()
         frame: NDArray[Any] = np.array(read, order="C", subok=True)
         checksum = zlib.crc32(np.asarray(frame).data)

@@ -166,6 +166,9 @@ def _shape(layer: Image) -> tuple[int, ...]:
     return tuple(layer_pixels(layer).shape)
 
 
+SAMPLES = "try one of File > Open Sample > napari-lowdose"
+NO_IMAGE = f"Open an image to begin, or {SAMPLES}. (Labels are not images.)"
+NO_PAIR = f"Open the two exposures to begin, as image layers, or {SAMPLES}."
 ONE_LAYER = "Choose two different layers: a network cannot learn from an image paired with itself."
 
 
@@ -178,7 +181,7 @@ def validation_error(layer: Image | None) -> str:
         None if there is no image layer.
     """
     if layer is None:
-        return "Open an image first: there is no image layer to denoise (labels are not images)."
+        return NO_IMAGE
     name = f"'{layer.name}'"
     if layer.rgb:
         return f"{name} is a colour image: split its channels first (right-click, Split RGB)."
@@ -198,7 +201,7 @@ def pair_error(first: Image | None, second: Image | None) -> str:
     first, second : Image or None
     """
     if first is None or second is None:
-        return "Open the two exposures first, as image layers."
+        return NO_PAIR
     if reason := raw_error(first) or raw_error(second):
         return reason
     return ONE_LAYER if first is second else ""

@@ -1,4 +1,4 @@
-"""The dock widget 'Live'."""
+"""The dock widget 'Denoise live'."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from napari_lowdose.widgets.live.live_view import LiveView
 from napari_lowdose.widgets.live.paced_refresh import PacedRefresh
 from napari_lowdose.widgets.live.recording_panel import RecordingPanel
 from napari_lowdose.widgets.menus import open_widget
-from napari_lowdose.widgets.reucid.form import use_form_labels
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
+from napari_lowdose.widgets.titles import PAIR
 from napari_lowdose.widgets.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ class LiveWidget(DockArea):
             self.panel.show_message(step.problem)
 
     def _warned(self, message: str) -> None:
-        message = message.replace("n_components", "the number of eigenpatches")
-        self.panel.warn(use_form_labels(message))
+        self.panel.warn(message)
 
     def _tick(self) -> None:
         """Update what is told twice a second."""
@@ -233,7 +232,7 @@ class LiveWidget(DockArea):
         self.keep_last.clicked.connect(self._keep_last)
         self.keep_network = QPushButton("network")
         self.keep_network.setToolTip(
-            "<qt>Show the network in the widget 'Noise2Noise pair', to save or to apply it.</qt>"
+            f"<qt>Show the network in the widget '{PAIR}', to save or to apply it.</qt>"
         )
         self.keep_network.clicked.connect(self._keep_network)
         keep = QHBoxLayout()
@@ -262,7 +261,7 @@ class LiveWidget(DockArea):
     def _keep_network(self) -> None:
         if self.view is not None and self._network is not None:
             network = TrainedNetwork(self._network, self.view.name)
-            open_widget(self.viewer, "Noise2Noise pair").use_network(network)
+            open_widget(self.viewer, PAIR).use_network(network)
 
     @property
     def _network(self) -> Noise2NoiseModel | None:

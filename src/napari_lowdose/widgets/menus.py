@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from napari.viewer import Viewer  # noqa: TC002  (napari injects it by this annotation)
 
+from napari_lowdose.widgets.titles import LIVE, ONE_IMAGE, PAIR, PLUGIN, SPLIT
+
 if TYPE_CHECKING:
     from napari_lowdose.widgets.inspect_widget import InspectWidget
     from napari_lowdose.widgets.live_widget import LiveWidget
     from napari_lowdose.widgets.noise2noise_widget import Noise2NoiseWidget
     from napari_lowdose.widgets.result_job import ResultJob
     from napari_lowdose.widgets.reucid_widget import ReucidWidget
-
-PLUGIN = "napari-lowdose"
 
 
 def denoise(viewer: Viewer) -> None:
@@ -26,10 +26,10 @@ def denoise(viewer: Viewer) -> None:
     """
     images = selected_images(viewer)
     if len(images) == 2:
-        pair_widget: Noise2NoiseWidget = open_widget(viewer, "Noise2Noise pair")
+        pair_widget: Noise2NoiseWidget = open_widget(viewer, PAIR)
         pair_widget.check_and_train(*images)
     elif len(images) == 1:
-        pair_widget = opened_widget(viewer, "Noise2Noise pair")
+        pair_widget = opened_widget(viewer, PAIR)
         if pair_widget is not None and pair_widget.network.for_right_click.isChecked():
             pair_widget.apply_if_suitable(
                 images[0], lambda reason: _denoise_by_reucid(viewer, images[0], reason)
@@ -39,7 +39,7 @@ def denoise(viewer: Viewer) -> None:
 
 
 def _denoise_by_reucid(viewer: Viewer, layer: Image, reason: str = "") -> None:
-    reucid: ReucidWidget = open_widget(viewer, "REUCID")
+    reucid: ReucidWidget = open_widget(viewer, ONE_IMAGE)
     reucid.form.layer_combo.value = layer
     reucid.denoise()
     if reason:
@@ -50,14 +50,14 @@ def denoise_live(viewer: Viewer) -> None:
     """Denoise the selected layer while something else updates it."""
     images = selected_images(viewer)
     if len(images) == 1:
-        widget: LiveWidget = open_widget(viewer, "Live")
+        widget: LiveWidget = open_widget(viewer, LIVE)
         widget.start_on(images[0])
 
 
 def split_camera_frame(viewer: Viewer) -> None:
     """Open the widget that splits the selected camera frame into two views."""
     images = selected_images(viewer)
-    widget = open_widget(viewer, "Split camera frame")
+    widget = open_widget(viewer, SPLIT)
     if images:
         widget.choose(images[0])
 

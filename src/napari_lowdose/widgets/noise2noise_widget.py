@@ -1,4 +1,4 @@
-"""The dock widget 'Noise2Noise pair'."""
+"""The dock widget 'Denoise a pair (Noise2Noise)'."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.noise2noise.warm_start import load_torch_for_interface
 from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
     ONE_LAYER,
@@ -25,7 +26,12 @@ from napari_lowdose.widgets.layers import (
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.noise2noise.chosen_pair import SPLIT_FIRST, ChosenPair
 from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
-from napari_lowdose.widgets.noise2noise.run import PairRun, common_name, with_training
+from napari_lowdose.widgets.noise2noise.run import (
+    PairRun,
+    common_name,
+    training_of,
+    with_training,
+)
 from napari_lowdose.widgets.noise2noise.source import SourceChoice
 from napari_lowdose.widgets.noise2noise.training_panel import (
     EXPOSURE,
@@ -39,6 +45,7 @@ from napari_lowdose.widgets.result_layer import layer_pixels
 from napari_lowdose.widgets.run_panel import CopyButton
 from napari_lowdose.widgets.survival.defect_panel import DefectPanel
 from napari_lowdose.widgets.survival.planted_sites import Subject, raw_frame_in_view
+from napari_lowdose.widgets.titles import ONE_IMAGE, SPLIT
 from napari_lowdose.widgets.trained_network import (
     NetworkPanel,
     TrainedNetwork,
@@ -97,6 +104,7 @@ class Noise2NoiseWidget(RunDock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         self._shown: LayerRun | None = None
+        self._past_runs: list[LayerRun] = []
         self._requested_pair: Layers | None = None
         self._ready = ""  # what to say once the layers that came back are checked
         self._build()
@@ -181,13 +189,13 @@ class Noise2NoiseWidget(RunDock):
 
     def _split(self) -> None:
         """Open the widget that splits the chosen frame; it chooses the two views here."""
-        widget = open_widget(self.viewer, "Split camera frame")
+        widget = open_widget(self.viewer, SPLIT)
         if self.form.only is not None:
             widget.choose(self.form.only)
 
     def _use_reucid(self) -> None:
         """Open the widget REUCID with the layer that cannot be trained on."""
-        widget = open_widget(self.viewer, "REUCID")
+        widget = open_widget(self.viewer, ONE_IMAGE)
         widget.form.layer_combo.value = self.pair.layers[0]
 
     # ---------------------------------------------------------------- training
@@ -374,6 +382,32 @@ class Noise2NoiseWidget(RunDock):
     def _summary(self, run: LayerRun) -> str:
         return run.last.trained if isinstance(run, PairRun) and run.last else ""
 
+    def _ended(self, run: LayerRun, job: Job) -> None:
+        super()._ended(run, job)
+        run.status = " ".join(filter(None, [self.panel.gain.text(), self.panel.status.text()]))
+        if run.result is not None:
+            self._past_runs.append(run)
+        self._show_history()
+
+    def _show_history(self) -> None:
+        self._past_runs = [run for run in self._past_runs if not run.result_removed]
+        self.past.show_runs(self._past_runs, self._shown)
+
+    def _go_back_to(self, run: LayerRun) -> None:
+        """Show an earlier result, with its settings, its network and its gain."""
+        if self._running is not None or run.result is None or run.result_removed:
+            return
+        self._shown = run
+        self.viewer.layers.selection.active = run.result
+        run.result.visible = True
+        self.panel.clear()
+        if isinstance(run, PairRun):
+            self.form.recall(training_of(run.engine))
+            self._keep(run)
+            over = IMAGE if self.pair.source == "counted" else EXPOSURE
+            self.panel.show_gain(run.gain, over, run.instead)
+        self.panel.end(run.status.removeprefix(self.panel.gain.text()).strip())
+
     def _keep(self, run: PairRun) -> None:
         """Make the network of `run` the one that Save, Continue and Apply use."""
         if run.model is not None and run.model is not self.model:
@@ -387,6 +421,7 @@ class Noise2NoiseWidget(RunDock):
         run = self._running
         if isinstance(run, PairRun) and run.sources_changed and not run.result_removed:
             self.panel.warn(SOURCES_CHANGED)
+        self._show_history()
         if self._shown is not None and self._shown.result_removed:
             self._shown = None
             if self._running is None:
@@ -483,7 +518,11 @@ class Noise2NoiseWidget(RunDock):
         self.parts.addWidget(self.plot)
         self.parts.addWidget(self.network)
         self.parts.addWidget(self.defects)
+        self.past = HistoryPanel()
+        self.past.chosen.connect(self._go_back_to)
+        self.past.deleted.connect(lambda run: run.remove())
         self.parts.addWidget(self.copy_button)
+        self.parts.addWidget(self.past)
         self.parts.addStretch()
 
     def _enable(self, event: Any = None) -> None:

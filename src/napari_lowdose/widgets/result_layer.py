@@ -6,7 +6,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from napari.utils.transforms import CompositeAffine
 
@@ -48,7 +47,11 @@ def layer_pixels(layer: Image) -> Any:
         the thread of the user interface.
     """
     data = layer.data[0] if layer.multiscale else layer.data
-    return data if isinstance(data, np.ndarray) else da.asarray(data)
+    if isinstance(data, np.ndarray):
+        return data
+    import dask.array as da  # 0.4 s, which most people need not wait for
+
+    return da.asarray(data)
 
 
 def placement(layer: Image, ndim: int, corner: tuple[float, ...] = (0.0, 0.0)) -> dict[str, Any]:
@@ -109,6 +112,8 @@ def residual(image: Any, result: NDArray[np.float32]) -> Any:
     """
     if isinstance(image, np.ndarray) and image.ndim == 2:
         return image.astype(np.float32) - result
+    import dask.array as da
+
     frames = (*(1,) * (image.ndim - 2), *image.shape[-2:])
     # Without name=False, dask would hash all pixels.
     if isinstance(image, np.ndarray):

@@ -1,4 +1,4 @@
-"""The dock widget 'REUCID'."""
+"""The dock widget 'Denoise one image (REUCID)'."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.filled_layer import BAD_PIXELS, add_filled_in, can_be_filled_in
+from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layers import (
+    NO_IMAGE,
     already_denoised_warning,
     axis_names,
     channel_axis,
@@ -26,7 +29,7 @@ from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.region import chosen_region
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
-from napari_lowdose.widgets.reucid.form import ReucidForm, use_form_labels
+from napari_lowdose.widgets.reucid.form import ReucidForm
 from napari_lowdose.widgets.reucid.kernel_plot import KernelPlot
 from napari_lowdose.widgets.reucid.noise_plot import NoisePlot
 from napari_lowdose.widgets.reucid.patch_sizes import (
@@ -49,6 +52,10 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.python_script import Index
 
+FILL_IN_HELP = (
+    "<qt>Add a copy of the image whose NaN and infinite pixels are interpolated from those around "
+    "them, and choose it. Its name and metadata say so.</qt>"
+)
 NOT_KEPT = (
     "The eigenpatches of '{}' are not kept: it is from another widget or session, or too many "
     "results have been made since. Denoise again to choose among them."
@@ -89,7 +96,7 @@ class ReucidWidget(RunDock):
         self._build()
         self._connect_viewer()
         self.reset_choices()
-        self.panel.show_message(validation_error(self.form.layer))
+        self._show_layer()
 
     def reset_choices(self, event: Any = None) -> None:
         """Update the choices of image layers; napari calls this when layers change."""
@@ -110,7 +117,7 @@ class ReucidWidget(RunDock):
         try:
             engine = self.form.parameters()
         except ValueError as error:
-            self.panel.show_refusal(use_form_labels(str(error)))
+            self.panel.show_refusal(str(error))
             return
         if reason := view_error(self.viewer.dims, layer, self.form.all_frames):
             self.panel.show_refusal(reason)
@@ -192,7 +199,7 @@ class ReucidWidget(RunDock):
             self._show_run_notes(run)
 
     def _show_run_notes(self, run: ReucidRun) -> None:
-        self.panel.show_message(use_form_labels("\n".join(run.notes)))
+        self.panel.show_message("\n".join(run.notes))
 
     def _ended(self, run: ReucidRun, job: Job) -> None:
         super()._ended(run, job)
@@ -202,9 +209,12 @@ class ReucidWidget(RunDock):
         if run.source is not None:
             self.patch_sizes.set(run.source, run.requested, run.sizes)
         self._show_eigenpatches()  # the name no longer says partial
+        self._show_history()
+        if BAD_PIXELS in str(job.error) and can_be_filled_in(run.source):
+            self.panel.offer("Fill them in", FILL_IN_HELP)
 
     def _error_text(self, run: ReucidRun, job: Job) -> str:
-        return use_form_labels("\n".join([str(job.error), *run.notes]))
+        return "\n".join([str(job.error), *run.notes])
 
     def _summary(self, run: ReucidRun) -> str:
         return run.summary()
@@ -327,6 +337,23 @@ class ReucidWidget(RunDock):
                 self.current = self.history.newest_on(active)
         self._show_eigenpatches()
 
+    def _fill_in(self) -> None:
+        """Interpolate the pixels that are NaN, in a new layer, and choose that."""
+        if self.form.layer is not None and self._running is None:
+            self.viewer.layers.selection.active = add_filled_in(self.viewer.layers, self.form.layer)
+
+    def _show_history(self) -> None:
+        self.past.show_runs(self.history.runs, self.current)
+
+    def _go_back_to(self, run: ReucidRun) -> None:
+        """Select the result of an earlier run, which brings back its gallery and settings."""
+        if run.result is not None and not run.result_removed:
+            self.viewer.layers.selection.active = run.result
+            run.result.visible = True
+
+    def _delete(self, run: ReucidRun) -> None:
+        run.remove()
+
     def _recall(self, run: ReucidRun) -> None:
         """Show the eigenpatches, parameters and outcome of an earlier run."""
         if run is self.current:
@@ -356,9 +383,16 @@ class ReucidWidget(RunDock):
             self._layer = layer
             if self._running is None:
                 self.panel.clear()
-            self.panel.show_message(validation_error(layer))
+            self._show_layer()
             self._data_changed()
         self._enable()
+
+    def _show_layer(self) -> None:
+        """Show what is wrong with the layer, or how to begin if there is none."""
+        layer = self.form.layer
+        if layer is None and self._running is None:
+            self.panel.end(NO_IMAGE)
+        self.panel.show_message("" if layer is None else validation_error(layer))
 
     def _data_changed(self, event: Any = None) -> None:
         self.patch_sizes.clear()
@@ -372,6 +406,7 @@ class ReucidWidget(RunDock):
     def _layer_removed(self, event: Any = None) -> None:
         super()._layer_removed()
         self.history.remove_deleted()
+        self._show_history()
         if self.current is not None and self.current.result_removed:
             self.current = None
             self._show_eigenpatches()
@@ -415,7 +450,7 @@ class ReucidWidget(RunDock):
 
     def _show_failure(self, job: Job) -> None:
         if job.outcome == "failed":
-            self.panel.show_message(use_form_labels(str(job.error)))
+            self.panel.show_message(str(job.error))
 
     # ---------------------------------------------------------------- the parts
 
@@ -430,6 +465,7 @@ class ReucidWidget(RunDock):
         self.form.classifier.refused.connect(self.panel.show_message)
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
+        self.panel.remedy_button.clicked.connect(self._fill_in)
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
         self.gallery.stack_combo.currentIndexChanged.connect(self._show_kernel)
@@ -440,14 +476,18 @@ class ReucidWidget(RunDock):
         self.noise_plot.setVisible(False)
         self.defects = DefectPanel(self.viewer, self._subject)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
-        self.copy_button = CopyButton(self.script, self.panel, tooltip, use_form_labels)
+        self.copy_button = CopyButton(self.script, self.panel, tooltip)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addWidget(self.defects)
         self.parts.addWidget(self.gallery, 1)
         self.parts.addWidget(self.kernel_plot)
         self.parts.addWidget(self.noise_plot)
+        self.past = HistoryPanel()
+        self.past.chosen.connect(self._go_back_to)
+        self.past.deleted.connect(self._delete)
         self.parts.addWidget(self.copy_button)
+        self.parts.addWidget(self.past)
         self.parts.addStretch()
 
     def _enable(self, event: Any = None) -> None:

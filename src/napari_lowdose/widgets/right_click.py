@@ -17,35 +17,35 @@ MENU = "napari/layers/context"
 # As in the manifest, for Layers > Filter
 ENTRIES = {
     "denoise": (
-        "Denoise (Low dose)",
+        "Denoise (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers <= 2 "
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
     "denoise_live": (
-        "Denoise live (Low dose)",
+        "Denoise live (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
     "split_camera_frame": (
-        "Split camera frame (Low dose)",
+        "Split camera frame (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
     "inspect_result": (
-        "Inspect (Low dose)",
+        "Inspect (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers <= 2 "
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
     "show_evidence": (
-        "Show evidence (Low dose)",
+        "Show evidence (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers <= 2 "
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",
     ),
     "show_standard_error": (
-        "Show standard error (Low dose)",
+        "Show standard error (napari-lowdose)",
         "all_selected_layers_image and num_selected_layers <= 2 "
         "and all_selected_layers_same_shape and not active_layer_is_rgb "
         "and active_layer_dtype != 'bool'",

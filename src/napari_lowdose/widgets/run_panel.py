@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_lowdose.engine import duration as duration
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class RunPanel(QWidget):
     """Buttons, a progress bar, the status, and warnings.
 
-    Warnings of a run remain until the next run.  Other messages replace each other.
+    Warnings of a run remain until the next run.  Other messages replace each other.  All of them
+    are shown in the words of the forms.
 
     Parameters
     ----------
@@ -75,6 +77,9 @@ class RunPanel(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self._box)
+        self.remedy_button = QPushButton()
+        self.remedy_button.hide()
+        layout.addWidget(self.remedy_button)
         self.show_message("")
 
     def start(self) -> None:
@@ -87,6 +92,7 @@ class RunPanel(QWidget):
         """Remove all messages, because they are about another image or a removed result."""
         self._warnings.clear()
         self.show_message("")
+        self.remedy_button.hide()
         self.progress.setValue(0)
         self.status.setText("")
 
@@ -101,7 +107,7 @@ class RunPanel(QWidget):
         """Show that the run ends after the current step."""
         self.stopping = True
         self.status.setText("stopping …")
-        self.stop_button.setEnabled(False)
+        self._enable_buttons(False, False)
 
     def show_refusal(self, reason: str) -> None:
         """Show that no run was started, and why."""
@@ -113,8 +119,15 @@ class RunPanel(QWidget):
         """Show how the run ended."""
         self.status.setText(status)
 
+    def offer(self, remedy: str, tooltip: str) -> None:
+        """Show a button, `remedy_button`, that does what a message advises."""
+        self.remedy_button.setText(remedy)
+        self.remedy_button.setToolTip(tooltip)
+        self.remedy_button.show()
+
     def warn(self, warning: str) -> None:
         """Show a warning once, until the next run."""
+        warning = use_form_labels(warning)
         if warning and warning not in self._warnings:
             self._warnings.append(warning)
         self._show_lines("")
@@ -124,13 +137,28 @@ class RunPanel(QWidget):
         self._show_lines(message)
 
     def _show_lines(self, message: str) -> None:
-        lines = [line for line in message.splitlines() if line not in self._warnings]
+        lines = [
+            line for line in use_form_labels(message).splitlines() if line not in self._warnings
+        ]
         self._box.show_lines([*lines, *self._warnings])
 
     def set_running(self, running: bool, ready: bool) -> None:
         """Enable Stop during a run, and Start otherwise if `ready`."""
-        self.start_button.setEnabled(ready and not running)
-        self.stop_button.setEnabled(running)
+        self._enable_buttons(ready and not running, running)
+
+    def _enable_buttons(self, start: bool, stop: bool) -> None:
+        # Qt hands the focus of a disabled button on to some other field.
+        buttons = {self.start_button: start, self.stop_button: stop}
+        focused = (self.window() or self).focusWidget()
+        moves = focused is self or any(
+            focused is button and not enabled for button, enabled in buttons.items()
+        )
+        if moves:
+            self.setFocus()
+        for button, enabled in buttons.items():
+            button.setEnabled(enabled)
+            if moves and enabled:
+                button.setFocus()
 
 
 def text_label() -> QLabel:
@@ -148,6 +176,9 @@ def collapsible(title: str) -> QCollapsible:
     for part in (section, section.content()):
         if (layout := part.layout()) is not None:
             layout.setContentsMargins(0, 4 * (part is not section), 0, 0)
+    # Otherwise the tab key leads to fields that are not seen.
+    section.content().hide()
+    section.toggled.connect(section.content().setVisible)
     return section
 
 
@@ -160,11 +191,6 @@ def _icon(symbol: str) -> QIcon:
     painter.drawText(pixmap.rect(), Qt.AlignmentFlag.AlignCenter, symbol)
     painter.end()
     return QIcon(pixmap)
-
-
-def make_room_for_label(plot: Any) -> None:
-    """Add a margin below a plot: pyqtgraph moves the label of the axis 5 px out of it."""
-    plot.getPlotItem().layout.setContentsMargins(1, 1, 1, 6)
 
 
 WARNING_SIGN = "⚠"
@@ -221,8 +247,6 @@ class CopyButton(QPushButton):
     panel : RunPanel
         Shows the outcome.
     tooltip : str
-    format_message : callable, optional
-        Replaces parameter names by form labels in a message.
     """
 
     def __init__(
@@ -230,11 +254,10 @@ class CopyButton(QPushButton):
         script: Callable[[], str],
         panel: RunPanel,
         tooltip: str,
-        format_message: Callable[[str], str] = str,
     ) -> None:
         super().__init__("Copy as Python")
         self.setToolTip(tooltip)
-        self._script, self._panel, self._format_message = script, panel, format_message
+        self._script, self._panel = script, panel
         self.clicked.connect(self._copy)
 
     def _copy(self) -> None:
@@ -243,6 +266,6 @@ class CopyButton(QPushButton):
         try:
             clipboard.setText(self._script())
         except ValueError as error:
-            self._panel.show_message(self._format_message(str(error)))
+            self._panel.show_message(str(error))
         else:
             self._panel.end("The script is on the clipboard.")

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 from napari_lowdose.engine import Step
 from napari_lowdose.pairs.split_layout import SplitLayout
 from napari_lowdose.widgets.dock_area import DockArea
+from napari_lowdose.widgets.drawn_layout import layout_as_drawn
 from napari_lowdose.widgets.layers import (
     add_pair,
     frame_in_view,
@@ -25,6 +26,8 @@ from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 from napari_lowdose.widgets.run_panel import text_label
 from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
+from napari_lowdose.widgets.titles import PAIR
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +85,12 @@ FILES = "calibration of a beamsplitter (*.json)"
 MIRRORED = {None: "not mirrored", "x": "mirrored left to right", "y": "mirrored top to bottom"}
 
 
+AS_DRAWN = (
+    "Split as drawn. The shift between the views was not measured: the widget of pairs checks it, "
+    "and its button Register removes it."
+)
+
+
 class SplitWidget(DockArea):
     """Find the two views in a camera frame and make a pair of layers.
 
@@ -126,12 +135,12 @@ class SplitWidget(DockArea):
         self.form.layer_combo.value = layer
 
     def split(self) -> None:
-        """Make a layer of each view, and choose them in the widget 'Noise2Noise pair'."""
+        """Make a layer of each view, and choose them in the widget of pairs."""
         layer, layout = self._layer, self.found
         if layer is None or layout is None:
             return
         first, second = self._add_views(layer, layout)
-        open_widget(self.viewer, "Noise2Noise pair").choose_pair(first, second)
+        open_widget(self.viewer, PAIR).choose_pair(first, second)
 
     def draw(self) -> None:
         """Add a Shapes layer with two rectangles to move."""
@@ -192,6 +201,7 @@ class SplitWidget(DockArea):
         if not self._due or self.runner.busy or layer is None or validation_error(layer):
             return
         self._due = False
+        self.as_drawn_button.hide()
         try:
             views = self.form.views()
         except ValueError as error:
@@ -221,6 +231,7 @@ class SplitWidget(DockArea):
             return
         if job.outcome == "failed":
             self._show_text(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
+            self.as_drawn_button.setVisible(self.form.drawn)
         elif self.found is not None and self._layer is not None:
             # What to do about a rotation is told to scripts; here, it is done
             notes = [note for note in self._notes if "layout.affine" not in note]
@@ -228,7 +239,28 @@ class SplitWidget(DockArea):
             self._show_text("\n".join(text))
         self._enable()
 
+    def split_as_drawn(self) -> None:
+        """Split at the drawn rectangles although the measurement refused them."""
+        layer = self._layer
+        if layer is None or self.runner.busy:
+            return
+        mirrored = self.form.mirrored.currentData()
+        pixels = layer_pixels(layer)
+        shape = int(pixels.shape[-2]), int(pixels.shape[-1])
+        try:
+            self.found = layout_as_drawn(
+                self.form.views(), mirrored if mirrored in ("x", "y") else None, shape
+            )
+        except ValueError as error:
+            self._show_text(str(error))
+            return
+        self.split()
+        self._show_text(AS_DRAWN)
+        self.found = None  # not measured: no layout to save or to use live
+        self._enable()
+
     def _show_text(self, text: str) -> None:
+        text = use_form_labels(text)
         self.findings.setText(text[:1].upper() + text[1:])
         self._enable()
 
@@ -316,9 +348,16 @@ class SplitWidget(DockArea):
         self.split_button = QPushButton("Split")
         self.split_button.setToolTip(
             "<qt>Make a layer of each view, cropped at whole pixels to the common area, and choose "
-            "them in the widget 'Noise2Noise pair', with the remaining shift.</qt>"
+            "them in the widget 'Denoise a pair (Noise2Noise)', with the remaining shift.</qt>"
         )
         self.split_button.clicked.connect(self.split)
+        self.as_drawn_button = QPushButton("Split as drawn")
+        self.as_drawn_button.setToolTip(
+            "<qt>You know that both rectangles show the same scene: cut them out as they are. The "
+            "shift between them is then checked in the widget of pairs.</qt>"
+        )
+        self.as_drawn_button.clicked.connect(self.split_as_drawn)
+        self.as_drawn_button.hide()
         self.load_button = QPushButton("Load calibration …")
         self.load_button.setToolTip(
             "<qt>Use a layout that was saved before, for a movie of the same camera. It is "
@@ -327,8 +366,8 @@ class SplitWidget(DockArea):
         self.load_button.clicked.connect(self.load_calibration)
         self.save_button = QPushButton("Save calibration …")
         self.save_button.setToolTip(
-            "<qt>Keep the layout, for later movies of the same camera, for the widget 'Live', the "
-            "command line and scripts.</qt>"
+            "<qt>Keep the layout, for later movies of the same camera, for the widget "
+            "'Denoise live', the command line and scripts.</qt>"
         )
         self.save_button.clicked.connect(self.save_calibration)
         for part in (what, self.form, self.draw_button, self.overlay, self.findings):
@@ -338,6 +377,7 @@ class SplitWidget(DockArea):
         calibration.addWidget(self.save_button)
         self.parts.addLayout(calibration)
         self.parts.addWidget(self.split_button)
+        self.parts.addWidget(self.as_drawn_button)
         self.parts.addStretch()
 
     def _enable(self) -> None:

@@ -27,6 +27,7 @@ from napari_lowdose.widgets.reucid.form import SCAN_NOISE
 from napari_lowdose.widgets.run_panel import RunPanel, text_label
 from napari_lowdose.widgets.teaching.pictures import Pictures
 from napari_lowdose.widgets.teaching.questions import Questioner, QuestionStep
+from napari_lowdose.widgets.titles import ONE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,7 +161,7 @@ class TeachWidget(DockArea):
     def use(self) -> None:
         """Choose the classifier in the widget 'REUCID'; it is saved first."""
         if self.path is not None or self.save():
-            open_widget(self.viewer, "REUCID").form.classifier.value = self.path
+            open_widget(self.viewer, ONE_IMAGE).form.classifier.value = self.path
 
     # --------------------------------------------------------------------- the jobs
 

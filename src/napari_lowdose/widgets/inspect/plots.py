@@ -11,7 +11,8 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_lowdose.inspection.html_report import COLOURS
-from napari_lowdose.widgets.run_panel import collapsible, make_room_for_label, text_label
+from napari_lowdose.widgets.run_panel import collapsible, text_label
+from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,16 +44,9 @@ class PlotSection(QWidget):
         self, title: str, tooltip: str, logarithmic: bool = False, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.plot = pg.PlotWidget(background=None)
-        self.plot.setFixedHeight(HEIGHT)
-        self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
+        # The mouse wheel belongs to the dock, which scrolls.
+        self.plot = ThemedPlot(HEIGHT)
         self.plot.setLogMode(y=logarithmic)
-        # The mouse wheel belongs to the dock, which scrolls; a drag moves the curves.
-        self.plot.setMouseEnabled(x=False, y=False)
-        for axis in ("left", "bottom"):  # an SI prefix would turn 1/nm into 1/mnm
-            self.plot.getAxis(axis).enableAutoSIPrefix(False)
-        make_room_for_label(self.plot)
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)

@@ -1,1 +1,1 @@
-"""Parts of the dock widget 'Live'."""
+"""Parts of the dock widget 'Denoise live'."""

@@ -30,6 +30,7 @@ from napari_lowdose.widgets.live.layer_source import LayerSource
 from napari_lowdose.widgets.menus import opened_widget
 from napari_lowdose.widgets.reucid.form import SCAN_NOISE
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.titles import PAIR, SPLIT
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -45,7 +46,7 @@ SAMPLE = "sample camera (simulated)"
 Method = Literal["reucid", "trained", "file", "mean"]
 METHODS: dict[str, Method] = {
     "REUCID": "reucid",
-    "network of Noise2Noise pair": "trained",
+    "network trained on a pair": "trained",
     "network from a file …": "file",
     "running mean": "mean",
 }
@@ -55,7 +56,7 @@ VIEWS = {
     "two, layout from a file …": "file",
 }
 NO_NETWORK = (
-    "There is no network in the widget 'Noise2Noise pair' yet: train or load one there, or start "
+    f"There is no network in the widget '{PAIR}' yet: train or load one there, or start "
     "with REUCID and press 'Train on the last frames'."
 )
 NO_LAYOUT = (
@@ -103,7 +104,7 @@ class LiveForm(ParameterForm):
             "<qt>REUCID needs no training. A network must be trained on images of the same kind: "
             "the same dose, pixel size and offset. A running mean blurs whatever moves.</qt>",
         )
-        self.add("network", self.network_file.native, "A network saved by 'Noise2Noise pair'.")
+        self.add("network", self.network_file.native, f"A network saved by '{PAIR}'.")
         self.add("frames", self.n_mean, "Number of frames of the running mean.")
         self._add_more()
         self.source_combo.changed.connect(self._show_fields)
@@ -222,7 +223,7 @@ class LiveForm(ParameterForm):
             return engine
         if views == "file":
             layout = SplitLayout.load(_chosen(self.layout_file, "the file of the layout"))
-        elif (widget := opened_widget(self._viewer, "Split camera frame")) and widget.found:
+        elif (widget := opened_widget(self._viewer, SPLIT)) and widget.found:
             layout = widget.found
         else:
             raise ValueError(NO_LAYOUT)
@@ -240,7 +241,7 @@ class LiveForm(ParameterForm):
             return RunningMean(self.n_mean.value())
         if method == "file":
             return Noise2NoiseModel.load(_chosen(self.network_file, "the file of the network"))
-        widget = opened_widget(self._viewer, "Noise2Noise pair")
+        widget = opened_widget(self._viewer, PAIR)
         if widget is None or widget.model is None:
             raise ValueError(NO_NETWORK)
         model: Noise2NoiseModel = widget.model

@@ -1,1 +1,1 @@
-"""Parts of the dock widget 'Noise2Noise pair'."""
+"""Parts of the dock widget 'Denoise a pair (Noise2Noise)'."""

@@ -248,7 +248,8 @@ class ChosenPair(QObject):
         self._check_due = True
         self.exposures = {}
         if reason := self.layer_error():
-            level = "note" if self.source == "split" else "refuse"
+            expected = self.source == "split" or self.layers[0] is None
+            level = "note" if expected else "refuse"
             self.card.show_sentence(reason, level, reucid=reason == NO_SECOND)
         elif not self.running:
             self.card.show_sentence("checking …")

@@ -39,6 +39,7 @@ from napari_lowdose.widgets.fields import (
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.noise2noise.source import engine_for
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,7 +151,7 @@ class Noise2NoiseForm(ParameterForm):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.with_disagreement)
         row.addWidget(self.with_residual)
-        self.add("also add", also, "Hidden layers to add at the end.")
+        self._advanced_form.add("also add", also, "Hidden layers to add at the end.")
         self.show_source("pair", False)
 
     @property
@@ -242,6 +243,29 @@ class Noise2NoiseForm(ParameterForm):
             affine=self.affine,
         )
 
+    def recall(self, engine: Noise2Noise) -> None:
+        """Restore the settings of a training; the pair and its shift stay as they are."""
+        self.preset.setCurrentIndex(self.preset.findData(engine.preset))
+        if engine.epochs is not None:
+            self.stop.choose("epochs", engine.epochs)
+        elif engine.time_budget is not None:
+            self.stop.choose("time", engine.time_budget)
+        else:
+            self.stop.choose("quality")
+        self.every.setValue(engine.every)
+        self.use.setCurrentIndex(self.use.findData(engine.use))
+        self.normalise.setChecked(engine.normalise)
+        self.fallback.setChecked(engine.fallback)
+        self.device.setCurrentText(engine.device)
+        self.seed.setValue(engine.seed)
+        for field, value in (
+            (self.batch_size, engine.batch_size),
+            (self.crop_size, engine.crop_size),
+            (self.width_field, engine.width),
+            (self.learning_rate, engine.learning_rate),
+        ):
+            field.setValue(value or 0)
+
     @property
     def affine(self) -> Matrix | None:
         """Affine map from the first exposure to the second; None if it is a shift."""
@@ -274,7 +298,6 @@ class Noise2NoiseForm(ParameterForm):
             (self.preset, trains),
             (self.stop, trains),
             (self.advanced, trains),
-            (self._also, trains),
         ):
             self.show_field(field, shown)
         self.with_disagreement.setVisible(not movie)  # a frame by itself has nothing to compare
@@ -372,7 +395,9 @@ class PairCard(QFrame):
         )
         self.register_button.clicked.connect(self.register_requested)
         self.reucid_button = QPushButton("Use REUCID")
-        self.reucid_button.setToolTip("Choose this layer in the widget REUCID.")
+        self.reucid_button.setToolTip(
+            "Choose this layer in the widget 'Denoise one image (REUCID)'."
+        )
         self.reucid_button.clicked.connect(self.reucid_requested)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
@@ -401,7 +426,7 @@ class PairCard(QFrame):
         )
 
     def show_sentence(self, text: str, level: str = "note", reucid: bool = False) -> None:
-        """Show a sentence; with `reucid`, the button that opens the widget REUCID."""
+        """Show a sentence; with `reucid`, the button that opens the one of REUCID."""
         self.notes = ()
         self._show([_table([(level, text)])] if text else [], reucid)
 
@@ -427,10 +452,15 @@ def _table(lines: Sequence[tuple[str, str]]) -> str:
     """Return levels and sentences as rows, with a symbol in front of each."""
     rows = [
         f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
-        f"<td>{escape(text[:1].upper() + text[1:], quote=False)}</td></tr>"
+        f"<td>{escape(_sentence(text), quote=False)}</td></tr>"
         for level, text in lines
     ]
     return f"<table>{''.join(rows)}</table>"
+
+
+def _sentence(text: str) -> str:
+    text = use_form_labels(text)
+    return text[:1].upper() + text[1:]
 
 
 def _rich_text_label(text: str) -> QLabel:

@@ -160,6 +160,10 @@ class PairRun(LayerRun):
             )
             self._layers.selection.active = self.result
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(self.engine.about().get("parameters", {}))
+
     def describe(self, **changes: Any) -> None:
         """Write the record of the run into the metadata of the result layer."""
         record: dict[str, Any] = self.engine.about()

@@ -13,7 +13,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.widgets.run_panel import RunPanel, make_room_for_label, text_label
+from napari_lowdose.widgets.run_panel import RunPanel, text_label
+from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,7 +148,7 @@ LEGEND = (
 HEIGHT = 150  # pixels
 
 
-class LossPlot(pg.PlotWidget):  # type: ignore[misc]
+class LossPlot(ThemedPlot):
     """Training and validation loss against epochs.
 
     The loss falls most in the first epochs; the scale is chosen for the later ones.
@@ -158,15 +159,9 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
-        self.setFixedHeight(HEIGHT)
-        self.setMenuEnabled(False)
-        self.setMouseEnabled(x=False, y=False)
-        self.hideButtons()
+        super().__init__(HEIGHT, parent)
         self.setLabel("left", "loss, 1 − r")
         self.setLabel("bottom", "epoch")
-        self.getAxis("left").enableAutoSIPrefix(False)
-        make_room_for_label(self)
         self.setToolTip(
             "<qt>1 − Pearson correlation of the network's output with the partner, Eq. (4) of the "
             "paper. The partner's own noise keeps it above 0. Green: loss on held-out tiles of the "

@@ -1,1 +1,1 @@
-"""Parts of the dock widget 'REUCID'."""
+"""Parts of the dock widget 'Denoise one image (REUCID)'."""

@@ -13,7 +13,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPen, QPixmap
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPalette, QPen, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -26,19 +26,24 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lowdose.reucid.alike import AlikeStep
-from napari_lowdose.widgets.run_panel import make_room_for_label, text_label
+from napari_lowdose.widgets.run_panel import text_label
+from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from qtpy.QtGui import QFocusEvent, QKeyEvent, QPaintEvent
 
     from napari_lowdose.reucid import StackStep
 
 TILE = 42  # pixels
 KEPT = QColor("#2fbf71")
 DROPPED = QColor("#8a8f98")
-TOGGLE_HELP = "<qt>Click on an eigenpatch to keep or drop it in every stack.</qt>"
+TOGGLE_HELP = (
+    "<qt>Click on an eigenpatch, or press the space bar on it, to keep or drop it in every stack."
+    "</qt>"
+)
 PILOT_HELP = (
     "<qt>The pilot is denoised with these eigenpatches, and patches that look alike are found in "
     "it. To choose the eigenpatches by hand, use strength <i>faithful</i>, or <code>keep</code> in "
@@ -70,15 +75,8 @@ class EigenpatchGallery(QWidget):
         self.stack_combo.currentIndexChanged.connect(self._draw)
         self.scree = _ScreePlot()
         self.scree.clicked.connect(self._clicked)
-        self.tiles = QListWidget()
-        self.tiles.setViewMode(QListView.ViewMode.IconMode)
-        self.tiles.setResizeMode(QListView.ResizeMode.Adjust)
-        self.tiles.setMovement(QListView.Movement.Static)
-        self.tiles.setSelectionMode(QListView.SelectionMode.NoSelection)
-        self.tiles.setIconSize(QSize(TILE, TILE))
-        self.tiles.setGridSize(QSize(TILE + 4, TILE + 4))
-        self.tiles.setMinimumHeight(2 * (TILE + 4) + 6)
-        self.tiles.itemClicked.connect(lambda item: self._clicked(self.tiles.row(item)))
+        self.tiles = _Tiles()
+        self.tiles.chosen.connect(self._clicked)
         top = QHBoxLayout()
         top.addWidget(self.caption, 1)
         top.addWidget(self.stack_combo)
@@ -174,23 +172,61 @@ class EigenpatchGallery(QWidget):
             self.toggled.emit(self.stack_combo.currentIndex(), number)
 
 
-class _ScreePlot(pg.PlotWidget):  # type: ignore[misc]
+class _Tiles(QListWidget):
+    """The eigenpatches in rows; a click, the space bar or Enter chooses one."""
+
+    chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMovement(QListView.Movement.Static)
+        self.setSelectionMode(QListView.SelectionMode.NoSelection)
+        self.setIconSize(QSize(TILE, TILE))
+        self.setGridSize(QSize(TILE + 4, TILE + 4))
+        self.setMinimumHeight(2 * (TILE + 4) + 6)
+        self.setAccessibleName("eigenpatches")
+        self.itemClicked.connect(lambda item: self.chosen.emit(self.row(item)))
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Start at the first eigenpatch."""
+        super().focusInEvent(event)
+        if self.currentRow() < 0 and self.count():
+            self.setCurrentRow(0)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Choose the eigenpatch at the cursor."""
+        keys = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if event is not None and event.key() in keys:
+            if self.currentRow() >= 0:
+                self.chosen.emit(self.currentRow())
+            event.accept()
+        else:
+            super().keyPressEvent(event)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Outline the eigenpatch at the cursor, which napari's style does not show."""
+        super().paintEvent(event)
+        if self.hasFocus() and self.currentItem() is not None:
+            painter = QPainter(self.viewport())
+            painter.setPen(QPen(self.palette().color(QPalette.ColorRole.WindowText), 2))
+            painter.drawRect(self.visualItemRect(self.currentItem()).adjusted(1, 1, -1, -1))
+            painter.end()
+
+
+class _ScreePlot(ThemedPlot):
     """Singular values on a logarithmic axis, filled for kept eigenpatches."""
 
     clicked = Signal(int)
 
     def __init__(self) -> None:
-        super().__init__(background=None)
-        self.setFixedHeight(126)
-        self.setMenuEnabled(False)
-        self.setMouseEnabled(x=False, y=False)
-        self.hideButtons()
+        super().__init__()
         self.getPlotItem().getViewBox().setDefaultPadding(0.1)  # the topmost label needs room
         self.setLogMode(y=True)
         self.setLabel("left", "singular value")
         self.setLabel("bottom", "eigenpatch")
         self.getAxis("left").setStyle(hideOverlappingLabels=False)  # it would hide the topmost
-        make_room_for_label(self)
         self._floor = pg.InfiniteLine(angle=0, pen=pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine))
         self.addItem(self._floor, ignoreBounds=True)
         self.setToolTip("Dashed: the singular value of pure white noise.")

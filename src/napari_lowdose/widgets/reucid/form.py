@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QLabel, QSpinBox, QWidget
@@ -21,13 +20,15 @@ from napari_lowdose.widgets.fields import (
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.region import WHERE, WHERE_HELP
 from napari_lowdose.widgets.reucid.classifier_field import ClassifierField
+from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.settings_in_words import GIB, STRENGTHS
+from napari_lowdose.widgets.words import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Image
 
-GIB = 2**30
 # As in the paper, and enough to see the result build up.
 DEFAULT_STACKS = 5
 STACKS_HELP = (
@@ -43,11 +44,6 @@ CLASSIFIER_HELP = (
     "<qt>Which eigenpatches are structure: the classifier that is included, or a file of one that "
     "was taught on your own images (<i>Plugins &gt; Teach REUCID</i>).</qt>"
 )
-STRENGTHS: dict[str, dict[str, Any]] = {
-    "faithful": {"stacks": "random"},
-    "balanced": {"stacks": "alike", "deviations": "keep"},
-    "strongest": {"stacks": "alike", "deviations": "average"},
-}
 STRENGTH_HINTS = {
     "faithful": "REUCID of the paper",
     "balanced": "keeps distinct rare sites",
@@ -64,24 +60,11 @@ STRENGTH_HELP = (
     "noise. A vacancy or dopant can lose half of its contrast.</p></qt>"
 )
 SCAN_NOISE = {"remove": "remove", "keep": "keep", "remove from columns": "columns"}
-LABELS = {
-    "patch_size": "patch size",
-    "n_stacks": "stacks",
-    "memory_limit": "memory limit",
-    "scan_noise": "scan noise",
-    "frames_together": "frames together",
-}
-
-
-def use_form_labels(text: str) -> str:
-    """Replace parameter names by the labels of the form in a message of the engine.
-
-    Examples
-    --------
-    >>> use_form_labels("n_stacks is 5, which is too many.")
-    'stacks is 5, which is too many.'
-    """
-    return re.sub(rf"\b({'|'.join(LABELS)})\b", lambda name: LABELS[name[0]], text)
+MEMORY_HELP = (
+    "<qt>Maximum memory, GiB. Automatic: a quarter of the available memory. The less, the more "
+    "stacks.</qt>"
+)
+MOST_EIGENPATCHES = 999
 
 
 def strength_of(engine: Reucid) -> str:
@@ -128,6 +111,8 @@ class ReucidForm(ParameterForm):
         self.patch_size = PatchSizeField()
         self.n_stacks = AutomaticSpinBox(maximum=9999)
         self.memory_limit = AutomaticSpinBox(maximum=4096, step=0.25, decimals=2, unit="GiB")
+        self.n_components = QSpinBox()
+        self.n_components.setRange(1, MOST_EIGENPATCHES)
         self.scan_noise = choice(SCAN_NOISE)
         self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.classifier = ClassifierField()
@@ -139,15 +124,20 @@ class ReucidForm(ParameterForm):
         self.add("where", self.where, WHERE_HELP)
         self.add("strength", self.strength, STRENGTH_HELP)
         self.add("", self.strength_hint, STRENGTH_HELP)
-        self.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])
-        self.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
-        self.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
-        self.add(LABELS["memory_limit"], self.memory_limit, help_on["memory_limit"])
-        self.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
-        self.add("outliers", self.outliers, help_on["outliers"])
-        self.add("classifier", self.classifier, CLASSIFIER_HELP)
-        self.add("seed", self.seed, help_on["seed"])
-        self.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
+        self._advanced_form = more = ParameterForm()
+        more.add(LABELS["frames_together"], self.frames_together, help_on["frames_together"])
+        more.add(LABELS["patch_size"], self.patch_size, help_on["patch_size"])
+        more.add(LABELS["n_stacks"], self.n_stacks, STACKS_HELP)
+        more.add(LABELS["memory_limit"], self.memory_limit, MEMORY_HELP)
+        more.add(LABELS["n_components"], self.n_components, help_on["n_components"])
+        more.add(LABELS["scan_noise"], self.scan_noise, help_on["scan_noise"])
+        more.add("outliers", self.outliers, help_on["outliers"])
+        more.add("classifier", self.classifier, CLASSIFIER_HELP)
+        more.add("seed", self.seed, help_on["seed"])
+        more.add("", self.with_residual, "Also add a hidden layer of the image minus the result.")
+        self.advanced = collapsible("advanced")
+        self.advanced.addWidget(more)
+        self._layout.addRow(self.advanced)
         self.set_parameters(Reucid())
         self.n_stacks.setValue(DEFAULT_STACKS)
         self.stacks_chosen = False
@@ -185,6 +175,7 @@ class ReucidForm(ParameterForm):
         return Reucid(
             **parameters,
             patch_size=self.patch_size.value,
+            n_components=self.n_components.value(),
             scan_noise=self.scan_noise.currentData(),
             outliers=self.outliers.currentData(),
             classifier=self.classifier.value,
@@ -200,6 +191,7 @@ class ReucidForm(ParameterForm):
             self.memory_limit.setValue((engine.memory_limit or 0) / GIB)
         else:
             self.frames_together.setValue(engine.frames_together)
+        self.n_components.setValue(engine.n_components)
         self.scan_noise.setCurrentIndex(self.scan_noise.findData(engine.scan_noise))
         self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.classifier.value = classifier_path(engine.classifier)
@@ -223,14 +215,16 @@ class ReucidForm(ParameterForm):
         strength = self.strength.currentData()
         self.strength_hint.setText(STRENGTH_HINTS[strength])
         random = STRENGTHS[strength]["stacks"] == "random"
-        self.show_field(self.n_stacks, random)
-        self.show_field(self.memory_limit, random)
+        self._advanced_form.show_field(self.n_stacks, random)
+        self._advanced_form.show_field(self.memory_limit, random)
         self._show_frames_together()
 
     def _show_frames_together(self, event: Any = None) -> None:
         """Show the number of frames together for a movie that is denoised by alike stacks."""
         alike = STRENGTHS[self.strength.currentData()]["stacks"] == "alike"
-        self.show_field(self.frames_together, self._is_movie and self.all_frames and alike)
+        self._advanced_form.show_field(
+            self.frames_together, self._is_movie and self.all_frames and alike
+        )
 
     def _stacks_changed(self, value: float) -> None:
         self.stacks_chosen = True

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_lowdose.reucid.kernel import transfer_function
 from napari_lowdose.widgets.reucid.eigenpatches import DROPPED, KEPT
-from napari_lowdose.widgets.reucid.section_plot import section_plot
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +45,8 @@ class KernelPlot(QWidget):
         self.picture = QLabel()
         self.picture.setFixedSize(SIDE, SIDE)
         self.picture.hide()
-        self.plot = section_plot()
+        self.plot = ThemedPlot()
         self.plot.setLabel("left", "gain")
-        # An SI prefix would turn 1/nm into 1/mnm.
-        self.plot.getAxis("bottom").enableAutoSIPrefix(False)
         dashed = pg.mkPen(DROPPED, style=Qt.PenStyle.DashLine)
         self.highest = self.plot.plot(pen=dashed)
         self.gain = self.plot.plot(pen=pg.mkPen(KEPT, width=2))

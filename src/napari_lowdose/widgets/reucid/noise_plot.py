@@ -9,8 +9,8 @@ import pyqtgraph as pg
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_lowdose.widgets.reucid.eigenpatches import DROPPED, KEPT
-from napari_lowdose.widgets.reucid.section_plot import section_plot
 from napari_lowdose.widgets.run_panel import collapsible
+from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
@@ -42,7 +42,7 @@ class NoisePlot(QWidget):
         self.caption = QLabel()
         self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.caption.hide()
-        self.plot = section_plot()
+        self.plot = ThemedPlot()
         self.plot.setLabel("left", "variance")
         self.plot.setLabel("bottom", "intensity (grey levels)")
         for axis in ("left", "bottom"):  # an SI prefix would stand without a unit

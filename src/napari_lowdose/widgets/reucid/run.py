@@ -111,7 +111,6 @@ class ReucidRun(LayerRun):
         self.chosen: dict[Index, list[StackStep]] = {}
         self.noise: dict[Index, NoiseEstimate] = {}
         self.notes: list[str] = []
-        self.status = ""
         self.requested, self.stacks_chosen = engine, True
         self.with_residual = with_residual
         # Weak: a kept run must not keep the pixels of a removed layer.
@@ -231,6 +230,10 @@ class ReucidRun(LayerRun):
         super().end()
         self.run.engine = self.engine  # StackReucid would keep the pixels of a removed layer
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(self.engine.about().get("parameters", {}))
+
     def describe(self, **changes: Any) -> None:
         """Write what was done into the metadata of the result layer."""
         super().describe(**(self.engine.about() | changes))
@@ -289,6 +292,11 @@ class RunHistory:
         self._runs.append(run)
         while len(self._runs) > 1 and sum(each.nbytes for each in self._runs) > MAX_HISTORY_BYTES:
             del self._runs[0]
+
+    @property
+    def runs(self) -> list[ReucidRun]:
+        """The runs that are kept, the most recently used last."""
+        return list(self._runs)
 
     def find(self, layer: Image) -> ReucidRun | None:
         """Return the run whose result or residual is `layer`; None if it is not kept."""
