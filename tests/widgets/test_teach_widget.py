@@ -62,7 +62,7 @@ def test_pick_train_save_and_use(teacher, qtbot, tmp_path, monkeypatch):
     path = tmp_path / "mine.safetensors"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path)[:-12], ""))
     reucid = ReucidWidget(widget.viewer)
-    widget.viewer.window.add_dock_widget(reucid, name="REUCID (napari-lowdose)")
+    widget.viewer.window.add_dock_widget(reucid, name="Denoise one image (REUCID) (napari-lowdose)")
     widget.use_button.click()
     assert read_classifier(path)[1]["n_picks"] == 4
     reucid.form.n_stacks.setValue(1)
