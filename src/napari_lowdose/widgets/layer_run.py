@@ -88,9 +88,11 @@ class LayerRun:
     ) -> None:
         sources = source if isinstance(source, tuple) else (source,)
         given = pixels or tuple(layer_pixels(each) for each in sources)
-        # Cut before the snapshot: only the frame to denoise is copied.
-        cut = region_slices(region)
-        parts = tuple((each[frame] if frame else each)[cut] for each in given)
+        # Cut before the snapshot: only the part to denoise is copied.  Whole pixels stay the same
+        # object, by which a training knows that it denoises what it was trained on.
+        parts = tuple(each[frame] if frame else each for each in given)
+        if region is not None:
+            parts = tuple(each[region_slices(region)] for each in parts)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
         self.frame, self.region = frame, region
