@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.alike import AlikeStep
 from napari_lowdose.reucid.stack_step import StackStep
 from napari_lowdose.reucid.standard_error import calibrated
-from napari_lowdose.warned import ignore, warnings_to
+from napari_lowdose.warned import without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Neighbours
     from napari_lowdose.reucid.standard_error import StandardError
-
-T = TypeVar("T")
 
 
 def standard_error(
@@ -142,7 +140,7 @@ def _steps(
             noisy = frame.astype(np.float64)
             noisy[area] = last.noise.draw(first.image[area], rng)
             again = _Denoised(engine, neighbours)
-            steps = _without_warnings(again.steps(noisy, size))
+            steps = without_warnings(again.steps(noisy, size))
             yield from rescale_steps(steps, begin, begin + 0.25)
             results.append(again.image[area])
         error = calibrated(error, results[0] - results[1])
@@ -177,17 +175,3 @@ class _Denoised:
 
         steps = self._engine.steps_of_size(frame, size, neighbours=self._neighbours)
         return (yield from map_yields(steps, without_image))
-
-
-def _without_warnings(steps: Generator[Step, None, T]) -> Generator[Step, None, T]:
-    """Drop the warnings of a generator: those of the frame itself have been given."""
-    try:
-        while True:
-            with warnings_to(ignore):  # not while the consumer has a step
-                try:
-                    step = next(steps)
-                except StopIteration as stop:
-                    return stop.value  # type: ignore[no-any-return]
-            yield step
-    finally:
-        steps.close()

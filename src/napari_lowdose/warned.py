@@ -6,10 +6,13 @@ import re
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 # Of this thread alone: `warnings.catch_warnings` would change the filters of all threads
 _receiver: ContextVar[Callable[[str], object] | None] = ContextVar("receiver", default=None)
@@ -32,6 +35,29 @@ def warnings_to(receiver: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         _receiver.reset(before)
+
+
+def without_warnings(steps: Generator[S, None, T]) -> Generator[S, None, T]:
+    """Drop the warnings of a generator, but not those of its consumer between two steps.
+
+    Examples
+    --------
+    >>> def work():
+    ...     warn("of the work")
+    ...     yield 1
+    >>> list(without_warnings(work()))
+    [1]
+    """
+    try:
+        while True:
+            with warnings_to(ignore):  # not while the consumer has a step
+                try:
+                    step = next(steps)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+            yield step
+    finally:
+        steps.close()
 
 
 def ignore(sentence: str) -> None:

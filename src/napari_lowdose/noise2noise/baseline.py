@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.noise2noise.application import NetworkApplication
 from napari_lowdose.reucid import Reucid
-from napari_lowdose.warned import ignore, warnings_to
+from napari_lowdose.warned import without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -69,14 +69,12 @@ class Baseline:
         """
         if self.engine is None:
             return frame
-        result, steps = frame, self.engine.frame_steps(frame)
-        while True:
-            with warnings_to(ignore):  # the training has its own; not around a yield
-                step = next(steps, None)
-            if step is None:
-                return result
+        result = frame
+        steps: Any = self.engine.frame_steps(frame)
+        for step in without_warnings(steps):  # the training has its own
             result = result if step.image is None else step.image
             yield step.fraction
+        return result
 
 
 MEAN = Baseline("the mean of the exposures", None)

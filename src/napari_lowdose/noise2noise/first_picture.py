@@ -15,7 +15,7 @@ from napari_lowdose.noise2noise.gain_matching import match_gain
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.training_step import TrainingStep
 from napari_lowdose.noise2noise.valid_pixels import valid_pixels
-from napari_lowdose.warned import ignore, warnings_to
+from napari_lowdose.warned import without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,12 +62,8 @@ def first_picture(first: Any, second: Any, engine: Noise2Noise) -> Iterator[Trai
             normalise=engine.normalise,
             outliers=engine.outliers,
         )
-        steps = BaselineApplication(exposures, baseline=REUCID).frame_steps(*frames)
-        while True:
-            with warnings_to(ignore):  # given by the checks and by the result
-                step = next(steps, None)
-            if step is None:
-                return
+        steps: Any = BaselineApplication(exposures, baseline=REUCID).frame_steps(*frames)
+        for step in without_warnings(steps):  # given by the checks and by the result
             yield TrainingStep(
                 fraction=0.0,
                 message="first picture, by REUCID",
