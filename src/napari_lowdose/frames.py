@@ -117,6 +117,17 @@ def spread_over(leading: tuple[int, ...], most: int = 5) -> list[Index]:
     return [frame_index(number, leading) for number in numbers]
 
 
+def evenly_spaced(n: int, most: int) -> list[int]:
+    """Return at most `most` of the numbers below `n`, including 0 and the last.
+
+    Examples
+    --------
+    >>> evenly_spaced(12, 4), evenly_spaced(3, 4)
+    ([0, 4, 7, 11], [0, 1, 2])
+    """
+    return [int(k) for k in np.linspace(0, n - 1, min(n, most)).round()]
+
+
 def is_constant(frame: NDArray[Any]) -> bool:
     """Whether all pixels are equal and fit into float32.
 

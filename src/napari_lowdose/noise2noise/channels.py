@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.frames import evenly_spaced
 from napari_lowdose.noise2noise.normalised_frames import brightness_levels, differ_in_brightness
 from napari_lowdose.noise2noise.valid_pixels import standardise, valid_pixels
 
@@ -118,7 +119,7 @@ def _sample(first: Any, second: Any, axis: int) -> list[list[Pair | None]]:
         leading = exposures[0].shape[:-2]
         n = math.prod(leading)
         found.append([])
-        for k in sorted({int(k) for k in np.linspace(0, n - 1, min(n, _FRAMES)).round()}):
+        for k in evenly_spaced(n, _FRAMES):
             at = np.unravel_index(k, leading) if leading else ()
             valid = valid_pixels(*(np.asarray(each[at]) for each in exposures))
             one, two = map(standardise, valid.frames)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.frames import evenly_spaced
 from napari_lowdose.imaging.image_checks import check_same_shape
 from napari_lowdose.noise2noise.valid_pixels import standardise
 
@@ -241,8 +242,7 @@ def same_scene(first: Pixels, second: Pixels) -> bool:
 
 def evenly_spread(n: int, shape: tuple[int, ...]) -> list[int]:
     """Return the numbers of evenly spread frames out of `n`, limited so that reading is fast."""
-    n_read = max(1, min(n, _MAX_PIXELS // (shape[-2] * shape[-1])))
-    return [int(k) for k in np.linspace(0, n - 1, n_read).round()]
+    return evenly_spaced(n, max(1, _MAX_PIXELS // (shape[-2] * shape[-1])))
 
 
 def _block_sums(pair: list[Pixels], inner: int, outer: int) -> Sums:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_lowdose.frames import evenly_spaced
 from napari_lowdose.imaging.image_checks import check_image, check_same_shape, warn_of_pixels
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise.gain_matching import same_scene
@@ -124,7 +125,7 @@ def check_pair(
             return [PairNote("refuse", f"In the {name} exposure: {error}", "unusable")]
     leading = first.shape[:-2]
     n = math.prod(leading)
-    spread = [int(k) for k in np.linspace(0, n - 1, min(n, _MAX_FRAMES)).round()]
+    spread = evenly_spaced(n, _MAX_FRAMES)
     choice = FrameChoice(leading)
     found: dict[str, list[tuple[int, PairNote]]] = {}
     checked: list[int] = []

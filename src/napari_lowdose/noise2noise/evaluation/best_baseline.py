@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_lowdose.engine import rescale_progress
+from napari_lowdose.frames import evenly_spaced
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -46,8 +47,7 @@ class BestBaseline:
     def __init__(self, pairs: TrainingPairs, validation: Validation) -> None:
         self._pairs, self._validation = pairs, validation
         with_tiles = np.unique(validation.of_pair)
-        spread = np.linspace(0, len(with_tiles) - 1, min(_MAX_PAIRS, len(with_tiles)))
-        self._chosen = [int(with_tiles[round(k)]) for k in spread]
+        self._chosen = [int(with_tiles[k]) for k in evenly_spaced(len(with_tiles), _MAX_PAIRS)]
         self._tiles = np.isin(validation.of_pair, self._chosen)
         self.best: Baseline | None = None
         self.gain: tuple[float, float] | None = None
@@ -90,4 +90,4 @@ class BestBaseline:
     def _difference(self, tiles: Tiles) -> float:
         """Return the error of other results minus that of the best, in units of the noise."""
         assert self._best_tiles is not None  # set with the best
-        return self._validation.difference(tiles, self._best_tiles, self._tiles)[0]
+        return self._validation.difference(tiles, self._best_tiles, self._tiles)

@@ -201,7 +201,7 @@ class Validation:
         ours: tuple[NDArray[np.float32], NDArray[np.float32]],
         others: tuple[NDArray[np.float32], NDArray[np.float32]],
         chosen: NDArray[np.bool_],
-    ) -> tuple[float, float]:
+    ) -> float:
         """Compare two methods on chosen tiles; see `error_difference`.
 
         Parameters
@@ -212,7 +212,7 @@ class Validation:
 
         Returns
         -------
-        difference, error : float
+        float
             The mean over the levels.
         """
         first, second = self._first[:, 0].numpy(), self._second[:, 0].numpy()
@@ -225,8 +225,7 @@ class Validation:
             for of_level, spectrum in self._levels
             if (these := of_level & chosen).any()
         ]  # fmt: skip
-        differences, errors = zip(*found, strict=True)
-        return sum(differences) / len(found), math.hypot(*errors) / len(found)
+        return sum(found) / len(found)
 
     def _cut(self, images: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the tiles with their surroundings, (n, 2, window, window)."""
