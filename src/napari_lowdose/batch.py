@@ -486,15 +486,8 @@ def _prepare_folders(jobs: list[FileJob]) -> None:
 def _check_network_file(
     path: Path, others: Iterable[Path], overwrite: bool, *, make_folder: bool
 ) -> None:
-    if path.suffix.lower() != NETWORK:
-        raise ValueError(
-            f"{path}: networks are saved as safetensors files; use the extension .safetensors"
-        )
+    from napari_lowdose.io.output_files import refuse_side_file
+
+    refuse_side_file(path, "network", "safetensors", NETWORK, others, overwrite)
     if not make_folder and not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}")
-    if any(path.resolve() == other.resolve() for other in others):
-        raise ValueError(f"{path}: the network would overwrite an image; choose another name.")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give a file name.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; choose another name or overwrite it.")

@@ -212,13 +212,9 @@ def _layout(name: str) -> Any:
 
 def _check_layout_file(path: Path, others: list[Path], overwrite: bool) -> None:
     from napari_lowdose.io.atomic import check_writable
+    from napari_lowdose.io.output_files import refuse_side_file
 
-    if path.suffix.lower() != ".json":
-        raise ValueError(f"{path}: layouts are saved as JSON files; use the extension .json")
-    if any(path.resolve() == other.resolve() for other in others):
-        raise ValueError(f"{path}: the layout would overwrite an image; choose another name.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; choose another name or overwrite it.")
+    refuse_side_file(path, "layout", "JSON", ".json", others, overwrite)
     check_writable(path)
 
 

@@ -11,7 +11,7 @@ from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
 from napari_lowdose.io.zarr_folder import is_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 ZARR = ".zarr"  # extension of a folder that holds one image
@@ -126,6 +126,43 @@ def save_elsewhere(path: Path, source: Path, save: Callable[[Path], object]) -> 
             continue
         return free
     return None
+
+
+def refuse_side_file(
+    path: Path, what: str, kind: str, suffix: str, images: Iterable[Path], overwrite: bool
+) -> None:
+    """Raise an error if something cannot be saved beside the images under this name.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What is saved, for example "network".
+    kind, suffix : str
+        Format of the file, and its extension.
+    images : iterable of Path
+        Inputs and results, which must not be overwritten.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ValueError, FileExistsError
+
+    Examples
+    --------
+    >>> refuse_side_file(Path("a.txt"), "layout", "JSON", ".json", [], overwrite=False)
+    Traceback (most recent call last):
+    ValueError: a.txt: layouts are saved as JSON files; use the extension .json
+    """
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"{path}: {what}s are saved as {kind} files; use the extension {suffix}")
+    if any(path.resolve() == image.resolve() for image in images):
+        raise ValueError(f"{path}: the {what} would overwrite an image; choose another name.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a file name.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; choose another name or overwrite it.")
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
