@@ -59,12 +59,12 @@ def as_python(
     if trained is not None:
         engine = engine.with_training_of(trained)
     imports, made = _source(engine, network)
-    are_tiff = [each.lower().endswith(_TIFF) for each in paths]
+    are_tiff = [is_tiff(each) for each in paths]
     if not all(are_tiff):
         imports.append("from napari_lowdose.io.readers import read_image")
     lines = ["import tifffile"] if any(are_tiff) else []
     lines += [*imports, ""]
-    lines += [f"{name} = {_reader(each)}" for name, each in zip(names, paths, strict=True)]
+    lines += [f"{name} = {reader(each)}" for name, each in zip(names, paths, strict=True)]
     given = f"({', '.join(names)})" if pair else names[0]
     lines.append(f"clean = denoise({given}, {made})")
     return "\n".join(lines) + "\n"
@@ -112,6 +112,11 @@ def _source(engine: Engine, network: str) -> tuple[list[str], str]:
     return [f"from {module} import {', '.join(each)}" for module, each in names.items()], made
 
 
-def _reader(path: str) -> str:
-    tiff = path.lower().endswith(_TIFF)
-    return f"tifffile.imread({path!r})" if tiff else f"read_image({path!r}).pixels"
+def is_tiff(path: str) -> bool:
+    """Whether a script reads this file by tifffile."""
+    return path.lower().endswith(_TIFF)
+
+
+def reader(path: str) -> str:
+    """Return the expression that reads the pixels of a file."""
+    return f"tifffile.imread({path!r})" if is_tiff(path) else f"read_image({path!r}).pixels"

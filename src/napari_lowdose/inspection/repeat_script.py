@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import napari_lowdose
-from napari_lowdose.script import NETWORK, expression
+from napari_lowdose.script import NETWORK, expression, is_tiff, reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_lowdose.engine import Engine
-
-_TIFF = (".tif", ".tiff")
 
 
 def repeat_script(
@@ -72,12 +70,12 @@ def repeat_script(
         files["second"] = second
     if not made:
         files["clean"] = result or "result.tif"
-    reading = [f"{name} = {_reader(path)}" for name, path in files.items()]
+    reading = [f"{name} = {reader(path)}" for name, path in files.items()]
     names = [*classes, "denoise"]
-    imports = ["import tifffile"] if any(map(_is_tiff, files.values())) else []
+    imports = ["import tifffile"] if any(map(is_tiff, files.values())) else []
     imports += [f"from napari_lowdose import {', '.join(names)}"] * bool(made)
     imports += ["from napari_lowdose.inspection import report"]
-    if not all(map(_is_tiff, files.values())):
+    if not all(map(is_tiff, files.values())):
         imports.append("from napari_lowdose.io.readers import read_image")
     lines = list(reading)
     if at:
@@ -134,11 +132,3 @@ def _engine(record: Mapping[str, Any]) -> Engine | None:
 def _hashable(value: Any) -> Any:
     """Return lists, as JSON has them, as tuples."""
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
-
-
-def _is_tiff(path: str) -> bool:
-    return path.lower().endswith(_TIFF)
-
-
-def _reader(path: str) -> str:
-    return f"tifffile.imread({path!r})" if _is_tiff(path) else f"read_image({path!r}).pixels"
