@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
-__all__ = ["PairSource"]
+__all__ = ["PairSource", "training_of"]
 
 
 @dataclass(frozen=True)
@@ -130,3 +130,8 @@ class PairSource(Engine):
         """Return name, parameters and versions, with the parameters of the training."""
         own, training = super().about(), self.engine.about()
         return {**own, "parameters": training["parameters"] | own["parameters"]}
+
+
+def training_of(engine: Noise2Noise | PairSource) -> Noise2Noise:
+    """Return the parameters of the training, without those of where the pairs come from."""
+    return engine.engine if isinstance(engine, PairSource) else engine

@@ -8,6 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose.noise2noise import TrainingStep
+from napari_lowdose.noise2noise.pair_source import training_of
 from napari_lowdose.noise2noise.warm_start import load_torch_for_interface
 from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
@@ -29,7 +30,6 @@ from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
 from napari_lowdose.widgets.noise2noise.run import (
     PairRun,
     common_name,
-    training_of,
     with_training,
 )
 from napari_lowdose.widgets.noise2noise.source import SourceChoice

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.movie_pairs import MoviePairs
-from napari_lowdose.noise2noise.pair_source import PairSource
+from napari_lowdose.noise2noise.pair_source import PairSource, training_of
 from napari_lowdose.script import expression
 from napari_lowdose.thinning import Thinned
 from napari_lowdose.widgets.layers import TIFF, axis_names
@@ -255,7 +255,7 @@ def training_script(
     """
     if model is not None:
         engine = engine.with_training_of(model)
-    training = engine.engine if isinstance(engine, PairSource) else engine
+    training = training_of(engine)
     given = {
         field.name: value
         for field in dataclasses.fields(training)

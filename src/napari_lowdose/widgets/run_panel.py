@@ -161,11 +161,13 @@ class RunPanel(QWidget):
                 button.setFocus()
 
 
-def text_label() -> QLabel:
-    """Return a label with word wrap for plain text."""
+def text_label(*, selectable: bool = False) -> QLabel:
+    """Return a label with word wrap for plain text, which may be selected to copy it."""
     label = QLabel()
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
+    if selectable:
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
 
 
@@ -220,10 +222,7 @@ class WarningBox(QFrame):
         )
         self.sign = QLabel(WARNING_SIGN)
         self.sign.setStyleSheet(f"color: {WARNING_COLOUR}; font-size: 16pt;")
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setTextFormat(Qt.TextFormat.PlainText)  # layer names may look like markup
-        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text = text_label(selectable=True)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(6)

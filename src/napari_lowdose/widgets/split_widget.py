@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
 from napari_lowdose.engine import Step
@@ -343,8 +342,7 @@ class SplitWidget(DockArea):
         self.draw_button.setToolTip("Add a Shapes layer with two rectangles to move.")
         self.draw_button.clicked.connect(self.draw)
         self.overlay = SplitOverlay()
-        self.findings = text_label()
-        self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.findings = text_label(selectable=True)
         self.split_button = QPushButton("Split")
         self.split_button.setToolTip(
             "<qt>Make a layer of each view, cropped at whole pixels to the common area, and choose "

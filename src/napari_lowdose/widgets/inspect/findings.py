@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
 
 from napari_lowdose.inspection.inspect_result import noise_notes
@@ -47,13 +46,11 @@ class Findings(QFrame):
         self._outlines: Shapes | None = None
         self._outlining = False  # whether the outlines follow the next inspection
         self.setObjectName("findings")
-        self.headline = text_label()
+        self.headline = text_label(selectable=True)
         font = self.headline.font()
         font.setBold(True)
         self.headline.setFont(font)
-        self.sentences = text_label()
-        for label in (self.headline, self.sentences):
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.sentences = text_label(selectable=True)
         self.button = QPushButton("Outline the places")
         self.button.setToolTip(
             "<qt>Add a layer of boxes around the places where what was removed is not noise. Red: "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.noise2noise import Noise2Noise, Noise2NoiseModel, PairStep, TrainingStep
-from napari_lowdose.noise2noise.pair_source import PairSource
+from napari_lowdose.noise2noise.pair_source import PairSource, training_of
 from napari_lowdose.noise2noise.train_and_apply import TrainAndApply
 from napari_lowdose.widgets.layer_run import LayerRun, snapshot
 from napari_lowdose.widgets.python_script import DEFAULT_NETWORK_FILE, Axes, training_script
@@ -237,11 +237,6 @@ def common_name(first: str, second: str) -> str:
     common = "".join(one for one, _ in alike).rstrip(" ,;:._-[(#")
     whole = first[len(common) :][:1].isalnum() and common[-1:].isalnum()  # within a word
     return common if len(common) > 2 and not whole else f"{first} + {second}"
-
-
-def training_of(engine: Noise2Noise | PairSource) -> Noise2Noise:
-    """Return the parameters of the training, without those of where the pairs come from."""
-    return engine.engine if isinstance(engine, PairSource) else engine
 
 
 def with_training(engine: Noise2Noise | PairSource, **changes: Any) -> Noise2Noise | PairSource:
