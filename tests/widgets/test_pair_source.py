@@ -13,7 +13,7 @@ from napari_lowdose.widgets.noise2noise.source import SOURCES
 
 from .conftest import finish
 from .fake_pair_engine import FakeNoise2Noise
-from .test_noise2noise_training import set_for_a_short_training
+from .test_noise2noise_training import set_for_a_short_training, wait_for_network
 from .test_noise2noise_widget import noisy_scene
 
 
@@ -296,6 +296,23 @@ def test_a_movie_with_the_real_engine(docked_pair, qtbot, truth):
     gain = 10 * np.log10(errors[0] / errors[1])
     told = widget.network.network.gain.least
     assert gain > 3 and told.low - 1.5 < gain < told.high + 1.5  # of one frame, not of a pair
+
+
+@pytest.mark.parametrize("source", ["counted", "movie"])
+def test_stop_denoises_with_the_best_network(docked_pair, qtbot, truth, source):
+    """Also where the pairs had to be made first."""
+    pytest.importorskip("torch")
+    shape = truth.shape if source == "counted" else (4, *truth.shape)
+    image = np.random.default_rng(0).poisson(np.broadcast_to(truth / 4, shape)).astype(np.uint16)
+    widget = set_for_a_short_training(docked_pair(image, None))
+    widget.form.stop.choose("time", 3600)
+    widget.train()
+    wait_for_network(qtbot, widget)
+    widget.stop()
+    finish(qtbot, widget)
+    assert widget.panel.status.text().startswith("Done")
+    assert not widget.viewer.layers[-1].name.endswith("(partial)")
+    assert np.isfinite(widget.viewer.layers[-1].data).all()
 
 
 # ------------------------------------------------------------------------ the card

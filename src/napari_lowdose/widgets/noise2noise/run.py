@@ -138,7 +138,7 @@ class PairRun(LayerRun):
                 self.instead = "" if step.instead is None else step.instead.name
                 self.gain = step.told_gain or self.gain
                 self.model = step.model or self.model
-            else:
+            elif self.last is not None:  # the steps before the training make the pairs
                 self._applied = True
             if isinstance(step, PairStep) and step.disagreement is not None:
                 self._remember_disagreement(step)
