@@ -222,7 +222,7 @@ def _pictures(found: Inspection, frames: Mapping[str, NDArray[Any]]) -> Iterator
         boxes,
     )
     detail = _detail(found, frames["raw"].shape)
-    where = f"y {detail[0].start} to {detail[0].stop}, x {detail[1].start} to {detail[1].stop}"
+    where = f"y {detail[0].start} to {detail[0].stop}, x {detail[1].start} to {detail[1].stop} px"
     for name, frame in frames.items():
         yield figure(frame[detail], limits, f"{name}, {where}")
     yield figure(found.residual.normalised[detail], normalised, f"residual, {where}")
@@ -252,7 +252,7 @@ def _profiles(
             profile = line_profile(frame, start, end, scale=found.scale)
             curves.append(Curve(name, profile.distance, profile.values, COLOURS[name]))
         plot = svg_plot(curves, found.scale.length_label, "grey levels")
-        where = f"from y {start[0]:.0f}, x {start[1]:.0f} to y {end[0]:.0f}, x {end[1]:.0f}"
+        where = f"from y {start[0]:.0f}, x {start[1]:.0f} to y {end[0]:.0f}, x {end[1]:.0f} px"
         yield _plot(plot, f"Line profile {where}.")
     edges = found.histograms.edges
     middles = (edges[:-1] + edges[1:]) / 2
@@ -344,7 +344,7 @@ def _numbers(found: Inspection, frames: Mapping[str, NDArray[Any]], boxes: Seque
     ]  # fmt: skip
     rows += [(name, f"{value:.2f} dB") for name, value in found.metrics.items()]
     for number, box in enumerate(boxes, start=1):
-        where = "y {:.0f} to {:.0f}, x {:.0f} to {:.0f}".format(*box)
+        where = "y {:.0f} to {:.0f}, x {:.0f} to {:.0f} px".format(*box)
         for name, frame in frames.items():
             numbers = box_statistics(frame, box, offset=noise.offset)
             rows.append((f"box {number} ({where}), {name}", str(numbers)))

@@ -108,7 +108,7 @@ def _about_places(places: Places) -> Iterator[str]:
         return
     for place in places.places[:LISTED]:
         y0, y1, x0, x1 = place.box
-        at = f"At y {y0} to {y1}, x {x0} to {x1}"
+        at = f"At y {y0} to {y1}, x {x0} to {x1} px"
         if place.kind == "invented":
             yield f"{at} the result shows structure that the raw image contradicts."
         elif place.kind == "pixel":
