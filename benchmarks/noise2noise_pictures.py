@@ -4,8 +4,8 @@
 
 For simulated WS2 and silicon (input 15.94 dB) and for real sCMOS frames: the PSNR of the picture
 that is shown after some seconds, the first of which includes the import of PyTorch, and the method
-that it is by.  With ``--busy`` instead: the optimiser steps of 20 s, alone and beside a process
-that computes without end, in turn.
+that it is by; if the result is not by the network, also the PSNR of the network.  With ``--busy``
+instead: the optimiser steps of 20 s, alone and beside a process that computes without end, in turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import multiprocessing
 import time
 
 from benchmarks.pairs import NoisyPair, eb3_pair, stem_pair
-from napari_lowdose import Noise2Noise, TrainingStep, denoise_steps
+from napari_lowdose import Noise2Noise, TrainingStep, denoise, denoise_steps
 
 MARKS = (1, 2, 5, 10, 20, 30, 60)  # seconds
 
@@ -23,8 +23,9 @@ MARKS = (1, 2, 5, 10, 20, 30, 60)  # seconds
 def pictures(pair: NoisyPair, seconds: float) -> None:
     """Print the PSNR of the picture that is shown at each mark."""
     begun, shown = time.perf_counter(), []
-    by = "REUCID"
+    by, model = "REUCID", None
     for step in denoise_steps((pair.first, pair.second), Noise2Noise(time_budget=seconds)):
+        model = step.model or model
         if isinstance(step, TrainingStep) and step.n_steps:
             by = "network" if step.instead is None else step.instead.name
         elif isinstance(step, TrainingStep) and step.instead is not None:
@@ -35,7 +36,11 @@ def pictures(pair: NoisyPair, seconds: float) -> None:
     for mark in (each for each in MARKS if each <= seconds):
         before = [each for each in shown if each[0] <= mark + 0.05] or [(0, float("nan"), "-")]
         print(f" | {mark} s: {before[-1][1]:.2f} ({before[-1][2]})", end="")
-    print(f" | end, {shown[-1][0]:.1f} s: {shown[-1][1]:.2f} |", flush=True)
+    print(f" | end, {shown[-1][0]:.1f} s: {shown[-1][1]:.2f}", end="")
+    if by != "network":
+        network = denoise((pair.first, pair.second), model)
+        print(f"; the network {pair.psnr(network):.2f}", end="")
+    print(" |", flush=True)
 
 
 def compute(number: int = 0) -> None:
