@@ -64,6 +64,26 @@ def test_a_report_is_one_file_with_everything_in_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_nothing_is_wider_than_a_narrow_window(tmp_path):
+    report(RAW, TRUTH, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "style=" not in page  # no width in pixels
+    assert ".plots svg { display: block; width: 100%; height: auto; }" in page
+    plots = page.split('<div class="plots">')[1:]
+    assert page.count("<svg viewBox=") - page.count('<div class="picture">') == sum(
+        each.split("</div>")[0].count("<svg ") for each in plots
+    )
+
+
+def test_what_is_not_known_is_said_in_words(tmp_path):
+    record = {"engine": "Reucid", "parameters": {"keep": None, "stacks": "random", "seed": 3}}
+    report(RAW, TRUTH, tmp_path / "report.html", record=record)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<tr><th>pixel size, height × width</th><td>not known</td></tr>" in page
+    for name, value in (("keep", "default"), ("stacks", "random"), ("seed", "3")):
+        assert f"<tr><th>{name}</th><td>{value}</td></tr>" in page
+
+
 def test_a_report_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")

@@ -22,7 +22,7 @@ from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,20 +51,29 @@ h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin: 1.6em 0 .4em; }
 .verdict.weakened, .verdict.unknown { border-color: #e5a50a; }
 .verdict.removed, .verdict.invented { border-color: #e0424d; }
 .verdict strong { font-size: 1.15em; }
-.row { display: flex; flex-wrap: wrap; gap: 14px; }
-figure { margin: 0; width: 315px; } figcaption { font-size: .9em; opacity: .85; }
+.pictures, .plots { display: grid; gap: 14px; margin-bottom: 14px; }
+.pictures { grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); }
+.plots { grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
+figure { margin: 0; } figcaption { font-size: .9em; opacity: .85; margin-top: .3em; }
 .picture { position: relative; line-height: 0; }
 .picture img { width: 100%; image-rendering: pixelated; }
 .picture svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .picture rect { fill: none; stroke: #ff3b47; stroke-width: 2px;
                 vector-effect: non-scaling-stroke; }
+.plots svg { display: block; width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg .frame { fill: none; stroke: currentColor; stroke-opacity: .5; }
 svg .tick { stroke: currentColor; } svg .grid { stroke: currentColor; stroke-opacity: .12; }
 svg .marker { stroke: #e0424d; stroke-dasharray: 2 3; }
 table { border-collapse: collapse; }
 td, th { padding: .15em 1em .15em 0; text-align: left; vertical-align: top; }
+h1, td { overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: .8em; border: 1px solid #8a8f9866; border-radius: 4px; }
+@media print {
+  body { max-width: none; margin: 0; font-size: 12px; }
+  h2 { break-after: avoid; } figure, tr { break-inside: avoid; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+}
 """
 
 
@@ -168,12 +177,12 @@ def write_report(
     parts = [
         f"<h1>{escape(title)}</h1>",
         _verdict(found),
-        _section("Pictures", _pictures(found, frames)),
-        _section("Profiles", _profiles(found, frames, lines)),
-        _section("Spectra", _spectra(found)),
-        _section("What was removed", _residual(found)),
-        _section("Numbers", [_numbers(found, frames, boxes)]),
-        _section("How it was made", [_made(record), f"<pre>{escape(script)}</pre>"], row=False),
+        _section("Pictures", _pictures(found, frames), _details(found, frames)),
+        _section("Profiles", _plots(_profiles(found, frames, lines))),
+        _section("Spectra", _plots(_spectra(found)), _spectrum_pictures(found)),
+        _section("What was removed", _plots(_residual(found))),
+        _section("Numbers", _numbers(found, frames, boxes)),
+        _section("How it was made", _made(record), f"<pre>{escape(script)}</pre>"),
     ]
     page = (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -193,9 +202,12 @@ def _shown(progress: Callable[[Step], object]) -> Callable[[Step], Step]:
     return show
 
 
-def _section(title: str, parts: Any, row: bool = True) -> str:
-    inside = "".join(parts)
-    return f"<h2>{title}</h2>" + (f'<div class="row">{inside}</div>' if row else inside)
+def _section(title: str, *parts: str) -> str:
+    return f"<h2>{title}</h2>" + "".join(parts)
+
+
+def _row(kind: str, parts: Iterable[str]) -> str:
+    return f'<div class="{kind}">{"".join(parts)}</div>'
 
 
 def _verdict(found: Inspection) -> str:
@@ -208,24 +220,28 @@ def _verdict(found: Inspection) -> str:
     )
 
 
-def _pictures(found: Inspection, frames: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+def _pictures(found: Inspection, frames: Mapping[str, NDArray[Any]]) -> str:
     limits = display_limits(frames["result"])
-    normalised = (-DEVIATIONS, DEVIATIONS)
     boxes = [place.box for place in found.places.places]
-    for name, frame in frames.items():
-        yield figure(frame, limits, name, boxes if name == "result" else ())
     outlined = ": places where it is not noise are outlined" if boxes else ""
-    yield figure(
-        found.residual.normalised,
-        normalised,
-        f"residual, {-DEVIATIONS:g} to {DEVIATIONS:g} standard deviations of the noise{outlined}",
-        boxes,
-    )
+    captions = {"raw": "raw, with the contrast of the result"}
+    parts = [
+        figure(frame, limits, captions.get(name, name), boxes if name == "result" else ())
+        for name, frame in frames.items()
+    ]
+    caption = f"residual, ±{DEVIATIONS:g} standard deviations of the noise{outlined}"
+    parts.append(figure(found.residual.normalised, (-DEVIATIONS, DEVIATIONS), caption, boxes))
+    return _row("pictures", parts)
+
+
+def _details(found: Inspection, frames: Mapping[str, NDArray[Any]]) -> str:
+    limits = display_limits(frames["result"])
     detail = _detail(found, frames["raw"].shape)
     where = f"y {detail[0].start} to {detail[0].stop}, x {detail[1].start} to {detail[1].stop} px"
-    for name, frame in frames.items():
-        yield figure(frame[detail], limits, f"{name}, {where}")
-    yield figure(found.residual.normalised[detail], normalised, f"residual, {where}")
+    parts = [figure(frame[detail], limits, f"{name}, {where}") for name, frame in frames.items()]
+    residual = found.residual.normalised[detail]
+    parts.append(figure(residual, (-DEVIATIONS, DEVIATIONS), f"residual, {where}"))
+    return _row("pictures", parts)
 
 
 def _detail(found: Inspection, shape: tuple[int, ...]) -> tuple[slice, slice]:
@@ -278,7 +294,7 @@ def _spectra(found: Inspection) -> Iterator[str]:
         frequency, gain, highest = found.transfer
         gains += [
             Curve("REUCID", frequency, gain, COLOURS["noise"]),
-            Curve("its best direction", frequency, highest, COLOURS["noise"], dashed=True),
+            Curve("REUCID, best direction", frequency, highest, COLOURS["noise"], dashed=True),
         ]
     yield _plot(
         svg_plot(gains, label, "gain", y_range=(0.0, 1.05)),
@@ -298,13 +314,18 @@ def _spectra(found: Inspection) -> Iterator[str]:
             svg_plot(curves, label, "correlation", y_range=(-0.2, 1.0), markers=markers),
             f"Fourier ring correlation. {escape(str(rings))}",
         )
+
+
+def _spectrum_pictures(found: Inspection) -> str:
+    # One grey scale for all: what is dark in the residual was not removed.
+    least, most = (float(f(found.spectra["raw"].picture)) for f in (np.min, np.max))
+    parts = []
     for name in ("raw", "result", "residual"):
-        picture = found.spectra[name].picture
-        # One grey scale for all: what is dark in the residual was not removed.
-        least, most = (found.spectra["raw"].picture.min(), found.spectra["raw"].picture.max())
-        up, along = found.spectra[name].extent
-        caption = f"Spectrum of the {name} (logarithm), ±{along:.3g} by ±{up:.3g} per "
-        yield figure(picture, (float(least), float(most)), caption + escape(found.scale.unit))
+        up, along = (f"±{end:.3g}" for end in found.spectra[name].extent)
+        ends = along if along == up else f"x {along}, y {up}"
+        caption = f"{name}, log of the power, {ends} per {escape(found.scale.unit)}"
+        parts.append(figure(found.spectra[name].picture, (least, most), caption))
+    return _row("pictures", parts)
 
 
 def _residual(found: Inspection) -> Iterator[str]:
@@ -329,18 +350,23 @@ def _residual(found: Inspection) -> Iterator[str]:
     )
 
 
+def _plots(plots: Iterable[str]) -> str:
+    return _row("plots", plots)
+
+
 def _plot(svg: str, caption: str) -> str:
-    return f'<figure style="width:460px">{svg}<figcaption>{caption}</figcaption></figure>'
+    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
 
 
 def _numbers(found: Inspection, frames: Mapping[str, NDArray[Any]], boxes: Sequence[Box]) -> str:
-    noise = found.noise
+    noise, scale = found.noise, found.scale
+    size = f"{scale.height:.4g} × {scale.width:.4g} {scale.unit}"
     rows = [
         ("noise", f"gain {noise.gain:.4g}, offset {noise.offset:.4g}, "
                   f"read noise {noise.read_noise:.3g} grey levels"),
         ("PSF width", f"{found.psf_width} px"),
-        ("pixel", f"{found.scale.height:.4g} × {found.scale.width:.4g} {found.scale.unit}"),
-        ("image", " × ".join(map(str, frames["raw"].shape)) + " px"),
+        ("pixel size, height × width", "not known" if scale.unit == "px" else size),
+        ("image, height × width", " × ".join(map(str, frames["raw"].shape)) + " px"),
     ]  # fmt: skip
     rows += [(name, f"{value:.2f} dB") for name, value in found.metrics.items()]
     for number, box in enumerate(boxes, start=1):
@@ -356,7 +382,7 @@ def _made(record: Mapping[str, Any]) -> str:
     now = versions("napari-lowdose", "numpy", "scipy", "scikit-image")
     rows = [
         ("engine", str(record.get("engine", "not known"))),
-        *((name, json.dumps(value)) for name, value in record.get("parameters", {}).items()),
+        *((name, _value(value)) for name, value in record.get("parameters", {}).items()),
         ("versions of the result", _listed(known) or "not known"),
         ("versions of this report", _listed(now)),
         ("written", time.strftime("%Y-%m-%d %H:%M")),
@@ -364,6 +390,12 @@ def _made(record: Mapping[str, Any]) -> str:
     whole = escape(json.dumps(record, indent=1, default=str)) if record else ""
     details = f"<details><summary>Record</summary><pre>{whole}</pre></details>" if record else ""
     return f"{_table(rows)}{details}<p>The script that repeats it:</p>"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "default"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:

@@ -107,11 +107,7 @@ def svg_plot(
     for curve, x, y in drawn:
         clipped = np.clip(y, y_axis.low, y_axis.high)
         parts.append(_drawing(curve, x_axis.place(x), y_axis.place(clipped)))
-        style = ' stroke-dasharray="5 3"' if curve.dashed else ""
-        parts.append(
-            f'<path stroke="{curve.colour}" stroke-width="3"{style} d="M{legend} 13h16"/>'
-            + _text(legend + 20, 17, curve.name, "start")
-        )
+        parts += [_sample(curve, legend), _text(legend + 20, 17, curve.name, "start")]
         legend += 34 + 7 * len(curve.name)
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -178,6 +174,14 @@ def _drawing(curve: Curve, x: NDArray[np.float64], y: NDArray[np.float64]) -> st
     return (
         f'<path fill="none" stroke="{curve.colour}" stroke-width="1.5"{style} d="{"".join(path)}"/>'
     )
+
+
+def _sample(curve: Curve, x: float) -> str:
+    """Return what stands for a curve in the legend."""
+    if curve.points:
+        return f'<circle cx="{x + 8}" cy="13" r="3" fill="{curve.colour}"/>'
+    style = ' stroke-dasharray="5 3"' if curve.dashed else ""
+    return f'<path stroke="{curve.colour}" stroke-width="3"{style} d="M{x} 13h16"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
