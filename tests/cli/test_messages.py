@@ -3,8 +3,11 @@
 import io
 import time
 
+import numpy as np
 import pytest
+import tifffile
 
+from napari_lowdose.cli import main
 from napari_lowdose.cli.messages import progress_bar
 from napari_lowdose.engine import Step
 
@@ -21,3 +24,15 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch, terminal):
     shown = stream.getvalue()
     assert ("scan.tif:  50%" in shown and "4 s left, draw 3 of 5" in shown) == terminal
     assert bool(shown) == terminal
+
+
+def test_advice_names_the_option(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 3, (128, 128)) + rng.normal(0, 9, 128)  # each column has its offset
+    tifffile.imwrite(tmp_path / "camera.tif", image.astype(np.float32))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["napari-lowdose", "reucid", "camera.tif", "-o", "clean.tif"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    assert "use --scan-noise columns" in capsys.readouterr().err

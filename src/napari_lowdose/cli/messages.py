@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,11 +18,23 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Step
 
 PROGRAM = "napari-lowdose"
+_ADVICE = re.compile(r"\buse ([a-z]\w*)='?(\w+)'?")
 
 
 def print_message(message: str) -> None:
     """Print one line to standard error."""
-    typer.echo(f"{PROGRAM}: {message}", err=True)
+    typer.echo(f"{PROGRAM}: {use_options(message)}", err=True)
+
+
+def use_options(text: str) -> str:
+    """Replace the parameters of scripts in a message by the options of the command line.
+
+    Examples
+    --------
+    >>> use_options("the columns differ: use scan_noise='columns'.")
+    'the columns differ: use --scan-noise columns.'
+    """
+    return _ADVICE.sub(lambda found: f"use --{found[1].replace('_', '-')} {found[2]}", text)
 
 
 def error_line(error: BaseException, source: Path | None = None) -> str:
