@@ -26,4 +26,4 @@ html_theme = "pydata_sphinx_theme"
 html_title = "napari-lowdose"
 html_show_sourcelink = False
 html_theme_options = {"show_toc_level": 2}
-html_sidebars = {"**": ["sidebar-nav-bs"]}
+html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "tutorial": []}  # no pages below them

@@ -1,10 +1,13 @@
 """Make the pictures of the dock widgets, on the sample data; needs a screen (xvfb-run -a)."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 import napari
 import numpy as np
+import tifffile
+from napari.settings import get_settings
 from qtpy.QtCore import QRect, Qt, QTimer
 from qtpy.QtGui import QPainter, QPixmap
 from qtpy.QtTest import QTest
@@ -18,19 +21,19 @@ from napari_lowdose.widgets.samples import beamsplitter_frame, nuclei_pair, stem
 from napari_lowdose.widgets.titles import LIVE, ONE_IMAGE, PAIR, SPLIT
 
 IMAGES = Path(__file__).parent / "images"
-BUILD_UP = 2  # stacks that are finished in the picture of a run under way
-
-
+STACKS, BUILD_UP = 60, 20  # of the run that is caught under way: all, and those that are finished
 SECONDS = 30  # of training
 CHOICE_HEIGHT = 400  # pixels of the widget that show its choice
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of reucid, teach, pair, choice, split, live, inspect."""
-    for make in (reucid, teach, pair, choice, split, live, inspect):
+    """Make all pictures, or those of reucid, teach, pair, choice, split, live, inspect, batch."""
+    for make in (reucid, teach, pair, choice, split, live, inspect, batch):
         name = make.__name__
         if not only or name in only:
-            make(viewer := napari.Viewer(show=True))
+            viewer = napari.Viewer(show=True)
+            viewer.theme = "light"  # whatever the system prefers
+            make(viewer)
             viewer.close()
 
 
@@ -44,8 +47,11 @@ def reucid(viewer: napari.Viewer) -> None:
     widget.form.n_stacks.setValue(1)
     denoise(viewer, widget)  # imports, and first drawing
     viewer.layers.remove(viewer.layers[-1])
-    widget.form.n_stacks.setValue(5)
+    widget.form.n_stacks.setValue(STACKS)
     denoise(viewer, widget, "widget_build_up.png")
+    viewer.layers.remove(viewer.layers[-1])
+    widget.form.n_stacks.setValue(5)
+    denoise(viewer, widget)
     take(viewer, "widget.png")
     widget.grab().save(str(IMAGES / "widget_panel.png"))
 
@@ -181,6 +187,27 @@ def inspect(viewer: napari.Viewer) -> None:
     take(viewer, "inspect.png")
 
 
+def batch(viewer: napari.Viewer) -> None:
+    """Denoise a folder in which one file is damaged."""
+    viewer.window.resize(1280, 760)
+    widget = open_widget(viewer, "Batch")
+    with tempfile.TemporaryDirectory() as folder:
+        session = Path(folder, "session")
+        session.mkdir()
+        for seed in range(1, 5):
+            path = session / f"scan{seed}.tif"
+            tifffile.imwrite(path, samples.stem_low_dose(seed=seed)[0])
+        path.write_bytes(path.read_bytes()[:1000])
+        widget.form.images.setCurrentText("files in a folder")
+        widget.form.folder.value = str(session)
+        widget.start()
+        while widget.runner.busy:
+            QTest.qWait(20)
+        widget.table.selectRow(0)
+        QTest.qWait(500)
+        widget.grab().save(str(IMAGES / "batch.png"))
+
+
 def right_click(viewer: napari.Viewer, name: str) -> None:
     """Right-click on the topmost layer, and take a picture of the menu."""
     view = viewer.window._qt_viewer.layers
@@ -208,9 +235,11 @@ def denoise(viewer: napari.Viewer, widget: ReucidWidget, build_up: str = "") -> 
     widget.panel.start_button.click()
     while widget.runner.busy:
         QTest.qWait(5)
-        if build_up and widget.gallery.stack_combo.count() == BUILD_UP:
+        if build_up and widget.gallery.stack_combo.count() >= BUILD_UP:
             take(viewer, build_up)
             build_up = ""
+    if build_up:
+        raise RuntimeError(f"The run ended before {build_up} was taken: set more STACKS.")
     QTest.qWait(500)
 
 
@@ -223,4 +252,6 @@ def take(viewer: napari.Viewer, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with tempfile.TemporaryDirectory() as fresh:  # whatever the last session chose
+        get_settings(Path(fresh, "settings.yaml"))
+        main(*sys.argv[1:])
