@@ -39,6 +39,11 @@ class SideTaskPanel(RunPanel):
         self.runner.started.connect(self._show_work)
         self.runner.finished.connect(self._show_work)
         self._show_work()
+        self.status.hide()
+
+    def _say(self, status: str) -> None:
+        super()._say(status)
+        self.status.setVisible(bool(status))  # no gap below a button that nobody has used
 
     def _show_work(self) -> None:
         self._work.setVisible(self.runner.busy)
