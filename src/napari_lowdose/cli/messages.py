@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "napari-lowdose"
 _ADVICE = re.compile(r"\buse ([a-z]\w*)='?(\w+)'?")
+_SWITCH = re.compile(r"\b([a-z]\w*)=False\b")
 
 
 def print_message(message: str) -> None:
@@ -33,7 +34,10 @@ def use_options(text: str) -> str:
     --------
     >>> use_options("the columns differ: use scan_noise='columns'.")
     'the columns differ: use --scan-noise columns.'
+    >>> use_options("or take it in any case (fallback=False)")
+    'or take it in any case (--no-fallback)'
     """
+    text = _SWITCH.sub(lambda found: f"--no-{found[1].replace('_', '-')}", text)
     return _ADVICE.sub(lambda found: f"use --{found[1].replace('_', '-')} {found[2]}", text)
 
 
