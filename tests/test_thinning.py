@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from napari_lowdose import (
     denoise_steps,
     thin,
 )
+from napari_lowdose.cli import main
 from napari_lowdose.noise2noise.training_data import training_pairs
 from napari_lowdose.thinning import network_engine, why_not_thin
 
@@ -95,6 +97,20 @@ def test_one_counted_image_trains_a_network():
     told = [step.gain for step in steps if getattr(step, "gain", None)][-1]
     assert told[0] - 1.5 < gain < told[1] + 1.5  # over the whole image, not over a half
     np.testing.assert_array_equal(denoise(counts, engine), clean)  # same seed, same result
+
+
+def test_the_summary_names_reucid_if_the_result_is_by_it(tmp_path, capsys, monkeypatch):
+    counts = np.random.default_rng(2).poisson(spots(4.0)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "counts.tif", counts)
+    monkeypatch.chdir(tmp_path)
+    command = "napari-lowdose counted counts.tif -o clean.tif --epochs 0.01 --device cpu"
+    monkeypatch.setattr("sys.argv", command.split())
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr()
+    assert "warning: the result is by REUCID" in told.err
+    assert "the result is by REUCID, which is better than the network" in told.out
+    assert "gain" not in told.out  # that of the network, which is not the result
 
 
 def test_tiles_are_held_out_of_all_divisions_of_an_image():

@@ -15,7 +15,7 @@ from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import PairStep
-from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+from napari_lowdose.noise2noise.evaluation.told_gain import RESULT_BY, ToldGain
 from napari_lowdose.noise2noise.pair_source import PairSource
 from napari_lowdose.noise2noise.training_result import about_fallback
 from napari_lowdose.parameters import whole_number
@@ -336,28 +336,34 @@ class _Whole:
     def __init__(self, noise: PoissonGaussian | None, seed: int) -> None:
         self._noise, self._seed = noise, seed
         self._models: tuple[Any, Any] = (None, None)  # as trained, and as given
+        self._better = ""  # the method that is better than the network
 
     def of(self, step: TrainingStep) -> TrainingStep:
         """Return a step in the units, and with the gain, of the whole image."""
         image = None if step.image is None else whole(step.image, self._noise)
-        gain, instead = (
+        gain, instead_gain = (
             told and (told[0] - HALF, told[1] - HALF) for told in (step.gain, step.instead_gain)
         )
-        if step.model is not None and step.model is not self._models[0]:
-            self._models = step.model, self._model(step.model)
+        instead = step.instead
+        better = "" if instead is None or instead.engine is None else instead.name
+        known = step.model is self._models[0] and better == self._better
+        if step.model is not None and not known:
+            self._models = step.model, self._model(step.model, better)
+            self._better = better
         model = None if step.model is None else self._models[1]
         channels = tuple(_Whole(self._noise, self._seed).of(each) for each in step.channels)
         return dataclasses.replace(
-            step, image=image, gain=gain, instead_gain=instead, model=model, channels=channels
+            step, image=image, gain=gain, instead_gain=instead_gain, model=model, channels=channels
         )
 
-    def _model(self, model: Noise2NoiseModel) -> Noise2NoiseModel:
+    def _model(self, model: Noise2NoiseModel, better: str) -> Noise2NoiseModel:
         noise = self._noise
         of = noise and [noise.gain, noise.offset, noise.read_noise]
         of_half = ToldGain.of_record(model.record)
         of_whole = of_half.less(HALF).for_record() if of_half else {}
         how = {THINNED: {"noise": of, "seed": self._seed}}
-        return dataclasses.replace(model, record={**model.record, **how, **of_whole})
+        by = {RESULT_BY: better} if better else {}
+        return dataclasses.replace(model, record={**model.record, **how, **of_whole, **by})
 
 
 def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
