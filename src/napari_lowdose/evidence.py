@@ -13,7 +13,7 @@ from napari_lowdose.imaging.image_checks import check_image, check_pixels
 from napari_lowdose.imaging.local_contrast import LocalContrast
 from napari_lowdose.imaging.outliers import find_outliers
 from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
-from napari_lowdose.io.arrays import as_image
+from napari_lowdose.io.arrays import as_frame
 from napari_lowdose.reucid.noise_estimate import estimate_noise
 from napari_lowdose.reucid.psf_width import psf_width as estimate_psf_width
 
@@ -229,19 +229,13 @@ def checked_frame(given: Any, name: str) -> NDArray[np.float64]:
     name : str
         Name of the argument in error messages.
     """
-    frame = as_image(given, name)
+    frame = np.asarray(as_frame(given, name))
     try:
         check_image(frame)
-        if frame.ndim == 2:
-            check_pixels(np.asarray(frame), SMALLEST)
+        check_pixels(frame, SMALLEST)
     except ValueError as error:
         raise ValueError(str(error).replace("the image", name, 1)) from None
-    if frame.ndim != 2:
-        raise ValueError(
-            f"One frame is needed, but the shape of {name} is {tuple(frame.shape)}: select a "
-            "frame, for example image[0]."
-        )
-    return np.asarray(frame, np.float64)
+    return frame.astype(np.float64, copy=False)
 
 
 def _regions_by_peak(

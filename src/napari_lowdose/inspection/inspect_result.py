@@ -183,7 +183,11 @@ def inspection_steps(
     """
     scale = PixelScale.of(pixel_size, unit)
     names = {"raw": raw, "result": result, "truth": truth, "second exposure": second}
-    given = {name: _frame(image, name) for name, image in names.items() if image is not None}
+    given = {
+        name: _frame(image, "raw image" if name == "raw" else name)
+        for name, image in names.items()
+        if image is not None or name in ("raw", "result")
+    }
     before, after = given["raw"], given["result"]
     for name, image in given.items():
         if image.shape != before.shape:
