@@ -486,8 +486,9 @@ def _prepare_folders(jobs: list[FileJob]) -> None:
 def _check_network_file(
     path: Path, others: Iterable[Path], overwrite: bool, *, make_folder: bool
 ) -> None:
+    from napari_lowdose.io.atomic import check_file
     from napari_lowdose.io.output_files import refuse_side_file
 
     refuse_side_file(path, "network", "safetensors", NETWORK, others, overwrite)
-    if not make_folder and not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
+    if not make_folder:
+        check_file(path)

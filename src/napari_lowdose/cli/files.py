@@ -13,7 +13,9 @@ import typer
 
 from napari_lowdose.batch import FileJob, file_jobs
 from napari_lowdose.cli.messages import (
+    INTERRUPTED,
     PROGRAM,
+    UNSUITABLE,
     bars_hidden,
     error_line,
     print_message,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Engine
     from napari_lowdose.pairs.split_layout import SplitLayout
-
-UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
 
 
 def denoise_files(
@@ -211,11 +211,11 @@ def _layout(name: str) -> Any:
 
 
 def _check_layout_file(path: Path, others: list[Path], overwrite: bool) -> None:
-    from napari_lowdose.io.atomic import check_writable
+    from napari_lowdose.io.atomic import check_file
     from napari_lowdose.io.output_files import refuse_side_file
 
     refuse_side_file(path, "layout", "JSON", ".json", others, overwrite)
-    check_writable(path)
+    check_file(path)
 
 
 def _run_all(jobs: list[FileJob]) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Step
 
 PROGRAM = "napari-lowdose"
+UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
 
 
 def print_message(message: str) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_lowdose.cli.files import INTERRUPTED, UNSUITABLE
-from napari_lowdose.cli.messages import error_line, print_message
+from napari_lowdose.cli.messages import INTERRUPTED, UNSUITABLE, error_line, print_message
 from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:

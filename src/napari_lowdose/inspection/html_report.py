@@ -17,7 +17,7 @@ from napari_lowdose.inspection.picture import display_limits, figure
 from napari_lowdose.inspection.repeat_script import repeat_script
 from napari_lowdose.inspection.svg_plot import Curve, svg_plot
 from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.atomic import atomic_write, check_writable
+from napari_lowdose.io.atomic import atomic_write, check_file
 from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def report(
     Raises
     ------
     ValueError
-        As `inspect_result`.
+        As `inspect_result`, or if `path` is a folder or lies in a folder that does not exist.
     OSError
         If the file cannot be written.
 
@@ -124,7 +124,7 @@ def report(
     >>> found.verdict.headline in path.read_text(encoding="utf-8")
     True
     """
-    check_writable(path)
+    check_file(path)
     steps = inspection_steps(
         raw, result, second=second, truth=truth, noise=noise, pixel_size=pixel_size, unit=unit,
         record=record,
