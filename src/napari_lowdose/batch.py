@@ -8,7 +8,7 @@ import json
 import math
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_lowdose.engine import Step
@@ -123,13 +123,13 @@ class FileJob:
         return bool(history) and history[-1].get(REQUEST) == self.request()
 
     def request(self) -> str:
-        """Return a digest of what is asked for: engine, parameters, input, dtype."""
-        about = self.engine.about()
+        """Return a digest of what is asked for: engine, parameters, layout, input, dtype."""
+        from napari_lowdose.streaming.hashes import engine_identity
+
         files = [path.stat() for path in self.sources if path.is_file()]
         asked = {
-            "engine": about["engine"],
-            "parameters": about["parameters"],
-            "network": getattr(self.engine.model, "record", None),
+            "engine": engine_identity(self.engine),
+            "layout": self.layout and asdict(self.layout),
             "sources": [path.name for path in self.sources],
             "files": [(found.st_size, found.st_mtime_ns) for found in files],
             "stored": self.stored,

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread
 from napari_lowdose.engine import Step, report, rescale_steps, run_to_end
-from napari_lowdose.evidence import checked_frame, checked_noise
+from napari_lowdose.evidence import checked_frame
+from napari_lowdose.imaging.poisson_gaussian import checked_noise
 from napari_lowdose.inspection.fourier_rings import RingCorrelation, ring_correlation
 from napari_lowdose.inspection.gain import (
     Gain,

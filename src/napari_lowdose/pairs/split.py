@@ -51,9 +51,10 @@ def split_frame(
         Position of the two views.  By default, the axis, the views, the gap and the margins are
         found automatically.  Two rectangles (y0, y1, x0, x1) give the views in pixels.  A layout
         that was measured before is used unchanged, after a comparison with these frames.
-    mirrored : {"auto", "x", "y"} or bool
+    mirrored : {"auto", "x", "y"} or bool, optional
         Whether the second view is reversed along x or y; found automatically by default.  True
-        means reversed along the axis on which the views are next to each other.
+        means reversed along the axis on which the views are next to each other, None as False that
+        it is not reversed.
 
     Returns
     -------
@@ -67,7 +68,8 @@ def split_frame(
     Raises
     ------
     ValueError
-        If the frame or the rectangles are too small, or the two parts do not show the same scene.
+        If the frame or the rectangles are too small, the two parts do not show the same scene, or
+        a parameter is invalid.
 
     Warns
     -----
