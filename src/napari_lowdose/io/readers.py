@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.io.ome_xml import positive_length
+from napari_lowdose.io.ome_zarr import unit_symbol
 from napari_lowdose.io.tiff import TIFF_MAGIC, ImageFile, first_bytes, read_tiff
-from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
+from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES, options_without_file
 from napari_lowdose.io.tiff_frames import one_line
 from napari_lowdose.io.zarr_folder import is_zarr, read_zarr
 
@@ -212,21 +213,18 @@ def as_image_file(
     pixels : (..., Y, X) array
         Two to five axes.
     calibration : ((float, float), str) or None
-        Height and width of a pixel, and their unit.
+        Height and width of a pixel, and their unit, as a name or a symbol.
     """
     axes = _TIFF_AXES[len(pixels.shape)]
-    options: dict[str, Any] = {"metadata": {"axes": axes}}
-    if calibration is not None:
-        (height, width), unit = calibration
-        options["resolution"] = (1 / width, 1 / height)
-        options["resolutionunit"] = 1  # none, as ImageJ keeps the unit in its description
-        options["metadata"]["unit"] = unit
+    pixel_size, unit = calibration or (None, None)
+    unit = None if unit is None else unit_symbol(unit)
+    flavour, options = options_without_file(axes, pixel_size, unit)
     return ImageFile(
         pixels=pixels,
         axes=axes,
-        pixel_size=calibration and calibration[0],
-        unit=calibration and calibration[1],
-        flavour="imagej",
+        pixel_size=pixel_size,
+        unit=unit,
+        flavour=flavour,
         source=path,
         options=options,
     )
