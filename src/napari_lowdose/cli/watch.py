@@ -125,10 +125,6 @@ class _Log:
 
 
 def _check_paths(folder: Path, output: Path) -> None:
-    from napari_lowdose.io.output_files import ZARR
-
     folder.stat()  # raises the system's error if there is none
-    if output.suffix != ZARR:
-        raise ValueError(f"{output}: the result of watching is a movie; use the extension .zarr")
     if not output.parent.is_dir():
         raise ValueError(f"{output}: there is no folder {output.parent}")
