@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.frames import ImageOrPair
 from napari_lowdose.imaging.image_checks import check_same_shape, check_shape
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.warned import warn
 
 
 def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
@@ -66,7 +66,7 @@ def _exposure(given: Any, name: str) -> Any:
         from napari_lowdose.io.input_files import missing_chunks
 
         if (sentence := missing_chunks(image)) is not None:
-            warnings.warn(sentence, UserWarning, stacklevel=4)
+            warn(sentence, stacklevel=4)
     return image
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from napari_lowdose.reucid.noise_estimate import NoiseEstimate, noise_of
 from napari_lowdose.reucid.prepared import prepare
 from napari_lowdose.reucid.psf_width import psf_width as estimate_psf_width
 from napari_lowdose.run import Run
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -169,7 +169,7 @@ def survival(
         survival_steps(image, engine, at, contrast, n, noise, seed, psf_width=psf_width)
     )
     for note in found.notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+        warn(note, stacklevel=2)
     return found
 
 

@@ -323,7 +323,7 @@ class Thinned(PairSource):
             parts.append(_divide(pixels, noise, rng))
             yield Step(fraction=0.0, message="dividing the counts")
         # The pairs of a movie are its frames
-        first, second = map(np.stack if one_scene else _only, zip(*parts, strict=True))
+        first, second = map(np.stack, zip(*parts, strict=True)) if one_scene else parts[0]
         engine = dataclasses.replace(self.engine, preview=()) if one_scene else self.engine
         steps: Any = engine.training_steps(first, second, checked=True, one_scene=one_scene)
         whole = _Whole(noise, self.engine.seed)
@@ -381,11 +381,6 @@ def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
     first_of = {hash(frame.tobytes()): k for k, frame in reversed(list(enumerate(movie)))}
     new = sorted(first_of.values())
     return movie if len(new) == len(movie) else movie[new]
-
-
-def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
-    (part,) = parts
-    return part
 
 
 def whole(half: NDArray[np.float32], noise: PoissonGaussian | None) -> NDArray[np.float32]:

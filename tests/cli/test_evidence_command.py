@@ -69,6 +69,7 @@ def test_evidence_refuses_unsuitable_files_in_one_line(run, files, tmp_path):
     for arguments, message in [
         ((image, small, "-o", tmp_path / "new.tif"), "the result (50, 96)"),
         ((image, tmp_path / "none.tif", "-o", tmp_path / "new.tif"), "No such file"),
+        ((tmp_path / "none.tif", result, "-o", tmp_path / "new.tif"), f"directory: {tmp_path}"),
         ((image, result, "-o", tmp_path / "new.tif", "--noise=3"), "GAIN,OFFSET,READ, not '3'"),
         ((image, result, "-o", image, "--overwrite"), "input"),
         ((image, result, "-o", out), "exists already"),

@@ -84,7 +84,7 @@ def evidence_file(
         }
         write_tiff(output, stack, _like(raw, stack, "CYX"), record=record, overwrite=overwrite)
     except Exception as error:
-        print_message(f"{image} + {result}: {error_line(error, image)}")
+        print_message(f"{image} + {result}: {error_line(error)}")
         return UNSUITABLE
     typer.echo(f"{image} + {result} -> {output}: {found}")
     return 0

@@ -243,7 +243,8 @@ def _run_one(job: FileJob) -> int:
         print_message(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
         return INTERRUPTED
     except Exception as error:  # a file with any content must not stop the next one
-        print_message(f"{job.name}: {error_line(error, job.sources[0])}")
+        only = job.sources[0] if len(job.sources) == 1 else None  # of two, the line says which
+        print_message(f"{job.name}: {error_line(error, only)}")
         return UNSUITABLE
     return UNSUITABLE if job.losses else 0
 

@@ -96,7 +96,7 @@ def inspect_files(
                 unit=unit,
             )
     except Exception as error:
-        print_message(f"{raw} + {result}: {error_line(error, raw)}")
+        print_message(f"{raw} + {result}: {error_line(error)}")
         return UNSUITABLE
     typer.echo(f"{raw} + {result} -> {output}: {found.verdict.headline}")
     return 0

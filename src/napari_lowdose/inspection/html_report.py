@@ -129,7 +129,7 @@ def report(
         raw, result, second=second, truth=truth, noise=noise, pixel_size=pixel_size, unit=unit,
         record=record,
     )  # fmt: skip
-    found = run_to_end(steps if progress is None else map_yields(steps, _shown(progress)))
+    found = run_to_end(steps if progress is None else map_yields(steps, progress))
     write_report(
         path, found, raw, result, truth=truth, record=record, script=script, title=title,
         lines=lines, boxes=boxes,
@@ -183,14 +183,6 @@ def write_report(
     )
     with atomic_write(path) as file:
         file.write(page.encode("utf-8"))
-
-
-def _shown(progress: Callable[[Step], object]) -> Callable[[Step], Step]:
-    def show(step: Step) -> Step:
-        progress(step)
-        return step
-
-    return show
 
 
 def _section(title: str, parts: Any, row: bool = True) -> str:

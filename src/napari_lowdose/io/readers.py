@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.error_line import one_line
 from napari_lowdose.io.ome_xml import positive_length
 from napari_lowdose.io.ome_zarr import unit_symbol
 from napari_lowdose.io.tiff import TIFF_MAGIC, ImageFile, first_bytes, read_tiff
-from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES, options_without_file
-from napari_lowdose.io.tiff_frames import one_line
+from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES, written_as
 from napari_lowdose.io.zarr_folder import is_zarr, read_zarr
 
 if TYPE_CHECKING:
@@ -218,13 +218,11 @@ def as_image_file(
     axes = _TIFF_AXES[len(pixels.shape)]
     pixel_size, unit = calibration or (None, None)
     unit = None if unit is None else unit_symbol(unit)
-    flavour, options = options_without_file(axes, pixel_size, unit)
     return ImageFile(
         pixels=pixels,
         axes=axes,
         pixel_size=pixel_size,
         unit=unit,
-        flavour=flavour,
         source=path,
-        options=options,
+        **written_as(axes, pixel_size, unit),
     )

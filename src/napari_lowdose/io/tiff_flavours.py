@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import tifffile
 
+from napari_lowdose.error_line import one_line
 from napari_lowdose.io.ome_xml import UnusableError, parse, positive_length
 from napari_lowdose.io.ome_zarr import TIME_UNITS, unit_name, unit_symbol
 from napari_lowdose.warned import warn
@@ -86,10 +87,12 @@ def read_metadata(file: tifffile.TiffFile, axes: str) -> tuple[Flavour, dict[str
     return "plain", _plain(file, axes)
 
 
-def options_without_file(
+def written_as(
     axes: str, pixel_size: tuple[float, float] | None, unit: str | None
-) -> tuple[Flavour, dict[str, Any]]:
-    """Return how the result of an image that is no TIFF is written.
+) -> dict[str, Any]:
+    """Return how the result of an image that is no TIFF is written, as fields of `ImageFile`.
+
+    The flavour is ImageJ if it can keep the order of the axes, else OME.
 
     Parameters
     ----------
@@ -101,22 +104,19 @@ def options_without_file(
 
     Returns
     -------
-    flavour : {"imagej", "ome"}
-        ImageJ if it can keep the order of the axes.
-    options : dict
-        Arguments of `tifffile.TiffWriter.write`.
+    dict
+        ``flavour`` and ``options``.
     """
     metadata: dict[str, Any] = {"axes": axes}
     if not _IMAGEJ_AXES.fullmatch(axes):
-        return "ome", {"metadata": metadata | _ome_sizes(pixel_size, unit)}
-    if pixel_size is None:
-        return "imagej", {"metadata": metadata}
-    height, width = pixel_size
-    return "imagej", {
-        "metadata": metadata | {"unit": unit},
-        "resolution": (1 / width, 1 / height),
-        "resolutionunit": 1,  # none, as ImageJ keeps the unit in its description
-    }
+        metadata |= _ome_sizes(pixel_size, unit)
+        return {"flavour": "ome", "options": {"metadata": metadata}}
+    options: dict[str, Any] = {"metadata": metadata}
+    if pixel_size is not None:
+        metadata["unit"] = unit
+        options["resolution"] = (1 / pixel_size[1], 1 / pixel_size[0])
+        options["resolutionunit"] = 1  # none, as ImageJ keeps the unit in its description
+    return {"flavour": "imagej", "options": options}
 
 
 def output_format(
@@ -174,7 +174,7 @@ def output_format(
         except OSError:
             raise
         except Exception as error:  # tifffile raises various exceptions
-            reason = reason or " ".join(str(error).split())
+            reason = reason or one_line(error)
             continue
         if flavour == wanted:
             return TiffFormat(flavour=flavour, writer=writer, options=options)

@@ -22,7 +22,7 @@ from napari_lowdose.io.ome_zarr import (
     unit_symbol,
 )
 from napari_lowdose.io.tiff import ImageFile
-from napari_lowdose.io.tiff_flavours import RECORD_KEY, options_without_file
+from napari_lowdose.io.tiff_flavours import RECORD_KEY, written_as
 from napari_lowdose.io.zarr_frames import ZarrFrames
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
     units = None if axes.units is None else tuple(axes.units[k] for k in order)
     named = "".join(axes.letters[k] for k in order)
     pixel_size, unit = pixel_size_of(scale, units)
-    flavour, options = options_without_file(named, pixel_size, unit)
     history = ours["history"] if isinstance(ours.get("history"), list) else []
     return ZarrImage(
         pixels=ZarrFrames(array, order).lazy()[:recorded],
@@ -115,8 +114,7 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
         history=tuple(record for record in history if isinstance(record, dict)),
         scale=scale,
         units=units,
-        flavour=flavour,
-        options=options,
+        **written_as(named, pixel_size, unit),
     )
 
 
