@@ -152,6 +152,16 @@ def test_a_network_trained_on_the_pair_is_compared_with_its_first_exposure():
     assert found.residual.shape == first.shape
 
 
+def test_a_high_info_bar_beside_additive_noise():
+    """Where no pixel counts for far around, the noise of the contrast is not known."""
+    image = recorded(TRUTH, ADDITIVE, seed=1)
+    raw, clean = (np.pad(each, ((0, 80), (0, 0))) for each in (image, TRUTH))
+    raw[160:180, 5:100:3] = clean[160:180, 5:100:3] = 255
+    found = evidence(raw, clean, ADDITIVE)
+    assert (found.n_unsupported, found.n_removed) == (0, 0)
+    assert np.isfinite(found.significance).all() and not found.significance[128:].any()
+
+
 def test_the_summary_counts_places():
     found = evidence(recorded(TRUTH), TRUTH + atom(64, 64, 90.0), NOISE)
     assert str(found).startswith("1 place with structure that the data do not support, 0 places")
