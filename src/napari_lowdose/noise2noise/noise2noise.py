@@ -302,11 +302,9 @@ class Noise2Noise(Engine):
 
     def with_model(self, model: Noise2NoiseModel) -> Engine:
         """Return the network, or the method that was better; see `Engine.with_model`."""
-        if RESULT_BY not in model.record:
-            return model
-        from napari_lowdose.noise2noise.training_result import interrupted  # loads SciPy
+        from napari_lowdose.noise2noise.training_result import Interrupted  # loads SciPy
 
-        return interrupted(model)
+        return Interrupted(replace(model, device=self.device))  # a file has no device
 
     def with_channel_axis(self, axis: int | None) -> Noise2Noise:
         """Return an engine with this `channel_axis`, unless it has one already."""
