@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_lowdose import Noise2Noise, Thinned, denoise, denoise_steps, denoise_to_zarr
+from napari_lowdose import Noise2Noise, Reucid, Thinned, denoise, denoise_steps, denoise_to_zarr
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.noise2noise.baseline import ALIKE, MEAN, REUCID, baselines
+from napari_lowdose.noise2noise.baseline import ALIKE, MEAN, REUCID, BaselineApplication, baselines
 from napari_lowdose.run import Run
 from napari_lowdose.samples import stem_pair
 from napari_lowdose.streaming import Stream
@@ -56,6 +56,18 @@ def test_a_training_that_is_too_short_gives_no_worse_result(pair):
     assert run.record()["training"]["result_by"].startswith("REUCID")
     # The network is kept, and still is one
     assert gain(pair, denoise(pair[:2], run.model)) < gain(pair, run.image)
+
+
+@pytest.mark.filterwarnings(BY_REUCID)
+def test_a_method_is_applied_once_to_each_exposure(pair, monkeypatch):
+    n, steps = [], Reucid.frame_steps
+    monkeypatch.setattr(Reucid, "frame_steps", lambda *given: n.append(1) or steps(*given))
+    run = Run(pair[:2], SHORT)
+    list(run)
+    assert len(n) == 6  # the first picture, REUCID, and alike stacks
+    computed = BaselineApplication(run.model, baseline=ALIKE)
+    assert run.record()["training"]["result_by"] == ALIKE.name
+    np.testing.assert_array_equal(run.image, denoise(pair[:2], computed))
 
 
 def test_a_network_that_is_better_is_the_result(pair, monkeypatch):

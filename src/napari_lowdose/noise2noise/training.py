@@ -32,6 +32,7 @@ from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validat
 from napari_lowdose.noise2noise.loss import pearson_loss
 from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import size_multiple
+from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pace import Pace, PreviewSchedule
 from napari_lowdose.noise2noise.prediction import (
     Predictor,
@@ -125,7 +126,7 @@ def training_steps(
     training = _Training(pairs, network_config, config, start, device, record, doubt)
     yield training.step_so_far("training")
     if config.fallback:
-        yield from training.compare_baselines(preview, begun)
+        yield from training.compare_baselines(first, second, preview, begun)
     yield from training.steps(begun, reserve, preview)
 
 
@@ -170,7 +171,7 @@ class _Training:
         self.pairs, self.device, self.record, self.doubt = pairs, device, record, doubt
         self.network_config, self.config, self.start = network_config, config, start
         self.validation = Validation(pairs, network_config, config.shift, config.use)
-        self.baseline = BestBaseline(pairs, self.validation)
+        self.baseline = BestBaseline(self.validation)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
         targets = None if pairs.view_map is None else resampled_targets(pairs)
         self.targets = None if targets is None else torch.from_numpy(targets.partners).to(device)
@@ -196,19 +197,25 @@ class _Training:
         self.losses: list[torch.Tensor] = []  # since the last TrainingStep
         self.loss = math.nan
 
-    def compare_baselines(self, preview: Preview, begun: float) -> Iterator[TrainingStep]:
+    def compare_baselines(
+        self, first: Any, second: Any, preview: Preview, begun: float
+    ) -> Iterator[TrainingStep]:
         """Find the best method without training, and show its picture."""
+        exposures = self.pairs.exposures
+        if first.ndim == 2:  # bit for bit as in the end, so that a result is computed only once
+            pair = np.asarray(first), np.asarray(second)
+            exposures = np.stack(NormalisedFrames.of(self.exposures_only, *pair).inputs)[np.newaxis]
         fast, slow = baselines(self.record["pairs"]["shape"])
         for methods in (fast, slow):
             elapsed = time.perf_counter() - begun
             if methods is slow and elapsed > _HALF * (self.config.time_budget or math.inf):
                 break  # the rest of a short time budget is for the network
             before = self.baseline.best
-            work = self.baseline.compare(methods)
+            work = self.baseline.compare(methods, exposures)
             yield from map_yields(work, lambda _: self.step_so_far(_WITHOUT_NETWORK))
-            if self.baseline.best is not before:
+            if (best := self.baseline.best) is not None and best is not before:
                 self.instead = True
-                picture = preview.of_baseline(self.baseline, self.exposures_only)
+                picture = preview.of_baseline(best, self.exposures_only)
                 image = yield from map_yields(picture, lambda _: self.step_so_far(_WITHOUT_NETWORK))
                 step = self.step_so_far(_WITHOUT_NETWORK)
                 yield replace(step, image=image, index=preview.index)
