@@ -313,8 +313,8 @@ class Noise2Noise(Engine):
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
 
-        It trains for the number of epochs that the model was trained for, whether that training
-        ended at a plateau, by time, or was stopped.
+        It trains for the number of epochs that the model was trained for, at least one step,
+        whether that training ended at a plateau, by time, or was stopped.
 
         Parameters
         ----------
@@ -333,7 +333,8 @@ class Noise2Noise(Engine):
             if (p.levels, p.unshuffle) == (a.levels, a.unshuffle)
         ]
         before = 0 if self.start is None else self.start.record.get("n_steps", 0)
-        share = (record["n_steps"] - before) / record["n_steps"]  # without the network continued
+        # Without the network continued, than which none may have been better
+        share = max(record["n_steps"] - before, 1) / record["n_steps"]
         preset: Any = presets[0] if presets else self.preset
         return replace(self, preset=preset, time_budget=None, epochs=record["epochs"] * share)
 
