@@ -1,5 +1,6 @@
 """A result is never worse than what a method without training gives."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 
 from napari_lowdose import Noise2Noise, Reucid, Thinned, denoise, denoise_steps, denoise_to_zarr
 from napari_lowdose.noise2noise import TrainingStep
-from napari_lowdose.noise2noise.baseline import ALIKE, MEAN, REUCID, BaselineApplication, baselines
+from napari_lowdose.noise2noise.baseline import (
+    ALIKE,
+    MEAN,
+    REUCID,
+    Baseline,
+    BaselineApplication,
+    baselines,
+)
 from napari_lowdose.run import Run
 from napari_lowdose.samples import stem_pair
 from napari_lowdose.streaming import Stream
@@ -68,6 +76,26 @@ def test_a_method_is_applied_once_to_each_exposure(pair, monkeypatch):
     computed = BaselineApplication(run.model, baseline=ALIKE)
     assert run.record()["training"]["result_by"] == ALIKE.name
     np.testing.assert_array_equal(run.image, denoise(pair[:2], computed))
+
+
+@pytest.mark.filterwarnings(BY_REUCID)
+def test_a_slow_method_is_given_up_in_a_short_time_budget(pair, monkeypatch):
+    from napari_lowdose.noise2noise import training
+
+    done = []
+
+    class Slow(Baseline):
+        def steps(self, frame, orientations=1):
+            for percent in range(100):
+                time.sleep(0.1)
+                done.append(percent)
+                yield percent / 100
+            return frame
+
+    methods = [REUCID], [Slow("slow", None)]
+    monkeypatch.setattr(training, "baselines", lambda shape: methods)
+    denoise(pair[:2], replace(SHORT, epochs=None, time_budget=4))
+    assert 0 < len(done) < 25  # of 200
 
 
 def test_a_network_that_is_better_is_the_result(pair, monkeypatch):

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
 
 _MAX_PAUSE = 0.25  # maximum time between progress reports, so that Stop is quick, seconds
-_HALF = 0.5  # fraction of the time budget, after which alike stacks are not begun
+_HALF = 0.5  # fraction of the time budget by which alike stacks must be finished
+_TOLD = 0.1  # fraction of a work from which on its pace tells its end
 _RESERVED = 0.3  # maximum fraction of the time budget for denoising in all orientations
 _WITHOUT_NETWORK = "first pictures, without a network"
 _UNLIMITED = 2**62  # steps
@@ -206,13 +207,15 @@ class _Training:
             pair = np.asarray(first), np.asarray(second)
             exposures = np.stack(NormalisedFrames.of(self.exposures_only, *pair).inputs)[np.newaxis]
         fast, slow = baselines(self.record["pairs"]["shape"])
+        limit = begun + _HALF * (self.config.time_budget or math.inf)
         for methods in (fast, slow):
-            elapsed = time.perf_counter() - begun
-            if methods is slow and elapsed > _HALF * (self.config.time_budget or math.inf):
-                break  # the rest of a short time budget is for the network
-            before = self.baseline.best
-            work = self.baseline.compare(methods, exposures)
-            yield from map_yields(work, lambda _: self.step_so_far(_WITHOUT_NETWORK))
+            started, before = time.perf_counter(), self.baseline.best
+            with contextlib.closing(self.baseline.compare(methods, exposures)) as work:
+                for done in work:
+                    yield self.step_so_far(_WITHOUT_NETWORK)
+                    end = started + (time.perf_counter() - started) / max(done, _TOLD)
+                    if methods is slow and end > limit:
+                        break  # the rest of a short time budget is for the network
             if (best := self.baseline.best) is not None and best is not before:
                 self.instead = True
                 picture = preview.of_baseline(best, self.exposures_only)
