@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +29,7 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -441,7 +441,7 @@ class Noise2Noise(Engine):
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
-                warnings.warn(warning, UserWarning, stacklevel=3)
+                warn(warning, stacklevel=3)
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import time
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +45,7 @@ from napari_lowdose.noise2noise.spline_shift import spline_shift
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_state import initial_state, learning_rate
 from napari_lowdose.noise2noise.training_step import TrainingStep, training_record
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -398,10 +398,9 @@ class _Training:
             if self.best is None:
                 raise ValueError("training diverged: choose a lower learning rate.")
             self.diverged = True
-            warnings.warn(
+            warn(
                 f"training diverged after {self.state.step} steps: the best network before that "
                 "is kept. Choose a lower learning rate.",
-                UserWarning,
                 stacklevel=2,
             )
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -86,9 +85,7 @@ class FreshPair:
             return found
         from napari_lowdose.noise2noise.spline_shift import noise_left
 
-        # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
-        more = 10 * math.log10(2 / (1 + noise_left(self._shift)))
-        return GainInterval(found.low + more, found.high + more)
+        return found.over_unshifted(noise_left(self._shift))
 
     def _moved(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Return the tiles of the first exposure, or of its result, on the grid of the second."""
