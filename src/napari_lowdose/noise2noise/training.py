@@ -29,7 +29,6 @@ from napari_lowdose.noise2noise.evaluation.seen_tiles import widened_gain
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain, gain_record
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.loss import pearson_loss
-from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import size_multiple
 from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pace import Pace, PreviewSchedule
@@ -41,10 +40,11 @@ from napari_lowdose.noise2noise.prediction import (
 from napari_lowdose.noise2noise.preview import Preview
 from napari_lowdose.noise2noise.resampled_targets import resampled_targets
 from napari_lowdose.noise2noise.spare_cores import SpareCores
-from napari_lowdose.noise2noise.spline_shift import spline_shift
+from napari_lowdose.noise2noise.spline_shift import shift_inside
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_state import initial_state, learning_rate
-from napari_lowdose.noise2noise.training_step import TrainingStep, training_record
+from napari_lowdose.noise2noise.training_step import TrainingStep
+from napari_lowdose.noise2noise.untrained import training_record, untrained_model
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
+    from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
 _MAX_PAUSE = 0.25  # maximum time between progress reports, so that Stop is quick, seconds
 _HALF = 0.5  # fraction of the time budget by which alike stacks must be finished
@@ -60,7 +61,6 @@ _TOLD = 0.1  # fraction of a work from which on its pace tells its end
 _RESERVED = 0.3  # maximum fraction of the time budget for denoising in all orientations
 _WITHOUT_NETWORK = "first pictures, without a network"
 _UNLIMITED = 2**62  # steps
-_BORDER = 3  # width of the border where the spline depends on pixels outside the crop, pixels
 
 
 def training_steps(
@@ -131,14 +131,6 @@ def training_steps(
     yield from training.steps(begun, reserve, preview)
 
 
-def warm_up() -> None:
-    """Take an optimiser step in advance, because the first one imports modules for seconds."""
-    weight = torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.Adam([weight])
-    weight.sum().backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-
-
 class _Training:
     """One network in training, Eq. (3) of the pair paper.
 
@@ -182,7 +174,7 @@ class _Training:
         self.steps_per_epoch: int = max(1, round(len(pairs) * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
         self.first_step = self.state.step
-        self.exposures_only = self._untrained()
+        self.exposures_only = untrained_model(pairs, network_config, config, start, record)
         self.best: Noise2NoiseModel | None = None
         self.evaluation: Evaluation | None = None  # the latest
         self.instead = False  # whether the best baseline is better than the best network
@@ -296,7 +288,7 @@ class _Training:
             self.best,
             pair_calibration=self.evaluation.pair_calibration,
             single_calibration=self.evaluation.single_calibration,
-            value_range=self._in_units(*self.evaluation.value_range),
+            value_range=self.pairs.in_units(*self.evaluation.value_range),
         )
         work = preview.steps(predictor, model)
         return (
@@ -374,7 +366,7 @@ class _Training:
             output = state.network(crops.inputs)
         # The output is smooth and can be interpolated, unlike the noisy exposures
         if any(shift):
-            output = _shifted(output.float(), crops.shifts)
+            output = shift_inside(output.float(), crops.shifts)
         loss = pearson_loss(output, crops.partners, crops.seen)  # Eq. (4)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -433,32 +425,6 @@ class _Training:
             self.best, record={**self.best.record, **gain_record([gain], self.doubt)}
         )
 
-    def _untrained(self) -> Noise2NoiseModel:
-        """Return the model as far as it is known before the training, without weights."""
-        pairs, config = self.pairs, self.config
-        # Images without a pixel size take that of the network that is continued
-        known = config if config.pixel_size is not None else self.start or config
-        brightest = pairs.exposures[0, 0]
-        return Noise2NoiseModel(
-            architecture=self.network_config,
-            optimiser=config.optimiser,
-            weights={},
-            offset=pairs.offset,
-            scale=pairs.scale,
-            match=pairs.match,
-            levels=pairs.levels,
-            outliers=config.outliers,
-            shift=config.shift,
-            affine=config.affine,
-            value_range=self._in_units(float(brightest.min()), float(brightest.max())),
-            record=self.record,
-            use=config.use,
-            normalise=config.normalise,
-            device=config.device,
-            pixel_size=known.pixel_size,
-            pixel_unit=known.pixel_unit,
-        )
-
     def _model(self, evaluation: Evaluation) -> Noise2NoiseModel:
         epochs = self.state.step / self.steps_per_epoch
         return replace(
@@ -466,7 +432,7 @@ class _Training:
             weights=numpy_weights(self.state.averaged_network),
             pair_calibration=evaluation.pair_calibration,
             single_calibration=evaluation.single_calibration,
-            value_range=self._in_units(*evaluation.value_range),
+            value_range=self.pairs.in_units(*evaluation.value_range),
             record={
                 **self.record,
                 "n_steps": self.state.step,
@@ -476,24 +442,6 @@ class _Training:
             },
             state=copy.deepcopy(self.state),  # training changes it
         )
-
-    def _in_units(self, low: float, high: float) -> tuple[float, float]:
-        """Return a range of normalised intensities in the units of the input."""
-        scale, offset = self.pairs.scale, self.pairs.offset
-        return low * scale + offset, high * scale + offset
-
-
-def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-    """Shift the network's output onto the partner, except for its outermost pixels.
-
-    There the spline would need pixels outside the crop.  They stay in the loss, unshifted:
-    without them the network would not learn the border of an image.
-    """
-    moved = spline_shift(output, shifts)
-    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    whole = output.clone()
-    whole[inner] = moved[inner]
-    return whole
 
 
 def _evaluation_interval(step: int) -> int:

@@ -83,6 +83,10 @@ class TrainingPairs:
         """Return the number of pairs to train on."""
         return len(self.around)
 
+    def in_units(self, low: float, high: float) -> tuple[float, float]:
+        """Return a range of normalised intensities in the units of the first exposure."""
+        return low * self.scale + self.offset, high * self.scale + self.offset
+
 
 def training_pairs(
     first: Any,

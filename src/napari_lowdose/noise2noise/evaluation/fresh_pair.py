@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from napari_lowdose.noise2noise.evaluation.gain_interval import (
     GainInterval,
     cut_tiles,
@@ -17,6 +15,7 @@ from napari_lowdose.noise2noise.training_data import held_out_side
 from napari_lowdose.noise2noise.valid_pixels import valid_pixels
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -90,10 +89,7 @@ class FreshPair:
     def _moved(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Return the tiles of the first exposure, or of its result, on the grid of the second."""
         if any(self._shift):
-            import torch
+            from napari_lowdose.noise2noise.spline_shift import shifted  # loads torch
 
-            from napari_lowdose.noise2noise.spline_shift import spline_shift
-
-            single = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
-            image = spline_shift(single, torch.tensor([self._shift]))[0, 0].numpy()
+            image = shifted(image, self._shift)
         return cut_tiles(image, self._side)
