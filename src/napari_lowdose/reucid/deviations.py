@@ -90,6 +90,7 @@ def restore_deviations(
         mask, footprint=scipy.ndimage.generate_binary_structure(2, 1)
     )
     mask = scipy.ndimage.gaussian_filter(mask, 1)
+    yield 0.7
     oaconvolve = scipy.signal.oaconvolve  # its import takes longer than all of this
     yield 0.8
     margin = len(kernel) // 2
