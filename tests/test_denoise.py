@@ -42,6 +42,12 @@ def test_a_list_of_lists_is_an_image_too() -> None:
     np.testing.assert_array_equal(denoise([[2, 4], [6, 8]], Halving()), [[1, 2], [3, 4]])
 
 
+@pytest.mark.parametrize("shape", [(0, 4, 5), (0, 0), (5,)])
+def test_an_image_without_pixels_or_rows_is_refused_whatever_the_engine(shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"is empty|needs at least two axes"):
+        denoise(np.zeros(shape), Halving())
+
+
 def test_to_stop_is_to_stop_iterating_and_what_was_reached_is_kept() -> None:
     movie = np.ones((3, 4, 5))
     movie[:, 1:] = 2

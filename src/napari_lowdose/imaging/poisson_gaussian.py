@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
+from napari_lowdose.parameters import is_finite
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -63,10 +65,10 @@ class PoissonGaussian:
 
     def __post_init__(self) -> None:
         values = self.gain, self.offset, self.read_noise
-        if not np.isfinite(values).all() or self.gain < 0 or self.read_noise < 0:
+        if not all(map(is_finite, values)) or self.gain < 0 or self.read_noise < 0:
             raise ValueError(
                 "The gain and the read noise must be zero or positive, and the offset finite: got "
-                f"gain={self.gain}, offset={self.offset}, read_noise={self.read_noise}."
+                f"gain={self.gain!r}, offset={self.offset!r}, read_noise={self.read_noise!r}."
             )
         if self.gain == self.read_noise == 0:
             raise ValueError("There is no noise: gain and read noise are both 0.")
@@ -187,6 +189,15 @@ class PoissonGaussian:
             return np.ones_like(values)
         _, expected, variance = _moments_of_root(round(self.read_noise / self.gain, 6))
         return np.asarray(np.interp(values, expected, variance, right=1.0))
+
+
+def checked_noise(noise: Any) -> PoissonGaussian | None:
+    """Return `noise`; raise a ValueError if it is neither a `PoissonGaussian` nor None."""
+    if noise is None or isinstance(noise, PoissonGaussian):
+        return noise
+    raise ValueError(
+        f"noise is a PoissonGaussian(gain, offset, read_noise) or None, not {noise!r}."
+    )
 
 
 @lru_cache(maxsize=64)

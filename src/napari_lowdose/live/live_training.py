@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.blas import one_blas_thread
+from napari_lowdose.error_line import one_line
 from napari_lowdose.live.live_pairs import LivePairs, PairsOfFrames
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.noise2noise.evaluation.fresh_pair import FreshPair
@@ -152,8 +153,7 @@ class LiveTraining:
                     self._closed.wait(POLL)
         except Exception as error:
             self.winner = None
-            about = " ".join(str(error).split()) or type(error).__name__
-            self.message = f"no network: {about}"
+            self.message = f"no network: {one_line(error)}"
             if not isinstance(error, (ValueError, MemoryError)):  # not a sentence for users
                 logger.exception("the training beside the live view has failed")
         finally:
