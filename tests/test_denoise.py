@@ -205,6 +205,8 @@ def test_a_continued_training_is_told_without_what_went_before(trained: Run) -> 
     before = replace(trained.model, record={"n_steps": 3})  # type: ignore[type-var]
     engine = Noise2Noise(time_budget=60, start=before).with_training_of(after)
     assert (engine.epochs, engine.time_budget, engine.preset) == (pytest.approx(3), None, "fast")
+    no_better = Noise2Noise(start=after).with_training_of(after)
+    assert no_better.epochs == pytest.approx(0.5)  # a single step
 
 
 def test_time_left_comes_from_the_pace() -> None:

@@ -17,7 +17,6 @@ from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import PairStep
 from napari_lowdose.noise2noise.evaluation.told_gain import RESULT_BY, ToldGain
 from napari_lowdose.noise2noise.pair_source import PairSource
-from napari_lowdose.noise2noise.training_result import about_fallback
 from napari_lowdose.parameters import is_finite, one_of, whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
@@ -334,13 +333,12 @@ class Thinned(PairSource):
     def result_of(self, step: Any, given: ImageOrPair, seconds: float = math.inf) -> Engine:
         """Return the engine for the result; see `Noise2Noise.result_of`."""
         if step.instead is not None and step.instead.engine is not None:
-            warn(about_fallback(step), stacklevel=2)
-            return step.instead.engine  # type: ignore[no-any-return]
+            return super().result_of(step, given, seconds)
         return ThinnedNetwork(step.model, in_stack=bool(given.leading))
 
     def with_model(self, model: Any) -> Engine:
-        """Return the engine that divides an image and applies the network to both parts."""
-        return ThinnedNetwork(model)
+        """Return the network, or the method that was better; see `Engine.with_model`."""
+        return super().with_model(model) if RESULT_BY in model.record else ThinnedNetwork(model)
 
 
 class _Whole:
