@@ -347,34 +347,28 @@ class _Whole:
     def __init__(self, noise: PoissonGaussian | None, seed: int) -> None:
         self._noise, self._seed = noise, seed
         self._models: tuple[Any, Any] = (None, None)  # as trained, and as given
-        self._better = ""  # the method that is better than the network
 
     def of(self, step: TrainingStep) -> TrainingStep:
         """Return a step in the units, and with the gain, of the whole image."""
         image = None if step.image is None else whole(step.image, self._noise)
-        gain, instead_gain = (
+        gain, instead = (
             told and (told[0] - HALF, told[1] - HALF) for told in (step.gain, step.instead_gain)
         )
-        instead = step.instead
-        better = "" if instead is None or instead.engine is None else instead.name
-        known = step.model is self._models[0] and better == self._better
-        if step.model is not None and not known:
-            self._models = step.model, self._model(step.model, better)
-            self._better = better
+        if step.model is not None and step.model is not self._models[0]:
+            self._models = step.model, self._model(step.model)
         model = None if step.model is None else self._models[1]
         channels = tuple(_Whole(self._noise, self._seed).of(each) for each in step.channels)
         return dataclasses.replace(
-            step, image=image, gain=gain, instead_gain=instead_gain, model=model, channels=channels
+            step, image=image, gain=gain, instead_gain=instead, model=model, channels=channels
         )
 
-    def _model(self, model: Noise2NoiseModel, better: str) -> Noise2NoiseModel:
+    def _model(self, model: Noise2NoiseModel) -> Noise2NoiseModel:
         noise = self._noise
         of = noise and [noise.gain, noise.offset, noise.read_noise]
         of_half = ToldGain.of_record(model.record)
         of_whole = of_half.less(HALF).for_record() if of_half else {}
         how = {THINNED: {"noise": of, "seed": self._seed}}
-        by = {RESULT_BY: better} if better else {}
-        return dataclasses.replace(model, record={**model.record, **how, **of_whole, **by})
+        return dataclasses.replace(model, record={**model.record, **how, **of_whole})
 
 
 def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
