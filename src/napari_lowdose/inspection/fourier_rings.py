@@ -30,8 +30,8 @@ class RingCorrelation:
     half_bit : (k,) float64 array
         Correlation at which a ring has half a bit of information per pixel.
     at_seventh, at_half_bit : float
-        Frequency of the first crossing below 1/7 and below `half_bit`, 1/unit.  0 if the first
-        ring is below, NaN if none is.
+        Frequency of the first crossing below 1/7 and below `half_bit`, 1/unit.  NaN if there is
+        none.  0 if the first ring is below 1/7, and if no ring is above `half_bit`.
     scale : PixelScale
     """
 
@@ -101,11 +101,13 @@ def ring_correlation(
     height, width = np.shape(first)[-2:]
     n = 2 * np.pi * found.frequencies / min(height, width) * height * width  # pixels of a ring
     half_bit = (0.2071 + 1.9102 / np.sqrt(n)) / (1.2071 + 0.9102 / np.sqrt(n))
+    # The first rings have few pixels, so that half a bit is much; in crystals they hold no structure
+    begun = int(np.argmax(found.correlation >= half_bit))
     return RingCorrelation(
         frequency,
         found.correlation,
         half_bit,
         first_below(frequency, found.correlation, SEVENTH),
-        first_below(frequency, found.correlation, half_bit),
+        first_below(frequency[begun:], found.correlation[begun:], half_bit[begun:]),
         scale,
     )
