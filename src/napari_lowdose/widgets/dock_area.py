@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import napari.viewer
+    from napari.layers import Image
     from qtpy.QtGui import QKeyEvent
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.widgets.filled_layer import FillIn
     from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.layer_run import LayerRun
     from napari_lowdose.widgets.run_panel import RunPanel
@@ -99,7 +101,7 @@ class DockArea(QScrollArea):
 class RunDock(DockArea):
     """A dock widget that runs engines on layers, one run at a time.
 
-    Subclasses create `panel` and override the methods below where they show more.
+    Subclasses create `panel` and `fill_in`, and override the methods below where they show more.
 
     Parameters
     ----------
@@ -109,9 +111,12 @@ class RunDock(DockArea):
     ----------
     panel : RunPanel
         Start and Stop buttons, progress and messages.
+    fill_in : FillIn
+        Remedy for pixels that are NaN.
     """
 
     panel: RunPanel
+    fill_in: FillIn
     out_of_memory = OUT_OF_MEMORY
     no_result_reason = "there was no result yet"
 
@@ -189,6 +194,7 @@ class RunDock(DockArea):
         if job.outcome == "failed":
             self.panel.end("Failed.")
             self.panel.show_message(self._error_text(run, job))
+            self.fill_in.offer(str(job.error), run.sources, self._filled)
         elif run.result_removed:  # before "stopped", which it is as well
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped" or not run.run.finished:
@@ -204,6 +210,14 @@ class RunDock(DockArea):
 
     def _error_text(self, run: Any, job: Job) -> str:
         return str(job.error)
+
+    def _filled(self, layers: list[Image]) -> None:
+        self.panel.clear()
+        self._use_filled(layers)
+
+    def _use_filled(self, layers: list[Image]) -> None:
+        """Choose layers in place of those that a run was refused for."""
+        raise NotImplementedError
 
     def _summary(self, run: Any) -> str:
         """Return a few words on a finished run; empty by default."""

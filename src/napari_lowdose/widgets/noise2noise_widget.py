@@ -12,6 +12,7 @@ from napari_lowdose.noise2noise.pair_source import training_of
 from napari_lowdose.noise2noise.warm_start import load_torch_for_interface
 from napari_lowdose.thinning import ThinnedNetwork, network_engine
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
@@ -112,6 +113,7 @@ class Noise2NoiseWidget(RunDock):
         self._check_later = self.debounced(self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
+        self.pair.outdated.connect(self.panel.forget_refusal)
         self.pair.checked.connect(self._pair_checked)
         self.pair.registered.connect(self._lead_to_train)
         self.listen(
@@ -379,6 +381,12 @@ class Noise2NoiseWidget(RunDock):
         self.pair.reset_choices()  # while `_running` is set: the panel keeps its messages
         super()._release()
 
+    def _use_filled(self, layers: list[Image]) -> None:
+        if self.network.target_layer is None:
+            self.pair.use_filled(self.pair.source, layers)
+        else:
+            self.network.target.value = layers[0]
+
     def _summary(self, run: LayerRun) -> str:
         return run.last.trained if isinstance(run, PairRun) and run.last else ""
 
@@ -502,6 +510,9 @@ class Noise2NoiseWidget(RunDock):
         self.panel.start_button.clicked.connect(self.train)
         self.panel.continue_button.clicked.connect(self.continue_training)
         self.panel.stop_button.clicked.connect(self.stop)
+        self.fill_in = FillIn(
+            self.viewer.layers, self.runner, self.panel.remedy_button, self._refuse_second_run
+        )
         self.plot = LossPlot()
         self.network = NetworkPanel(self.viewer.layers)
         self.network.loaded.connect(self._loaded)

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSpinBox,
@@ -146,11 +145,12 @@ class Noise2NoiseForm(ParameterForm):
             "disagree, and the result is unreliable.</qt>"
         )
         self.with_residual.setToolTip("A hidden layer with the first exposure minus the result.")
-        self._also = also = QWidget()
-        row = QHBoxLayout(also)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.with_disagreement)
-        row.addWidget(self.with_residual)
+        also = QWidget()
+        column = QVBoxLayout(also)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.with_disagreement)
+        column.addWidget(self.with_residual)
         self._advanced_form.add("also add", also, "Hidden layers to add at the end.")
         self.show_source("pair", False)
 
@@ -234,6 +234,7 @@ class Noise2NoiseForm(ParameterForm):
             use=self.use.currentData(),
             normalise=self.normalise.isChecked(),
             fallback=self.fallback.isChecked(),
+            outliers=self.outliers.currentData(),
             device=self.device.currentText().strip() or "auto",
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
@@ -256,6 +257,7 @@ class Noise2NoiseForm(ParameterForm):
         self.use.setCurrentIndex(self.use.findData(engine.use))
         self.normalise.setChecked(engine.normalise)
         self.fallback.setChecked(engine.fallback)
+        self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.device.setCurrentText(engine.device)
         self.seed.setValue(engine.seed)
         for field, value in (
@@ -314,8 +316,9 @@ class Noise2NoiseForm(ParameterForm):
     def _add_advanced(self, help_on: dict[str, str]) -> None:
         self.use = choice({"both exposures": "both", "the first only": "first"})
         self.normalise = QCheckBox("0 to 1, as in the paper")
-        self.fallback = QCheckBox("REUCID where it is better")
+        self.fallback = QCheckBox("REUCID if better")
         self.fallback.setChecked(True)
+        self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.shift = ShiftField()
         self.batch_size = AutomaticSpinBox(maximum=4096)
         self.crop_size = AutomaticSpinBox(maximum=8192, unit="px")
@@ -332,6 +335,7 @@ class Noise2NoiseForm(ParameterForm):
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
         form.add("fallback", self.fallback, help_on["fallback"])
+        form.add("outliers", self.outliers, help_on["outliers"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
         self._shift_help = self.shift.toolTip()
@@ -394,6 +398,7 @@ class PairCard(QFrame):
             "interpolated.</qt>"
         )
         self.register_button.clicked.connect(self.register_requested)
+        self.fill_button = QPushButton()
         self.reucid_button = QPushButton("Use REUCID")
         self.reucid_button.setToolTip(
             "Choose this layer in the widget 'Denoise one image (REUCID)'."
@@ -404,6 +409,7 @@ class PairCard(QFrame):
         layout.setSpacing(4)
         layout.addWidget(self.findings)
         layout.addWidget(self.register_button)
+        layout.addWidget(self.fill_button)
         layout.addWidget(self.reucid_button)
         self.show_sentence("")
 
@@ -445,6 +451,7 @@ class PairCard(QFrame):
         self.findings.setText("".join(parts))
         self.setVisible(bool(parts))
         self.register_button.setVisible(any(note.shift is not None for note in self.notes))
+        self.fill_button.hide()
         self.reucid_button.setVisible(reucid)
 
 

@@ -170,11 +170,14 @@ class LossPlot(ThemedPlot):
         self.setTitle(LEGEND, size="8pt")  # a legend would cover the curves
         self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1))
         self._loss.setDownsampling(auto=True, method="mean")  # a long training has many points
-        self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=2, cosmetic=True))
+        self._validation = self.plot(
+            pen=pg.mkPen(VALIDATION, width=2, cosmetic=True), symbolBrush=VALIDATION
+        )
         self._best = pg.InfiniteLine(
             angle=90, pen=pg.mkPen(VALIDATION, width=1, style=Qt.PenStyle.DashLine)
         )
         self.addItem(self._best, ignoreBounds=True)
+        self.setLimits(xMin=0)
         self.clear_curves()
 
     def sizeHint(self) -> QSize:
@@ -204,7 +207,8 @@ class LossPlot(ThemedPlot):
         held_out_epochs = np.array(self._held_out_epochs)
         self.setVisible(len(losses) > 1)
         self._loss.setData(np.array(self._epochs), losses)
-        self._validation.setData(held_out_epochs, held_out)
+        dot = "o" if len(held_out) == 1 else None  # one point is no line
+        self._validation.setData(held_out_epochs, held_out, symbol=dot, symbolSize=5)
         self._best.setVisible(len(held_out) > 0)
         if len(held_out):
             self._best.setValue(held_out_epochs[held_out.argmin()])
