@@ -12,6 +12,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
 from napari_lowdose.engine import Step
+from napari_lowdose.error_line import error_line
 from napari_lowdose.pairs.split_layout import SplitLayout
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.drawn_layout import layout_as_drawn
@@ -176,7 +177,7 @@ class SplitWidget(DockArea):
         try:
             self.found.save(path)
         except OSError as error:
-            self._show_text(f"not saved: {error}")
+            self._show_text(f"not saved: {error_line(error)}")
         else:
             self.form.use_calibration(self.found, Path(path).name)
 
@@ -188,7 +189,7 @@ class SplitWidget(DockArea):
         try:
             layout = SplitLayout.load(path)
         except (OSError, ValueError) as error:
-            self._show_text(f"not loaded: {error}")
+            self._show_text(f"not loaded: {error_line(error)}")
         else:
             self.form.use_calibration(layout, Path(path).name)
 
@@ -216,7 +217,7 @@ class SplitWidget(DockArea):
         self.runner.run(
             split_steps(layer_pixels(layer), views, mirrored, frame, checked=checked),
             functools.partial(self._measured, layer),
-            self._ended,
+            functools.partial(self._ended, layer),
             self._notes.append,
         )
 
@@ -225,16 +226,16 @@ class SplitWidget(DockArea):
             self.found = steps[-1].layout
             self.overlay.show_views(steps[-1].views)
 
-    def _ended(self, job: Job) -> None:
-        if self._due:
+    def _ended(self, layer: Image, job: Job) -> None:
+        if self._due or layer is not self._layer:
             return
         if job.outcome == "failed":
-            self._show_text(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
+            self._show_text(str(job.error))
             self.as_drawn_button.setVisible(self.form.drawn)
-        elif self.found is not None and self._layer is not None:
+        elif self.found is not None:
             # What to do about a rotation is told to scripts; here, it is done
             notes = [note for note in self._notes if "layout.affine" not in note]
-            text = [describe_layout(self.found, self._layer), *map(_sentence, notes)]
+            text = [describe_layout(self.found, layer), *map(_sentence, notes)]
             self._show_text("\n".join(text))
         self._enable()
 
