@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -53,8 +53,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
-    except BaseException:  # also on Ctrl-C
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:  # also on Ctrl-C
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            error.filename = str(path)  # the one that the user knows
         raise
 
 

@@ -178,7 +178,8 @@ class LiveWidget(DockArea):
         source = view.run.source
         if isinstance(source, QObject):  # disconnects it from its layer
             source.deleteLater()
-        frames = f"after {view.run.feed.n_in} frames"
+        n = view.run.feed.n_in
+        frames = f"after {n} frame{'s' * (n != 1)}"
         if self._removed:
             self.panel.end(f"Stopped {frames}: the layer '{self._removed}' was removed.")
         elif job.error is not None:
@@ -272,9 +273,7 @@ class LiveWidget(DockArea):
         self.form.setEnabled(not self.running)
         self.panel.set_running(self.running, layer is None or not validation_error(layer))
         self.train_button.setEnabled(self.running)
-        self.train_button.setText(
-            "Stop training" if self._in_training else "Train on the last frames"
-        )
+        self.train_button.setText(STOP_TRAINING if self._in_training else TRAIN)
         self.training.setVisible(bool(self.training.text()))
         frames = self.view is not None and self.view.step is not None
         self.keep_frame.setEnabled(frames)
