@@ -26,8 +26,8 @@ CHOICE_HEIGHT = 400  # pixels of the widget that show its choice
 
 
 def main(*only: str) -> None:
-    """Make all pictures, or those of reucid, teach, pair, choice, split, live, inspect."""
-    for make in (reucid, teach, pair, choice, split, live, inspect):
+    """Make all pictures, or those of reucid, compare, teach, pair, choice, split, live, inspect."""
+    for make in (reucid, compare, teach, pair, choice, split, live, inspect):
         name = make.__name__
         if not only or name in only:
             make(viewer := napari.Viewer(show=True))
@@ -48,6 +48,21 @@ def reucid(viewer: napari.Viewer) -> None:
     denoise(viewer, widget, "widget_build_up.png")
     take(viewer, "widget.png")
     widget.grab().save(str(IMAGES / "widget_panel.png"))
+
+
+def compare(viewer: napari.Viewer) -> None:
+    """Compare two strengths on the sample."""
+    viewer.window.resize(1280, 860)
+    for data, options, _ in stem_low_dose():
+        viewer.add_image(data, **options)
+    widget = open_widget(viewer, ONE_IMAGE)
+    QTest.qWait(1500)
+    strengths = widget.settings.others()[0]
+    widget.comparison.compare("balanced", strengths["balanced"])
+    while widget.comparison.runner.busy:
+        QTest.qWait(20)
+    QTest.qWait(500)
+    take(viewer, "compare_settings.png")
 
 
 def teach(viewer: napari.Viewer) -> None:

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from napari.qt.threading import WorkerBase
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_lowdose.engine import Step
 from napari_lowdose.widgets import jobs
@@ -170,3 +172,18 @@ def test_a_job_with_a_title_is_in_the_activity_dock_until_it_ends(qtbot, monkeyp
     assert {name.rstrip(": ") for name, _ in seen} == {"five steps"}
     assert any(0 < done < 1000 for _, done in seen)
     assert not list(progress._all_instances)
+
+
+def test_a_runner_that_is_deleted_leaves_nothing_in_the_activity_dock(qtbot, monkeypatch):
+    from napari.utils import progress
+
+    monkeypatch.setattr(jobs, "SHORT", 0.0)
+    parent = QWidget()
+    runner = JobRunner(parent)
+    runner.run(counting(1000, 0.01), lambda steps: None, lambda job: None, title="a run")
+    qtbot.waitUntil(lambda: bool(list(progress._all_instances)), timeout=10000)
+    parent.deleteLater()
+    del parent, runner
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not list(progress._all_instances)
+    WorkerBase.await_workers(5000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import threading
@@ -202,7 +203,9 @@ class JobRunner(QObject):
         self._job, self._worker = job, worker
         self._activity = _Activity(job.title) if job.title else None
         if self._activity is not None:
-            self.destroyed.connect(self._activity.close)
+            # A partial: Qt would not keep the activity of a deleted runner alive for its method.
+            self._close_activity = functools.partial(self._activity.close)
+            self.destroyed.connect(self._close_activity)
         self._timer.start(job.interval)
         worker.start()
 
@@ -241,7 +244,7 @@ class JobRunner(QObject):
         self._timer.stop()
         if self._activity is not None:
             with contextlib.suppress(TypeError, RuntimeError):
-                self.destroyed.disconnect(self._activity.close)
+                self.destroyed.disconnect(self._close_activity)
             self._activity.close()
             self._activity = None
         with contextlib.suppress(TypeError, RuntimeError):  # already disconnected
@@ -276,6 +279,9 @@ class _Activity:
         if self._bar is None:
             bar_format = "|{remaining} left"  # a longer text would not fit
             self._bar = progress(desc=self._title, total=UNITS, bar_format=bar_format)
+            if self._closed:
+                self._bar.close()
+                return
         self._bar.update(round(UNITS * fraction) - self._bar.n)
 
     def close(self) -> None:

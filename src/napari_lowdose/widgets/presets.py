@@ -117,7 +117,7 @@ class PresetField(QWidget):
     ) -> None:
         super().__init__(parent)
         self._form, self._name, self._without, self._flags = form, name, without, flags
-        self._defaults = self._read_form()
+        self._defaults = self.read(form)
         self.combo = QComboBox()
         self.combo.setToolTip(PRESETS_HELP)
         self.combo.activated.connect(lambda _: self.choose(self.combo.currentText()))
@@ -143,7 +143,7 @@ class PresetField(QWidget):
         self._later.timeout.connect(self._remember)
         self._filling = False
         self._show_names(AS_SET)
-        self._fill(_load().get(name, {}).get(LAST, {}))
+        self.fill(form, _load().get(name, {}).get(LAST, {}))
         for _, field in form_fields(form, without):
             for part in (field, *field.findChildren(QWidget)):
                 for signal in ("valueChanged", "currentIndexChanged", "toggled", "textChanged"):
@@ -155,6 +155,31 @@ class PresetField(QWidget):
         """The names of the presets."""
         return sorted(key for key in _load().get(self._name, {}) if key != LAST)
 
+    def values(self, preset: str) -> Values:
+        """Return the values of a preset, or the defaults."""
+        kept = _load().get(self._name, {})
+        return self._defaults if preset == DEFAULTS else kept.get(preset, {})
+
+    def read(self, form: QWidget) -> Values:
+        """Return the values of the form, or of another one of its kind."""
+        flags = {name: getattr(form, name) for name in self._flags}
+        return form_values(form, self._without) | flags
+
+    def fill(self, form: QWidget, values: Values) -> None:
+        """Fill in the form, or another one of its kind."""
+        self._filling = True
+        fill_form(form, values, self._without)
+        for name in self._flags:  # afterwards: filling in changes them
+            if name in values:
+                setattr(form, name, values[name])
+        self._filling = False
+
+    def use(self, values: Values) -> None:
+        """Fill in the form, as a user does."""
+        self.fill(self._form, values)
+        self.combo.setCurrentText(AS_SET)
+        self._later.start()
+
     def keep(self, preset: str) -> None:
         """Keep the settings of the form under a name, in place of those of that name before.
 
@@ -165,14 +190,13 @@ class PresetField(QWidget):
         """
         if preset.strip() in ("", AS_SET, DEFAULTS):
             raise ValueError(f"choose another name than '{preset}'.")
-        self._save(preset.strip(), self._read_form())
+        self._save(preset.strip(), self.read(self._form))
         self._show_names(preset.strip())
 
     def choose(self, preset: str) -> None:
         """Fill in the form from a preset, or with its defaults."""
         if preset != AS_SET:
-            kept = _load().get(self._name, {})
-            self._fill(self._defaults if preset == DEFAULTS else kept.get(preset, {}))
+            self.fill(self._form, self.values(preset))
             self._show_names(preset)
             self._later.start()
 
@@ -181,25 +205,13 @@ class PresetField(QWidget):
         self._save(self.combo.currentText(), None)
         self._show_names(AS_SET)
 
-    def _read_form(self) -> Values:
-        flags = {name: getattr(self._form, name) for name in self._flags}
-        return form_values(self._form, self._without) | flags
-
-    def _fill(self, values: Values) -> None:
-        self._filling = True
-        fill_form(self._form, values, self._without)
-        for name in self._flags:  # afterwards: filling in changes them
-            if name in values:
-                setattr(self._form, name, values[name])
-        self._filling = False
-
     def _changed(self, value: Any = None) -> None:
         if not self._filling:
             self.combo.setCurrentIndex(0)
             self._later.start()
 
     def _remember(self) -> None:
-        self._save(LAST, self._read_form())
+        self._save(LAST, self.read(self._form))
 
     def _save(self, preset: str, values: Values | None) -> None:
         kept = _load()

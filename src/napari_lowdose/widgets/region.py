@@ -59,6 +59,27 @@ def chosen_region(where: Where, layers: Iterable[Any], layer: Image) -> Region |
     return None if (y0, y1, x0, x1) == (0, rows, 0, columns) else (y0, y1, x0, x1)
 
 
+def middle_of(region: Region | None, shape: tuple[int, int], most: int) -> Region:
+    """Return the middle of a region, or of the whole image.
+
+    Parameters
+    ----------
+    region : (int, int, int, int) or None
+    shape : (int, int)
+        Of the image.
+    most : int
+        Largest side, pixels.
+
+    Examples
+    --------
+    >>> middle_of(None, (100, 2000), 512)
+    (0, 100, 744, 1256)
+    """
+    y0, y1, x0, x1 = region or (0, shape[0], 0, shape[1])
+    y0, x0 = y0 + max(y1 - y0 - most, 0) // 2, x0 + max(x1 - x0 - most, 0) // 2
+    return y0, min(y1, y0 + most), x0, min(x1, x0 + most)
+
+
 def region_slices(region: Region | None) -> tuple[Any, ...]:
     """Return the index that cuts a region out of an array (..., Y, X)."""
     if region is None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 
 from napari_lowdose.reucid import Reucid
+from napari_lowdose.widgets.comparison.comparison_panel import ComparisonPanel
+from napari_lowdose.widgets.comparison.part import Part, middle_in_view
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
 from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.history_panel import HistoryPanel
@@ -28,6 +30,7 @@ from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
 from napari_lowdose.widgets.python_script import Axes, reucid_script
 from napari_lowdose.widgets.region import chosen_region
 from napari_lowdose.widgets.result_layer import METADATA_KEY, is_result
+from napari_lowdose.widgets.reucid.alternatives import Alternatives
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
 from napari_lowdose.widgets.reucid.form import ReucidForm
 from napari_lowdose.widgets.reucid.kernel_plot import KernelPlot
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Step
     from napari_lowdose.widgets.jobs import Job
+    from napari_lowdose.widgets.presets import Values
     from napari_lowdose.widgets.python_script import Index
 
 NOT_KEPT = (
@@ -283,6 +287,18 @@ class ReucidWidget(RunDock):
             self._rebuilds_due[run, index] = None
         self._show_failure(job)
 
+    # --------------------------------------------------------- settings compared
+
+    def _part(self) -> Part:
+        """Return the part of the chosen layer on which to compare settings."""
+        if self._running is not None:
+            raise ValueError(RUN_IN_PROGRESS)
+        return middle_in_view(self.viewer, self.form.layer, self.form.where.currentData())
+
+    def _part_engine(self, values: Values) -> Reucid:
+        """Return the engine for a part of the frame in view."""
+        return self._known_patch_size(self.settings.engine(values))
+
     # ---------------------------------------------------------- a planted defect
 
     def _subject(self) -> Subject:
@@ -302,12 +318,19 @@ class ReucidWidget(RunDock):
             how = "with the settings above"
             if not self.form.stacks_chosen:  # one is faster, with practically the same result
                 engine = replace(engine, n_stacks=None)
-            if (sizes := self.patch_sizes.get(layer, engine)) is not None:
-                engine = sizes.engine_at(engine, frame)
+            engine = self._known_patch_size(engine)
         if engine.frames_together > 1:
             engine = replace(engine, frames_together=1)
             how += ", but from this frame alone"
         return Subject(layer, frame, engine, name, how)
+
+    def _known_patch_size(self, engine: Reucid) -> Reucid:
+        """Return the engine with the patch size that the stack has decided, if it is known."""
+        layer = self.form.layer
+        sizes = None if layer is None else self.patch_sizes.get(layer, engine)
+        if layer is None or sizes is None:
+            return engine
+        return sizes.engine_at(engine, frame_in_view(self.viewer.dims, layer))
 
     # -------------------------------------------------------------- the layers
 
@@ -468,11 +491,14 @@ class ReucidWidget(RunDock):
         self.kernel_plot.setVisible(False)
         self.noise_plot = NoisePlot()
         self.noise_plot.setVisible(False)
+        self.settings = Alternatives(self.form, self.presets, self.history)
+        self.comparison = ComparisonPanel(self.viewer, self.settings, self._part, self._part_engine)
         self.defects = DefectPanel(self.viewer, self._subject)
         tooltip = "Copy a script that reproduces this result, with the eigenpatches kept now."
         self.copy_button = CopyButton(self.script, self.panel, tooltip)
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
+        self.parts.addWidget(self.comparison)
         self.parts.addWidget(self.defects)
         self.parts.addWidget(self.gallery, 1)
         self.parts.addWidget(self.kernel_plot)

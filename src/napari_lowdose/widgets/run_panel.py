@@ -92,7 +92,7 @@ class RunPanel(QWidget):
         """Show the start of a run."""
         self.clear()
         self.stopping = False
-        self.status.setText("starting …")
+        self._say("starting …")
 
     def clear(self) -> None:
         """Remove all messages, because they are about another image or a removed result."""
@@ -100,25 +100,25 @@ class RunPanel(QWidget):
         self.show_message("")
         self.remedy_button.hide()
         self.progress.setValue(0)
-        self.status.setText("")
+        self._say("")
 
     def advance(self, step: Step) -> None:
         """Show the progress and the time left."""
         self.progress.setValue(round(1000 * step.fraction))
         if self.stopping:  # the last steps may arrive after Stop
             return
-        self.status.setText(" · ".join(filter(None, [step.message, step.time_left])))
+        self._say(" · ".join(filter(None, [step.message, step.time_left])))
 
     def stop(self) -> None:
         """Show that the run ends after the current step."""
         self.stopping = True
-        self.status.setText("stopping …")
+        self._say("stopping …")
         self._enable_buttons(False, False)
 
     def show_refusal(self, reason: str) -> None:
         """Show that no run was started, and why."""
         self.clear()
-        self.status.setText(NOT_STARTED)
+        self._say(NOT_STARTED)
         self.show_message(reason)
 
     def forget_refusal(self) -> None:
@@ -128,7 +128,7 @@ class RunPanel(QWidget):
 
     def end(self, status: str) -> None:
         """Show how the run ended."""
-        self.status.setText(status)
+        self._say(status)
 
     def warn(self, warning: str) -> None:
         """Show a warning once, until the next run."""
@@ -140,6 +140,9 @@ class RunPanel(QWidget):
     def show_message(self, message: str) -> None:
         """Show a message; an empty one removes the last message, but no warnings."""
         self._show_lines(message)
+
+    def _say(self, status: str) -> None:
+        self.status.setText(status)
 
     def _show_lines(self, message: str) -> None:
         lines = [

@@ -6,11 +6,8 @@ import functools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
-
 from napari_lowdose.widgets.fields import choice
-from napari_lowdose.widgets.jobs import JobRunner
-from napari_lowdose.widgets.run_panel import RunPanel
+from napari_lowdose.widgets.side_task_panel import SideTaskPanel
 from napari_lowdose.widgets.survival.click_mode import ClickMode
 from napari_lowdose.widgets.survival.planted_sites import PlantedSites
 
@@ -19,6 +16,7 @@ if TYPE_CHECKING:
 
     import napari.viewer
     from qtpy.QtGui import QHideEvent
+    from qtpy.QtWidgets import QWidget
 
     from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.survival.planted_sites import Mark, Subject
@@ -38,8 +36,8 @@ OUT_OF_MEMORY = "there is not enough memory to denoise this image."
 STOPPED = "Stopped."
 
 
-class DefectPanel(RunPanel):
-    """A `RunPanel` whose start button switches clicking on or off.
+class DefectPanel(SideTaskPanel):
+    """A `SideTaskPanel` whose start button switches clicking on or off.
 
     Parameters
     ----------
@@ -50,7 +48,6 @@ class DefectPanel(RunPanel):
 
     Attributes
     ----------
-    runner : JobRunner
     mode : ClickMode
     sites : PlantedSites or None
         The sites clicked on since the mode was entered, if they are of the same kind.
@@ -64,7 +61,6 @@ class DefectPanel(RunPanel):
     ) -> None:
         super().__init__("Plant a defect", TOOLTIP, parent)
         self._layers, self._subject = viewer.layers, subject
-        self.runner = JobRunner(self)
         self.mode = ClickMode(viewer, self)
         self.sites: PlantedSites | None = None
         self._entered: Subject | None = None
@@ -75,20 +71,10 @@ class DefectPanel(RunPanel):
         self.buttons.insertWidget(1, self.contrast, 2)
         self.start_button.setCheckable(True)
         self.start_button.toggled.connect(self._toggled)
-        # Three buttons are too many for one row of a narrow dock.
-        self._work = QWidget()
-        row = QHBoxLayout(self._work)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.progress, 1)
-        row.addWidget(self.stop_button)
-        layout = self.layout()
-        assert isinstance(layout, QVBoxLayout)
-        layout.insertWidget(1, self._work)
         self.stop_button.setToolTip("Stop, and keep the sites that are measured.")
         self.stop_button.clicked.connect(functools.partial(self.cancel, STOPPED))
         self.mode.clicked.connect(self._clicked)
         self.mode.left.connect(self._left)
-        self._show_work()
 
         removed = viewer.layers.events.removed
         removed.connect(self._layer_removed)
@@ -187,7 +173,6 @@ class DefectPanel(RunPanel):
                 self.warn,
                 OUT_OF_MEMORY,
             )
-        self._show_work()
 
     def _measured(self, sites: PlantedSites, mark: Mark, job: Job) -> None:
         if job.outcome == "done":
@@ -206,8 +191,3 @@ class DefectPanel(RunPanel):
         if lines:  # or the reason why a later click was refused stays
             self.show_message("\n".join(lines))
         self._measure_next()
-
-    def _show_work(self) -> None:
-        """Show the progress and Stop only while there is work."""
-        self._work.setVisible(self.runner.busy)
-        self.stop_button.setEnabled(self.runner.busy)

@@ -1,0 +1,1 @@
+"""Two sets of settings side by side, on a part of the image."""
