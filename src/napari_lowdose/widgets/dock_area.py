@@ -73,16 +73,6 @@ class DockArea(QScrollArea):
         """Return the button that Enter presses; None by default."""
         return None
 
-    def debounced(self, callback: Callable[[], None]) -> QSignalDebouncer:
-        """Return a debouncer that calls `callback` shortly after the last `throttle()`."""
-        debouncer = QSignalDebouncer(parent=self)
-        debouncer.setTimeout(DEBOUNCE)
-        debouncer.triggered.connect(callback)
-        # Scripts find the timers by this name, to wait until a widget has settled.
-        for timer in debouncer.findChildren(QTimer):
-            timer.setObjectName("settle")
-        return debouncer
-
     def listen(self, *events: tuple[Any, Callable[..., None]]) -> None:
         """Connect events of the viewer to callbacks for the lifetime of this widget.
 
@@ -96,6 +86,17 @@ class DockArea(QScrollArea):
                 event.disconnect(callback)
 
         self.destroyed.connect(disconnect)
+
+
+def debounced(parent: QWidget, callback: Callable[[], None]) -> QSignalDebouncer:
+    """Return a debouncer that calls `callback` shortly after the last `throttle()`."""
+    debouncer = QSignalDebouncer(parent=parent)
+    debouncer.setTimeout(DEBOUNCE)
+    debouncer.triggered.connect(callback)
+    # Scripts find the timers by this name, to wait until a widget has settled.
+    for timer in debouncer.findChildren(QTimer):
+        timer.setObjectName("settle")
+    return debouncer
 
 
 class RunDock(DockArea):

@@ -10,7 +10,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_lowdose.inspection.repeat_script import repeat_script
-from napari_lowdose.widgets.dock_area import DockArea
+from napari_lowdose.widgets.dock_area import DockArea, debounced
 from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.inspect.chosen_frames import ChosenFrames, chosen_frames
 from napari_lowdose.widgets.inspect.curtain_panel import CurtainPanel
@@ -92,7 +92,7 @@ class InspectWidget(DockArea):
         self._seen: Any = None  # the frame in view
         self._frames: ChosenFrames | None = None  # kept, as lazy ones are read only once
         self._build()
-        self._inspect_later = self.debounced(self._inspect_again)
+        self._inspect_later = debounced(self, self._inspect_again)
         self.listen(
             (napari_viewer.layers.selection.events.active, self._active_changed),
             (napari_viewer.dims.events.current_step, self._frame_changed),

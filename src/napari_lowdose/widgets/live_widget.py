@@ -20,6 +20,7 @@ from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
 from napari_lowdose.widgets.titles import PAIR
 from napari_lowdose.widgets.trained_network import TrainedNetwork
+from napari_lowdose.widgets.words import as_sentence
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -166,7 +167,7 @@ class LiveWidget(DockArea):
             self.panel.status.setText(view.rates.text(time.perf_counter(), view.run.feed.n_in))
         view.follow()
         message = "" if self._training is None else self._training.message
-        self.training.setText(message[:1].upper() + message[1:])
+        self.training.setText(as_sentence(message))
         self.recording.show_progress()
         if view.step is not None:
             self.form.show_memory(view.step.frame.pixels.nbytes)

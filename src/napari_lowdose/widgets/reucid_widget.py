@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.comparison.comparison_panel import ComparisonPanel
 from napari_lowdose.widgets.comparison.part import Part, middle_in_view
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock, debounced
 from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layers import (
@@ -91,8 +91,8 @@ class ReucidWidget(RunDock):
         self._rebuilds_due: dict[tuple[ReucidRun, Index], None] = {}
         self.runner.finished.connect(self._rebuild)  # before an estimate: the user waits for it
         self.runner.finished.connect(self._estimate)
-        self._estimate_later = self.debounced(self._estimate)
-        self._rebuild_later = self.debounced(self._rebuild)
+        self._estimate_later = debounced(self, self._estimate)
+        self._rebuild_later = debounced(self, self._rebuild)
         self._build()
         self._connect_viewer()
         self.reset_choices()

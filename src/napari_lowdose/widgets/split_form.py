@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Shapes
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_lowdose.widgets.fields import ParameterForm, choice
 from napari_lowdose.widgets.layers import layer_combo
+from napari_lowdose.widgets.pixmaps import colour_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,7 +200,4 @@ def overlay(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _picture(first: NDArray[Any], second: NDArray[Any]) -> QPixmap:
     step = max(1, max(first.shape) // 512)  # enough for the screen
-    colours = np.ascontiguousarray(overlay(first[::step, ::step], second[::step, ::step]))
-    height, width = colours.shape[0], colours.shape[1]
-    image = QImage(colours.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image.copy())  # QImage does not own the bytes
+    return colour_pixmap(overlay(first[::step, ::step], second[::step, ::step]))

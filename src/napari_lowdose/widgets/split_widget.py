@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 from napari_lowdose.engine import Step
 from napari_lowdose.error_line import error_line
 from napari_lowdose.pairs.split_layout import SplitLayout
-from napari_lowdose.widgets.dock_area import DockArea
+from napari_lowdose.widgets.dock_area import DockArea, debounced
 from napari_lowdose.widgets.drawn_layout import layout_as_drawn
 from napari_lowdose.widgets.layers import (
     add_pair,
@@ -27,7 +27,7 @@ from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placeme
 from napari_lowdose.widgets.run_panel import text_label
 from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
 from napari_lowdose.widgets.titles import PAIR
-from napari_lowdose.widgets.words import use_form_labels
+from napari_lowdose.widgets.words import as_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ class SplitWidget(DockArea):
         self._due = False
         self._notes: list[str] = []
         self.runner.finished.connect(self._measure)
-        self._measure_later = self.debounced(self._measure)
+        self._measure_later = debounced(self, self._measure)
         self._build()
         self.listen(
             (self.viewer.layers.selection.events.active, self._active_changed),
@@ -235,7 +235,7 @@ class SplitWidget(DockArea):
         elif self.found is not None:
             # What to do about a rotation is told to scripts; here, it is done
             notes = [note for note in self._notes if "layout.affine" not in note]
-            text = [describe_layout(self.found, layer), *map(_sentence, notes)]
+            text = [describe_layout(self.found, layer), *map(as_sentence, notes)]
             self._show_text("\n".join(text))
         self._enable()
 
@@ -260,8 +260,7 @@ class SplitWidget(DockArea):
         self._enable()
 
     def _show_text(self, text: str) -> None:
-        text = use_form_labels(text)
-        self.findings.setText(text[:1].upper() + text[1:])
+        self.findings.setText(as_sentence(text))
         self._enable()
 
     # -------------------------------------------------------------- the layers
@@ -411,7 +410,3 @@ def describe_layout(layout: SplitLayout, layer: Image) -> str:
             + ("." if found.residual is None else f", which is right to {found.residual:.2f} px.")
         )
     return "\n".join(lines)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

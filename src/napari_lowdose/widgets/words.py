@@ -56,6 +56,12 @@ def use_form_labels(text: str) -> str:
     return _MEBIBYTES.sub(_gibibytes, text)
 
 
+def as_sentence(text: str) -> str:
+    """Return a message in the words of the forms, beginning with a capital."""
+    text = use_form_labels(text)
+    return text[:1].upper() + text[1:]
+
+
 def _region(found: re.Match[str]) -> str:
     top, bottom, left, right = map(int, found.groups())
     return f"(rows {top + 1} to {bottom}, columns {left + 1} to {right})"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt.utils import QSignalDebouncer
 
 from napari_lowdose.inspection import PixelScale
-from napari_lowdose.widgets.dock_area import DEBOUNCE
+from napari_lowdose.widgets.dock_area import debounced
 from napari_lowdose.widgets.inspect.drawn_shapes import DrawnShape, box_of
 from napari_lowdose.widgets.inspect.plots import HistogramSection, ProfileSection
 from napari_lowdose.widgets.inspect.steps import MeasuredStep, measure_steps
@@ -97,11 +95,7 @@ class MeasurePanel(QWidget):
         layout.addLayout(row)
         for part in (self.numbers, self.profile, self.histogram):
             layout.addWidget(part)
-        self._later = QSignalDebouncer(parent=self)
-        self._later.setTimeout(DEBOUNCE)
-        self._later.triggered.connect(self._measure)
-        for timer in self._later.findChildren(QTimer):
-            timer.setObjectName("settle")  # as those of `DockArea.debounced`
+        self._later = debounced(self, self._measure)
         for shape in (self.line, self.box):
             shape.changed.connect(self.measure)
         self.line_button.clicked.connect(self._draw_line)

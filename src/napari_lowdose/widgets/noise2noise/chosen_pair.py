@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2Noise
     from napari_lowdose.noise2noise.pair_source import PairSource
     from napari_lowdose.widgets.jobs import Job, JobRunner
-    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
+    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
     from napari_lowdose.widgets.noise2noise.source import SourceChoice, SourceName
 
 Layers = tuple[Image | None, Image | None]
