@@ -7,7 +7,7 @@ from napari.layers import Image
 
 from napari_lowdose import samples
 from napari_lowdose.widgets.menus import open_widget, opened_widget
-from napari_lowdose.widgets.split_form import overlay
+from napari_lowdose.widgets.split.overlay import overlay
 from napari_lowdose.widgets.split_widget import SplitWidget
 
 from .conftest import finish, is_due
