@@ -336,7 +336,7 @@ def _each(steps: Iterable[Progress]) -> Generator[Progress, None, None]:
 def _as_job_error(error: Exception, out_of_memory: str) -> JobError:
     if isinstance(error, ValueError):  # the message of an engine
         sentence = str(error)
-    elif isinstance(error, OSError) and error.strerror:
+    elif isinstance(error, OSError):
         sentence = error_line(error)
     elif _is_out_of_memory(error):
         sentence = out_of_memory
