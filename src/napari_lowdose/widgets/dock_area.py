@@ -37,15 +37,14 @@ class DockArea(QScrollArea):
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
-    parent : QWidget, optional
 
     Attributes
     ----------
     runner : JobRunner
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self.viewer = napari_viewer
         self.runner = JobRunner(self)
         self.setMinimumWidth(320)  # parts that appear later must not widen the dock

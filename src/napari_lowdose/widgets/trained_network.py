@@ -159,7 +159,6 @@ class NetworkPanel(QWidget):
     ----------
     layers : iterable of Layer
         Source of the image layers; read again at every `reset_choices`.
-    parent : QWidget, optional
 
     Attributes
     ----------
@@ -173,8 +172,8 @@ class NetworkPanel(QWidget):
     failed = Signal(str)
     """A message about a failed action."""
 
-    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Iterable[Any]) -> None:
+        super().__init__()
         self.network: TrainedNetwork | None = None
         self.description = text_label()
         self.description.setText("Network: none. Train one, or load one.")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from napari.components import LayerList
-    from qtpy.QtWidgets import QWidget
 
 NONE = "none"
 TRUTH_NAMES = ("truth", "without noise", "noise-free", "reference")
@@ -31,14 +30,13 @@ class InspectForm(ParameterForm):
     Parameters
     ----------
     layers : LayerList
-    parent : QWidget, optional
     """
 
     changed = Signal()
     """Another layer was chosen."""
 
-    def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: LayerList) -> None:
+        super().__init__()
         self._layers = layers
         self.raw = layer_combo(layers)
         self.result = layer_combo(layers)

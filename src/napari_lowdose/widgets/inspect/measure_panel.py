@@ -50,7 +50,6 @@ class MeasurePanel(QWidget):
         Returns the `ChosenFrames`; raises ValueError if there are none.
     raw : callable
         Returns the layer of the raw image, or None.
-    parent : QWidget, optional
 
     Attributes
     ----------
@@ -64,9 +63,8 @@ class MeasurePanel(QWidget):
         viewer: napari.viewer.Viewer,
         frames: Callable[[], ChosenFrames],
         raw: Callable[[], Image | None],
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._frames, self._raw = frames, raw
         self._clicked_at: tuple[float, ...] | None = None
         self.found: Inspection | None = None

@@ -37,13 +37,10 @@ class PlotSection(QWidget):
     tooltip : str
     logarithmic : bool
         Of the y axis.
-    parent : QWidget, optional
     """
 
-    def __init__(
-        self, title: str, tooltip: str, logarithmic: bool = False, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, tooltip: str, logarithmic: bool = False) -> None:
+        super().__init__()
         # The mouse wheel belongs to the dock, which scrolls.
         self.plot = ThemedPlot(HEIGHT)
         self.plot.setLogMode(y=logarithmic)
@@ -149,8 +146,8 @@ class HistogramSection(PlotSection):
 class SpectrumSection(PlotSection):
     """Power spectra as means over all directions, and in two dimensions."""
 
-    def __init__(self, title: str, tooltip: str, parent: QWidget | None = None) -> None:
-        super().__init__(title, tooltip, logarithmic=True, parent=parent)
+    def __init__(self, title: str, tooltip: str) -> None:
+        super().__init__(title, tooltip, logarithmic=True)
         row = QHBoxLayout()
         row.setSpacing(4)
         self.pictures = {name: QLabel() for name in ("raw", "result", "residual")}

@@ -20,15 +20,10 @@ NAME = "live.zarr"
 
 
 class RecordingPanel(QWidget):
-    """Record the frames of a run into an OME-Zarr folder.
+    """Record the frames of a run into an OME-Zarr folder."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._run: LiveRun | None = None
         self._running = False
         self._name = ""

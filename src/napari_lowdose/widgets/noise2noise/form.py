@@ -71,13 +71,10 @@ class Noise2NoiseForm(ParameterForm):
         Source of the image layers; read again at every `reset_choices`.
     card : PairCard
         Shown below the choice of layers.
-    parent : QWidget, optional
     """
 
-    def __init__(
-        self, layers: Iterable[Any], card: PairCard, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Iterable[Any], card: PairCard) -> None:
+        super().__init__()
         self._affine: Matrix | None = None
         self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
         self.only_combo = layer_combo(layers)

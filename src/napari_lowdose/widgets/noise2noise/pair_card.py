@@ -10,7 +10,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     Qt,
     Signal,
 )
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout
 
 from napari_lowdose.widgets.words import as_sentence
 
@@ -31,20 +31,15 @@ ACCEPTABLE_WARNINGS = ("pixels", "moved", "lines", "common noise", "correlated n
 
 
 class PairCard(QFrame):
-    """The findings on the chosen layers, in the order of harm.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """The findings on the chosen layers, in the order of harm."""
 
     register_requested = Signal()
     """The user wants to register the pair."""
     reucid_requested = Signal()
     """The user wants to denoise the image by REUCID instead."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("card")
         self.setStyleSheet("#card { border: 1px solid palette(mid); border-radius: 4px; }")
         self.notes: tuple[PairNote, ...] = ()

@@ -10,7 +10,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout
 
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.widgets.run_panel import RunPanel, text_label
@@ -29,15 +29,10 @@ EXPOSURE, IMAGE = "one exposure", "the image"  # what a gain is told over
 
 
 class TrainingPanel(RunPanel):
-    """A `RunPanel` with a Continue button and a line for the gain.
+    """A `RunPanel` with a Continue button and a line for the gain."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Train", "", parent)
+    def __init__(self) -> None:
+        super().__init__("Train", "")
         self.gain = text_label()
         self.continue_button = QPushButton("Continue")
         self.continue_button.setToolTip(
@@ -152,14 +147,10 @@ class LossPlot(ThemedPlot):
     """Training and validation loss against epochs.
 
     The loss falls most in the first epochs; the scale is chosen for the later ones.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(HEIGHT, parent)
+    def __init__(self) -> None:
+        super().__init__(HEIGHT)
         self.setLabel("left", "loss, 1 − r")
         self.setLabel("bottom", "epoch")
         self.setToolTip(

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Image
-    from qtpy.QtWidgets import QWidget
 
     from napari_lowdose.pairs.split_layout import SplitLayout
 
@@ -28,11 +27,10 @@ class SplitForm(ParameterForm):
     ----------
     layers : iterable of Layer
         Source of the layers; read again at every `reset_choices`.
-    parent : QWidget, optional
     """
 
-    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Iterable[Any]) -> None:
+        super().__init__()
         self.layer_combo = layer_combo(layers)
         self.layout_combo = choice(
             {

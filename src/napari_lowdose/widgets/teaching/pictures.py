@@ -33,14 +33,13 @@ class Pictures(QWidget):
     ----------
     n : int
         Number of pictures.
-    parent : QWidget, optional
     """
 
     picked = Signal(int)
     """Position of the best picture, from 0."""
 
-    def __init__(self, n: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, n: int) -> None:
+        super().__init__()
         self.pictures = [Picture(f"{number + 1}") for number in range(n)]
         self._row = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
         self._row.setContentsMargins(0, 0, 0, 0)
@@ -91,13 +90,12 @@ class Picture(QWidget):
     Parameters
     ----------
     key : str
-    parent : QWidget, optional
     """
 
     clicked = Signal()
 
-    def __init__(self, key: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, key: str) -> None:
+        super().__init__()
         self.image = QLabel()
         self.image.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.image.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
