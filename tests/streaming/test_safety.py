@@ -446,6 +446,23 @@ def test_a_disk_that_is_full_in_the_end_costs_no_frame(
     assert engine.seen == [0, 1, 2, 2, 3]
 
 
+@pytest.mark.parametrize("step", ["create_image", "open_to_write"])
+def test_a_result_that_cannot_be_begun_costs_no_earlier_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    denoise_to_zarr(MOVIE, Counting(), path)
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output_folder, step, refuse)
+        with pytest.raises(OSError, match="No space left on device"):
+            denoise_to_zarr(MOVIE + 1, Counting(), path, overwrite=True)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    np.testing.assert_array_equal(denoise_to_zarr(MOVIE, Counting(), path)[:], TWICE)
+
+
 def test_folders_that_were_made_for_nothing_are_removed(path: Path) -> None:
     target = path.with_name("new") / "newer" / "clean.zarr"
     with pytest.raises(ValueError, match="nothing to see"):

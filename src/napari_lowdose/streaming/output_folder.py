@@ -152,7 +152,9 @@ class OutputFolder:
         except BaseException:
             remove_folder(self._beside)
             raise
-        self._open(self._beside, shape)
+        if (damage := self._open(self._beside, shape)) is not None:
+            remove_folder(self._beside)
+            raise OSError(f"{self._given} cannot be written: {damage}.")
         if is_empty(self.path):
             self._put_in_place()
 
