@@ -294,7 +294,7 @@ class InspectWidget(DockArea):
         self.fill_in = FillIn(self.viewer.layers, self.runner, self.panel.remedy_button)
         self.curtain = CurtainPanel(self.viewer, self._compared, self.panel.show_message)
         self.findings = Findings(self.viewer.layers)
-        self.measure = MeasurePanel(self.viewer, self.frames, lambda: self.form.chosen()["raw"])
+        self.measure = MeasurePanel(self.viewer, self.frames, lambda: self.form.chosen()["result"])
         self.defects = DefectPanel(self.viewer, self._subject)
         self.report_button = QPushButton("Save report …")
         self.report_button.setToolTip(

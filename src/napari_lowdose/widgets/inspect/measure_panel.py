@@ -48,8 +48,8 @@ class MeasurePanel(QWidget):
     viewer : napari.viewer.Viewer
     frames : callable
         Returns the `ChosenFrames`; raises ValueError if there are none.
-    raw : callable
-        Returns the layer of the raw image, or None.
+    layer : callable
+        Returns the layer to draw on, whose frame is measured, or None.
 
     Attributes
     ----------
@@ -62,10 +62,10 @@ class MeasurePanel(QWidget):
         self,
         viewer: napari.viewer.Viewer,
         frames: Callable[[], ChosenFrames],
-        raw: Callable[[], Image | None],
+        layer: Callable[[], Image | None],
     ) -> None:
         super().__init__()
-        self._frames, self._raw = frames, raw
+        self._frames, self._layer = frames, layer
         self._clicked_at: tuple[float, ...] | None = None
         self.found: Inspection | None = None
         self.runner = JobRunner(self)
@@ -117,8 +117,8 @@ class MeasurePanel(QWidget):
 
     def drawn_line(self) -> Any:
         """Return start and end (y, x) of the line, pixels; None if there is none."""
-        raw = self._raw()
-        corners = None if raw is None else self.line.corners(raw)
+        layer = self._layer()
+        corners = None if layer is None else self.line.corners(layer)
         if corners is None or len(corners) < 2:
             return None
         (y0, x0), (y1, x1) = corners[[0, -1]].tolist()
@@ -126,8 +126,8 @@ class MeasurePanel(QWidget):
 
     def drawn_box(self) -> Any:
         """Return the box (y0, y1, x0, x1), pixels; None if there is none."""
-        raw = self._raw()
-        corners = None if raw is None else self.box.corners(raw)
+        layer = self._layer()
+        corners = None if layer is None else self.box.corners(layer)
         return None if corners is None else box_of(corners)
 
     # ------------------------------------------------------------- the drawing
@@ -137,9 +137,9 @@ class MeasurePanel(QWidget):
         self.profile.section.expand()
 
     def _draw(self, shape: DrawnShape, checked: bool = False) -> None:
-        raw = self._raw()
-        if raw is not None:
-            shape.draw(raw)
+        layer = self._layer()
+        if layer is not None:
+            shape.draw(layer)
 
     def _point_toggled(self, on: bool) -> None:
         if on:
@@ -154,10 +154,10 @@ class MeasurePanel(QWidget):
         self.measure()
 
     def _point(self) -> tuple[float, float] | None:
-        raw = self._raw()
-        if raw is None or self._clicked_at is None:
+        layer = self._layer()
+        if layer is None or self._clicked_at is None:
             return None
-        y, x = (float(at) for at in raw.world_to_data(self._clicked_at)[-2:])
+        y, x = (float(at) for at in layer.world_to_data(self._clicked_at)[-2:])
         return y, x
 
     # --------------------------------------------------------------- the work
