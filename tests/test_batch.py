@@ -1,13 +1,14 @@
 """Files one by one: a bad one does not stop the others, finished ones are skipped, integers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_lowdose.batch import batch_steps, beside, file_jobs
+from napari_lowdose import PoissonGaussian, Thinned, samples, split_frame
+from napari_lowdose.batch import FileJob, batch_steps, beside, file_jobs
 from napari_lowdose.cli.app import build_app
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.io.rounded import rounded_like
@@ -77,6 +78,18 @@ def test_finished_files_are_skipped_and_changed_ones_are_done_again(tmp_path):
     tifffile.imwrite(paths[0], np.full((8, 8), 3, np.uint16))
     changed = jobs_of(paths[:1], Mean(), resume=True, overwrite=True)
     assert ends(changed) == [(0, "done")] and "finished before" not in changed[0].line
+
+
+def test_another_noise_or_layout_is_another_result(tmp_path):
+    def request(engine, **options):
+        return FileJob((tmp_path / "a.tif",), tmp_path / "b.tif", engine, **options).request()
+
+    weak, strong = (PoissonGaussian(1, 0, read_noise) for read_noise in (1, 9))
+    assert request(Thinned(noise=weak)) == request(Thinned(noise=PoissonGaussian(1, 0, 1)))
+    assert request(Thinned(noise=weak)) != request(Thinned(noise=strong))
+    layout = split_frame(samples.beamsplitter_frame()[0])[2]
+    moved = replace(layout, regions=layout.regions[::-1])
+    assert request(Mean(), layout=layout) != request(Mean(), layout=moved)
 
 
 def test_a_stopped_batch_leaves_no_half_result(tmp_path):

@@ -42,6 +42,12 @@ def test_a_list_of_lists_is_an_image_too() -> None:
     np.testing.assert_array_equal(denoise([[2, 4], [6, 8]], Halving()), [[1, 2], [3, 4]])
 
 
+@pytest.mark.parametrize("shape", [(0, 4, 5), (0, 0), (5,)])
+def test_an_image_without_pixels_or_rows_is_refused_whatever_the_engine(shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"is empty|needs at least two axes"):
+        denoise(np.zeros(shape), Halving())
+
+
 def test_to_stop_is_to_stop_iterating_and_what_was_reached_is_kept() -> None:
     movie = np.ones((3, 4, 5))
     movie[:, 1:] = 2
@@ -199,6 +205,8 @@ def test_a_continued_training_is_told_without_what_went_before(trained: Run) -> 
     before = replace(trained.model, record={"n_steps": 3})  # type: ignore[type-var]
     engine = Noise2Noise(time_budget=60, start=before).with_training_of(after)
     assert (engine.epochs, engine.time_budget, engine.preset) == (pytest.approx(3), None, "fast")
+    no_better = Noise2Noise(start=after).with_training_of(after)
+    assert no_better.epochs == pytest.approx(0.5)  # a single step
 
 
 def test_time_left_comes_from_the_pace() -> None:

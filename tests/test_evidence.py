@@ -152,6 +152,16 @@ def test_a_network_trained_on_the_pair_is_compared_with_its_first_exposure():
     assert found.residual.shape == first.shape
 
 
+def test_a_high_info_bar_beside_additive_noise():
+    """Where no pixel counts for far around, the noise of the contrast is not known."""
+    image = recorded(TRUTH, ADDITIVE, seed=1)
+    raw, clean = (np.pad(each, ((0, 80), (0, 0))) for each in (image, TRUTH))
+    raw[160:180, 5:100:3] = clean[160:180, 5:100:3] = 255
+    found = evidence(raw, clean, ADDITIVE)
+    assert (found.n_unsupported, found.n_removed) == (0, 0)
+    assert np.isfinite(found.significance).all() and not found.significance[128:].any()
+
+
 def test_the_summary_counts_places():
     found = evidence(recorded(TRUTH), TRUTH + atom(64, 64, 90.0), NOISE)
     assert str(found).startswith("1 place with structure that the data do not support, 0 places")
@@ -172,7 +182,9 @@ NAN = np.where(np.arange(128) == 5, np.nan, TRUTH)
         ("a.tif", TRUTH, {}, "the image is a path"),
         (TRUTH, "a.tif", {}, "the result is a path"),
         (TRUTH, TRUTH, {"noise": 3.0}, "noise is a PoissonGaussian(gain, offset, read_noise)"),
-        (TRUTH, TRUTH, {"threshold": -1}, "The threshold is a positive number"),
+        (TRUTH, TRUTH, {"threshold": -1}, "threshold must be a positive number"),
+        (TRUTH, TRUTH, {"threshold": "high"}, "threshold must be a positive number"),
+        (TRUTH, TRUTH, {"psf_width": 0}, "psf_width must be a whole number"),
     ],
 )
 def test_unsuitable_input_is_refused_in_one_sentence(image, result, options, message):
@@ -297,7 +309,11 @@ def test_a_change_that_cannot_be_seen_warns():
         ((64, 72), {"noise": PoissonGaussian(0, 0, 1e4)}, "choose one with at least 3"),
         ((72, 72), {"contrast": 0}, "contrast is a fraction from -1"),
         ((72, 72), {"contrast": -2}, "contrast is a fraction from -1"),
+        ((72, 72), {"contrast": "half"}, "contrast is a fraction from -1"),
         ((72, 72), {"n": 0}, "n, the number of noise draws"),
+        ((72, 72), {"n": 2.5}, "n, the number of noise draws"),
+        ((72, 72), {"seed": -1}, "seed must be a whole number"),
+        ((72, 72), {"psf_width": -3}, "psf_width must be a whole number"),
         ((72, 72), {"engine": Noise2Noise()}, "Noise2Noise takes a pair: train it first"),
         ((72, 72), {"image": NAN}, "128 of 16384 pixels are NaN"),
     ],

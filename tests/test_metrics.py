@@ -67,7 +67,7 @@ def test_the_range_is_never_guessed(metric):
     with pytest.raises(TypeError):
         metric(image, image, 255)
     for bad in (0, -1, np.nan, np.inf):
-        with pytest.raises(ValueError, match="data_range must be positive"):
+        with pytest.raises(ValueError, match="data_range must be a positive number"):
             metric(image, image, data_range=bad)
 
 
@@ -268,6 +268,7 @@ def test_frc_is_bounded_symmetric_and_sorted(shape):
         (np.zeros((3, 16, 16)), {}, "8 by 8"),
         (np.eye(16), {"window": "box"}, "window"),
         (np.eye(16), {"threshold": 0}, "threshold"),
+        (np.eye(16), {"threshold": "low"}, "threshold"),
         (np.eye(16), {"pixel_size": -1}, "pixel_size"),
         (np.zeros((0, 8)), {}, "empty"),
     ],

@@ -14,9 +14,11 @@ from napari_lowdose import (
     ThinnedNetwork,
     denoise,
     denoise_steps,
+    estimate_noise,
     thin,
 )
 from napari_lowdose.noise2noise.training_data import training_pairs
+from napari_lowdose.script import as_python
 from napari_lowdose.thinning import network_engine, why_not_thin
 
 
@@ -73,6 +75,33 @@ def test_counts_of_another_gain_are_told():
 def test_what_cannot_be_divided(image, noise, sentence):
     with pytest.raises(ValueError, match=sentence):
         thin(image, noise)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"share": "half"}, "share is between 0 and 1"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"noise": "estimate"}, r"noise is a PoissonGaussian\("),
+    ],
+)
+def test_what_is_no_parameter(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        thin(np.ones((64, 64), int), **options)
+
+
+def test_the_noise_is_part_of_the_record_and_of_the_script():
+    noise = PoissonGaussian(gain=2.0, offset=100.0, read_noise=3.0)
+    image = noise.draw(100 + spots(80.0, 128), np.random.default_rng(0))
+    for known in (noise, estimate_noise(image)):
+        engine = Thinned(Noise2Noise(epochs=3), known, n_pairs=2)
+        assert engine.about()["parameters"]["noise"]["gain"] == known.gain
+        script = as_python(engine).replace("tifffile.imread('image.tif')", "None")
+        names: dict = {}
+        exec(script.replace("denoise(image, ", "("), names)
+        assert names["clean"] == engine
+    with pytest.raises(ValueError, match="noise must be one of 'estimate'"):
+        Thinned(noise="guess")
 
 
 def test_correlated_noise_is_refused():

@@ -7,15 +7,15 @@ import hashlib
 import json
 import math
 import time
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_lowdose.engine import Step
+from napari_lowdose.engine import Step, within
 from napari_lowdose.error_line import error_line
+from napari_lowdose.warned import noted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from napari_lowdose.denoise import Run
@@ -115,21 +115,20 @@ class FileJob:
         if self.streamed or not self.target.is_file():  # a .zarr continues by itself
             return False
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with noted([]):
                 history = read_tiff(self.target).history
         except (OSError, ValueError):
             return False
         return bool(history) and history[-1].get(REQUEST) == self.request()
 
     def request(self) -> str:
-        """Return a digest of what is asked for: engine, parameters, input, dtype."""
-        about = self.engine.about()
+        """Return a digest of what is asked for: engine, parameters, layout, input, dtype."""
+        from napari_lowdose.streaming.hashes import engine_identity
+
         files = [path.stat() for path in self.sources if path.is_file()]
         asked = {
-            "engine": about["engine"],
-            "parameters": about["parameters"],
-            "network": getattr(self.engine.model, "record", None),
+            "engine": engine_identity(self.engine),
+            "layout": self.layout and asdict(self.layout),
             "sources": [path.name for path in self.sources],
             "files": [(found.st_size, found.st_mtime_ns) for found in files],
             "stored": self.stored,
@@ -161,7 +160,7 @@ class FileJob:
         run = self._run(images)
         records = []
         try:
-            with contextlib.closing(self._noting(run)) as steps:
+            with contextlib.closing(within(lambda: noted(self.notes), iter(run))) as steps:
                 for step in steps:
                     if record := step.record():
                         records.append({"index": step.index, **record})
@@ -190,7 +189,7 @@ class FileJob:
         self.check_outputs()
         if self.streamed and self.stored == "input":
             raise ValueError("a .zarr holds float32: name the result .tif to store integers.")
-        with self._noted():
+        with noted(self.notes):
             images = list(self.images) or [read_image(source) for source in self.sources]
             if self.layout is not None:
                 images = _views(images, self.layout)
@@ -198,7 +197,7 @@ class FileJob:
         self.check_outputs(4 * math.prod(first.pixels.shape))
         if not self.streamed and (note := output_format(self.target, first).note):
             self.notes.append(note)
-        with self._noted():
+        with noted(self.notes):
             self.engine = self.engine.with_pixel_size(first.pixel_size, first.unit)
         channels = first.axes[:-2].find("C")
         self.engine = self.engine.with_channel_axis(channels if channels >= 0 else None)
@@ -222,35 +221,6 @@ class FileJob:
             overwrite=self.overwrite,
             attributes=attributes_like(images[0]),
         )
-
-    @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
-        """Add the warnings to the notes, each of them once."""
-        caught: list[warnings.WarningMessage] = []
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                # Python shows a warning once per line of code; here each file has its own.
-                warnings.simplefilter("always", UserWarning)
-                yield
-        finally:
-            for each in caught:  # categories other than UserWarning are for programmers
-                sentence = " ".join(str(each.message).split())
-                if issubclass(each.category, UserWarning) and sentence not in self.notes:
-                    self.notes.append(sentence)
-
-    def _noting(self, steps: Iterable[Step]) -> Generator[Step, None, None]:
-        """Yield steps; their warnings become notes, and those of the caller do not."""
-        iterator = iter(steps)
-        try:
-            while True:
-                with self._noted():
-                    step = next(iterator, None)
-                if step is None:
-                    return
-                yield step
-        finally:
-            if (close := getattr(iterator, "close", None)) is not None:
-                close()
 
     def _write(self, run: Run | Stream, like: ImageFile, request: str, parts: list[str]) -> Path:
         """Write the result, to another folder if the requested one fails; add to the summary."""
@@ -486,8 +456,9 @@ def _prepare_folders(jobs: list[FileJob]) -> None:
 def _check_network_file(
     path: Path, others: Iterable[Path], overwrite: bool, *, make_folder: bool
 ) -> None:
+    from napari_lowdose.io.atomic import check_file
     from napari_lowdose.io.output_files import refuse_side_file
 
     refuse_side_file(path, "network", "safetensors", NETWORK, others, overwrite)
-    if not make_folder and not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
+    if not make_folder:
+        check_file(path)

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import threadpoolctl
 
+from napari_lowdose.engine import within
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -26,16 +28,7 @@ def on_one_blas_thread(steps: Generator[S, None, T]) -> Generator[S, None, T]:
     something else, the many small products of an engine take several times as long.  The limit
     holds while a step is computed, never while its consumer has it.
     """
-    try:
-        while True:
-            with one_blas_thread():
-                try:
-                    step = next(steps)
-                except StopIteration as stop:
-                    return stop.value  # type: ignore[no-any-return]
-            yield step
-    finally:
-        steps.close()
+    return within(one_blas_thread, steps)
 
 
 # Packages that bring a BLAS of their own, and are imported at first use

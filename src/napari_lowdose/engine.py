@@ -18,6 +18,7 @@ import numpy as np
 from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -354,6 +355,31 @@ def map_yields(stage: Generator[A, None, T], change: Callable[[A], B]) -> Genera
             yield change(value)
     finally:
         stage.close()  # `next` delegates no close, as `yield from` would
+
+
+def within(
+    context: Callable[[], AbstractContextManager[Any]], stage: Generator[A, None, T]
+) -> Generator[A, None, T]:
+    """Run a generator within a context, but never its consumer, who has each value outside of it.
+
+    Examples
+    --------
+    >>> import decimal
+    >>> def work():
+    ...     yield decimal.getcontext().prec
+    >>> [(prec, decimal.getcontext().prec) for prec in within(decimal.localcontext, work())]
+    [(28, 28)]
+    """
+    try:
+        while True:
+            with context():
+                try:
+                    value = next(stage)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+            yield value
+    finally:
+        stage.close()
 
 
 def run_to_end(stage: Generator[Any, None, T]) -> T:

@@ -1,4 +1,4 @@
-"""Errors of files as one sentence, for a line of the terminal or of a table."""
+"""Errors on one line, for the terminal, a table or another message."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ if TYPE_CHECKING:
 
 #: Errors that an unreadable or unsuitable file may raise.
 FILE_ERRORS = (ValueError, OSError, MemoryError)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an exception on one line, or its type if it has no message.
+
+    Examples
+    --------
+    >>> one_line(ValueError("bad   offset")), one_line(KeyError())
+    ('bad offset', 'KeyError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def error_line(error: BaseException, source: Path | None = None) -> str:
@@ -30,7 +41,7 @@ def error_line(error: BaseException, source: Path | None = None) -> str:
     if isinstance(error, OSError) and error.strerror:
         about = error.filename if error.filename is not None else source
         return error.strerror if str(about) == str(source) else f"{error.strerror}: {about}"
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if not isinstance(error, FILE_ERRORS):  # a bug, here or in a library
         return f"unexpected {type(error).__name__} ({text}); please report it"
-    return text or type(error).__name__
+    return text

@@ -12,8 +12,9 @@ from napari_lowdose.imaging.image_area import image_area
 from napari_lowdose.imaging.image_checks import check_image, check_pixels
 from napari_lowdose.imaging.local_contrast import LocalContrast
 from napari_lowdose.imaging.outliers import find_outliers
-from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
-from napari_lowdose.io.arrays import as_image
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian, checked_noise
+from napari_lowdose.io.arrays import as_frame
+from napari_lowdose.parameters import positive, whole_number
 from napari_lowdose.reucid.noise_estimate import estimate_noise
 from napari_lowdose.reucid.psf_width import psf_width as estimate_psf_width
 
@@ -125,7 +126,7 @@ def evidence(
     ------
     ValueError
         If an image is not a single frame, has NaN or infinite pixels, is constant or smaller than
-        16 pixels, or if the shapes differ.
+        16 pixels, if the shapes differ, or a parameter is out of range.
 
     Notes
     -----
@@ -156,8 +157,10 @@ def evidence(
             "this image."
         )
     noise = checked_noise(noise)
-    if threshold is not None and not threshold > 0:
-        raise ValueError(f"The threshold is a positive number of standard errors, not {threshold}.")
+    if threshold is not None:
+        threshold = positive("threshold", threshold)
+    if psf_width is not None:
+        psf_width = whole_number("psf_width", psf_width, 1)
     noise = noise or estimate_noise(image)
     width = psf_width or estimate_psf_width(raw)
     valid = valid_pixels(raw)
@@ -211,15 +214,6 @@ def valid_pixels(frame: NDArray[Any]) -> NDArray[np.bool_]:
     return valid
 
 
-def checked_noise(noise: Any) -> PoissonGaussian | None:
-    """Return `noise`; raise a ValueError if it is neither a `PoissonGaussian` nor None."""
-    if noise is None or isinstance(noise, PoissonGaussian):
-        return noise
-    raise ValueError(
-        f"noise is a PoissonGaussian(gain, offset, read_noise) or None, not {noise!r}."
-    )
-
-
 def checked_frame(given: Any, name: str) -> NDArray[np.float64]:
     """Return a single frame as float64; raise a ValueError if its pixels are unsuitable.
 
@@ -229,19 +223,13 @@ def checked_frame(given: Any, name: str) -> NDArray[np.float64]:
     name : str
         Name of the argument in error messages.
     """
-    frame = as_image(given, name)
+    frame = np.asarray(as_frame(given, name))
     try:
         check_image(frame)
-        if frame.ndim == 2:
-            check_pixels(np.asarray(frame), SMALLEST)
+        check_pixels(frame, SMALLEST)
     except ValueError as error:
         raise ValueError(str(error).replace("the image", name, 1)) from None
-    if frame.ndim != 2:
-        raise ValueError(
-            f"One frame is needed, but the shape of {name} is {tuple(frame.shape)}: select a "
-            "frame, for example image[0]."
-        )
-    return np.asarray(frame, np.float64)
+    return frame.astype(np.float64, copy=False)
 
 
 def _regions_by_peak(

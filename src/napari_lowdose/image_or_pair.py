@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from napari_lowdose.engine import Engine
 from napari_lowdose.frames import ImageOrPair
-from napari_lowdose.imaging.image_checks import check_same_shape
+from napari_lowdose.imaging.image_checks import check_same_shape, check_shape
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.warned import warn
 
 
 def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
@@ -24,7 +24,8 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
     Raises
     ------
     ValueError
-        If `engine` is no engine, if it takes the other of the two, or the pair is none.
+        If `engine` is no engine, if it takes the other of the two, if the pair is none, or an image
+        is empty or has fewer than two axes.
     """
     if isinstance(given, ImageOrPair):  # checked before; a dask graph takes long to walk
         return given
@@ -54,6 +55,7 @@ def image_or_pair(given: Any, engine: Engine) -> ImageOrPair:
 def _exposure(given: Any, name: str) -> Any:
     """Return pixels; those of a zarr array in its order of axes, and read with care."""
     image = as_image(given, name)
+    check_shape(image)
     if hasattr(image, "store_path"):
         from napari_lowdose.io.zarr_folder import check_order
         from napari_lowdose.io.zarr_frames import as_zarr_frames
@@ -64,7 +66,7 @@ def _exposure(given: Any, name: str) -> Any:
         from napari_lowdose.io.input_files import missing_chunks
 
         if (sentence := missing_chunks(image)) is not None:
-            warnings.warn(sentence, UserWarning, stacklevel=4)
+            warn(sentence, stacklevel=4)
     return image
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.parameters import is_finite, one_of, positive, whole_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -65,7 +66,7 @@ def psnr(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     with np.errstate(divide="ignore"):  # infinite for identical images
         return float(
             peak_signal_noise_ratio(  # type: ignore[no-untyped-call]
-                reference, image, data_range=_positive_range(data_range)
+                reference, image, data_range=float(positive("data_range", data_range))
             )
         )
 
@@ -115,7 +116,7 @@ def ssim(truth: ArrayLike, test: ArrayLike, *, data_range: float) -> float:
     from skimage.metrics import structural_similarity
 
     reference, image = _same_shape(truth=truth, test=test)
-    value_range = _positive_range(data_range)
+    value_range = float(positive("data_range", data_range))
     if reference.ndim < 2 or min(reference.shape[-2:]) < 7:
         raise ValueError(
             f"SSIM needs images of at least 7 by 7 pixels, these have the shape {reference.shape}."
@@ -232,13 +233,8 @@ def survey_ief(
     >>> survey_ief(*images, n_eigenpatches=1, reading="penalty")
     2.56
     """
-    if n_eigenpatches < 0:
-        raise ValueError(f"n_eigenpatches must be at least 0, not {n_eigenpatches}.")
-    if not c > 0:
-        raise ValueError(f"c must be positive, not {c}.")
-    if reading not in ("printed", "penalty"):
-        raise ValueError(f'reading must be "printed" or "penalty", not {reading!r}.')
-    factor = c**n_eigenpatches
+    one_of("reading", reading, ("printed", "penalty"))
+    factor = positive("c", c) ** whole_number("n_eigenpatches", n_eigenpatches, 0)
     plain = ief(truth, noisy, clean)
     return plain / factor if reading == "printed" else plain * factor
 
@@ -372,10 +368,9 @@ def frc(
         raise ValueError(
             f"FRC needs two images of at least 8 by 8 pixels, these have the shape {one.shape}."
         )
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold must be between 0 and 1, not {threshold}.")
-    if pixel_size is not None and not 0 < pixel_size < math.inf:
-        raise ValueError(f"pixel_size must be positive, not {pixel_size}.")
+    if not is_finite(threshold) or not 0 < threshold < 1:
+        raise ValueError(f"threshold must be between 0 and 1, not {threshold!r}.")
+    size = 1.0 if pixel_size is None else positive("pixel_size", pixel_size)
 
     taper = _window(one.shape, window)
     spectra = [np.fft.fft2(_centred(image) * taper) for image in (one, two)]
@@ -392,24 +387,36 @@ def frc(
     power = np.sqrt(ring_sums(np.abs(spectra[0]) ** 2) * ring_sums(np.abs(spectra[1]) ** 2))
     correlation = np.divide(common, power, out=np.zeros_like(common), where=power > 0)
     frequencies = np.arange(1, n_rings + 1) / min(one.shape)
-    crossing = _first_below(frequencies, correlation, threshold)
-    size = 1.0 if pixel_size is None else pixel_size
+    crossing = first_below(frequencies, correlation, threshold)
     resolution = size / crossing if crossing else math.inf
     return FourierRingCorrelation(frequencies, correlation, resolution, threshold)
 
 
-def _first_below(
-    frequencies: NDArray[np.float64], correlation: NDArray[np.float64], threshold: float
+def first_below(
+    frequencies: NDArray[np.float64],
+    correlation: NDArray[np.float64],
+    threshold: float | NDArray[np.float64],
 ) -> float:
-    """Return the frequency of the first crossing; 0 if ring 1 is below, NaN if none is."""
-    below = np.flatnonzero(correlation < threshold)
+    """Return the frequency at which a curve first falls below a threshold, between its points.
+
+    Parameters
+    ----------
+    frequencies, correlation : (k,) float64 array
+    threshold : float or (k,) float64 array
+
+    Returns
+    -------
+    float
+        0 if the first ring is below, NaN if none is.
+    """
+    excess = correlation - threshold
+    below = np.flatnonzero(excess < 0)
     if below.size == 0:
         return math.nan
     at = int(below[0])
     if at == 0:
         return 0.0
-    above, under = correlation[at - 1], correlation[at]
-    share = (above - threshold) / (above - under)
+    share = excess[at - 1] / (excess[at - 1] - excess[at])
     return float(frequencies[at - 1] + share * (frequencies[at] - frequencies[at - 1]))
 
 
@@ -417,8 +424,7 @@ def _window(shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
     from scipy.signal import get_window
 
     kinds: dict[str, Any] = {"hann": "hann", "tukey": ("tukey", 0.25)}
-    if name not in kinds:
-        raise ValueError(f'window must be "hann" or "tukey", not {name!r}.')
+    one_of("window", name, tuple(kinds))
     # Symmetric about the image centre, unlike the periodic form for spectral analysis.
     rows, columns = (get_window(kinds[name], n, fftbins=False) for n in shape)
     return np.outer(rows, columns)
@@ -451,9 +457,3 @@ def _real(image: ArrayLike, name: str) -> NDArray[np.float64]:
         kind = "complex numbers" if pixels.dtype.kind == "c" else f"dtype {pixels.dtype}"
         raise ValueError(f"{name} has {kind}: compare real numbers, for example the modulus.")
     return pixels.astype(np.float64, copy=False)
-
-
-def _positive_range(data_range: float) -> float:
-    if not 0 < data_range < math.inf:
-        raise ValueError(f"data_range must be positive and finite, not {data_range}.")
-    return float(data_range)

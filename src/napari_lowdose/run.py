@@ -8,14 +8,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_lowdose.engine import Engine, Neighbours, Step, rescale_steps, seconds_left
+from napari_lowdose.engine import Engine, Neighbours, Step, map_yields, rescale_steps, seconds_left
+from napari_lowdose.error_line import one_line
 from napari_lowdose.frames import ImageOrPair, frame_index, frame_name, is_constant
 from napari_lowdose.image_or_pair import image_or_pair
 from napari_lowdose.io.zarr_frames import DamagedFrame
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +155,7 @@ class Run:
         """The result so far, in the input's shape and units."""
         return self.sink.image
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Generator[Step, None, None]:
         """Yield the engine's steps; `seconds_left` is estimated from the pace so far."""
         self.finished = False
         self.model = self.engine.model
@@ -220,18 +221,17 @@ class Run:
         if resumed and (model := self.sink.kept_model()) is not None:
             self.model = model
             engine = engine.with_model(model)
-        steps = rescale_steps(engine.prepare(self._given), 0.0, share)
-        while True:  # `yield from` would return the prepared engine, but hide the steps
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                prepared: Engine = stop.value
-                self.model = prepared.model or self.model
-                return prepared
+
+        def seen(step: Step) -> Step:
             self.model = step.model or self.model
             if step.image is not None and self.sink.shows_interim:
                 self.image[step.index] = step.image
-            yield step
+            return step
+
+        steps = rescale_steps(engine.prepare(self._given), 0.0, share)
+        prepared = yield from map_yields(steps, seen)
+        self.model = prepared.model or self.model
+        return prepared
 
     def _frames(
         self, prepared: Engine, numbers: Sequence[int]
@@ -244,7 +244,7 @@ class Run:
         step : Step
             `fraction` is that of the frame.
         source : tuple of (Y, X) arrays, str, or None
-                Input of the frame, with its last step only.
+            Input of the frame, with its last step only.
         """
         for number in numbers:
             frames = read_frames(self._given, number)
@@ -319,8 +319,7 @@ def split_neighbours(
 
 def unreadable(error: BaseException, name: str) -> ValueError:
     """Return the error to raise for a frame of the input that cannot be read."""
-    about = " ".join(str(error).split()) or type(error).__name__
-    return ValueError(f"{name or 'the image'}: the input cannot be read ({about}).")
+    return ValueError(f"{name or 'the image'}: the input cannot be read ({one_line(error)}).")
 
 
 def frame_steps(
@@ -368,7 +367,7 @@ def frame_steps(
         yield from engine.frame_steps(*frames, **around)
         return
     if all(is_constant(frame) for frame in frames):
-        warnings.warn(f"{name} is constant and left as it is.", UserWarning, stacklevel=2)
+        warn(f"{name} is constant and left as it is.", stacklevel=2)
         same = engine.constant_frame(*frames)
         yield Step(fraction=1.0, message=f"{name}: constant", image=same)
         return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import napari_lowdose
-from napari_lowdose.engine import Engine
+
+if TYPE_CHECKING:
+    from napari_lowdose.engine import Engine
 
 NETWORK = "network.safetensors"
 _TIFF = (".tif", ".tiff")
@@ -70,12 +72,12 @@ def as_python(
     return "\n".join(lines) + "\n"
 
 
-def expression(engine: Engine, network: str = NETWORK) -> tuple[list[type[Engine]], str]:
+def expression(engine: Any, network: str = NETWORK) -> tuple[list[type], str]:
     """Return a Python expression that makes an engine, and the classes to import for it.
 
     Parameters
     ----------
-    engine : Engine
+    engine : Engine, or another dataclass
     network : str
         File of the model that `engine` is, or that training starts from.
 
@@ -85,14 +87,14 @@ def expression(engine: Engine, network: str = NETWORK) -> tuple[list[type[Engine
     expression : str
     """
     kind = type(engine)
-    if engine.model is engine:  # a trained model: everything it needs is in its file
+    if getattr(engine, "model", None) is engine:  # a trained model has a file of its own
         return [kind], f"{kind.__name__}.load({network!r})"
     classes, parameters = [kind], []
-    for field in dataclasses.fields(engine):  # type: ignore[arg-type]  # engines are dataclasses
+    for field in dataclasses.fields(engine):
         value = getattr(engine, field.name)
         if value == field.default or not field.metadata.get("changes_result", True):
             continue
-        if isinstance(value, Engine):  # the training, or the model that it starts from
+        if dataclasses.is_dataclass(value):  # the training, the model that it starts from, a noise
             others, made = expression(value, network)
             classes += others
             parameters.append(f"{field.name}={made}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,17 @@ import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread
 from napari_lowdose.engine import Step, report, rescale_steps, run_to_end, seconds_left
-from napari_lowdose.evidence import checked_frame, checked_noise, valid_pixels
+from napari_lowdose.evidence import checked_frame, valid_pixels
 from napari_lowdose.image_or_pair import check_engine
 from napari_lowdose.imaging.planted_change import VISIBLE, PlantedSite, Sites
+from napari_lowdose.imaging.poisson_gaussian import checked_noise
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.parameters import is_finite, whole_number
 from napari_lowdose.reucid.noise_estimate import NoiseEstimate, noise_of
 from napari_lowdose.reucid.prepared import prepare
 from napari_lowdose.reucid.psf_width import psf_width as estimate_psf_width
 from napari_lowdose.run import Run
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -167,7 +169,7 @@ def survival(
         survival_steps(image, engine, at, contrast, n, noise, seed, psf_width=psf_width)
     )
     for note in found.notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+        warn(note, stacklevel=2)
     return found
 
 
@@ -244,15 +246,16 @@ class SurvivalTest:
             )
         self._image = checked_frame(image, "the image")
         self._recorded = np.asarray(as_image(image))  # the dtype tells saturated pixels
-        if not (math.isfinite(contrast) and contrast != 0 and contrast >= -1):
+        if not is_finite(contrast) or contrast == 0 or contrast < -1:
             raise ValueError(
                 "contrast is a fraction from -1 (removes the site) upward and not 0, not "
-                f"{contrast}."
+                f"{contrast!r}."
             )
-        if n < 1:
-            raise ValueError(f"n, the number of noise draws, is at least 1, not {n}.")
-        self._engine, self._contrast, self._n, self._seed = engine, contrast, n, seed
-        self._noise, self.psf_width = checked_noise(noise), psf_width
+        self._engine, self._contrast = engine, float(contrast)
+        self._n = whole_number("n, the number of noise draws,", n, 1)
+        self._seed = whole_number("seed", seed, 0)
+        self._noise = checked_noise(noise)
+        self.psf_width = None if psf_width is None else whole_number("psf_width", psf_width, 1)
         self._all_sites: Sites | None = None
         self._before: NDArray[Any] | None = None
         self.sites: list[tuple[float, float]] = []

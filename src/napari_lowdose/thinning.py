@@ -12,13 +12,12 @@ import numpy as np
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.frames import is_constant
 from napari_lowdose.imaging.image_checks import check_image
-from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
+from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian, checked_noise
 from napari_lowdose.io.arrays import as_image
 from napari_lowdose.noise2noise import PairStep
-from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+from napari_lowdose.noise2noise.evaluation.told_gain import RESULT_BY, ToldGain
 from napari_lowdose.noise2noise.pair_source import PairSource
-from napari_lowdose.noise2noise.training_result import about_fallback
-from napari_lowdose.parameters import whole_number
+from napari_lowdose.parameters import is_finite, one_of, whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.noise_checks import noise_is_correlated
 from napari_lowdose.reucid.noise_estimate import estimate_noise
@@ -94,8 +93,9 @@ def thin(
     >>> bool(abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.01)
     True
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share is between 0 and 1, not {share}.")
+    if not is_finite(share) or not 0 < share < 1:
+        raise ValueError(f"share is between 0 and 1, not {share!r}.")
+    noise, seed = checked_noise(noise), whole_number("seed", seed, 0)
     pixels = np.asarray(as_image(image))
     check_image(pixels)
     rng = np.random.default_rng(seed)
@@ -273,6 +273,18 @@ class Thinned(PairSource):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_pairs", whole_number("n_pairs", self.n_pairs, 1))
+        if isinstance(self.noise, str):
+            one_of("noise", self.noise, ("estimate",))
+        elif (noise := checked_noise(self.noise)) is not None:  # without the curve of an estimate
+            plain = PoissonGaussian(noise.gain, noise.offset, noise.read_noise)
+            object.__setattr__(self, "noise", plain)
+
+    def about(self) -> dict[str, Any]:
+        """Return name, parameters and versions, with the noise; see `Engine.about`."""
+        about = super().about()
+        if isinstance(self.noise, PoissonGaussian):
+            about["parameters"]["noise"] = dataclasses.asdict(self.noise)
+        return about
 
     def training_steps(self, image: Any) -> Iterator[Step]:
         """Divide the image, and train a network on the parts, step by step.
@@ -310,7 +322,7 @@ class Thinned(PairSource):
             parts.append(_divide(pixels, noise, rng))
             yield Step(fraction=0.0, message="dividing the counts")
         # The pairs of a movie are its frames
-        first, second = map(np.stack if one_scene else _only, zip(*parts, strict=True))
+        first, second = map(np.stack, zip(*parts, strict=True)) if one_scene else parts[0]
         engine = dataclasses.replace(self.engine, preview=()) if one_scene else self.engine
         steps: Any = engine.training_steps(first, second, checked=True, one_scene=one_scene)
         whole = _Whole(noise, self.engine.seed)
@@ -321,13 +333,12 @@ class Thinned(PairSource):
     def result_of(self, step: Any, given: ImageOrPair, seconds: float = math.inf) -> Engine:
         """Return the engine for the result; see `Noise2Noise.result_of`."""
         if step.instead is not None and step.instead.engine is not None:
-            warn(about_fallback(step), stacklevel=2)
-            return step.instead.engine  # type: ignore[no-any-return]
+            return super().result_of(step, given, seconds)
         return ThinnedNetwork(step.model, in_stack=bool(given.leading))
 
     def with_model(self, model: Any) -> Engine:
-        """Return the engine that divides an image and applies the network to both parts."""
-        return ThinnedNetwork(model)
+        """Return the network, or the method that was better; see `Engine.with_model`."""
+        return super().with_model(model) if RESULT_BY in model.record else ThinnedNetwork(model)
 
 
 class _Whole:
@@ -368,11 +379,6 @@ def without_repeats(movie: NDArray[Any]) -> NDArray[Any]:
     first_of = {hash(frame.tobytes()): k for k, frame in reversed(list(enumerate(movie)))}
     new = sorted(first_of.values())
     return movie if len(new) == len(movie) else movie[new]
-
-
-def _only(parts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
-    (part,) = parts
-    return part
 
 
 def whole(half: NDArray[np.float32], noise: PoissonGaussian | None) -> NDArray[np.float32]:

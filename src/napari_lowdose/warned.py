@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
+from napari_lowdose.engine import within
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
@@ -48,16 +50,33 @@ def without_warnings(steps: Generator[S, None, T]) -> Generator[S, None, T]:
     >>> list(without_warnings(work()))
     [1]
     """
+    return within(lambda: warnings_to(ignore), steps)
+
+
+@contextmanager
+def noted(notes: list[str]) -> Iterator[None]:
+    """Append the warnings of all threads to a list, each once and on one line; show none.
+
+    Examples
+    --------
+    >>> notes = []
+    >>> with noted(notes):
+    ...     for _ in range(2):
+    ...         warn("3 outlier pixels.")
+    >>> notes
+    ['3 outlier pixels.']
+    """
+    caught: list[warnings.WarningMessage] = []
     try:
-        while True:
-            with warnings_to(ignore):  # not while the consumer has a step
-                try:
-                    step = next(steps)
-                except StopIteration as stop:
-                    return stop.value  # type: ignore[no-any-return]
-            yield step
+        with warnings.catch_warnings(record=True) as caught:
+            # Python shows a warning once per line of code; here each file has its own
+            warnings.simplefilter("always", UserWarning)
+            yield
     finally:
-        steps.close()
+        for each in caught:  # categories other than UserWarning are for programmers
+            sentence = " ".join(str(each.message).split())
+            if issubclass(each.category, UserWarning) and sentence not in notes:
+                notes.append(sentence)
 
 
 def ignore(sentence: str) -> None:

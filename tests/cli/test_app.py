@@ -485,6 +485,8 @@ def test_a_pair_obeys_the_same_rules(run_pair, tmp_path):
     assert out.read_bytes() == b"precious"
     done = run_pair(first, tmp_path / "missing.tif", "-o", tmp_path / "new.tif")
     assert done.exit_code == 2 and "No such file" in done.stderr and done.stderr.count("\n") == 1
+    done = run_pair(tmp_path / "missing.tif", second, "-o", tmp_path / "new.tif")
+    assert f"directory: {tmp_path / 'missing.tif'}" in done.stderr  # which of the two
     other = image_file(tmp_path / "other.tif", (40, 37))
     done = run_pair(first, other, "-o", tmp_path / "new.tif")
     assert done.exit_code == 2 and "must have the same shape" in done.stderr

@@ -69,14 +69,19 @@ def test_evidence_refuses_unsuitable_files_in_one_line(run, files, tmp_path):
     for arguments, message in [
         ((image, small, "-o", tmp_path / "new.tif"), "the result (50, 96)"),
         ((image, tmp_path / "none.tif", "-o", tmp_path / "new.tif"), "No such file"),
+        ((tmp_path / "none.tif", result, "-o", tmp_path / "new.tif"), f"directory: {tmp_path}"),
         ((image, result, "-o", tmp_path / "new.tif", "--noise=3"), "GAIN,OFFSET,READ, not '3'"),
         ((image, result, "-o", image, "--overwrite"), "input"),
         ((image, result, "-o", out), "exists already"),
+        ((image, result, "-o", tmp_path / "none" / "new.tif"), "there is no folder"),
+        ((image, result, "-o", tmp_path / "new.zarr"), "use the extension .tif"),
+        ((image, result, "-o", tmp_path), "is a folder"),
     ]:
         done = run("evidence", NOISE, *arguments)
         assert done.exit_code == 2 and message in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1
-    assert out.read_bytes() == b"precious" and not (tmp_path / "new.tif").exists()
+    assert out.read_bytes() == b"precious"
+    assert not list(tmp_path.glob("new*")) and not list(tmp_path.glob(".*"))
 
 
 def test_standard_error_is_written_in_grey_levels(run, files, tmp_path):
@@ -93,6 +98,8 @@ def test_standard_error_is_written_in_grey_levels(run, files, tmp_path):
     assert written.history[-1]["standard_error"]["parameters"]["patch_size"] == 9
     done = run("standard-error", image, "-o", out, "--patch-size=9")
     assert done.exit_code == 2 and "exists already" in done.stderr
+    done = run("standard-error", image, "-o", tmp_path / "none" / "error.tif", "--patch-size=9")
+    assert done.exit_code == 2 and "there is no folder" in done.stderr
 
 
 def test_survival_prints_the_surviving_share(run, files):

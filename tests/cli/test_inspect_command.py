@@ -61,6 +61,18 @@ def test_a_frame_of_a_movie(run, files, tmp_path):
     assert "image = image[1]" in out.read_text(encoding="utf-8")
 
 
+def test_frames_are_counted_over_all_axes(run, files, tmp_path):
+    stacks = [tmp_path / "stack.tif", tmp_path / "clean stack.tif"]
+    for path, source in zip(stacks, files, strict=True):
+        frame = tifffile.imread(source)
+        tifffile.imwrite(path, np.stack([[frame] * 3] * 2), imagej=True, metadata={"axes": "TZYX"})
+    out = tmp_path / "report.html"
+    assert "from 0 to 5" in run("inspect", *stacks, "-o", out).stderr
+    done = run("inspect", *stacks, "-o", out, "--frame=4")
+    assert done.exit_code == 0, done.stderr
+    assert "image = image[1, 1]" in out.read_text(encoding="utf-8")
+
+
 def test_unsuitable_files_are_refused_in_one_line(run, files, tmp_path):
     raw, result = files
     small = tmp_path / "small.tif"
@@ -71,7 +83,7 @@ def test_unsuitable_files_are_refused_in_one_line(run, files, tmp_path):
         ((raw, tmp_path / "none.tif", "-o", out), "No such file"),
         ((raw, result, "-o", tmp_path / "report.pdf"), ".html"),
         ((raw, result, "-o", out, "--noise=3"), "GAIN,OFFSET,READ"),
-        ((raw, result, "-o", tmp_path / "none" / "r.html"), "none"),
+        ((raw, result, "-o", tmp_path / "none" / "r.html"), "there is no folder"),
     ]:
         done = run("inspect", *arguments)
         assert done.exit_code == 2 and message in done.stderr, done.stderr

@@ -74,7 +74,9 @@ def test_additive_noise() -> None:
     assert noise.stabilised_variance([0.0, 9.0]).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("values", [(-1, 0, 1), (1, 0, -1), (np.nan, 0, 1), (1, np.inf, 1)])
+@pytest.mark.parametrize(
+    "values", [(-1, 0, 1), (1, 0, -1), (np.nan, 0, 1), (1, np.inf, 1), ("1", 0, 0)]
+)
 def test_impossible_noise(values) -> None:
     with pytest.raises(ValueError, match="must be zero or positive"):
         PoissonGaussian(*values)

@@ -32,6 +32,43 @@ def test_a_profile_is_that_of_the_pixels_in_units_of_length():
     np.testing.assert_allclose(profile.values[[0, -1]], [50, 180])
 
 
+STACK, PAINTED = np.zeros((2, 32, 32)), np.zeros((32, 32), complex)
+
+
+@pytest.mark.parametrize("given", ["raw.tif", None, STACK, STACK[0, 0], PAINTED])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda image: box_statistics(image, (0, 9, 0, 9)),
+        lambda image: histograms({"raw": image}),
+        lambda image: line_profile(image, (1, 1), (9, 9)),
+        lambda image: measured_gain(image, image),
+        lambda image: point_contrast(image, (9, 9), psf_width=5),
+        power_spectrum,
+        lambda image: ring_correlation(image, image),
+    ],
+)
+def test_only_a_frame_of_real_numbers_is_measured(given, measure):
+    with pytest.raises(ValueError, match=r"(read its pixels|give an array|shape|complex).*\.$"):
+        measure(given)
+
+
+def test_nested_lists_are_a_frame():
+    image = (10 * np.cos(Y / 3) * np.cos(X / 3) + 20).round()
+    of_list = point_contrast(image.tolist(), (47, 57), psf_width=9)
+    np.testing.assert_array_equal(
+        of_list.neighbours, point_contrast(image, (47, 57), psf_width=9).neighbours
+    )
+    assert box_statistics(image.tolist(), (2, 9, 2, 9)) == box_statistics(image, (2, 9, 2, 9))
+
+
+def test_a_pixel_size_is_one_length_or_two():
+    assert PixelScale.of([0.5, 0.25], "nm") == PixelScale.of((0.5, 0.25), "nm")
+    for wrong in ("nm", (1, 2, 3), -1):
+        with pytest.raises(ValueError, match="pixel size is a"):
+            PixelScale.of(wrong, "nm")
+
+
 def test_a_profile_of_a_large_image_converts_only_the_pixels_around_the_line():
     image = np.zeros((2048, 2048), np.uint8)
     tracemalloc.start()
@@ -132,3 +169,14 @@ def test_histograms_share_their_bins_and_counts_leave_none_empty():
     found = histograms({"raw": counts, "result": counts})
     assert (found.density["raw"] > 0).all()
     np.testing.assert_array_equal(found.density["raw"], found.density["result"])
+
+
+def test_pixels_without_a_value_are_not_counted():
+    """The standard error of REUCID is NaN outside of the image area."""
+    image = RNG.normal(50, 5, (64, 64))
+    with_border = np.pad(image, 8, constant_values=np.nan)
+    found, expected = histograms({"raw": with_border}), histograms({"raw": image})
+    np.testing.assert_allclose(found.edges, expected.edges)
+    np.testing.assert_allclose(found.density["raw"], expected.density["raw"])
+    with pytest.raises(ValueError, match="'raw' has no finite pixel"):
+        histograms({"raw": np.full((9, 9), np.nan)})

@@ -163,5 +163,9 @@ def test_images_that_do_not_match_are_refused_in_one_sentence():
         inspect_result(raw, raw, second=raw[:50])
     with pytest.raises(ValueError, match="One frame is needed"):
         inspect_result(np.stack([raw, raw]), raw)
+    with pytest.raises(ValueError, match="the result is None"):
+        inspect_result(raw, None)
+    with pytest.raises(ValueError, match="the raw image is constant"):
+        inspect_result(np.ones_like(raw), raw)
     with pytest.raises(ValueError, match="NaN"):
         inspect_result(np.where(raw > 10, np.nan, raw), raw)

@@ -57,6 +57,14 @@ def test_very_long_name_can_be_written(tmp_path):
     assert path.exists()
 
 
+def test_the_error_names_the_file_that_was_asked_for(tmp_path):
+    path = tmp_path / "none" / "out.bin"
+    with pytest.raises(FileNotFoundError) as error, atomic_write(path):
+        pass
+    assert error.value.filename == str(path)
+    assert ".part" not in str(error.value)
+
+
 # ---------------------------------------------------------------- check_writable
 
 

@@ -57,6 +57,18 @@ def test_image_with_units(plugin, tmp_path):
     np.testing.assert_array_equal(result.pixels, COUNTS)
 
 
+@pytest.mark.parametrize(
+    ("given", "symbol"), [("nanometer", "nm"), ("um", "µm"), ("\u212b", "Å"), ("Angstrom", "Å")]
+)
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif"])
+def test_any_spelling_of_a_unit_comes_through(plugin, tmp_path, given, symbol, name):
+    """Layers of napari have units of pint, which are written as words."""
+    image = read_image(plugin((COUNTS, {"scale": (0.5, 0.25), "units": (given, given)}, "image")))
+    write_tiff(tmp_path / name, np.asarray(image.pixels, np.float32), image)
+    result = read_tiff(tmp_path / name)
+    assert result.pixel_size == pytest.approx((0.5, 0.25)) and result.unit == symbol
+
+
 def test_units_in_rosettasciio_metadata(plugin):
     axes = [{"units": "s"}, {"units": "µm"}, {"units": "µm"}]
     options = {"scale": (1, 0.06, 0.06), "metadata": {"axes": axes}}

@@ -24,6 +24,27 @@ def test_every_frame_is_read_if_the_source_waits():
     assert feed.n_dropped == 0
 
 
+@pytest.mark.parametrize("kind", ["lists", "lazy", "tensors"])
+def test_frames_of_other_libraries_become_arrays(kind):
+    movie = np.arange(32.0).reshape(2, 4, 4)
+    if kind == "lazy":
+        given = pytest.importorskip("dask.array").from_array(movie, chunks=(1, 2, 4))
+    else:
+        given = pytest.importorskip("torch").tensor(movie) if kind == "tensors" else movie.tolist()
+    feed = Feed(newest=False)
+    IterableSource(given).start(feed)
+    frames = [frame.pixels for frame in feed]
+    assert all(type(pixels) is np.ndarray for pixels in frames)
+    np.testing.assert_array_equal(frames, movie)
+
+
+def test_what_is_no_frame_ends_the_run_with_a_sentence():
+    feed = Feed(newest=False)
+    IterableSource([np.zeros((4, 4)), "b.tif"]).start(feed)
+    with pytest.raises(ValueError, match="the frame is a path"):
+        list(feed)
+
+
 def test_a_put_never_waits_for_the_reader():
     feed = Feed()
     begun = time.perf_counter()

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from napari_lowdose import Reucid, denoise_live
+from napari_lowdose import LiveRun, Reucid, denoise_live
 from napari_lowdose.engine import Engine, Step
 from napari_lowdose.warned import warn
 
@@ -40,3 +40,10 @@ def test_outliers_are_told_once():
         steps = list(denoise_live(frames, Reucid(patch_size=9)))
     assert len(given) == 1
     assert max(step.image.max() for step in steps) < 100
+
+
+def test_a_path_is_not_a_run_of_frames(tmp_path):
+    with pytest.raises(ValueError, match="source_for"):
+        LiveRun(tmp_path)
+    with pytest.raises(ValueError, match="n_buffer must be a whole number, at least 1"):
+        LiveRun([], n_buffer=0)

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from napari_lowdose import RunningMean, denoise_live
+from napari_lowdose.script import as_python
+from napari_lowdose.streaming.hashes import engine_identity
 
 
 def test_noise_falls_and_motion_is_blurred():
@@ -20,6 +22,14 @@ def test_large_integers_are_exact_and_a_run_starts_afresh():
     for _ in range(2):
         first, second = denoise_live(frames, engine)
         assert first.image[0, 1] == 1000003 and second.image[0, 1] == 1000004
+
+
+def test_it_is_recorded_and_repeated_like_any_engine():
+    engine = RunningMean(3)
+    assert engine == RunningMean(3) != RunningMean(4)
+    assert engine.about()["parameters"] == {"n": 3}
+    assert engine_identity(engine) == engine_identity(RunningMean(3))
+    assert "RunningMean(n=3)" in as_python(engine)
 
 
 @pytest.mark.parametrize("n", [0, 1.5, True])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_lowdose import Noise2Noise, Noise2NoiseModel, denoise
 from napari_lowdose.noise2noise.evaluation.gain_interval import gain_interval
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
+from napari_lowdose.warned import warnings_to
 from tests.noise2noise.known_pair import KnownPair, known_pair
 
 SPIKE = 65535
@@ -31,6 +32,18 @@ def with_spikes(pair: KnownPair) -> tuple[NDArray, NDArray, NDArray]:
 def gain(result: NDArray, pair: KnownPair, where: NDArray) -> float:
     before, after = (np.mean((image - pair.truth)[where] ** 2) for image in (pair.first, result))
     return float(10 * np.log10(before / after))
+
+
+def test_a_receiver_is_told_of_outliers_and_of_the_pair(
+    pair: KnownPair, quick: Noise2Noise
+) -> None:
+    told: list[str] = []
+    first, second, _ = with_spikes(pair)
+    shifted = np.roll(second, 3, axis=0)
+    with warnings_to(told.append):
+        replace(quick, epochs=0.1).train(first, shifted)
+    assert [sentence for sentence in told if "excluded from training" in sentence]
+    assert [sentence for sentence in told if "is shifted against the first" in sentence]
 
 
 @pytest.mark.filterwarnings("ignore:.*outlier pixel")

@@ -91,6 +91,12 @@ ONES = np.ones((8, 8))
         (ONES, {"gaussian_variance": -1}, "at least 0, not -1"),
         (ONES, {"read_noise": np.inf}, "at least 0"),
         (ONES, {"ratio": 60}, "between 0 and 1, not 60"),
+        (ONES, {"ratio": "even"}, "between 0 and 1, not 'even'"),
+        (ONES, {"photons": "few"}, "positive number, not 'few'"),
+        (ONES, {"read_noise": "low"}, "at least 0, not 'low'"),
+        (ONES, {"offset": np.nan}, "offset is a number, or one for each exposure"),
+        (ONES, {"offset": (1, 2, 3)}, "offset is a number, or one for each exposure"),
+        (ONES, {"seed": -1}, "seed must be a whole number"),
     ],
 )
 def test_error_messages(truth: np.ndarray, options: dict[str, float], message: str) -> None:

@@ -109,11 +109,18 @@ def test_layout_given_by_the_user(scene):
         (((0, 90, 0, 90), (0, 90, 300, 999)), "exceeds the frame"),
         (((0, 90, 0, 20), (0, 90, 100, 120)), "too small"),
         ((0, 90, 0, 20), "two rectangles"),
+        (((0, 90, 0, np.inf), (0, 90, 100, 190)), "two rectangles"),
     ],
 )
 def test_invalid_layout_raises_clear_errors(scene, layout, message):
     with pytest.raises(ValueError, match=message):
         split_frame(frame_of(scene, Beamsplitter()), layout)
+
+
+@pytest.mark.parametrize("mirrored", ["z", 3])
+def test_an_unknown_mirror_axis_is_refused(scene, mirrored):
+    with pytest.raises(ValueError, match="mirrored must be"):
+        split_frame(frame_of(scene, Beamsplitter()), mirrored=mirrored)
 
 
 def test_different_scenes_are_rejected():

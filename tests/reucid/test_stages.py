@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import numpy as np
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from napari_lowdose.engine import run_to_end
 from napari_lowdose.reucid import eigenpatches, patch_gram
+from napari_lowdose.reucid.deviations import restore_deviations
 from napari_lowdose.reucid.memory_plan import plan_stacks
+from napari_lowdose.reucid.noise_estimate import Pilot, noise_of
 from napari_lowdose.reucid.patch_stacks import assign_stacks, extract_patches
+from napari_lowdose.reucid.prepared import prepare
 from napari_lowdose.reucid.projection import project
 from napari_lowdose.reucid.terrain import patch_terrain
 
@@ -136,3 +140,26 @@ def test_memory_plan_is_the_papers() -> None:
 def test_memory_too_small_for_a_row_of_patches() -> None:
     with pytest.raises(ValueError, match=r"too small for one row .* allow at least \d+ MiB"):
         plan_stacks((512, 512), 11, int(9.1 * 2**20))
+
+
+def noise_line():
+    image = prepare(scene((400, 400)))
+    pilot = Pilot(image.image / 2, np.full((1, 5, 5), 0.2, np.float32))
+    return noise_of(image, pilot=pilot, correlated=False)
+
+
+def deviations():
+    image, variance = scene((400, 400)), np.ones((400, 400))
+    k = np.full((9, 9), 1 / 81, np.float32)
+    return restore_deviations(image, image / 2, image / 3, variance, k, 5)
+
+
+@pytest.mark.parametrize("stage", [noise_line, deviations])
+def test_stages_of_whole_images_can_be_stopped_in_between(stage) -> None:
+    runs = []
+    for _ in range(3):
+        times = [time.process_time()]
+        times += [time.process_time() for _ in stage()]
+        runs.append(np.diff([*times, time.process_time()]))
+    gaps = np.min(runs, axis=0)
+    assert gaps.max() < 0.5 * gaps.sum()

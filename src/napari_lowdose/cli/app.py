@@ -22,9 +22,9 @@ from napari_lowdose.cli.evidence import (
     standard_error_file,
     survival_of_file,
 )
-from napari_lowdose.cli.files import UNSUITABLE, denoise_files, denoise_pairs, split_file
+from napari_lowdose.cli.files import denoise_files, denoise_pairs, split_file
 from napari_lowdose.cli.inspection import inspect_files
-from napari_lowdose.cli.messages import PROGRAM, error_line, print_message
+from napari_lowdose.cli.messages import PROGRAM, UNSUITABLE, error_line, print_message
 from napari_lowdose.cli.options import (
     engine_from,
     engine_options,
@@ -66,7 +66,7 @@ Model = Annotated[
 ]
 Frame = Annotated[
     int | None,
-    typer.Option("--frame", metavar="N", help="Frame of a movie, counted from 0."),
+    typer.Option("--frame", metavar="N", help="Frame of a movie or stack, counted from 0."),
 ]
 Noise = Annotated[
     str | None,

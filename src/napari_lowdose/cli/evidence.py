@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import typer
 
 from napari_lowdose.cli.messages import (
+    UNSUITABLE,
     error_line,
     print_message,
     print_warnings,
     progress_bar,
 )
+from napari_lowdose.frames import frame_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.frames import Index
     from napari_lowdose.imaging.poisson_gaussian import PoissonGaussian
     from napari_lowdose.io.tiff import ImageFile
 
-UNSUITABLE = 2  # exit code
 CHANNELS = ("significance", "not supported by the data", "residual")
 
 
@@ -57,15 +60,12 @@ def evidence_file(
         Exit code: 0, or 2 if the files cannot be compared.
     """
     from napari_lowdose.evidence import evidence
-    from napari_lowdose.io.atomic import check_writable
     from napari_lowdose.io.readers import read_image
-    from napari_lowdose.io.tiff import check_target, write_tiff
+    from napari_lowdose.io.tiff import write_tiff
 
     try:
         known = parse_noise(noise)
-        for source in (image, result):
-            check_target(output, source, overwrite=overwrite)
-        check_writable(output)
+        _check_tiff(output, (image, result), overwrite)
         with print_warnings(str(image)):
             raw = read_image(image)
             denoised = read_image(result)
@@ -84,7 +84,7 @@ def evidence_file(
         }
         write_tiff(output, stack, _like(raw, stack, "CYX"), record=record, overwrite=overwrite)
     except Exception as error:
-        print_message(f"{image} + {result}: {error_line(error, image)}")
+        print_message(f"{image} + {result}: {error_line(error)}")
         return UNSUITABLE
     typer.echo(f"{image} + {result} -> {output}: {found}")
     return 0
@@ -113,14 +113,12 @@ def standard_error_file(
     int
         Exit code: 0, or 2 if it cannot be computed.
     """
-    from napari_lowdose.io.atomic import check_writable
     from napari_lowdose.io.readers import read_image
-    from napari_lowdose.io.tiff import check_target, write_tiff
+    from napari_lowdose.io.tiff import write_tiff
     from napari_lowdose.standard_error import standard_error_steps
 
     try:
-        check_target(output, image, overwrite=overwrite)
-        check_writable(output)
+        _check_tiff(output, (image,), overwrite)
         error = None
         with print_warnings(str(image)), progress_bar(str(image)) as show_progress:
             raw = read_image(image)
@@ -214,17 +212,34 @@ def _numbers(text: str, n: int, usage: str) -> tuple[float, ...]:
 
 def one_frame(image: ImageFile, frame: int | None) -> NDArray[Any]:
     """Return the only frame of an image, or frame `frame` of a movie."""
-    shape = image.pixels.shape
-    leading = [n for n in shape[:-2] if n > 1]
-    if not leading:
-        return np.asarray(image.pixels).reshape(shape[-2:])
-    if len(leading) > 1 or frame is None or not 0 <= frame < leading[0]:
+    return np.asarray(image.pixels[index_of(image, frame)])
+
+
+def index_of(image: ImageFile, frame: int | None) -> Index:
+    """Return the index of the only frame of an image, or of frame `frame` of a movie."""
+    leading = image.pixels.shape[:-2]
+    n_frames = math.prod(leading)
+    if n_frames == 1:
+        return (0,) * len(leading)
+    if frame is None or not 0 <= frame < n_frames:
         raise ValueError(
-            f"{image.source.name} has the shape {shape}: choose one frame of a movie with "
-            f"--frame, from 0 to {leading[0] - 1}."
+            f"{image.source.name} has the shape {image.pixels.shape}: choose one frame of a movie "
+            f"with --frame, from 0 to {n_frames - 1}."
         )
-    index = tuple(frame if n > 1 else 0 for n in shape[:-2])
-    return np.asarray(image.pixels[index])
+    return frame_index(frame, leading)
+
+
+def _check_tiff(output: Path, sources: Sequence[Path], overwrite: bool) -> None:
+    """Raise an error if a TIFF cannot be written, before any work is done."""
+    from napari_lowdose.io.atomic import check_file
+    from napari_lowdose.io.tiff import check_target
+    from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
+
+    check_file(output)
+    if output.suffix.lower() not in TIFF_SUFFIXES:
+        raise ValueError(f"{output}: it is written as a TIFF; use the extension .tif")
+    for source in sources:
+        check_target(output, source, overwrite=overwrite)
 
 
 def _like(image: ImageFile, pixels: NDArray[np.float32], axes: str) -> ImageFile:

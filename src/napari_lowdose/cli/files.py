@@ -13,7 +13,9 @@ import typer
 
 from napari_lowdose.batch import FileJob, file_jobs
 from napari_lowdose.cli.messages import (
+    INTERRUPTED,
     PROGRAM,
+    UNSUITABLE,
     bars_hidden,
     error_line,
     print_message,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     from napari_lowdose.engine import Engine
     from napari_lowdose.pairs.split_layout import SplitLayout
-
-UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
 
 
 def denoise_files(
@@ -211,11 +211,11 @@ def _layout(name: str) -> Any:
 
 
 def _check_layout_file(path: Path, others: list[Path], overwrite: bool) -> None:
-    from napari_lowdose.io.atomic import check_writable
+    from napari_lowdose.io.atomic import check_file
     from napari_lowdose.io.output_files import refuse_side_file
 
     refuse_side_file(path, "layout", "JSON", ".json", others, overwrite)
-    check_writable(path)
+    check_file(path)
 
 
 def _run_all(jobs: list[FileJob]) -> int:
@@ -243,7 +243,8 @@ def _run_one(job: FileJob) -> int:
         print_message(f"{job.name}: stopped, {'; '.join(kept) or 'no output was written'}")
         return INTERRUPTED
     except Exception as error:  # a file with any content must not stop the next one
-        print_message(f"{job.name}: {error_line(error, job.sources[0])}")
+        only = job.sources[0] if len(job.sources) == 1 else None  # of two, the line says which
+        print_message(f"{job.name}: {error_line(error, only)}")
         return UNSUITABLE
     return UNSUITABLE if job.losses else 0
 

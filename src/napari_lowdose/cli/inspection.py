@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_lowdose.cli.evidence import UNSUITABLE, one_frame, parse_noise
+from napari_lowdose.cli.evidence import index_of, one_frame, parse_noise
 from napari_lowdose.cli.messages import (
+    UNSUITABLE,
     error_line,
     print_message,
     print_warnings,
@@ -50,6 +51,7 @@ def inspect_files(
     """
     from napari_lowdose.inspection import report
     from napari_lowdose.inspection.repeat_script import repeat_script
+    from napari_lowdose.io.atomic import check_file
     from napari_lowdose.io.readers import read_image
     from napari_lowdose.io.tiff import check_target
 
@@ -58,6 +60,7 @@ def inspect_files(
         known = parse_noise(noise)
         if output.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"{output}: a report is an HTML file; use the extension .html")
+        check_file(output)
         for source in filter(None, paths.values()):
             check_target(output, source, overwrite=overwrite)
         with print_warnings(str(result)), progress_bar(result.name) as show:
@@ -67,8 +70,8 @@ def inspect_files(
             record: Mapping[str, Any] = next(
                 (each for each in reversed(files["result"].history) if "engine" in each), {}
             )
-            in_movie = frame is not None and files["raw"].pixels.ndim > 2
-            about = {**record.get("input", {}), **({"frame": [frame]} if in_movie else {})}
+            at = index_of(files["raw"], frame)
+            about = {**record.get("input", {}), **({"frame": list(at)} if at else {})}
             script = repeat_script(
                 {**record, "input": about},
                 raw=str(raw),
@@ -93,7 +96,7 @@ def inspect_files(
                 unit=unit,
             )
     except Exception as error:
-        print_message(f"{raw} + {result}: {error_line(error, raw)}")
+        print_message(f"{raw} + {result}: {error_line(error)}")
         return UNSUITABLE
     typer.echo(f"{raw} + {result} -> {output}: {found.verdict.headline}")
     return 0

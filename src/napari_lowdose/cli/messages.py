@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
-from napari_lowdose.error_line import error_line as one_line
+from napari_lowdose.error_line import error_line as plain_line
+from napari_lowdose.warned import noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_lowdose.engine import Step
 
 PROGRAM = "napari-lowdose"
+UNSUITABLE, INTERRUPTED = 2, 130  # exit codes
 
 
 def print_message(message: str) -> None:
@@ -33,7 +34,7 @@ def error_line(error: BaseException, source: Path | None = None) -> str:
     source : Path, optional
         File that the line starts with; it is not repeated.
     """
-    line = one_line(error, source)
+    line = plain_line(error, source)
     refused = isinstance(error, FileExistsError) and error.strerror is None
     return f"{line} (--overwrite)" if refused else line
 
@@ -76,29 +77,18 @@ def bars_hidden() -> Iterator[None]:
 
 
 @contextmanager
-def print_warnings(name: str) -> Iterator[list[str]]:
-    """Collect warnings and print each of them once, on one line, at the end.
+def print_warnings(name: str) -> Iterator[None]:
+    """Print the warnings of some work at its end, each once and on one line.
 
     Parameters
     ----------
     name : str
         Start of each line, for example the file name.
-
-    Yields
-    ------
-    list of str
-        Filled at the end.
     """
-    found: list[str] = []
-    caught: list[warnings.WarningMessage] = []
+    notes: list[str] = []
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            # Python shows a warning once per line of code; here each file has its own.
-            warnings.simplefilter("always", UserWarning)
-            yield found
+        with noted(notes):
+            yield
     finally:
-        # Categories other than UserWarning are for programmers.
-        messages = (w.message for w in caught if issubclass(w.category, UserWarning))
-        found += dict.fromkeys(" ".join(str(message).split()) for message in messages)
-        for message in found:
-            print_message(f"{name}: warning: {message}")
+        for note in notes:
+            print_message(f"{name}: warning: {note}")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from napari_lowdose.cli.files import INTERRUPTED, UNSUITABLE
-from napari_lowdose.cli.messages import error_line, print_message
+from napari_lowdose.cli.messages import INTERRUPTED, UNSUITABLE, error_line, print_message
 from napari_lowdose.warned import warnings_to
 
 if TYPE_CHECKING:
@@ -126,10 +125,6 @@ class _Log:
 
 
 def _check_paths(folder: Path, output: Path) -> None:
-    from napari_lowdose.io.output_files import ZARR
-
     folder.stat()  # raises the system's error if there is none
-    if output.suffix != ZARR:
-        raise ValueError(f"{output}: the result of watching is a movie; use the extension .zarr")
     if not output.parent.is_dir():
         raise ValueError(f"{output}: there is no folder {output.parent}")

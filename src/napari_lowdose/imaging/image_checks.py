@@ -28,6 +28,26 @@ MAX_ROUNDING = 1 / 16
 SAMPLE_SIZE = 2**14  # pixels from which the contrast is measured
 
 
+def check_shape(image: Any) -> None:
+    """Check that an image or stack has rows, columns and at least one frame.
+
+    Parameters
+    ----------
+    image : (..., Y, X) array
+
+    Raises
+    ------
+    ValueError
+        If it has fewer than two axes, or is empty.
+    """
+    if image.ndim < 2:
+        raise ValueError(
+            f"an image needs at least two axes (Y, X), this array has shape {image.shape}."
+        )
+    if 0 in image.shape:
+        raise ValueError(f"the image is empty: its shape is {image.shape}.")
+
+
 def check_image(image: Any) -> None:
     """Check the shape and dtype of an image or stack of frames, without reading its pixels.
 
@@ -42,12 +62,7 @@ def check_image(image: Any) -> None:
         If the image is not greyscale: fewer than two axes, empty, boolean, complex, RGB, or not
         numeric.
     """
-    if image.ndim < 2:
-        raise ValueError(
-            f"an image needs at least two axes (Y, X), this array has shape {image.shape}."
-        )
-    if 0 in image.shape:
-        raise ValueError(f"the image is empty: its shape is {image.shape}.")
+    check_shape(image)
     kind = image.dtype.kind
     if kind == "b":
         raise ValueError("the image is boolean (a mask): choose the image it was made from.")

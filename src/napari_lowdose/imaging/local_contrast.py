@@ -121,10 +121,12 @@ class LocalContrast:
         -------
         (Y, X) float64 array
             At least the contrast of a single electron or photon: where none is expected, the
-            variance is 0, and one of them would be infinitely significant.
+            variance is 0, and one of them would be infinitely significant.  For additive noise it
+            is infinite where no pixel is valid.
         """
         electron = noise.gain * float(self._site.max() ** 2 - self._around.max() ** 2)
-        return np.sqrt(np.maximum(self.variance(noise.variance(level)), electron**2))
+        variance = np.maximum(self.variance(noise.variance(level)), electron**2)
+        return np.sqrt(np.where(variance > 0, variance, np.inf))
 
     def z_score(
         self,

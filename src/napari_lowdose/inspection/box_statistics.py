@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_lowdose.io.arrays import as_frame
 from napari_lowdose.metrics import rsd
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def box_statistics(image: Any, box: Sequence[float], *, offset: float = 0.0) -> 
     Raises
     ------
     ValueError
-        If fewer than two pixels of the box are in the image.
+        If the image is not a single frame, or fewer than two pixels of the box are in it.
 
     References
     ----------
@@ -73,7 +74,7 @@ def box_statistics(image: Any, box: Sequence[float], *, offset: float = 0.0) -> 
     mean 10, deviation 1, RSD 10 %
     """
     y0, y1, x0, x1 = (max(0, round(at)) for at in box)
-    pixels = np.asarray(image[y0:y1, x0:x1], np.float64)
+    pixels = np.asarray(as_frame(image)[y0:y1, x0:x1], np.float64)
     if pixels.size < LEAST:
         raise ValueError("Fewer than two pixels of the box are in the image: draw a larger one.")
     mean = float(pixels.mean())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_lowdose.inspection.pixel_scale import PIXELS, PixelScale
-from napari_lowdose.metrics import frc
+from napari_lowdose.metrics import first_below, frc
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -101,27 +101,11 @@ def ring_correlation(
     height, width = np.shape(first)[-2:]
     n = 2 * np.pi * found.frequencies / min(height, width) * height * width  # pixels of a ring
     half_bit = (0.2071 + 1.9102 / np.sqrt(n)) / (1.2071 + 0.9102 / np.sqrt(n))
-    seventh = np.full_like(frequency, SEVENTH)
     return RingCorrelation(
         frequency,
         found.correlation,
         half_bit,
-        _first_below(frequency, found.correlation, seventh),
-        _first_below(frequency, found.correlation, half_bit),
+        first_below(frequency, found.correlation, SEVENTH),
+        first_below(frequency, found.correlation, half_bit),
         scale,
     )
-
-
-def _first_below(
-    frequency: NDArray[np.float64], values: NDArray[np.float64], limit: NDArray[np.float64]
-) -> float:
-    """Return where a curve first falls below another one, between its points."""
-    difference = values - limit
-    below = np.flatnonzero(difference < 0)
-    if not below.size:
-        return math.nan
-    at = int(below[0])
-    if at == 0:
-        return 0.0
-    share = difference[at - 1] / (difference[at - 1] - difference[at])
-    return float(frequency[at - 1] + share * (frequency[at] - frequency[at - 1]))

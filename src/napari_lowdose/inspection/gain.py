@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_lowdose.inspection.pixel_scale import PIXELS, PixelScale
 from napari_lowdose.inspection.power_spectrum import Rings, power_of, windowed_transform
+from napari_lowdose.io.arrays import as_frame
 from napari_lowdose.reucid.kernel import TransferFunction, kernel, transfer_function
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def measured_gain(raw: ArrayLike, result: ArrayLike, *, scale: PixelScale = PIXE
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If an image is not a single frame, or the shapes differ.
 
     Examples
     --------
@@ -66,14 +67,14 @@ def measured_gain(raw: ArrayLike, result: ArrayLike, *, scale: PixelScale = PIXE
     >>> bool(np.allclose(measured_gain(noise, noise / 2).gain, 0.5))
     True
     """
-    shape = np.shape(raw)
-    if shape != np.shape(result):
+    one, other = as_frame(raw, "the raw image"), as_frame(result, "the result")
+    if one.shape != other.shape:
         raise ValueError(
-            f"The raw image has shape {shape} and the result {np.shape(result)}: give a result of "
+            f"The raw image has shape {one.shape} and the result {other.shape}: give a result of "
             "this image."
         )
-    before, after = windowed_transform(raw), windowed_transform(result)
-    rings = Rings((shape[0], shape[1]), scale)
+    before, after = windowed_transform(one), windowed_transform(other)
+    rings = Rings(one.shape, scale)
     common = rings.sums((after * before.conj()).real)
     power = rings.sums(power_of(before))
     gain = np.divide(common, power, out=np.zeros_like(common), where=power > 0)

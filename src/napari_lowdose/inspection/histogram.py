@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_lowdose.io.arrays import as_frame
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,24 +39,31 @@ def histograms(images: Mapping[str, Any]) -> Histograms:
     Parameters
     ----------
     images : mapping of str to (Y, X) array
-        At least one.
+        At least one.  NaN and infinite pixels are left out.
 
     Returns
     -------
     Histograms
         Over the range of the widest image, but for 0.05 % of its pixels at each end.
 
+    Raises
+    ------
+    ValueError
+        If an image is not a single frame, or has no finite pixel.
+
     Examples
     --------
-    >>> found = histograms({"raw": np.arange(100.0), "result": np.full(100, 50.0)})
+    >>> ramp = np.arange(100.0).reshape(10, 10)
+    >>> found = histograms({"raw": ramp, "result": np.full((10, 10), 50.0)})
     >>> bool(np.allclose((found.density["raw"] * np.diff(found.edges)).sum(), 1, atol=0.05))
     True
     """
-    samples = {name: _sample(image) for name, image in images.items()}
+    frames = {name: as_frame(image, f"the image {name!r}") for name, image in images.items()}
+    samples = {name: _sample(frame, name) for name, frame in frames.items()}
     ends = [np.percentile(each, (CLIPPED, 100 - CLIPPED)) for each in samples.values()]
     low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     n_bins = N_BINS
-    if all(np.issubdtype(np.asarray(image).dtype, np.integer) for image in images.values()):
+    if all(frame.dtype.kind in "iu" for frame in frames.values()):
         n_bins = int(min(n_bins, max(1, high - low + 1)))  # counts: no empty bins between them
     edges = np.linspace(low, high if high > low else low + 1, n_bins + 1)
     density = {
@@ -64,7 +73,10 @@ def histograms(images: Mapping[str, Any]) -> Histograms:
     return Histograms(edges, density)
 
 
-def _sample(image: Any) -> NDArray[Any]:
-    pixels = np.asarray(image)
-    step = max(1, int(np.ceil(np.sqrt(pixels.size / SAMPLE))))
-    return pixels[(slice(None, None, step),) * pixels.ndim].ravel()
+def _sample(frame: Any, name: str) -> NDArray[np.float64]:
+    step = max(1, int(np.ceil(np.sqrt(frame.size / SAMPLE))))
+    pixels = np.asarray(frame[::step, ::step], np.float64)
+    finite = pixels[np.isfinite(pixels)]
+    if not finite.size:
+        raise ValueError(f"The image {name!r} has no finite pixel: there is no histogram of it.")
+    return finite

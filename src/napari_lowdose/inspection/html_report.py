@@ -17,7 +17,7 @@ from napari_lowdose.inspection.picture import display_limits, figure
 from napari_lowdose.inspection.repeat_script import repeat_script
 from napari_lowdose.inspection.svg_plot import Curve, svg_plot
 from napari_lowdose.io.arrays import as_image
-from napari_lowdose.io.atomic import atomic_write, check_writable
+from napari_lowdose.io.atomic import atomic_write, check_file
 from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def report(
     Raises
     ------
     ValueError
-        As `inspect_result`.
+        As `inspect_result`, or if `path` is a folder or lies in a folder that does not exist.
     OSError
         If the file cannot be written.
 
@@ -124,12 +124,12 @@ def report(
     >>> found.verdict.headline in path.read_text(encoding="utf-8")
     True
     """
-    check_writable(path)
+    check_file(path)
     steps = inspection_steps(
         raw, result, second=second, truth=truth, noise=noise, pixel_size=pixel_size, unit=unit,
         record=record,
     )  # fmt: skip
-    found = run_to_end(steps if progress is None else map_yields(steps, _shown(progress)))
+    found = run_to_end(steps if progress is None else map_yields(steps, progress))
     write_report(
         path, found, raw, result, truth=truth, record=record, script=script, title=title,
         lines=lines, boxes=boxes,
@@ -183,14 +183,6 @@ def write_report(
     )
     with atomic_write(path) as file:
         file.write(page.encode("utf-8"))
-
-
-def _shown(progress: Callable[[Step], object]) -> Callable[[Step], Step]:
-    def show(step: Step) -> Step:
-        progress(step)
-        return step
-
-    return show
 
 
 def _section(title: str, parts: Any, row: bool = True) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_lowdose.blas import on_one_blas_thread
 from napari_lowdose.engine import Step, report, rescale_steps, run_to_end
-from napari_lowdose.evidence import checked_frame, checked_noise
+from napari_lowdose.evidence import checked_frame
+from napari_lowdose.imaging.poisson_gaussian import checked_noise
 from napari_lowdose.inspection.fourier_rings import RingCorrelation, ring_correlation
 from napari_lowdose.inspection.gain import (
     Gain,
@@ -183,7 +184,11 @@ def inspection_steps(
     """
     scale = PixelScale.of(pixel_size, unit)
     names = {"raw": raw, "result": result, "truth": truth, "second exposure": second}
-    given = {name: _frame(image, name) for name, image in names.items() if image is not None}
+    given = {
+        name: _frame(image, "raw image" if name == "raw" else name)
+        for name, image in names.items()
+        if image is not None or name in ("raw", "result")
+    }
     before, after = given["raw"], given["result"]
     for name, image in given.items():
         if image.shape != before.shape:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_lowdose.inspection.pixel_scale import PIXELS, PixelScale
-from napari_lowdose.io.arrays import as_image
+from napari_lowdose.io.arrays import as_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,9 +69,7 @@ def line_profile(
     """
     from skimage.measure import profile_line
 
-    frame = as_image(image)
-    if frame.ndim != 2:
-        raise ValueError(f"A line is drawn in one frame, but the shape is {tuple(frame.shape)}.")
+    frame = as_frame(image)
     (y0, x0), (y1, x1) = start, end
     if np.hypot(y1 - y0, x1 - x0) < 1:
         raise ValueError("The line is shorter than a pixel: draw a longer one.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy
 
-from napari_lowdose.imaging.local_contrast import SURROUNDINGS, site_sigma
+from napari_lowdose.imaging.local_contrast import SURROUNDINGS, contrast_reach, site_sigma
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,8 +71,7 @@ class Impulse(NamedTuple):
 @lru_cache(maxsize=8)
 def impulse(width: int) -> Impulse:
     """Return the properties of the contrast of white noise at a PSF width."""
-    reach = int(4 * SURROUNDINGS * site_sigma(width)) + 1
-    n = 4 * reach + 1
+    n = 4 * contrast_reach(width) + 1
     pulse = np.zeros((n, n), np.float64)
     pulse[n // 2, n // 2] = 1
     response = _filtered(pulse, width)

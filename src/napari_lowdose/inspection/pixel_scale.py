@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,7 @@ class PixelScale:
             )
 
     @classmethod
-    def of(
-        cls, pixel_size: float | tuple[float, float] | None, unit: str | None = None
-    ) -> PixelScale:
+    def of(cls, pixel_size: float | Sequence[float] | None, unit: str | None = None) -> PixelScale:
         """Return the scale of a pixel size; pixels if it is None.
 
         Parameters
@@ -52,11 +53,21 @@ class PixelScale:
             Height and width.
         unit : str, optional
             "units" if the pixel size is given without one.
+
+        Raises
+        ------
+        ValueError
+            If it is not one positive length, or two.
         """
         if pixel_size is None:
             return cls()
-        height, width = pixel_size if isinstance(pixel_size, tuple) else (pixel_size, pixel_size)
-        return cls(float(height), float(width), unit or "units")
+        try:
+            height, width = np.broadcast_to(np.asarray(pixel_size, float), 2).tolist()
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"The pixel size is a length, or height and width, not {pixel_size!r}."
+            ) from None
+        return cls(height, width, unit or "units")
 
     @property
     def length_label(self) -> str:

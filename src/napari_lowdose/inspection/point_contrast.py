@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from napari_lowdose.imaging.local_contrast import site_sigma
+from napari_lowdose.io.arrays import as_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,8 @@ def point_contrast(image: Any, point: Sequence[float], psf_width: float) -> Poin
     Raises
     ------
     ValueError
-        If the point is outside of the image, or there are no maxima around it.
+        If the image is not a single frame, or the point is outside of it or has no maxima around
+        it.
 
     Examples
     --------
@@ -99,6 +101,7 @@ def point_contrast(image: Any, point: Sequence[float], psf_width: float) -> Poin
     from skimage.feature import peak_local_max
 
     y, x = (float(at) for at in point)
+    image = as_frame(image)
     height, width = image.shape
     if not (0 <= y <= height - 1 and 0 <= x <= width - 1):
         raise ValueError(f"The point y={y:g}, x={x:g} is outside of the image.")

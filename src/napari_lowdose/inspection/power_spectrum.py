@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 
 from napari_lowdose.inspection.pixel_scale import PIXELS, PixelScale
+from napari_lowdose.io.arrays import as_frame
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -142,10 +143,10 @@ def power_spectrum(image: ArrayLike, *, scale: PixelScale = PIXELS) -> PowerSpec
     >>> print(f"{spectrum.power.mean():.0f} up to {spectrum.frequency[-1]:.0f}/nm")
     9 up to 1/nm
     """
-    pixels = np.asarray(image)
-    if pixels.ndim != 2 or min(pixels.shape) < 8:
+    pixels = np.asarray(as_frame(image))
+    if min(pixels.shape) < 8:
         raise ValueError(
-            f"A spectrum needs one frame of at least 8 by 8 pixels, not the shape {pixels.shape}."
+            f"A spectrum needs at least 8 by 8 pixels, and this image has the shape {pixels.shape}."
         )
     power = power_of(windowed_transform(pixels))
     shape = pixels.shape[0], pixels.shape[1]

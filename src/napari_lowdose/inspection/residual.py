@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -102,9 +101,7 @@ def residual_steps(
         normalised[own] = np.where(valid[own], (difference - offsets) / deviation, 0)
         before[own] = np.where(valid[own], (one[inside] - level) / deviation, 0)
         if np.ptp(one) and np.ptp(other):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the image as a whole, they are given once
-                found = evidence(one, other, noise, threshold=threshold, psf_width=psf_width)
+            found = evidence(one, other, noise, threshold=threshold, psf_width=psf_width)
             removed[own], unsupported[own] = found.removed[inside], found.unsupported[inside]
         yield Step(fraction=own.stop / shape[0], message="comparing with the noise")
     return Residual(noise, psf_width, valid, normalised, before, kurtosis, removed, unsupported)

@@ -62,6 +62,44 @@ def as_image(given: Any, name: str = "the image") -> Any:
         ) from error
 
 
+def as_frame(given: Any, name: str = "the image") -> Any:
+    """Convert an array-like to a single frame of real numbers, as `as_image` does.
+
+    Parameters
+    ----------
+    given : (Y, X) array-like
+    name : str
+        Name of the argument in error messages.
+
+    Returns
+    -------
+    (Y, X) array
+        Lazy if `given` is.
+
+    Raises
+    ------
+    ValueError
+        As `as_image`, or if it is not a single frame, or its pixels are not real numbers.
+
+    Examples
+    --------
+    >>> as_frame(np.zeros((5, 16, 16)), "the result")
+    Traceback (most recent call last):
+        ...
+    ValueError: One frame is needed, but the shape of the result is (5, 16, 16): select a frame or a
+    channel, for example image[0].
+    """
+    frame = as_image(given, name)
+    if frame.ndim != 2:
+        raise ValueError(
+            f"One frame is needed, but the shape of {name} is {tuple(frame.shape)}: select a frame "
+            "or a channel, for example image[0]."
+        )
+    if frame.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {frame.dtype}, which is not a real number per pixel.")
+    return frame
+
+
 def sliceable(movie: Any) -> Any:
     """Return a movie that is read only when a slice of it is computed.
 

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -54,10 +54,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
     except BaseException as error:  # also on Ctrl-C
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and str(error.filename) == str(temporary):
-            error.filename = str(path)  # the one that the user knows
+        temporary.unlink(missing_ok=True)
+        # Nobody knows the temporary name
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -104,6 +104,36 @@ def check_writable(path: str | os.PathLike[str], n_bytes: int = 0) -> None:
     if n_bytes > free:
         reason = f"The result needs {_size(n_bytes)}, and {_size(free)} are free in {folder}"
         raise OSError(errno.ENOSPC, reason)
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Check that a file can be written into a folder that exists.
+
+    Parameters
+    ----------
+    path : path
+        Output path.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or `path` is a folder itself.
+    OSError
+        As `check_writable`.
+
+    Examples
+    --------
+    >>> check_file("no-such-folder/report.html")
+    Traceback (most recent call last):
+        ...
+    ValueError: no-such-folder/report.html: there is no folder no-such-folder
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    check_writable(path)
 
 
 def _temporary(folder: Path) -> Path:

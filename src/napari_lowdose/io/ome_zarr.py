@@ -7,6 +7,7 @@ invalid metadata must not prevent reading the pixels.  A validating library woul
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,26 +26,29 @@ _LETTERS = {
     "X": ("x", "column", "columns", "col", "width"),
 }
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
-# Name in OME-Zarr, symbol in TIFF, and other spellings.  µ exists twice in Unicode, as the micro
-# sign (U+00B5) and as the Greek letter (U+03BC).
+# Name in OME-Zarr, symbol in TIFF, and other spellings
 _UNITS = (
-    ("angstrom", "Å", ("Å", "A", "Ang", "angstroms", "ångström")),
+    ("angstrom", "Å", ("A", "Ang", "angstroms", "ångström")),
     ("picometer", "pm", ("picometre", "picometers")),
     ("nanometer", "nm", ("nanometre", "nanometers")),
-    ("micrometer", "µm", ("μm", "um", "micron", "microns", "micrometre", "micrometers")),
+    ("micrometer", "µm", ("um", "micron", "microns", "micrometre", "micrometers")),
     ("millimeter", "mm", ("millimetre", "millimeters")),
     ("centimeter", "cm", ("centimetre", "centimeters")),
     ("meter", "m", ("metre", "meters")),
     ("inch", "inch", ("in", "inches")),
-    ("microsecond", "µs", ("μs", "us", "microseconds")),
+    ("microsecond", "µs", ("us", "microseconds")),
     ("millisecond", "ms", ("milliseconds",)),
     ("second", "s", ("sec", "seconds")),
     ("minute", "min", ("minutes",)),
     ("hour", "h", ("hours",)),
 )
-_UNIT_NAMES = {word: name for name, symbol, others in _UNITS for word in (name, symbol, *others)}
+_UNIT_NAMES = {
+    unicodedata.normalize("NFKC", word): name
+    for name, symbol, others in _UNITS
+    for word in (name, symbol, *others)
+}
 _SYMBOLS = {name: symbol for name, symbol, _ in _UNITS}
-_TIME_UNITS = ("microsecond", "millisecond", "second", "minute", "hour")
+TIME_UNITS = ("microsecond", "millisecond", "second", "minute", "hour")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +111,13 @@ def unit_name(unit: Any) -> str | None:
 
     Examples
     --------
-    >>> unit_name("nm"), unit_name("Å"), unit_name("pixel")
+    >>> unit_name("nm"), unit_name("Angstrom"), unit_name("pixel")
     ('nanometer', 'angstrom', None)
     """
-    return _UNIT_NAMES.get(str(unit).strip())
+    # µ and Å exist twice in Unicode: as signs, and as the letters that NFKC makes of them
+    text = unicodedata.normalize("NFKC", str(unit).strip())
+    # Symbols differ by case, words do not
+    return _UNIT_NAMES.get(text) or (_UNIT_NAMES.get(text.lower()) if len(text) > 3 else None)
 
 
 def unit_symbol(unit: Any) -> str:
@@ -122,7 +129,7 @@ def unit_symbol(unit: Any) -> str:
     ('µm', 'pixel')
     """
     text = str(unit).strip() if unit is not None else ""
-    return _SYMBOLS.get(_UNIT_NAMES.get(text, ""), text or "pixel")
+    return _SYMBOLS.get(unit_name(unit) or "", text or "pixel")
 
 
 def metadata(
@@ -162,7 +169,7 @@ def metadata(
             axis["type"] = kind
         unit = unit_name(units[k]) if units is not None else None
         # OME-Zarr allows units of length on space axes only, and units of time on the time axis
-        if unit is not None and kind == ("time" if unit in _TIME_UNITS else "space"):
+        if unit is not None and kind == ("time" if unit in TIME_UNITS else "space"):
             axis["unit"] = unit
         described.append(axis)
     factors = [1.0] * ndim if scale is None else [float(factor) for factor in scale]

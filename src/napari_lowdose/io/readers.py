@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lowdose.error_line import one_line
 from napari_lowdose.io.ome_xml import positive_length
+from napari_lowdose.io.ome_zarr import unit_symbol
 from napari_lowdose.io.tiff import TIFF_MAGIC, ImageFile, first_bytes, read_tiff
-from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES
-from napari_lowdose.io.tiff_frames import one_line
+from napari_lowdose.io.tiff_flavours import TIFF_SUFFIXES, written_as
 from napari_lowdose.io.zarr_folder import is_zarr, read_zarr
 
 if TYPE_CHECKING:
@@ -212,21 +213,16 @@ def as_image_file(
     pixels : (..., Y, X) array
         Two to five axes.
     calibration : ((float, float), str) or None
-        Height and width of a pixel, and their unit.
+        Height and width of a pixel, and their unit, as a name or a symbol.
     """
     axes = _TIFF_AXES[len(pixels.shape)]
-    options: dict[str, Any] = {"metadata": {"axes": axes}}
-    if calibration is not None:
-        (height, width), unit = calibration
-        options["resolution"] = (1 / width, 1 / height)
-        options["resolutionunit"] = 1  # none, as ImageJ keeps the unit in its description
-        options["metadata"]["unit"] = unit
+    pixel_size, unit = calibration or (None, None)
+    unit = None if unit is None else unit_symbol(unit)
     return ImageFile(
         pixels=pixels,
         axes=axes,
-        pixel_size=calibration and calibration[0],
-        unit=calibration and calibration[1],
-        flavour="imagej",
+        pixel_size=pixel_size,
+        unit=unit,
         source=path,
-        options=options,
+        **written_as(axes, pixel_size, unit),
     )

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import tifffile
 
+from napari_lowdose.error_line import one_line
 from napari_lowdose.io.ome_xml import UnusableError, parse, positive_length
+from napari_lowdose.io.ome_zarr import TIME_UNITS, unit_name, unit_symbol
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
@@ -34,13 +36,8 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 IMAGEJ_LIMIT = 2**32 - 2**25
 _FLOAT32 = np.dtype(np.float32)
 _BIGTIFF_SUFFIXES = (".btf", ".tf2", ".tf8")
+_IMAGEJ_AXES = re.compile("T?Z?C?YX")
 _FLAVOUR_NAMES = {"imagej": "an ImageJ TIFF", "ome": "an OME-TIFF", "plain": "a plain TIFF"}
-_OME_UNITS = {
-    **dict.fromkeys(("Å", "angstrom", "Angstrom", "A"), "Å"),
-    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer"), "µm"),
-    **{unit: unit for unit in ("pm", "nm", "mm", "cm", "m")},
-    "inch": "in",
-}
 
 Flavour = Literal["imagej", "ome", "plain"]
 
@@ -85,9 +82,41 @@ def read_metadata(file: tifffile.TiffFile, axes: str) -> tuple[Flavour, dict[str
     # ImageJ and OME have no name for some axes; only a plain file can keep them.
     if file.is_ome and set(axes) <= set("TZCYX"):
         return "ome", _ome(file, axes)
-    if file.is_imagej and re.fullmatch("T?Z?C?YX", axes):
+    if file.is_imagej and _IMAGEJ_AXES.fullmatch(axes):
         return "imagej", _imagej(file, axes)
     return "plain", _plain(file, axes)
+
+
+def written_as(
+    axes: str, pixel_size: tuple[float, float] | None, unit: str | None
+) -> dict[str, Any]:
+    """Return how the result of an image that is no TIFF is written, as fields of `ImageFile`.
+
+    The flavour is ImageJ if it can keep the order of the axes, else OME.
+
+    Parameters
+    ----------
+    axes : str
+        One letter per axis.
+    pixel_size : (float, float) or None
+        Height and width of a pixel, in `unit`.
+    unit : str or None
+
+    Returns
+    -------
+    dict
+        ``flavour`` and ``options``.
+    """
+    metadata: dict[str, Any] = {"axes": axes}
+    if not _IMAGEJ_AXES.fullmatch(axes):
+        metadata |= _ome_sizes(pixel_size, unit)
+        return {"flavour": "ome", "options": {"metadata": metadata}}
+    options: dict[str, Any] = {"metadata": metadata}
+    if pixel_size is not None:
+        metadata["unit"] = unit
+        options["resolution"] = (1 / pixel_size[1], 1 / pixel_size[0])
+        options["resolutionunit"] = 1  # none, as ImageJ keeps the unit in its description
+    return {"flavour": "imagej", "options": options}
 
 
 def output_format(
@@ -145,7 +174,7 @@ def output_format(
         except OSError:
             raise
         except Exception as error:  # tifffile raises various exceptions
-            reason = reason or " ".join(str(error).split())
+            reason = reason or one_line(error)
             continue
         if flavour == wanted:
             return TiffFormat(flavour=flavour, writer=writer, options=options)
@@ -299,12 +328,19 @@ def _rename_axes(axes: str) -> str:
 
 
 def _ome_metadata(like: ImageFile, description: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"axes": _rename_axes(like.axes), **description}
-    unit = _OME_UNITS.get(like.unit or "")
-    if like.pixel_size is not None and unit is not None:
-        for axis, size in zip("YX", like.pixel_size, strict=True):
-            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": unit}
-    return metadata
+    sizes = _ome_sizes(like.pixel_size, like.unit)
+    return {"axes": _rename_axes(like.axes), **description, **sizes}
+
+
+def _ome_sizes(pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
+    """Return a pixel size as OME metadata; empty if it is unknown, or its unit is no length."""
+    name, symbol = unit_name(unit), unit_symbol(unit)
+    is_length = (name is not None and name not in TIME_UNITS) or symbol == "pixel"
+    if pixel_size is None or not is_length:
+        return {}
+    symbol = {"inch": "in"}.get(symbol, symbol)
+    sizes = {f"PhysicalSize{axis}": size for axis, size in zip("YX", pixel_size, strict=True)}
+    return sizes | {f"PhysicalSize{axis}Unit": symbol for axis in "YX"}
 
 
 def _description(like: ImageFile) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import psutil
 
+from napari_lowdose.error_line import one_line
 from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
@@ -101,17 +102,6 @@ def frame_list(numbers: Iterable[int], n_frames: int) -> str:
     more = [f"{len(runs) - 5} more ranges"] if len(runs) > 5 else []
     one = len(runs) == 1 and len(runs[0]) == 1
     return f"frame{'' if one else 's'} {', '.join([*words, *more])} of {n_frames}"
-
-
-def one_line(error: BaseException) -> str:
-    """Return the message of an exception on one line, or its type if it has no message.
-
-    Examples
-    --------
-    >>> one_line(ValueError("bad   offset")), one_line(KeyError())
-    ('bad offset', 'KeyError')
-    """
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def grey_levels(page: tifffile.TiffPage, pixels: NDArray[Any]) -> NDArray[Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from napari_lowdose.io.ome_zarr import (
     unit_symbol,
 )
 from napari_lowdose.io.tiff import ImageFile
-from napari_lowdose.io.tiff_flavours import RECORD_KEY
+from napari_lowdose.io.tiff_flavours import RECORD_KEY, written_as
 from napari_lowdose.io.zarr_frames import ZarrFrames
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def read_zarr(path: str | os.PathLike[str]) -> ZarrImage:
         history=tuple(record for record in history if isinstance(record, dict)),
         scale=scale,
         units=units,
-        **_as_tiff(named, pixel_size, unit),
+        **written_as(named, pixel_size, unit),
     )
 
 
@@ -399,18 +398,3 @@ def pixel_size_of(
     if units[-1] == "pixel" and height == width == 1:  # not calibrated
         return None, None
     return (height, width), units[-1]
-
-
-def _as_tiff(axes: str, pixel_size: tuple[float, float] | None, unit: str | None) -> dict[str, Any]:
-    """Return the TIFF flavour of a result: ImageJ if it can keep the order of axes, else OME."""
-    metadata: dict[str, Any] = {"axes": axes}
-    if re.fullmatch("T?Z?C?YX", axes):
-        options: dict[str, Any] = {"metadata": metadata}
-        if pixel_size is not None:
-            options |= {"resolution": (1 / pixel_size[1], 1 / pixel_size[0]), "resolutionunit": 1}
-            metadata["unit"] = unit
-        return {"flavour": "imagej", "options": options}
-    if pixel_size is not None:
-        metadata |= {f"PhysicalSize{a}": size for a, size in zip("YX", pixel_size, strict=True)}
-        metadata |= {f"PhysicalSize{a}Unit": unit for a in "YX"}
-    return {"flavour": "ome", "options": {"metadata": metadata}}

@@ -11,6 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from napari_lowdose.io.arrays import as_image
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -179,8 +183,9 @@ class IterableSource:
 
     Parameters
     ----------
-    frames : iterable of (Y, X) array
-        May wait for each frame, as a generator that reads a camera does.
+    frames : iterable of (Y, X) array-like
+        May wait for each frame, as a generator that reads a camera does.  The frames of a lazy
+        movie (dask, zarr) are read one by one.
     """
 
     pixel_size: tuple[float, float] | None = None
@@ -203,7 +208,7 @@ class IterableSource:
             for pixels in self._frames:
                 if feed.closed:
                     break
-                feed.put(pixels)
+                feed.put(np.asarray(as_image(pixels, "the frame")))
         except Exception as error:  # told to the reader
             feed.end(error)
         else:

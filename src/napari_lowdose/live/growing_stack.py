@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from napari_lowdose.error_line import one_line
 from napari_lowdose.io.growing_reader import open_growing
-from napari_lowdose.io.tiff_frames import one_line
 from napari_lowdose.live.polled_source import PolledSource, name_of_frame
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from napari_lowdose.live.recorder import MAX_BYTES, TIME_TO_CLOSE, Recorder
 from napari_lowdose.live.ring_buffer import RingBuffer
 from napari_lowdose.live.running_mean import RunningMean
 from napari_lowdose.live.split_views import SplitViews
+from napari_lowdose.parameters import whole_number
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.run import denoise_frame
 from napari_lowdose.warned import OncePerKind, warnings_to
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
     import numpy as np
@@ -109,7 +110,8 @@ class LiveRun:
     Raises
     ------
     ValueError
-        If the engine takes a pair, or is a network that sees neighbouring frames.
+        If the engine takes a pair, or is a network that sees neighbouring frames, or `frames` is a
+        path.
     """
 
     def __init__(
@@ -121,6 +123,11 @@ class LiveRun:
         n_buffer: int = BUFFER,
         independent: bool = False,
     ) -> None:
+        if isinstance(frames, (str, os.PathLike)):
+            raise ValueError(
+                f"The frames are a path, {str(frames)!r}: give "
+                "napari_lowdose.live.source_for(path)."
+            )
         engine = Reucid() if engine is None else engine
         check_engine(engine)
         if engine.takes == "pair":
@@ -138,7 +145,7 @@ class LiveRun:
         source: Any = frames if hasattr(frames, "start") else IterableSource(frames)
         self.source: Source = source
         self.feed = Feed(newest=newest)
-        self.buffer = RingBuffer(n_buffer)
+        self.buffer = RingBuffer(whole_number("n_buffer", n_buffer, 1))
         self.training: LiveTraining | None = None
         self.recorder: Recorder | None = None
         self.feed.watch(self.buffer.put)

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.blas import one_blas_thread
+from napari_lowdose.error_line import one_line
 from napari_lowdose.live.live_pairs import LivePairs, PairsOfFrames
 from napari_lowdose.noise2noise import Noise2Noise
 from napari_lowdose.noise2noise.evaluation.fresh_pair import FreshPair
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
+from napari_lowdose.noise2noise.warm_start import load_torch
 from napari_lowdose.parameters import whole_number
 from napari_lowdose.run import denoise_frame
 from napari_lowdose.warned import ignore, warnings_to
@@ -151,8 +153,7 @@ class LiveTraining:
                     self._closed.wait(POLL)
         except Exception as error:
             self.winner = None
-            about = " ".join(str(error).split()) or type(error).__name__
-            self.message = f"no network: {about}"
+            self.message = f"no network: {one_line(error)}"
             if not isinstance(error, (ValueError, MemoryError)):  # not a sentence for users
                 logger.exception("the training beside the live view has failed")
         finally:
@@ -160,9 +161,7 @@ class LiveTraining:
 
     def _wait(self) -> LivePairs | None:
         """Return the newest pairs, as soon as there are enough; None if stopped before."""
-        from napari_lowdose.noise2noise.training import warm_up
-
-        warm_up()
+        load_torch().join()
         self.message = "training: waiting for frames"
         while not self._enough.is_set():
             pairs = self._pairs.newest(self._buffer.frames(), self._n_pairs)

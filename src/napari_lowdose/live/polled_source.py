@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from napari_lowdose.io.tiff_frames import one_line
+from napari_lowdose.error_line import one_line
 from napari_lowdose.parameters import one_of, positive
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     import os
@@ -95,7 +95,7 @@ class PolledSource:
         self._silence = None if silence is None else positive("silence", silence)
         self._patience = positive("patience", patience)
         self._done = done or {}
-        self._on_notice = tell or _warn
+        self._on_notice = tell or (lambda notice: warn(notice.text))
         self._is_first_look = True
         self._took = 0.0  # seconds of the last look, without those of reading frames
         self._stopped = threading.Event()
@@ -185,7 +185,3 @@ def reason(error: Exception) -> str:
     """Return why a file cannot be read, on one line and without its name."""
     strerror = error.strerror if isinstance(error, OSError) else None
     return strerror or one_line(error)
-
-
-def _warn(notice: Notice) -> None:
-    warnings.warn(notice.text, UserWarning, stacklevel=2)

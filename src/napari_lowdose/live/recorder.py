@@ -41,10 +41,6 @@ class Recorder:
         Record the raw frames, with their values and dtype; see `put_raw`.
     clean : bool
         Record the denoised frames, float32; see `put_clean`.
-    pixel_size : (float, float), optional
-        Height and width of a pixel, in `unit`.
-    unit : str, optional
-        For example "nm".
     max_bytes : int
         Maximum memory of the frames that wait to be written, bytes.
 
@@ -52,8 +48,9 @@ class Recorder:
     ----------
     raw, clean : Track or None
         What is written so far, and what is missing.
-    pixel_size, unit
-        Those of the movies that begin from now on; may be changed.
+    pixel_size : (float, float) or None
+        Height and width of a pixel, in `unit`; set by the run, for movies that begin from now on.
+    unit : str or None
     error : Exception or None
         Error that has ended the recording.  What was written before it stays.
     writing : bool
@@ -82,8 +79,6 @@ class Recorder:
         path: str | os.PathLike[str],
         raw: bool = True,
         clean: bool = False,
-        pixel_size: tuple[float, float] | None = None,
-        unit: str | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         if not raw and not clean:
@@ -93,7 +88,8 @@ class Recorder:
         self.clean = Track(_with_ending(path, "_clean") if both else path) if clean else None
         for track in self._tracks():
             check_free(track.path)
-        self.pixel_size, self.unit = pixel_size, unit
+        self.pixel_size: tuple[float, float] | None = None
+        self.unit: str | None = None
         self.error: Exception | None = None
         self._max_bytes = max_bytes
         self._queue: deque[_Waiting] = deque()

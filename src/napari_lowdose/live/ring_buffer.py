@@ -20,7 +20,7 @@ class RingBuffer:
     Parameters
     ----------
     n : int
-        Maximum number of frames.
+        Maximum number of frames, at least 1.
 
     Attributes
     ----------
@@ -39,8 +39,8 @@ class RingBuffer:
     """
 
     def __init__(self, n: int) -> None:
-        self.n = max(1, n)
-        self._frames: deque[LiveFrame] = deque(maxlen=self.n)
+        self.n = n
+        self._frames: deque[LiveFrame] = deque(maxlen=n)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:

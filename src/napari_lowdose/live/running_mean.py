@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True)
 class RunningMean(Engine):
     """Mean of the last n frames of a running source, as cameras and scan generators offer it.
 
@@ -44,9 +46,15 @@ class RunningMean(Engine):
     title = "Running mean"
     takes = "image"
 
-    def __init__(self, n: int = 8) -> None:
-        self.n = whole_number("n", n, 1)
-        self._frames: deque[NDArray[Any]] = deque(maxlen=self.n)
+    n: int = 8
+    _frames: deque[NDArray[Any]] = field(
+        init=False, repr=False, compare=False, metadata={"changes_result": False}
+    )
+
+    def __post_init__(self) -> None:
+        n = whole_number("n", self.n, 1)
+        object.__setattr__(self, "n", n)  # the dataclass is frozen
+        object.__setattr__(self, "_frames", deque(maxlen=n))
 
     def for_live(self) -> RunningMean:
         """Return a running mean without frames; see `Engine.for_live`."""
@@ -59,7 +67,3 @@ class RunningMean(Engine):
         # In float64, because float32 cannot hold the sum of large integers
         mean = np.asarray(np.mean(self._frames, axis=0, dtype=np.float64), np.float32)
         yield Step(fraction=1.0, message=f"mean of {len(self._frames)} frames", image=mean)
-
-    def about(self) -> dict[str, Any]:
-        """Return name, parameters and versions of the engine."""
-        return {**super().about(), "parameters": {"n": self.n}}

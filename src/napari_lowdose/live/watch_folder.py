@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_lowdose.io.input_files import is_within
 from napari_lowdose.io.ome_zarr import unit_symbol
+from napari_lowdose.io.output_files import ZARR
 from napari_lowdose.io.zarr_folder import is_zarr, own_attributes, read_zarr
 from napari_lowdose.live.folder import source_for
 from napari_lowdose.live.growing_zarr import GrowingZarr, check_free
@@ -79,7 +80,8 @@ def watch_folder(
     Raises
     ------
     ValueError
-        If `out` is not a movie of this folder and engine, or contains what is watched.
+        If `out` has another extension, is not a movie of this folder and engine, or contains what
+        is watched.
     OSError
         If `out` cannot be written, or another process is writing there.
 
@@ -115,6 +117,8 @@ class _Result:
     """
 
     def __init__(self, path: Path, out: Path, engine: Engine, independent: bool) -> None:
+        if out.suffix != ZARR:
+            raise ValueError(f"{out}: the result of watching is a movie; use the extension .zarr")
         if is_within(path, out) or (is_zarr(path) and is_within(out, path)):
             raise ValueError(f"{out}: the result would replace the input; choose another output.")
         self._out = out

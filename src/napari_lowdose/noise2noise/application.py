@@ -215,14 +215,9 @@ class NetworkApplication(Engine):
         dy, dx = self.model.shift
         if not (dy or dx):
             return output
-        import torch
+        from napari_lowdose.noise2noise.spline_shift import shifted  # loads torch
 
-        from napari_lowdose.noise2noise.spline_shift import spline_shift
-
-        back = torch.tensor([[-dy, -dx]], dtype=torch.float32)
-        image = torch.from_numpy(np.ascontiguousarray(output))[None, None]
-        moved: NDArray[np.float32] = spline_shift(image, back)[0, 0].numpy()
-        return moved
+        return shifted(output, (-dy, -dx))
 
     def _about_outliers(self, n: int) -> str:
         treatment = (

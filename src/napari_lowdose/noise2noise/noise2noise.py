@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +29,7 @@ from napari_lowdose.parameters import (
     positive,
     whole_number,
 )
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -302,11 +302,9 @@ class Noise2Noise(Engine):
 
     def with_model(self, model: Noise2NoiseModel) -> Engine:
         """Return the network, or the method that was better; see `Engine.with_model`."""
-        if RESULT_BY not in model.record:
-            return model
-        from napari_lowdose.noise2noise.training_result import interrupted  # loads SciPy
+        from napari_lowdose.noise2noise.training_result import Interrupted  # loads SciPy
 
-        return interrupted(model)
+        return Interrupted(replace(model, device=self.device))  # a file has no device
 
     def with_channel_axis(self, axis: int | None) -> Noise2Noise:
         """Return an engine with this `channel_axis`, unless it has one already."""
@@ -315,8 +313,8 @@ class Noise2Noise(Engine):
     def with_training_of(self, model: Noise2NoiseModel) -> Noise2Noise:
         """Return an engine that repeats the training of a model.
 
-        It trains for the number of epochs that the model was trained for, whether that training
-        ended at a plateau, by time, or was stopped.
+        It trains for the number of epochs that the model was trained for, at least one step,
+        whether that training ended at a plateau, by time, or was stopped.
 
         Parameters
         ----------
@@ -335,7 +333,8 @@ class Noise2Noise(Engine):
             if (p.levels, p.unshuffle) == (a.levels, a.unshuffle)
         ]
         before = 0 if self.start is None else self.start.record.get("n_steps", 0)
-        share = (record["n_steps"] - before) / record["n_steps"]  # without the network continued
+        # Without the network continued, than which none may have been better
+        share = max(record["n_steps"] - before, 1) / record["n_steps"]
         preset: Any = presets[0] if presets else self.preset
         return replace(self, preset=preset, time_budget=None, epochs=record["epochs"] * share)
 
@@ -442,7 +441,7 @@ class Noise2Noise(Engine):
         if self.start is not None and self.start.pixel_size is not None:
             warning = pixel_size_warning(self.start, self.pixel_size, self.pixel_unit)
             if warning is not None:
-                warnings.warn(warning, UserWarning, stacklevel=3)
+                warn(warning, stacklevel=3)
         from napari_lowdose.noise2noise.training import training_steps  # loads torch
 
         network, config = self._configs()

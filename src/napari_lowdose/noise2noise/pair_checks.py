@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +24,7 @@ from napari_lowdose.pairs.agreement import Agreement, agreement, align
 from napari_lowdose.pairs.register import map_between
 from napari_lowdose.pairs.scan_drift import scan_drift
 from napari_lowdose.pairs.view_map import ViewMap
-from napari_lowdose.warned import warnings_to
+from napari_lowdose.warned import warn, warnings_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,7 +190,7 @@ def refuse_bad_pair(
         if note.level == "refuse":
             raise ValueError(note.message)
         if note.level == "warn":
-            warnings.warn(note.message, UserWarning, stacklevel=2)
+            warn(note.message, stacklevel=2)
     return ", and ".join(note.doubt for note in notes if note.doubt)
 
 

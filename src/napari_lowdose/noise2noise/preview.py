@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_lowdose.noise2noise.baseline import Baseline
     from napari_lowdose.noise2noise.config import TrainingConfig
-    from napari_lowdose.noise2noise.evaluation.best_baseline import BestBaseline
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.prediction import Predictor
 
@@ -92,14 +92,13 @@ class Preview:
         return frames.image((r1 + r2) / np.float32(2), model.pair_calibration)
 
     def of_baseline(
-        self, best: BestBaseline, exposures: Noise2NoiseModel
+        self, baseline: Baseline, exposures: Noise2NoiseModel
     ) -> Generator[float, None, NDArray[np.float32]]:
-        """Compute the picture that the best method without training gives.
+        """Compute the picture that a method without training gives.
 
         Parameters
         ----------
-        best : BestBaseline
-            Has found a method.
+        baseline : Baseline
         exposures : Noise2NoiseModel
             Provides the normalisation of the exposures.
 
@@ -112,16 +111,11 @@ class Preview:
         -------
         (Y, X) float32 array
         """
-        assert best.best is not None
         frames = NormalisedFrames.of(exposures, *self._frames)
-        of_shown: list[NDArray[np.float32]] = []
-        if not self.index and best.results is not None:
-            of_shown = list(best.results[: len(self._frames)])
-        if [each.shape for each in of_shown] != [each.shape for each in frames.inputs]:
-            of_shown.clear()
-            for exposure in frames.inputs:
-                of_shown.append((yield from best.best.steps(exposure)))
-        return frames.image(np.mean(of_shown, axis=0, dtype=np.float32), (1.0, 0.0))
+        results = []
+        for exposure in frames.inputs:
+            results.append((yield from baseline.steps(exposure)))
+        return frames.image(np.mean(results, axis=0, dtype=np.float32), (1.0, 0.0))
 
 
 def _within(index: int, length: int) -> bool:

@@ -10,16 +10,19 @@ crop, so this is a convolution in torch and not `scipy.ndimage.shift`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 #: Radius of the convolution kernel, pixels.  Closer to the border, the border pixels are repeated.
 RADIUS = 8
+_BORDER = 3  # within it the spline depends on pixels outside of a crop, pixels
 _POLE = 3**0.5 - 2  # of the recursive prefilter of the cubic B-spline
 
 
@@ -62,6 +65,31 @@ def spline_shift(image: Tensor, shifts: Tensor) -> Tensor:
     row = functional.conv2d(row, kernels[:, 1, None, None, :], groups=n)
     row = functional.conv2d(row, kernels[:, 0, None, :, None], groups=n)
     return row.reshape(n, 1, height, width)
+
+
+def shift_inside(output: Tensor, shifts: Tensor) -> Tensor:
+    """Shift the output of the network onto the partner, except for its outermost pixels.
+
+    There the spline would need pixels outside the crop.  They stay in the loss, unshifted:
+    without them the network would not learn the border of an image.
+
+    Parameters
+    ----------
+    output, shifts
+        As for `spline_shift`.
+    """
+    moved = spline_shift(output, shifts)
+    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    whole = output.clone()
+    whole[inner] = moved[inner]
+    return whole
+
+
+def shifted(image: NDArray[Any], shift: tuple[float, float]) -> NDArray[np.float32]:
+    """Shift a single (Y, X) image; see `spline_shift`."""
+    single = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+    moved: NDArray[np.float32] = spline_shift(single, torch.tensor([shift]))[0, 0].numpy()
+    return moved
 
 
 def noise_left(shift: tuple[float, float]) -> float:

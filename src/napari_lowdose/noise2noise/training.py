@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import time
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,8 @@ from napari_lowdose.noise2noise.evaluation.seen_tiles import widened_gain
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain, gain_record
 from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
 from napari_lowdose.noise2noise.loss import pearson_loss
-from napari_lowdose.noise2noise.model import Noise2NoiseModel
 from napari_lowdose.noise2noise.network import size_multiple
+from napari_lowdose.noise2noise.normalised_frames import NormalisedFrames
 from napari_lowdose.noise2noise.pace import Pace, PreviewSchedule
 from napari_lowdose.noise2noise.prediction import (
     Predictor,
@@ -41,10 +40,12 @@ from napari_lowdose.noise2noise.prediction import (
 from napari_lowdose.noise2noise.preview import Preview
 from napari_lowdose.noise2noise.resampled_targets import resampled_targets
 from napari_lowdose.noise2noise.spare_cores import SpareCores
-from napari_lowdose.noise2noise.spline_shift import spline_shift
+from napari_lowdose.noise2noise.spline_shift import shift_inside
 from napari_lowdose.noise2noise.training_data import TrainingPairs, training_pairs
 from napari_lowdose.noise2noise.training_state import initial_state, learning_rate
-from napari_lowdose.noise2noise.training_step import TrainingStep, training_record
+from napari_lowdose.noise2noise.training_step import TrainingStep
+from napari_lowdose.noise2noise.untrained import training_record, untrained_model
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -52,13 +53,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
+    from napari_lowdose.noise2noise.model import Noise2NoiseModel
 
 _MAX_PAUSE = 0.25  # maximum time between progress reports, so that Stop is quick, seconds
-_HALF = 0.5  # fraction of the time budget, after which alike stacks are not begun
+_HALF = 0.5  # fraction of the time budget by which alike stacks must be finished
+_TOLD = 0.1  # fraction of a work from which on its pace tells its end
 _RESERVED = 0.3  # maximum fraction of the time budget for denoising in all orientations
 _WITHOUT_NETWORK = "first pictures, without a network"
 _UNLIMITED = 2**62  # steps
-_BORDER = 3  # width of the border where the spline depends on pixels outside the crop, pixels
 
 
 def training_steps(
@@ -125,16 +127,8 @@ def training_steps(
     training = _Training(pairs, network_config, config, start, device, record, doubt)
     yield training.step_so_far("training")
     if config.fallback:
-        yield from training.compare_baselines(preview, begun)
+        yield from training.compare_baselines(first, second, preview, begun)
     yield from training.steps(begun, reserve, preview)
-
-
-def warm_up() -> None:
-    """Take an optimiser step in advance, because the first one imports modules for seconds."""
-    weight = torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.Adam([weight])
-    weight.sum().backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
 
 
 class _Training:
@@ -170,7 +164,7 @@ class _Training:
         self.pairs, self.device, self.record, self.doubt = pairs, device, record, doubt
         self.network_config, self.config, self.start = network_config, config, start
         self.validation = Validation(pairs, network_config, config.shift, config.use)
-        self.baseline = BestBaseline(pairs, self.validation)
+        self.baseline = BestBaseline(self.validation)
         self.exposures = torch.from_numpy(pairs.exposures).to(device)
         targets = None if pairs.view_map is None else resampled_targets(pairs)
         self.targets = None if targets is None else torch.from_numpy(targets.partners).to(device)
@@ -180,7 +174,7 @@ class _Training:
         self.steps_per_epoch: int = max(1, round(len(pairs) * height * width / batch))
         self.state = initial_state(network_config, config, start, device)
         self.first_step = self.state.step
-        self.exposures_only = self._untrained()
+        self.exposures_only = untrained_model(pairs, network_config, config, start, record)
         self.best: Noise2NoiseModel | None = None
         self.evaluation: Evaluation | None = None  # the latest
         self.instead = False  # whether the best baseline is better than the best network
@@ -196,19 +190,27 @@ class _Training:
         self.losses: list[torch.Tensor] = []  # since the last TrainingStep
         self.loss = math.nan
 
-    def compare_baselines(self, preview: Preview, begun: float) -> Iterator[TrainingStep]:
+    def compare_baselines(
+        self, first: Any, second: Any, preview: Preview, begun: float
+    ) -> Iterator[TrainingStep]:
         """Find the best method without training, and show its picture."""
+        exposures = self.pairs.exposures
+        if first.ndim == 2:  # bit for bit as in the end, so that a result is computed only once
+            pair = np.asarray(first), np.asarray(second)
+            exposures = np.stack(NormalisedFrames.of(self.exposures_only, *pair).inputs)[np.newaxis]
         fast, slow = baselines(self.record["pairs"]["shape"])
+        limit = begun + _HALF * (self.config.time_budget or math.inf)
         for methods in (fast, slow):
-            elapsed = time.perf_counter() - begun
-            if methods is slow and elapsed > _HALF * (self.config.time_budget or math.inf):
-                break  # the rest of a short time budget is for the network
-            before = self.baseline.best
-            work = self.baseline.compare(methods)
-            yield from map_yields(work, lambda _: self.step_so_far(_WITHOUT_NETWORK))
-            if self.baseline.best is not before:
+            started, before = time.perf_counter(), self.baseline.best
+            with contextlib.closing(self.baseline.compare(methods, exposures)) as work:
+                for done in work:
+                    yield self.step_so_far(_WITHOUT_NETWORK)
+                    end = started + (time.perf_counter() - started) / max(done, _TOLD)
+                    if methods is slow and end > limit:
+                        break  # the rest of a short time budget is for the network
+            if (best := self.baseline.best) is not None and best is not before:
                 self.instead = True
-                picture = preview.of_baseline(self.baseline, self.exposures_only)
+                picture = preview.of_baseline(best, self.exposures_only)
                 image = yield from map_yields(picture, lambda _: self.step_so_far(_WITHOUT_NETWORK))
                 step = self.step_so_far(_WITHOUT_NETWORK)
                 yield replace(step, image=image, index=preview.index)
@@ -286,7 +288,7 @@ class _Training:
             self.best,
             pair_calibration=self.evaluation.pair_calibration,
             single_calibration=self.evaluation.single_calibration,
-            value_range=self._in_units(*self.evaluation.value_range),
+            value_range=self.pairs.in_units(*self.evaluation.value_range),
         )
         work = preview.steps(predictor, model)
         return (
@@ -364,7 +366,7 @@ class _Training:
             output = state.network(crops.inputs)
         # The output is smooth and can be interpolated, unlike the noisy exposures
         if any(shift):
-            output = _shifted(output.float(), crops.shifts)
+            output = shift_inside(output.float(), crops.shifts)
         loss = pearson_loss(output, crops.partners, crops.seen)  # Eq. (4)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -388,10 +390,9 @@ class _Training:
             if self.best is None:
                 raise ValueError("training diverged: choose a lower learning rate.")
             self.diverged = True
-            warnings.warn(
+            warn(
                 f"training diverged after {self.state.step} steps: the best network before that "
                 "is kept. Choose a lower learning rate.",
-                UserWarning,
                 stacklevel=2,
             )
             return
@@ -424,32 +425,6 @@ class _Training:
             self.best, record={**self.best.record, **gain_record([gain], self.doubt)}
         )
 
-    def _untrained(self) -> Noise2NoiseModel:
-        """Return the model as far as it is known before the training, without weights."""
-        pairs, config = self.pairs, self.config
-        # Images without a pixel size take that of the network that is continued
-        known = config if config.pixel_size is not None else self.start or config
-        brightest = pairs.exposures[0, 0]
-        return Noise2NoiseModel(
-            architecture=self.network_config,
-            optimiser=config.optimiser,
-            weights={},
-            offset=pairs.offset,
-            scale=pairs.scale,
-            match=pairs.match,
-            levels=pairs.levels,
-            outliers=config.outliers,
-            shift=config.shift,
-            affine=config.affine,
-            value_range=self._in_units(float(brightest.min()), float(brightest.max())),
-            record=self.record,
-            use=config.use,
-            normalise=config.normalise,
-            device=config.device,
-            pixel_size=known.pixel_size,
-            pixel_unit=known.pixel_unit,
-        )
-
     def _model(self, evaluation: Evaluation) -> Noise2NoiseModel:
         epochs = self.state.step / self.steps_per_epoch
         return replace(
@@ -457,7 +432,7 @@ class _Training:
             weights=numpy_weights(self.state.averaged_network),
             pair_calibration=evaluation.pair_calibration,
             single_calibration=evaluation.single_calibration,
-            value_range=self._in_units(*evaluation.value_range),
+            value_range=self.pairs.in_units(*evaluation.value_range),
             record={
                 **self.record,
                 "n_steps": self.state.step,
@@ -467,24 +442,6 @@ class _Training:
             },
             state=copy.deepcopy(self.state),  # training changes it
         )
-
-    def _in_units(self, low: float, high: float) -> tuple[float, float]:
-        """Return a range of normalised intensities in the units of the input."""
-        scale, offset = self.pairs.scale, self.pairs.offset
-        return low * scale + offset, high * scale + offset
-
-
-def _shifted(output: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-    """Shift the network's output onto the partner, except for its outermost pixels.
-
-    There the spline would need pixels outside the crop.  They stay in the loss, unshifted:
-    without them the network would not learn the border of an image.
-    """
-    moved = spline_shift(output, shifts)
-    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    whole = output.clone()
-    whole[inner] = moved[inner]
-    return whole
 
 
 def _evaluation_interval(step: int) -> int:

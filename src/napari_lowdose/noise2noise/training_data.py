@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from napari_lowdose.noise2noise.normalised_frames import (
 )
 from napari_lowdose.noise2noise.usable_pairs import UsablePairs, usable_pairs
 from napari_lowdose.pairs.view_map import ViewMap
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,10 @@ class TrainingPairs:
         """Return the number of pairs to train on."""
         return len(self.around)
 
+    def in_units(self, low: float, high: float) -> tuple[float, float]:
+        """Return a range of normalised intensities in the units of the first exposure."""
+        return low * self.scale + self.offset, high * self.scale + self.offset
+
 
 def training_pairs(
     first: Any,
@@ -132,12 +136,11 @@ def training_pairs(
     pairs = usable_pairs(first, second, every, context)
     view_map = None if affine is None else ViewMap(affine).counted_from(pairs.corner)
     if pairs.choice:
-        warnings.warn(f"Excluded from training: {pairs.choice}.", UserWarning, stacklevel=2)
+        warn(f"Excluded from training: {pairs.choice}.", stacklevel=2)
     if n := pairs.n_outliers:
-        warnings.warn(
+        warn(
             f"{n} outlier pixel{'s were' if n > 1 else ' was'} excluded from training: neither "
             "scene nor noise explains such values.",
-            UserWarning,
             stacklevel=2,
         )
     means, deviations = pairs.means[:, 0], pairs.deviations[:, 0]
@@ -174,7 +177,7 @@ def training_pairs(
 
 
 def held_out_tiles(
-    first: NDArray[Any], second: NDArray[Any], side: int, share: float = 0.1, seed: int = 0
+    first: NDArray[Any], second: NDArray[Any], side: int, share: float = _HELD_OUT, seed: int = 0
 ) -> list[tuple[int, int, int]]:
     """Choose the tiles to hold out.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from napari_lowdose.engine import run_to_end
+from napari_lowdose.engine import Engine, run_to_end
 from napari_lowdose.imaging.image_checks import check_image
 from napari_lowdose.noise2noise.baseline import BaselineApplication, baseline_of
 from napari_lowdose.noise2noise.channel_application import ChannelApplication
@@ -16,7 +16,9 @@ from napari_lowdose.noise2noise.model import n_orientations
 from napari_lowdose.warned import warn, warnings_to
 
 if TYPE_CHECKING:
-    from napari_lowdose.engine import Engine
+    from collections.abc import Generator
+
+    from napari_lowdose.engine import Step
     from napari_lowdose.frames import ImageOrPair
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
     from napari_lowdose.noise2noise.training_step import TrainingStep
@@ -35,7 +37,7 @@ def result_of(
     if step.instead is not None:
         for exposure in given.exposures:
             check_image(exposure)
-        warn(about_fallback(step), stacklevel=3)
+        warn(_about_fallback(step, len(given.exposures)), stacklevel=3)
         return BaselineApplication(
             replace(model, record={**model.record, RESULT_BY: step.instead.name}),
             in_stack=bool(given.leading),
@@ -61,25 +63,57 @@ def _result_of_channels(step: TrainingStep, given: ImageOrPair, fallback: bool) 
             parts.append(result_of(each, given, fallback=fallback))
         for sentence in told:
             warn(f"In channel {number}, {sentence}", stacklevel=4)
-    if step.told_gain is not None:  # some channels may have another method
-        model = replace(model, record={**model.record, **step.told_gain.for_record()})
+    # Some channels may have another method
+    channels = tuple(part.model for part in parts)
+    record = {**model.record, "channels": [dict(each.record) for each in channels]}
+    if step.told_gain is not None:
+        record |= step.told_gain.for_record()
+    model = replace(model, record=record, channels=channels)
     return ChannelApplication(model, tuple(parts), model.channels_along(given.leading))
 
 
-def interrupted(model: Noise2NoiseModel) -> Engine:
-    """Return the method that an interrupted movie has been denoised with so far."""
-    return BaselineApplication(model, in_stack=True, baseline=baseline_of(model.record[RESULT_BY]))
+@dataclass(frozen=True, eq=False)
+class Interrupted(Engine):
+    """What an interrupted movie has been denoised with so far.
+
+    Parameters
+    ----------
+    model : Noise2NoiseModel
+        From the result of `result_of`: its record, or that of each channel, names the method that
+        is better than the network.
+    """
+
+    title = "Noise2Noise"
+    takes = "either"
+
+    model: Noise2NoiseModel
+
+    def prepare(self, given: ImageOrPair) -> Generator[Step, None, Engine]:
+        """Build the networks, and replace those that are not better; see `Engine.prepare`."""
+        applied = yield from self.model.prepare(given)
+        if isinstance(applied, ChannelApplication):
+            return replace(applied, parts=tuple(map(_as_before, applied.parts)))
+        return _as_before(applied)
 
 
-def about_fallback(step: TrainingStep) -> str:
+def _as_before(applied: Any) -> Engine:
+    """Return the application of a network, or of the method that was better."""
+    model: Noise2NoiseModel = applied.model
+    if (name := model.record.get(RESULT_BY)) is None:
+        return applied  # type: ignore[no-any-return]
+    return BaselineApplication(model, in_stack=applied.in_stack, baseline=baseline_of(name))
+
+
+def _about_fallback(step: TrainingStep, n_exposures: int) -> str:
     """Say why the result is not by the network."""
     assert step.instead is not None
     assert step.instead_gain is not None
     gain = GainInterval(*step.instead_gain)
     network = "not known" if step.gain is None else str(GainInterval(*step.gain))
+    averaged = ", applied to each exposure and averaged," if n_exposures > 1 else ""
     doubt = f" These gains cannot be trusted: {step.doubt}." if step.doubt else ""
     return (
-        f"the result is by {step.instead.name}, applied to each exposure and averaged, because its "
-        f"gain is {gain}, and that of the network {network} after {step.trained}. Train longer "
-        f"for the network, or take it in any case (fallback=False).{doubt}"
+        f"the result is by {step.instead.name}{averaged} because its gain is {gain}, and that of "
+        f"the network {network} after {step.trained}. Train longer for the network, or take it in "
+        f"any case (fallback=False).{doubt}"
     )

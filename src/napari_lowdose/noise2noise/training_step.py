@@ -1,24 +1,18 @@
-"""Progress and record of a training."""
+"""Progress of a training."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_lowdose.engine import Step
 from napari_lowdose.noise2noise.evaluation.gain_interval import GainInterval
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
-from napari_lowdose.noise2noise.exposure_statistics import about_exposures
-from napari_lowdose.versions import versions
 
 if TYPE_CHECKING:
     from napari_lowdose.noise2noise.baseline import Baseline
-    from napari_lowdose.noise2noise.config import TrainingConfig, UNetConfig
     from napari_lowdose.noise2noise.model import Noise2NoiseModel
-    from napari_lowdose.noise2noise.training_data import TrainingPairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,47 +145,3 @@ def _rounded(seconds: float, up: bool = False) -> tuple[int, str]:
         return max(5, 5 * (math.ceil(seconds / 5) if up else round(seconds / 5))), "s"
     size, unit = (60, "min") if seconds < 5400 else (3600, "h")
     return max(1, math.ceil(seconds / size) if up else round(seconds / size)), unit
-
-
-_MAX_FRAMES = 64  # whose noise is measured
-
-
-def training_record(
-    first: Any,
-    pairs: TrainingPairs,
-    network_config: UNetConfig,
-    config: TrainingConfig,
-    start: Noise2NoiseModel | None,
-    device: str,
-) -> dict[str, Any]:
-    """Return the JSON-ready record of a training, as far as it is known before the first step."""
-    before = [] if start is None else [dict(start.record)]
-    for earlier in before:
-        earlier.pop("continued_from", None)  # one level is enough
-    return {
-        "parameters": dict(config.parameters),
-        "preset": {**asdict(network_config), **asdict(config.optimiser)},
-        "device": device,
-        "exposures": _about_exposures(pairs),
-        "pairs": {"n": len(pairs), "shape": list(first.shape), "dtype": str(first.dtype)},
-        "left_out": {reason: len(each) for reason, each in pairs.choice.left_out.items()},
-        "outliers": pairs.n_outliers,
-        "levels": [level._asdict() for level in pairs.levels],
-        "held_out_tiles": len(pairs.tiles),
-        "gain_of_second": pairs.match.gain,
-        "offset_of_second": pairs.match.offset,
-        "continued_from": before,
-        "versions": versions("napari-lowdose", "torch", "numpy"),
-    }
-
-
-def _about_exposures(pairs: TrainingPairs) -> dict[str, float]:
-    """Return statistics of the first exposure, with which other images are compared."""
-    if not pairs.levels:
-        return about_exposures(
-            pairs.exposures[0, 0].astype(np.float64) * pairs.scale + pairs.offset
-        )
-    # Each frame is in units of its own contrast, in which dim frames are noisier
-    found = [about_exposures(each) for each in pairs.exposures[:_MAX_FRAMES, 0]]
-    noise = [each["noise"] for each in found if each["noise"]] or [0.0]
-    return {"mean": 0.0, "std": 1.0, "noise": max(noise), "least_noise": min(noise)}

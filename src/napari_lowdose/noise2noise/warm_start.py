@@ -33,6 +33,12 @@ def load_torch() -> threading.Thread:
 
 def _load() -> None:
     with contextlib.suppress(Exception):  # raised again where PyTorch is used
-        from napari_lowdose.noise2noise.training import warm_up
+        import torch
 
-        warm_up()
+        import napari_lowdose.noise2noise.training  # noqa: F401
+
+        # A step of an optimiser in advance, because the first one imports modules for seconds
+        weight = torch.zeros(1, requires_grad=True)
+        optimiser = torch.optim.Adam([weight])
+        weight.sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()

@@ -91,8 +91,10 @@ def candidate_layouts(
     Raises
     ------
     ValueError
-        If `layout` is invalid.
+        If `layout` or `mirrored` is invalid.
     """
+    if not (isinstance(mirrored, bool) or mirrored in (None, "auto", "x", "y")):
+        raise ValueError(f'mirrored must be "auto", "x", "y", True or False, not {mirrored!r}.')
     if isinstance(layout, str):
         if layout != "auto" and layout not in AXES:
             raise ValueError(
@@ -121,7 +123,7 @@ def _rectangles(layout: Any, shape: tuple[int, ...]) -> tuple[Region, Region]:
     try:
         first, second = (tuple(map(int, region)) for region in layout)
         sizes = [(y1 - y0, x1 - x0) for y0, y1, x0, x1 in (first, second)]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"two rectangles must be ((y0, y1, x0, x1), (y0, y1, x0, x1)), not {layout!r}."
         ) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_lowdose.io.arrays import as_image
+from napari_lowdose.parameters import finite_numbers, is_finite, positive, whole_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -110,16 +111,18 @@ def simulate_pair(
     >>> round(float(first.mean())), round(float(second.mean()))
     (124, 116)
     """
-    if not 0 < ratio < 1:
-        raise ValueError(f"The splitting ratio must be between 0 and 1, not {ratio}.")
+    if not is_finite(ratio) or not 0 < ratio < 1:
+        raise ValueError(f"The splitting ratio must be between 0 and 1, not {ratio!r}.")
     deviation = _read_noise(gaussian_variance, read_noise)
     scene = _scaled(truth, photons, maximum)
     shares = (2 * ratio, 2 * (1 - ratio))
-    offsets = np.broadcast_to(np.asarray(offset, np.float64), 2)
-    rngs = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    offsets = finite_numbers(offset if np.ndim(offset) else (offset, offset)) or ()
+    if len(offsets) != 2:
+        raise ValueError(f"offset is a number, or one for each exposure, not {offset!r}.")
+    seeds = np.random.SeedSequence(whole_number("seed", seed, 0)).spawn(2)
     first, second = (
-        exposure(scene * share, rng, read_noise=deviation, offset=float(added))
-        for share, added, rng in zip(shares, offsets, rngs, strict=True)
+        exposure(scene * share, np.random.default_rng(each), read_noise=deviation, offset=added)
+        for share, added, each in zip(shares, offsets, seeds, strict=True)
     )
     return first, second
 
@@ -191,8 +194,8 @@ def _read_noise(gaussian_variance: float | None, read_noise: float | None) -> fl
     if gaussian_variance is not None and read_noise is not None:
         raise ValueError("Give either gaussian_variance or read_noise, not both.")
     given = gaussian_variance if gaussian_variance is not None else (read_noise or 0.0)
-    if not (given >= 0 and math.isfinite(given)):
-        raise ValueError(f"The Gaussian noise must be finite and at least 0, not {given}.")
+    if not is_finite(given) or given < 0:
+        raise ValueError(f"The Gaussian noise must be finite and at least 0, not {given!r}.")
     return math.sqrt(given) if gaussian_variance is not None else given
 
 
@@ -219,8 +222,7 @@ def _scaled(
     light = photons if photons is not None else maximum
     if light is None:
         return scene
-    if not (light > 0 and math.isfinite(light)):
-        raise ValueError(f"The photons per pixel must be a positive number, not {light}.")
+    light = positive("the photons per pixel", light)
     reference = float(scene.mean(dtype=np.float64) if photons is not None else scene.max())
     if reference == 0:
         raise ValueError("The truth is zero everywhere and cannot be scaled to photons.")

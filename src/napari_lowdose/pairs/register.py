@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from napari_lowdose.pairs.scene_shift import (
     scene_shift,
 )
 from napari_lowdose.pairs.view_map import ViewMap
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -268,10 +268,9 @@ def _warn_if_dependent(first: NDArray[Any], second: NDArray[Any]) -> None:
 
     derived = derived_exposure(first[0], second[0])
     if derived is not None:
-        warnings.warn(
+        warn(
             f"the {derived} exposure contains the noise of the other, like the mean or sum of "
             "both: do not train on this pair.",
-            UserWarning,
             stacklevel=3,
         )
 

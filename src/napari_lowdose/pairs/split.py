@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -16,6 +15,7 @@ from napari_lowdose.pairs.measured_map import measure_map
 from napari_lowdose.pairs.register import measure_registration, read_some_frames
 from napari_lowdose.pairs.scene_shift import NotRegisteredError
 from napari_lowdose.pairs.split_layout import Distortion, Region, SplitLayout
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,9 +51,10 @@ def split_frame(
         Position of the two views.  By default, the axis, the views, the gap and the margins are
         found automatically.  Two rectangles (y0, y1, x0, x1) give the views in pixels.  A layout
         that was measured before is used unchanged, after a comparison with these frames.
-    mirrored : {"auto", "x", "y"} or bool
+    mirrored : {"auto", "x", "y"} or bool, optional
         Whether the second view is reversed along x or y; found automatically by default.  True
-        means reversed along the axis on which the views are next to each other.
+        means reversed along the axis on which the views are next to each other, None as False that
+        it is not reversed.
 
     Returns
     -------
@@ -67,7 +68,8 @@ def split_frame(
     Raises
     ------
     ValueError
-        If the frame or the rectangles are too small, or the two parts do not show the same scene.
+        If the frame or the rectangles are too small, the two parts do not show the same scene, or
+        a parameter is invalid.
 
     Warns
     -----
@@ -161,11 +163,10 @@ def _measure_layout(frames: Frames, candidate: CandidateLayout) -> SplitLayout:
             break
         integer = nearest
     if found.same_scene < SAME_SCENE:
-        warnings.warn(
+        warn(
             "the noise-corrected correlation of the two rectangles is only "
             f"{found.same_scene:.2f} (1 for the same scene): detail that only one of them shows "
             "will be lost.",
-            UserWarning,
             stacklevel=3,
         )
     return SplitLayout(
@@ -320,12 +321,11 @@ def _warn_if_distorted(layout: SplitLayout) -> None:
     found = layout.distortion
     if layout.affine is None or found is None:
         return
-    warnings.warn(
+    warn(
         f"the second view is rotated by {found.rotation:.2f} ± {found.rotation_error:.2f} degrees "
         f"and magnified {found.magnification:.4f} ± {found.magnification_error:.4f} times, which "
         f"displaces its corners by {found.at_corners:.1f} pixels (the affine map is right to "
         f"{found.residual:.2f}): give affine=layout.affine to Noise2Noise, or detail there will be "
         "lost.",
-        UserWarning,
         stacklevel=3,
     )

@@ -42,6 +42,7 @@ PASSES = 2  # a third one changes less than 0.1 dB
 # Mean number of electrons per pixel, below which rare bright features lose more than is gained
 FEWEST = 0.01
 LARGEST_CHANGE = 1.5  # of the contrast between frames of one scene
+RESTORING = 0.1  # approximate fraction of the last reconstruction spent on the deviations
 NARROWEST = 17  # minimum width of alike patches: smaller ones cannot be told apart in noise
 
 
@@ -212,19 +213,17 @@ def alike_steps(
         times = [at(t) for t in np.linspace(middle, end, 2 if last else 1 + len(frames)).tolist()]
         keep_deviations = last and deviations == "keep"
         grouped_by, mask = pilots[0], np.zeros_like(pilots[0])
+        placed = times[1] - RESTORING * (times[1] - times[0])
         projected = project_alike(stabilised, grouped_by, stacks, consensus=keep_deviations)
         denoised, consensus = yield from report(
-            projected, times[0], times[1], f"{name}: reconstruction"
+            projected, times[0], placed, f"{name}: reconstruction"
         )
         if consensus is not None:
-            denoised, mask = restore_deviations(
-                stabilised,
-                denoised,
-                consensus,
-                noise.stabilised_variance(consensus),
-                filter_kernel,
-                p,
+            variance = noise.stabilised_variance(consensus)
+            restored = restore_deviations(
+                stabilised, denoised, consensus, variance, filter_kernel, p
             )
+            denoised, mask = yield from report(restored, placed, times[1], f"{name}: deviations")
         error = partial(alike_error, noise, denoised, grouped_by, stacks, mask, filter_kernel)
         yield AlikeStep(
             fraction=times[1],

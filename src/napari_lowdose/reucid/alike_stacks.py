@@ -135,9 +135,9 @@ def group_patches(
         begin, end = 0.2 * k / n_frames, 0.2 * (k + 1) / n_frames
         gram += yield from rescale_progress(patch_gram(pilot, p), begin, end)
     rank = min(MAX_RANK, p * p)
-    variances, vectors = scipy.linalg.eigh(
-        gram / n_patches, subset_by_index=[p * p - rank, p * p - 1]
-    )
+    eigh = scipy.linalg.eigh  # imported before the next step, which limits the threads of its BLAS
+    yield 0.2
+    variances, vectors = eigh(gram / n_patches, subset_by_index=[p * p - rank, p * p - 1])
     variances, vectors = variances[::-1], vectors[:, ::-1]
     rank = max(1, int(np.count_nonzero(variances > FAINTEST)))
     basis = np.ascontiguousarray(vectors[:, :rank].T, np.float32)

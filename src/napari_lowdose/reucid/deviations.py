@@ -17,6 +17,8 @@ import scipy
 from napari_lowdose.imaging.local_contrast import SURROUNDINGS, site_sigma
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     Image = NDArray[np.float32]
@@ -40,7 +42,7 @@ def restore_deviations(
     variance: NDArray[np.floating],
     kernel: NDArray[np.floating],
     psf_width: int,
-) -> tuple[Image, Image]:
+) -> Generator[float, None, tuple[Image, Image]]:
     r"""Put back what the groups of alike patches took from sites that deviate from them.
 
     .. math:: \hat x + M \, K * (z - \hat x)
@@ -58,6 +60,11 @@ def restore_deviations(
     psf_width : int
         Pixels.
 
+    Yields
+    ------
+    float
+        Fraction of the work that is done.
+
     Returns
     -------
     restored : (m, n) float32 array
@@ -67,11 +74,14 @@ def restore_deviations(
     sigma = site_sigma(psf_width)
     mean = functools.partial(scipy.ndimage.gaussian_filter, sigma=sigma)
     found, kept = mean(image - consensus), mean(denoised - consensus)
+    yield 0.2
     # The noise of a Gaussian mean: 1 / (2 sqrt(pi) sigma)
     error = np.sqrt(variance) / (2 * np.sqrt(np.pi) * sigma)
     contrast = np.abs(mean(consensus) - mean(consensus, sigma=SURROUNDINGS * sigma)) / error
+    yield 0.4
     # Of the region: a faint site between bright ones is as likely to deviate as they are.
     contrast = np.sqrt(mean(contrast**2, sigma=SURROUNDINGS * sigma))
+    yield 0.6
     threshold = ON_BACKGROUND + (ON_FEATURE - ON_BACKGROUND) * _ramp(contrast, FLAT, FEATURE)
     missing = 1 - kept / np.where(found == 0, 1, found)
     mask = _ramp(np.abs(found) / error, threshold, threshold + RANGE)
@@ -80,9 +90,13 @@ def restore_deviations(
         mask, footprint=scipy.ndimage.generate_binary_structure(2, 1)
     )
     mask = scipy.ndimage.gaussian_filter(mask, 1)
+    yield 0.7
+    oaconvolve = scipy.signal.oaconvolve  # its import takes longer than all of this
+    yield 0.8
     margin = len(kernel) // 2
     residual = np.pad(image - denoised, margin, mode="symmetric")
-    passed = scipy.signal.oaconvolve(residual, kernel.astype(np.float32), mode="valid")
+    passed = oaconvolve(residual, kernel.astype(np.float32), mode="valid")
+    yield 0.95
     return (denoised + mask * passed).astype(np.float32), mask.astype(np.float32)
 
 

@@ -171,6 +171,7 @@ def noise_of(
     residual -= residual.mean(axis=0, keepdims=True)
     squares = residual**2 / np.sum(remainder**2) * prepared.scale**2
     level = pilot.image[inside].astype(np.float64) * prepared.scale + prepared.offset
+    yield 0.91
     sound = _sound_pixels(prepared)[inside]
     curve = _NoiseLine(
         level[sound],
@@ -180,10 +181,9 @@ def noise_of(
         skewness=float(np.sum(remainder**2 * k) / np.sum(remainder**2)),
         offset=offset,
     )
-    yield 0.95
     if correlated is None:
         correlated = noise_is_correlated(image)
-    return curve.estimate(correlated=correlated)
+    return (yield from rescale_progress(curve.estimate(correlated=correlated), 0.92, 1.0))
 
 
 def pilot_of(image: Image) -> Generator[float, None, Pilot]:
@@ -228,11 +228,12 @@ class _NoiseLine:
         self.offset = offset
         self.darkest, self.brightest = np.percentile(smooth, [DARKEST, 100 - DARKEST]).tolist()
 
-    def fit(self) -> tuple[float, float, float]:
-        """Return slope, intercept, and the standard error of the slope."""
+    def fit(self) -> Generator[float, None, tuple[float, float, float]]:
+        """Return slope, intercept, and the standard error of the slope; yields the progress."""
         mean = float(self.squares.mean())
         weights, read = np.ones_like(self.level), 0.0
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            yield number / ROUNDS
             share = weights / weights.sum()
             level, square = float(share @ self.level), float(share @ self.squares)
             spread = float(share @ (self.level - level) ** 2)
@@ -275,9 +276,10 @@ class _NoiseLine:
         level, square = (total[filled] / n[filled] for total in sums)
         return level, square
 
-    def estimate(self, *, correlated: bool) -> NoiseEstimate:
-        """Return the estimate."""
-        slope, intercept, error = self.fit()
+    def estimate(self, *, correlated: bool) -> Generator[float, None, NoiseEstimate]:
+        """Return the estimate; yields the progress."""
+        slope, intercept, error = yield from rescale_progress(self.fit(), 0.0, 0.9)
+        yield 0.9
         levels, variances = self.curve()
         expected = np.maximum(slope * levels + intercept, 0.1 * self.squares.mean())
         bent = float(np.median(np.abs(variances / expected - 1))) > STRAIGHT

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from napari_lowdose.io.ome_zarr import order_of_axes
+from napari_lowdose.warned import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,10 +68,9 @@ def _axes(axes: Any, ndim: int) -> str:
             "axes in that order (np.moveaxis)."
         )
     if order_of_axes(letters) != tuple(range(ndim)):
-        warnings.warn(
+        warn(
             f"OME-Zarr has its axes in the order T, C, Z, Y, X, and these are {letters}: other "
             "programs may not open the result.",
-            UserWarning,
             stacklevel=4,
         )
     return letters

@@ -15,7 +15,7 @@ from napari_lowdose.streaming.sink import ZarrSink
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from napari_lowdose.engine import Engine, Step
     from napari_lowdose.run import Source
@@ -79,7 +79,7 @@ class Stream(Run):
         )
         super().__init__(given, engine, sink)
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Generator[Step, None, None]:
         """Yield steps.  The step of a frame has its `image` only after it is written."""
         if any(files_overlap(exposure, self.path) for exposure in self._given.exposures):
             raise ValueError("The result would replace the input; choose another output.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from napari_lowdose.noise2noise.baseline import Baseline
     from napari_lowdose.noise2noise.evaluation.validation import Evaluation, Validation
-    from napari_lowdose.noise2noise.training_data import TrainingPairs
 
     Tiles = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -31,31 +31,36 @@ class BestBaseline:
 
     Parameters
     ----------
-    pairs : TrainingPairs
     validation : Validation
 
     Attributes
     ----------
     best : Baseline or None
-        The best one so far; None if the gain of none is known.
+        The best one so far, which knows its results for the first pair compared.  None if the gain
+        of none is known.
     gain : (float, float) or None
         95 % confidence interval of its PSNR gain, dB.
-    results : (2, Y, X) float32 array or None
-        Its results for both exposures of the first pair compared, normalised.
     """
 
-    def __init__(self, pairs: TrainingPairs, validation: Validation) -> None:
-        self._pairs, self._validation = pairs, validation
+    def __init__(self, validation: Validation) -> None:
+        self._validation = validation
         with_tiles = np.unique(validation.of_pair)
         self._chosen = [int(with_tiles[k]) for k in evenly_spaced(len(with_tiles), _MAX_PAIRS)]
         self._tiles = np.isin(validation.of_pair, self._chosen)
         self.best: Baseline | None = None
         self.gain: tuple[float, float] | None = None
-        self.results: NDArray[np.float32] | None = None
         self._best_tiles: Tiles | None = None
 
-    def compare(self, baselines: Sequence[Baseline]) -> Generator[float, None, None]:
+    def compare(
+        self, baselines: Sequence[Baseline], exposures: NDArray[np.float32]
+    ) -> Generator[float, None, None]:
         """Apply the methods, and keep the best.
+
+        Parameters
+        ----------
+        baselines : sequence of Baseline
+        exposures : (N, 2, Y, X) float32 array
+            First and second exposure of each pair, normalised.
 
         Yields
         ------
@@ -68,7 +73,7 @@ class BestBaseline:
             try:
                 for pair in self._chosen:
                     both = []
-                    for exposure in self._pairs.exposures[pair]:
+                    for exposure in exposures[pair]:
                         work = baseline.steps(exposure)
                         both.append((yield from rescale_progress(work, done / n, (done + 1) / n)))
                         done += 1
@@ -78,8 +83,9 @@ class BestBaseline:
             tiles = self._validation.tiles_of(results)
             gain = self._validation.gain(*tiles, chosen=self._tiles)
             if gain is not None and (self.best is None or self._difference(tiles) < 0):
-                self.best, self.gain, self._best_tiles = baseline, gain, tiles
-                self.results = results[self._chosen[0]]
+                shown = self._chosen[0]
+                known = tuple(zip(exposures[shown], results[shown], strict=True))
+                self.best, self.gain, self._best_tiles = replace(baseline, known=known), gain, tiles
 
     def beats(self, evaluation: Evaluation | None) -> bool:
         """Whether the best of these methods is better than the network."""

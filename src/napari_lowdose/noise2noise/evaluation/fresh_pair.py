@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from napari_lowdose.noise2noise.evaluation.gain_interval import (
     GainInterval,
@@ -18,6 +15,7 @@ from napari_lowdose.noise2noise.training_data import held_out_side
 from napari_lowdose.noise2noise.valid_pixels import valid_pixels
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -86,17 +84,12 @@ class FreshPair:
             return found
         from napari_lowdose.noise2noise.spline_shift import noise_left
 
-        # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
-        more = 10 * math.log10(2 / (1 + noise_left(self._shift)))
-        return GainInterval(found.low + more, found.high + more)
+        return found.over_unshifted(noise_left(self._shift))
 
     def _moved(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Return the tiles of the first exposure, or of its result, on the grid of the second."""
         if any(self._shift):
-            import torch
+            from napari_lowdose.noise2noise.spline_shift import shifted  # loads torch
 
-            from napari_lowdose.noise2noise.spline_shift import spline_shift
-
-            single = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
-            image = spline_shift(single, torch.tensor([self._shift]))[0, 0].numpy()
+            image = shifted(image, self._shift)
         return cut_tiles(image, self._side)

@@ -59,6 +59,20 @@ class GainInterval:
         """Whether there is a lower limit."""
         return math.isfinite(self.low)
 
+    def plus(self, decibels: float) -> GainInterval:
+        """Return the interval of a gain that is larger by `decibels`."""
+        return GainInterval(self.low + decibels, self.high + decibels)
+
+    def over_unshifted(self, noise_left: float) -> GainInterval:
+        """Return the gain relative to the noise before the first exposure was shifted.
+
+        Parameters
+        ----------
+        noise_left : float
+            Fraction of the variance of its noise that remains after the shift.
+        """
+        return self.plus(10 * math.log10(2 / (1 + noise_left)))
+
     def __str__(self) -> str:
         """Format as '9.8 to 10.6 dB', 'at least 17 dB' or 'not known'."""
         if math.isinf(self.low):

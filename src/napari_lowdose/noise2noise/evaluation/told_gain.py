@@ -86,8 +86,7 @@ class ToldGain:
 
     def less(self, decibels: float) -> ToldGain:
         """Return the gain over something that is better than one exposure by `decibels`."""
-        moved = (GainInterval(each.low - decibels, each.high - decibels) for each in self.channels)
-        return replace(self, channels=tuple(moved))
+        return replace(self, channels=tuple(each.plus(-decibels) for each in self.channels))
 
     def for_record(self) -> dict[str, Any]:
         """Return the JSON-ready entries of the record of a training.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -188,13 +187,13 @@ class Validation:
             for of_level, spectrum in self._levels
             if (these := of_level & use_all).any()
         ]
-        known = [interval for interval in intervals if math.isfinite(interval.low)]
+        known = [interval for interval in intervals if interval.known]
         if not known:
             return None
         worst = min(known, key=lambda interval: interval.low)
-        # The shift smooths the noise of the first exposure; the gain is relative to unshifted noise
-        more = 10 * math.log10(2 / (1 + self._noise_left)) if self._shifted else 0.0
-        return worst.low + more, worst.high + more
+        if self._shifted:
+            worst = worst.over_unshifted(self._noise_left)
+        return worst.low, worst.high
 
     def difference(
         self,
