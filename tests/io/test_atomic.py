@@ -99,3 +99,10 @@ def test_too_long_name_is_refused(tmp_path):
 def test_too_little_space_is_refused_with_sizes(tmp_path):
     with pytest.raises(OSError, match=r"needs 1024\.0 TiB, and [\d.]+ [KMGT]iB are free"):
         check_writable(tmp_path / "out.tif", 2**50)
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    path = tmp_path / "missing" / "a.tif"
+    with pytest.raises(OSError) as caught, atomic_write(path):
+        pass
+    assert caught.value.filename == str(path)

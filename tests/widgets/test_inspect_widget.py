@@ -180,6 +180,27 @@ def test_layers_that_cannot_be_compared_are_refused(viewer, dock, qtbot):
     assert not widget.curtain.switch.isChecked()
 
 
+def test_the_result_of_a_part_is_compared_with_that_part(viewer, qtbot, tmp_path):
+    place = {"scale": (2, 2)}
+    viewer.add_image(RAW, name="scan", **place)
+    part = np.s_[16:80, 8:72]
+    made = record(region=[16, 80, 8, 72])
+    viewer.add_image(BLURRED[part], name="clean", metadata=made, translate=(32, 16), **place)
+    widget = docked(viewer, qtbot)
+    frames = widget.frames()
+    np.testing.assert_array_equal(np.asarray(frames.images["raw"]), RAW[part])
+    widget.inspect()
+    wait(widget, qtbot)
+    assert widget.found is not None
+    widget.measure.box_button.click()
+    wait(widget, qtbot)
+    y0, y1, x0, x1 = widget.measure.drawn_box()
+    assert 0 <= y0 < y1 <= 64 and 0 <= x0 < x1 <= 64
+    widget.write_report(str(tmp_path / "report.html"), frames)
+    wait(widget, qtbot)
+    assert "[..., 16:80, 8:72]" in (tmp_path / "report.html").read_text()
+
+
 def test_without_layers_nothing_can_be_pressed(viewer, qtbot):
     widget = docked(viewer, qtbot)
     assert not widget.panel.start_button.isEnabled() and not widget.report_button.isEnabled()

@@ -164,6 +164,7 @@ def test_pixels_that_are_nan_can_be_filled_in(docked, qtbot, noisy):
     button = widget.panel.remedy_button
     assert button.isVisibleTo(widget) and button.text() == "Fill them in"
     button.click()
+    finish(qtbot, widget)
     filled = widget.form.layer
     assert filled.name == "input, 3 pixels filled in"
     assert filled.metadata["napari-lowdose filled in"]["pixels"] == 3

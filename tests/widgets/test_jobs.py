@@ -90,6 +90,24 @@ def test_an_error_ends_the_job_and_the_runner_is_free_again(qtbot, runner, error
     assert run(qtbot, runner, counting(2))[0].outcome == "done"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.html"),
+         "No such file or directory: a.html"),
+        (OSError("x.zarr cannot be written: choose another output."),
+         "x.zarr cannot be written: choose another output."),
+        (KeyError("x"), "KeyError: 'x'"),
+    ],
+)  # fmt: skip
+def test_what_a_user_can_mend_is_told_without_the_name_of_the_error(qtbot, runner, error, said):
+    def steps():
+        yield Step(fraction=0.5, message="so far")
+        raise error
+
+    assert str(run(qtbot, runner, steps())[0].error) == said
+
+
 def test_stop_is_quick_keeps_the_partial_result_and_closes_the_generator(qtbot, runner):
     closed = []
     job, seen = Job(counting(10**6, 0.05, closed)), []

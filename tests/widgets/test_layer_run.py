@@ -99,3 +99,20 @@ def test_a_lazy_result_has_its_own_contrast(viewer, lazy):
     result.contrast_limits = (99, 103)
     viewer.dims.set_current_step(0, 3)
     assert tuple(result.contrast_limits) == (99, 103)  # set once: then they are the person's
+
+
+def test_of_equal_results_none_is_called_partial_once_it_is_finished(docked, qtbot, gate):
+    image = np.random.default_rng(0).poisson(20, (32, 40)).astype(np.uint16)
+    widget = docked(image, FakeEngine(at=gate))
+    widget.denoise()
+    qtbot.waitUntil(lambda: len(widget.viewer.layers) == 2, timeout=20000)
+    widget.stop()
+    gate.open.set()
+    qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+    widget.form.with_residual.setChecked(True)
+    for _ in range(2):
+        widget.denoise()
+        qtbot.waitUntil(lambda: idle(widget), timeout=20000)
+    stopped, *finished = [layer.name for layer in widget.viewer.layers[1:]]
+    assert stopped.endswith("(partial)")
+    assert len(finished) == 4 and not any("partial" in name for name in finished)

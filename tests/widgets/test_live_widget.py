@@ -212,7 +212,7 @@ def test_a_second_run_uses_the_layers_of_the_first(live, started, source, qtbot)
     started(noise(0))
     live.viewer.layers[1].contrast_limits = (1, 2)
     live.stop()
-    assert ended(qtbot, live) == "Stopped after 1 frames."
+    assert ended(qtbot, live) == "Stopped after 1 frame."
     source.feed = None
     live.start()
     qtbot.waitUntil(lambda: source.feed is not None)
@@ -249,7 +249,7 @@ def test_stop_while_no_frame_comes(live, started, source, qtbot):
 def test_a_source_that_ends(live, started, source, qtbot):
     started(noise(0))
     source.feed.end()
-    assert ended(qtbot, live) == "The source has ended after 1 frames."
+    assert ended(qtbot, live) == "The source has ended after 1 frame."
     assert live.panel.notes.text() == ""
 
 
@@ -261,7 +261,7 @@ def test_an_error_of_the_source_is_told_and_the_recording_is_whole(
         started(noise(seed))
     source.feed.end(OSError("the cable is out"))
     assert ended(qtbot, live) == "Ended after 3 frames."
-    assert live.panel.notes.text() == "OSError: the cable is out"
+    assert live.panel.notes.text() == "The cable is out"
     assert live.recording.status.text() == "Recorded in movie.zarr: 3 frames."
     movie = zarr.open(tmp_path / "movie.zarr")["0"]
     np.testing.assert_array_equal(movie[:], [noise(seed) for seed in range(3)])
@@ -272,7 +272,7 @@ def test_the_source_layer_is_removed(live, qtbot):
     live.start()
     qtbot.waitUntil(lambda: shown(live) == 0)
     live.viewer.layers.remove(layer)
-    assert ended(qtbot, live) == "Ended after 1 frames."
+    assert ended(qtbot, live) == "Ended after 1 frame."
     assert live.panel.notes.text() == "The layer 'preview' was removed."
     assert [each.name for each in live.viewer.layers] == ["preview live"]
 
@@ -281,7 +281,7 @@ def test_the_result_is_removed(live, started, source, qtbot):
     started(noise(0))
     live.viewer.layers.remove("sample camera live")
     text = ended(qtbot, live)
-    assert text == "Stopped after 1 frames: the layer 'sample camera live' was removed."
+    assert text == "Stopped after 1 frame: the layer 'sample camera live' was removed."
     assert source.stopped
 
 

@@ -175,3 +175,14 @@ def test_scripts_save_and_know_the_file_of_the_network(
 
     path.unlink()
     assert "no file yet" in widget.script()
+
+
+def test_a_refusal_is_not_told_about_other_layers(docked_pair, qtbot, pair):
+    widget = docked_pair(pair[0], pair[0].copy(), FakeNoise2Noise())
+    widget.train()
+    assert widget.panel.notes.text()
+    widget.viewer.layers.clear()
+    for name, exposure in zip(("one", "two"), pair, strict=True):
+        widget.viewer.add_image(exposure, name=name)
+    finish(qtbot, widget)
+    assert not widget.panel.notes.text() and not widget.panel.status.text()

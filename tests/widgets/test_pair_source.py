@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_lowdose import MoviePairs, PoissonGaussian, Thinned
 from napari_lowdose.noise2noise.noise_checks import PairNote
-from napari_lowdose.widgets.noise2noise.form import PairCard
+from napari_lowdose.widgets.noise2noise.pair_card import PairCard
 from napari_lowdose.widgets.noise2noise.source import SOURCES
 
 from .conftest import finish

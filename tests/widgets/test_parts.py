@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage, QPainter
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_lowdose import Noise2Noise, Reucid
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.widgets.fields import PatchSizeField, ShiftField
+from napari_lowdose.widgets.inspect.plots import PlotSection
 from napari_lowdose.widgets.noise2noise.training_panel import LossPlot
 from napari_lowdose.widgets.reucid.eigenpatches import EigenpatchGallery
+from napari_lowdose.widgets.words import use_form_labels
 
 
 @pytest.fixture
@@ -84,3 +87,33 @@ def test_a_long_training_is_drawn_with_fewer_points(qtbot):
     epochs, losses = plot._loss.getData()
     assert 100 < len(epochs) < 3000
     assert epochs[-1] > 19800 and losses[-1] < losses[0]
+
+
+def test_what_appears_in_an_open_section_is_not_cut_off(qtbot):
+    dock = QWidget()
+    qtbot.addWidget(dock)
+    column = QVBoxLayout(dock)
+    part = PlotSection("plot", "")
+    column.addWidget(part)
+    column.addStretch()
+    dock.resize(220, 600)
+    dock.show()
+    part.section.expand()
+    part.show_caption("Much more than one line of a narrow dock. " * 5)
+    caption = part.caption
+    qtbot.waitUntil(lambda: caption.height() >= caption.heightForWidth(caption.width()))
+    assert caption.geometry().top() >= part.plot.geometry().bottom()
+    part.section.collapse()
+    assert not part.plot.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("take it in any case (fallback=False).", "take it in any case (switch 'fallback' off)."),
+        ("(outliers='keep' keeps their values)", "(outliers 'keep' keeps their values)"),
+        ("give the two rectangles of the views (layout=...).", "press Draw the views."),
+    ],
+)
+def test_messages_name_what_is_in_the_form(said, shown):
+    assert use_form_labels(said) == shown

@@ -7,7 +7,7 @@ from napari.layers import Image
 
 from napari_lowdose import samples
 from napari_lowdose.widgets.menus import open_widget, opened_widget
-from napari_lowdose.widgets.split_form import overlay
+from napari_lowdose.widgets.split.overlay import overlay
 from napari_lowdose.widgets.split_widget import SplitWidget
 
 from .conftest import finish, is_due
@@ -186,3 +186,12 @@ def test_a_rotated_view_is_used_for_the_training(splitter, qtbot):
     pair.pair.choose(pair.form.second, pair.form.first)  # the other way round
     back, there = (np.array(each)[:, :2] for each in (pair.form.affine, widget.found.affine))
     np.testing.assert_allclose(back @ there, np.eye(2), atol=1e-9)
+
+
+def test_a_frame_that_is_removed_leaves_no_findings_behind(splitter, qtbot, frame):
+    widget = splitter(np.random.default_rng(0).poisson(5, frame.shape))
+    widget.form.mirrored.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: widget.runner.busy, timeout=20000)
+    widget.viewer.layers.clear()
+    settle(qtbot, widget)
+    assert widget.findings.text().startswith("Open an image to begin")

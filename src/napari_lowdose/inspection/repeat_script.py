@@ -80,6 +80,9 @@ def repeat_script(
     lines = list(reading)
     if at:
         lines += [f"{name} = {name}{at}" for name in files if name != "clean"]
+    if region := given.get("region"):
+        part = "[..., {}:{}, {}:{}]".format(*region)
+        lines += [f"{name} = {name}{part}" for name in files if name != "clean"]
     if made:
         lines.append(f"clean = denoise({'(image, second)' if pair else 'image'}, {made})")
     else:

@@ -19,6 +19,7 @@ from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, DockArea
 from napari_lowdose.widgets.menus import selected_images
 from napari_lowdose.widgets.presets import PRESETS_HELP, PresetField
 from napari_lowdose.widgets.run_panel import RunPanel, duration, text_label
+from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.jobs import Job
 
 
-MOST_REASONS = 3  # shown below the buttons; all are in the table
+MOST_REASONS = 3  # why images failed, shown below the buttons; and notes on an image in the table
 
 
 class BatchWidget(DockArea):
@@ -148,7 +149,9 @@ class BatchWidget(DockArea):
         job = self.jobs[step.number]
         # Where the result is was chosen in the form
         message = step.message.removeprefix(f"{job.target}: ")
-        return " · ".join([message, *job.losses, *job.notes])
+        told = [*job.losses, *job.notes]  # of each frame
+        more = [f"… and {len(told) - MOST_REASONS} more"] if len(told) > MOST_REASONS else []
+        return use_form_labels(" · ".join([message, *told[:MOST_REASONS], *more]))
 
     def _ended(self, job: Job) -> None:
         self.table.stop()

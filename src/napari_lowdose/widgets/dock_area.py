@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import napari.viewer
+    from napari.layers import Image
     from qtpy.QtGui import QKeyEvent
 
     from napari_lowdose.engine import Step
+    from napari_lowdose.widgets.filled_layer import FillIn
     from napari_lowdose.widgets.jobs import Job
     from napari_lowdose.widgets.layer_run import LayerRun
     from napari_lowdose.widgets.run_panel import RunPanel
@@ -35,15 +37,14 @@ class DockArea(QScrollArea):
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
-    parent : QWidget, optional
 
     Attributes
     ----------
     runner : JobRunner
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self.viewer = napari_viewer
         self.runner = JobRunner(self)
         self.setMinimumWidth(320)  # parts that appear later must not widen the dock
@@ -71,16 +72,6 @@ class DockArea(QScrollArea):
         """Return the button that Enter presses; None by default."""
         return None
 
-    def debounced(self, callback: Callable[[], None]) -> QSignalDebouncer:
-        """Return a debouncer that calls `callback` shortly after the last `throttle()`."""
-        debouncer = QSignalDebouncer(parent=self)
-        debouncer.setTimeout(DEBOUNCE)
-        debouncer.triggered.connect(callback)
-        # Scripts find the timers by this name, to wait until a widget has settled.
-        for timer in debouncer.findChildren(QTimer):
-            timer.setObjectName("settle")
-        return debouncer
-
     def listen(self, *events: tuple[Any, Callable[..., None]]) -> None:
         """Connect events of the viewer to callbacks for the lifetime of this widget.
 
@@ -96,10 +87,21 @@ class DockArea(QScrollArea):
         self.destroyed.connect(disconnect)
 
 
+def debounced(parent: QWidget, callback: Callable[[], None]) -> QSignalDebouncer:
+    """Return a debouncer that calls `callback` shortly after the last `throttle()`."""
+    debouncer = QSignalDebouncer(parent=parent)
+    debouncer.setTimeout(DEBOUNCE)
+    debouncer.triggered.connect(callback)
+    # Scripts find the timers by this name, to wait until a widget has settled.
+    for timer in debouncer.findChildren(QTimer):
+        timer.setObjectName("settle")
+    return debouncer
+
+
 class RunDock(DockArea):
     """A dock widget that runs engines on layers, one run at a time.
 
-    Subclasses create `panel` and override the methods below where they show more.
+    Subclasses create `panel` and `fill_in`, and override the methods below where they show more.
 
     Parameters
     ----------
@@ -109,9 +111,12 @@ class RunDock(DockArea):
     ----------
     panel : RunPanel
         Start and Stop buttons, progress and messages.
+    fill_in : FillIn
+        Remedy for pixels that are NaN.
     """
 
     panel: RunPanel
+    fill_in: FillIn
     out_of_memory = OUT_OF_MEMORY
     no_result_reason = "there was no result yet"
 
@@ -189,6 +194,7 @@ class RunDock(DockArea):
         if job.outcome == "failed":
             self.panel.end("Failed.")
             self.panel.show_message(self._error_text(run, job))
+            self.fill_in.offer(str(job.error), run.sources, self._filled)
         elif run.result_removed:  # before "stopped", which it is as well
             self.panel.end("Stopped: the result layer was removed.")
         elif job.outcome == "stopped" or not run.run.finished:
@@ -204,6 +210,14 @@ class RunDock(DockArea):
 
     def _error_text(self, run: Any, job: Job) -> str:
         return str(job.error)
+
+    def _filled(self, layers: list[Image]) -> None:
+        self.panel.clear()
+        self._use_filled(layers)
+
+    def _use_filled(self, layers: list[Image]) -> None:
+        """Choose layers in place of those that a run was refused for."""
+        raise NotImplementedError
 
     def _summary(self, run: Any) -> str:
         """Return a few words on a finished run; empty by default."""

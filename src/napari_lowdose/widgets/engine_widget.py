@@ -16,6 +16,7 @@ from napari_lowdose.widgets.fields import (
     frames_choice,
     parameter_tooltips,
 )
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.layer_run import LayerRun
 from napari_lowdose.widgets.layers import (
     already_denoised_warning,
@@ -85,6 +86,9 @@ class EngineWidget(RunDock):
         self.panel = RunPanel()
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
+        self.fill_in = FillIn(
+            self.viewer.layers, self.runner, self.panel.remedy_button, self._refuse_second_run
+        )
         self.parts.addWidget(self.form)
         self.parts.addWidget(self.panel)
         self.parts.addStretch()
@@ -137,6 +141,10 @@ class EngineWidget(RunDock):
             return
         self._announce_run(map(already_denoised_warning, layers))
         self._start_run(run)
+
+    def _use_filled(self, layers: list[Image]) -> None:
+        for combo, layer in zip(self.layer_combos, layers, strict=True):
+            combo.value = layer
 
     def _enable(self, event: Any = None) -> None:
         layers = self.layers

@@ -80,19 +80,12 @@ class AutomaticSpinBox(QDoubleSpinBox):
         0 for integers.
     unit : str
         Suffix of the number.
-    parent : QWidget, optional
     """
 
     def __init__(
-        self,
-        *,
-        maximum: float,
-        step: float = 1,
-        decimals: int = 0,
-        unit: str = "",
-        parent: QWidget | None = None,
+        self, *, maximum: float, step: float = 1, decimals: int = 0, unit: str = ""
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self.setDecimals(decimals)
         self.setRange(0, maximum)
         self.setSingleStep(step)
@@ -111,15 +104,10 @@ LARGEST_SHIFT = 1.0  # pixels
 
 
 class ShiftField(QWidget):
-    """A shift between two exposures, (dy, dx) in pixels.
+    """A shift between two exposures, (dy, dx) in pixels."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.dy, self.dx = _pixels("y "), _pixels("x ")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -156,15 +144,10 @@ DEFAULT_EPOCHS = 100
 
 
 class StopField(QWidget):
-    """Criterion that ends a training: a plateau, a time, or a number of epochs.
+    """Criterion that ends a training: a plateau, a time, or a number of epochs."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.criterion = choice({"quality": "quality", "time": "time", "epochs": "epochs"})
         self.seconds = _number(DEFAULT_SECONDS, " s", 24 * 3600)
         self.epochs = _number(DEFAULT_EPOCHS, "", 10**6)
@@ -221,14 +204,10 @@ class PatchSizeField(QWidget):
     The field shows the estimated PSF width, marked by '≈', or the wide patch that follows from
     it.  Editing the number fixes the patch size.  For stacks of frames, the automatic patch size
     is shown without '≈' once it is known.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.mode = QComboBox()
         for mode, label in LABELS.items():
             self.mode.addItem(label, mode)

@@ -10,7 +10,8 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_lowdose.inspection.repeat_script import repeat_script
-from napari_lowdose.widgets.dock_area import DockArea
+from napari_lowdose.widgets.dock_area import DockArea, debounced
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.inspect.chosen_frames import ChosenFrames, chosen_frames
 from napari_lowdose.widgets.inspect.curtain_panel import CurtainPanel
 from napari_lowdose.widgets.inspect.findings import Findings
@@ -91,7 +92,7 @@ class InspectWidget(DockArea):
         self._seen: Any = None  # the frame in view
         self._frames: ChosenFrames | None = None  # kept, as lazy ones are read only once
         self._build()
-        self._inspect_later = self.debounced(self._inspect_again)
+        self._inspect_later = debounced(self, self._inspect_again)
         self.listen(
             (napari_viewer.layers.selection.events.active, self._active_changed),
             (napari_viewer.dims.events.current_step, self._frame_changed),
@@ -218,6 +219,7 @@ class InspectWidget(DockArea):
         if job.outcome == "failed":
             self.panel.end("Failed.")
             self.panel.show_message(str(job.error))
+            self.fill_in.offer(str(job.error), self.form.chosen().values(), self.form.replace)
         else:
             self.panel.end(done if job.outcome == "done" else "Stopped.")
         if self.found is None:
@@ -289,9 +291,10 @@ class InspectWidget(DockArea):
         self.panel.stop_button.setToolTip("Stop the inspection.")
         self.panel.start_button.clicked.connect(self.inspect)
         self.panel.stop_button.clicked.connect(self.runner.stop)
+        self.fill_in = FillIn(self.viewer.layers, self.runner, self.panel.remedy_button)
         self.curtain = CurtainPanel(self.viewer, self._compared, self.panel.show_message)
         self.findings = Findings(self.viewer.layers)
-        self.measure = MeasurePanel(self.viewer, self.frames, lambda: self.form.chosen()["raw"])
+        self.measure = MeasurePanel(self.viewer, self.frames, lambda: self.form.chosen()["result"])
         self.defects = DefectPanel(self.viewer, self._subject)
         self.report_button = QPushButton("Save report …")
         self.report_button.setToolTip(

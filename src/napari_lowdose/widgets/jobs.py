@@ -19,6 +19,8 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     Signal,
 )
 
+from napari_lowdose.error_line import error_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
@@ -334,6 +336,8 @@ def _each(steps: Iterable[Progress]) -> Generator[Progress, None, None]:
 def _as_job_error(error: Exception, out_of_memory: str) -> JobError:
     if isinstance(error, ValueError):  # the message of an engine
         sentence = str(error)
+    elif isinstance(error, OSError):
+        sentence = error_line(error)
     elif _is_out_of_memory(error):
         sentence = out_of_memory
     else:

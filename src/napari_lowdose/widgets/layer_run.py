@@ -26,6 +26,7 @@ from napari_lowdose.widgets.result_layer import (
     placement,
     residual,
     residual_limits,
+    without_partial,
 )
 from napari_lowdose.widgets.settings_in_words import what_differs
 
@@ -69,6 +70,8 @@ class LayerRun:
     Attributes
     ----------
     run : Run
+    sources : tuple of Image
+        The input layers.
     result : Image or None
         None before the first interim image.
     status : str
@@ -95,7 +98,7 @@ class LayerRun:
             parts = tuple(each[region_slices(region)] for each in parts)
         images = parts if pixels else tuple(snapshot(part) for part in parts)
         self.run = self._new_run(images if isinstance(source, tuple) else images[0], engine)
-        self.frame, self.region = frame, region
+        self.sources, self.frame, self.region = sources, frame, region
         self.paths = tuple(layer_file(each) for each in sources)
         self.result: Image | None = None
         self.residual: Image | None = None
@@ -149,14 +152,14 @@ class LayerRun:
         """Mark the result as finished if the run is; add the residual."""
         if self.result is None or self.result_removed:
             return
-        if self.run.finished and self.result.name.endswith(PARTIAL):
-            self.result.name = self.result.name.removesuffix(PARTIAL)
+        if self.run.finished:
+            self.result.name = without_partial(self.result.name)
         self.describe()
         if self._with_residual:
             removed = residual(self._input, self.run.image)
             limits = residual_limits(self._input, self.run.image, self._limits)
             partial = "" if self.run.finished else PARTIAL
-            name = f"{self.result.name.removesuffix(PARTIAL)} residual{partial}"
+            name = f"{without_partial(self.result.name)} residual{partial}"
             self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
             # napari selects a new layer, and the widget follows the selection.
             self._layers.selection.active = self.result

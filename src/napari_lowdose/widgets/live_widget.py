@@ -20,6 +20,7 @@ from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.run_panel import RunPanel, collapsible, text_label
 from napari_lowdose.widgets.titles import PAIR
 from napari_lowdose.widgets.trained_network import TrainedNetwork
+from napari_lowdose.widgets.words import as_sentence
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -166,7 +167,7 @@ class LiveWidget(DockArea):
             self.panel.status.setText(view.rates.text(time.perf_counter(), view.run.feed.n_in))
         view.follow()
         message = "" if self._training is None else self._training.message
-        self.training.setText(message[:1].upper() + message[1:])
+        self.training.setText(as_sentence(message))
         self.recording.show_progress()
         if view.step is not None:
             self.form.show_memory(view.step.frame.pixels.nbytes)
@@ -178,7 +179,8 @@ class LiveWidget(DockArea):
         source = view.run.source
         if isinstance(source, QObject):  # disconnects it from its layer
             source.deleteLater()
-        frames = f"after {view.run.feed.n_in} frames"
+        n = view.run.feed.n_in
+        frames = f"after {n} frame{'s' * (n != 1)}"
         if self._removed:
             self.panel.end(f"Stopped {frames}: the layer '{self._removed}' was removed.")
         elif job.error is not None:
@@ -272,9 +274,7 @@ class LiveWidget(DockArea):
         self.form.setEnabled(not self.running)
         self.panel.set_running(self.running, layer is None or not validation_error(layer))
         self.train_button.setEnabled(self.running)
-        self.train_button.setText(
-            "Stop training" if self._in_training else "Train on the last frames"
-        )
+        self.train_button.setText(STOP_TRAINING if self._in_training else TRAIN)
         self.training.setVisible(bool(self.training.text()))
         frames = self.view is not None and self.view.step is not None
         self.keep_frame.setEnabled(frames)

@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QFileDialog
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.noise2noise.pair_source import training_of
 from napari_lowdose.noise2noise.warm_start import load_torch_for_interface
-from napari_lowdose.thinning import ThinnedNetwork, network_engine
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
+from napari_lowdose.thinning import Thinned, ThinnedNetwork, network_engine
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock, debounced
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layer_run import LayerRun, LazyRun, ZarrRun
 from napari_lowdose.widgets.layers import (
@@ -26,7 +27,8 @@ from napari_lowdose.widgets.layers import (
 )
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.noise2noise.chosen_pair import SPLIT_FIRST, ChosenPair
-from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
+from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+from napari_lowdose.widgets.noise2noise.pair_card import PairCard
 from napari_lowdose.widgets.noise2noise.run import (
     PairRun,
     common_name,
@@ -109,9 +111,10 @@ class Noise2NoiseWidget(RunDock):
         self._ready = ""  # what to say once the layers that came back are checked
         self._build()
         # After a delay: choosing two layers changes the pair twice.
-        self._check_later = self.debounced(self.pair.check)
+        self._check_later = debounced(self, self.pair.check)
         self.pair.changed.connect(self._pair_changed)
         self.pair.chosen.connect(self._pair_chosen)
+        self.pair.outdated.connect(self.panel.forget_refusal)
         self.pair.checked.connect(self._pair_checked)
         self.pair.registered.connect(self._lead_to_train)
         self.listen(
@@ -365,10 +368,8 @@ class Noise2NoiseWidget(RunDock):
             self._shown = run
         if isinstance(run, PairRun):
             self.plot.add([step for step in steps if isinstance(step, TrainingStep)])
-            over = IMAGE if self.pair.source == "counted" else EXPOSURE
-            self.panel.show_gain(run.gain, over, run.instead)
-            if run.model is not None:
-                self._keep(run)
+            self._show_gain(run)
+            self._keep(run)
 
     def _warned(self, run: LayerRun | None, message: str) -> None:
         if message not in [note.message for note in self.card.notes]:  # it is shown there
@@ -378,6 +379,12 @@ class Noise2NoiseWidget(RunDock):
         self.pair.running = False
         self.pair.reset_choices()  # while `_running` is set: the panel keeps its messages
         super()._release()
+
+    def _use_filled(self, layers: list[Image]) -> None:
+        if self.network.target_layer is None:
+            self.pair.use_filled(self.pair.source, layers)
+        else:
+            self.network.target.value = layers[0]
 
     def _summary(self, run: LayerRun) -> str:
         return run.last.trained if isinstance(run, PairRun) and run.last else ""
@@ -404,9 +411,12 @@ class Noise2NoiseWidget(RunDock):
         if isinstance(run, PairRun):
             self.form.recall(training_of(run.engine))
             self._keep(run)
-            over = IMAGE if self.pair.source == "counted" else EXPOSURE
-            self.panel.show_gain(run.gain, over, run.instead)
+            self._show_gain(run)
         self.panel.end(run.status.removeprefix(self.panel.gain.text()).strip())
+
+    def _show_gain(self, run: PairRun) -> None:
+        over = IMAGE if isinstance(run.engine, Thinned) else EXPOSURE
+        self.panel.show_gain(run.gain, over, run.instead)
 
     def _keep(self, run: PairRun) -> None:
         """Make the network of `run` the one that Save, Continue and Apply use."""
@@ -502,6 +512,9 @@ class Noise2NoiseWidget(RunDock):
         self.panel.start_button.clicked.connect(self.train)
         self.panel.continue_button.clicked.connect(self.continue_training)
         self.panel.stop_button.clicked.connect(self.stop)
+        self.fill_in = FillIn(
+            self.viewer.layers, self.runner, self.panel.remedy_button, self._refuse_second_run
+        )
         self.plot = LossPlot()
         self.network = NetworkPanel(self.viewer.layers)
         self.network.loaded.connect(self._loaded)

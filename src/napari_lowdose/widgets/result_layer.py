@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,17 @@ MAX_SAMPLE = 2**20  # pixels to find the limits from: sorting more would block t
 
 # Residuals have no record in their metadata.  Weak, so that removed layers can be deleted.
 _results: weakref.WeakSet[Image] = weakref.WeakSet()
+
+
+def without_partial(name: str) -> str:
+    """Return the name of a layer without its mark as partial.
+
+    Examples
+    --------
+    >>> without_partial("STEM REUCID (partial) [1]")  # napari numbers equal names
+    'STEM REUCID'
+    """
+    return re.sub(r" \(partial\)( \[\d+\])?$", "", name)
 
 
 def mark_as_result(layer: Image) -> None:

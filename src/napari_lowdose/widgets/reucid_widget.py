@@ -11,8 +11,8 @@ from napari.layers import Image
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.widgets.comparison.comparison_panel import ComparisonPanel
 from napari_lowdose.widgets.comparison.part import Part, middle_in_view
-from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock
-from napari_lowdose.widgets.filled_layer import BAD_PIXELS, add_filled_in, can_be_filled_in
+from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS, RunDock, debounced
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.history_panel import HistoryPanel
 from napari_lowdose.widgets.layers import (
     NO_IMAGE,
@@ -56,10 +56,6 @@ if TYPE_CHECKING:
     from napari_lowdose.widgets.presets import Values
     from napari_lowdose.widgets.python_script import Index
 
-FILL_IN_HELP = (
-    "<qt>Add a copy of the image whose NaN and infinite pixels are interpolated from those around "
-    "them, and choose it. Its name and metadata say so.</qt>"
-)
 NOT_KEPT = (
     "The eigenpatches of '{}' are not kept: it is from another widget or session, or too many "
     "results have been made since. Denoise again to choose among them."
@@ -95,8 +91,8 @@ class ReucidWidget(RunDock):
         self._rebuilds_due: dict[tuple[ReucidRun, Index], None] = {}
         self.runner.finished.connect(self._rebuild)  # before an estimate: the user waits for it
         self.runner.finished.connect(self._estimate)
-        self._estimate_later = self.debounced(self._estimate)
-        self._rebuild_later = self.debounced(self._rebuild)
+        self._estimate_later = debounced(self, self._estimate)
+        self._rebuild_later = debounced(self, self._rebuild)
         self._build()
         self._connect_viewer()
         self.reset_choices()
@@ -214,8 +210,6 @@ class ReucidWidget(RunDock):
             self.patch_sizes.set(run.source, run.requested, run.sizes)
         self._show_eigenpatches()  # the name no longer says partial
         self._show_history()
-        if BAD_PIXELS in str(job.error) and can_be_filled_in(run.source):
-            self.panel.offer("Fill them in", FILL_IN_HELP)
 
     def _error_text(self, run: ReucidRun, job: Job) -> str:
         return "\n".join([str(job.error), *run.notes])
@@ -360,10 +354,8 @@ class ReucidWidget(RunDock):
                 self.current = self.history.newest_on(active)
         self._show_eigenpatches()
 
-    def _fill_in(self) -> None:
-        """Interpolate the pixels that are NaN, in a new layer, and choose that."""
-        if self.form.layer is not None and self._running is None:
-            self.viewer.layers.selection.active = add_filled_in(self.viewer.layers, self.form.layer)
+    def _use_filled(self, layers: list[Image]) -> None:
+        self.viewer.layers.selection.active = layers[0]
 
     def _show_history(self) -> None:
         self.past.show_runs(self.history.runs, self.current)
@@ -488,7 +480,9 @@ class ReucidWidget(RunDock):
         self.form.classifier.refused.connect(self.panel.show_message)
         self.panel.start_button.clicked.connect(self.denoise)
         self.panel.stop_button.clicked.connect(self.stop)
-        self.panel.remedy_button.clicked.connect(self._fill_in)
+        self.fill_in = FillIn(
+            self.viewer.layers, self.runner, self.panel.remedy_button, self._refuse_second_run
+        )
         self.gallery = EigenpatchGallery()
         self.gallery.toggled.connect(self._toggle)
         self.gallery.stack_combo.currentIndexChanged.connect(self._show_kernel)

@@ -15,41 +15,17 @@ PLUGIN = "napari-lowdose"
 MENU = "napari/layers/context"
 
 # As in the manifest, for Layers > Filter
+IMAGES = "all_selected_layers_image and "
+GREY = "not active_layer_is_rgb and active_layer_dtype != 'bool'"
+ONE = f"{IMAGES}num_selected_layers == 1 and {GREY}"
+PAIR_OR_ONE = f"{IMAGES}num_selected_layers <= 2 and all_selected_layers_same_shape and {GREY}"
 ENTRIES = {
-    "denoise": (
-        "Denoise (napari-lowdose)",
-        "all_selected_layers_image and num_selected_layers <= 2 "
-        "and all_selected_layers_same_shape and not active_layer_is_rgb "
-        "and active_layer_dtype != 'bool'",
-    ),
-    "denoise_live": (
-        "Denoise live (napari-lowdose)",
-        "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
-        "and active_layer_dtype != 'bool'",
-    ),
-    "split_camera_frame": (
-        "Split camera frame (napari-lowdose)",
-        "all_selected_layers_image and num_selected_layers == 1 and not active_layer_is_rgb "
-        "and active_layer_dtype != 'bool'",
-    ),
-    "inspect_result": (
-        "Inspect (napari-lowdose)",
-        "all_selected_layers_image and num_selected_layers <= 2 "
-        "and all_selected_layers_same_shape and not active_layer_is_rgb "
-        "and active_layer_dtype != 'bool'",
-    ),
-    "show_evidence": (
-        "Show evidence (napari-lowdose)",
-        "all_selected_layers_image and num_selected_layers <= 2 "
-        "and all_selected_layers_same_shape and not active_layer_is_rgb "
-        "and active_layer_dtype != 'bool'",
-    ),
-    "show_standard_error": (
-        "Show standard error (napari-lowdose)",
-        "all_selected_layers_image and num_selected_layers <= 2 "
-        "and all_selected_layers_same_shape and not active_layer_is_rgb "
-        "and active_layer_dtype != 'bool'",
-    ),
+    "denoise": ("Denoise (napari-lowdose)", PAIR_OR_ONE),
+    "denoise_live": ("Denoise live (napari-lowdose)", ONE),
+    "split_camera_frame": ("Split camera frame (napari-lowdose)", ONE),
+    "inspect_result": ("Inspect (napari-lowdose)", PAIR_OR_ONE),
+    "show_evidence": ("Show evidence (napari-lowdose)", PAIR_OR_ONE),
+    "show_standard_error": ("Show standard error (napari-lowdose)", PAIR_OR_ONE),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QApplication,
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_lowdose.engine import Step
+
+
+NOT_STARTED = "Not started."
 
 
 class RunPanel(QWidget):
@@ -45,6 +49,8 @@ class RunPanel(QWidget):
     ----------
     stopping : bool
         Whether Stop was pressed in this run.
+    remedy_button : QPushButton
+        Hidden, for what a message advises; hidden again when the message is removed.
     """
 
     def __init__(
@@ -112,18 +118,17 @@ class RunPanel(QWidget):
     def show_refusal(self, reason: str) -> None:
         """Show that no run was started, and why."""
         self.clear()
-        self._say("Not started.")
+        self._say(NOT_STARTED)
         self.show_message(reason)
+
+    def forget_refusal(self) -> None:
+        """Remove a refusal: its reason may no longer hold."""
+        if self.status.text() == NOT_STARTED:
+            self.clear()
 
     def end(self, status: str) -> None:
         """Show how the run ended."""
         self._say(status)
-
-    def offer(self, remedy: str, tooltip: str) -> None:
-        """Show a button, `remedy_button`, that does what a message advises."""
-        self.remedy_button.setText(remedy)
-        self.remedy_button.setToolTip(tooltip)
-        self.remedy_button.show()
 
     def warn(self, warning: str) -> None:
         """Show a warning once, until the next run."""
@@ -176,15 +181,29 @@ def text_label(*, selectable: bool = False) -> QLabel:
 
 def collapsible(title: str) -> QCollapsible:
     """Return a collapsed section without margins."""
-    section = QCollapsible(title, expandedIcon=_icon("▾"), collapsedIcon=_icon("▸"))
+    section = _Section(title, expandedIcon=_icon("▾"), collapsedIcon=_icon("▸"))
     section.setDuration(0)
+    # Not at most the height without wrapped lines
+    section.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
     for part in (section, section.content()):
         if (layout := part.layout()) is not None:
             layout.setContentsMargins(0, 4 * (part is not section), 0, 0)
     # Otherwise the tab key leads to fields that are not seen.
     section.content().hide()
     section.toggled.connect(section.content().setVisible)
+    section.toggled.connect(lambda _: section.content().setMaximumHeight(UNLIMITED))
     return section
+
+
+UNLIMITED = 2**24 - 1  # Qt's QWIDGETSIZE_MAX
+
+
+class _Section(QCollapsible):
+    """As high as its content; superqt knows neither wrapped lines nor parts that appear later."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Leave the height to the layout when a part is resized."""
+        return False
 
 
 def _icon(symbol: str) -> QIcon:

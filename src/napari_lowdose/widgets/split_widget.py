@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
-from napari_lowdose.engine import Step
+from napari_lowdose.error_line import error_line
 from napari_lowdose.pairs.split_layout import SplitLayout
-from napari_lowdose.widgets.dock_area import DockArea
-from napari_lowdose.widgets.drawn_layout import layout_as_drawn
+from napari_lowdose.widgets.dock_area import DockArea, debounced
 from napari_lowdose.widgets.layers import (
     add_pair,
     frame_in_view,
@@ -24,56 +21,18 @@ from napari_lowdose.widgets.layers import (
 from napari_lowdose.widgets.menus import open_widget
 from napari_lowdose.widgets.result_layer import is_result, layer_pixels, placement
 from napari_lowdose.widgets.run_panel import text_label
-from napari_lowdose.widgets.split_form import SplitForm, SplitOverlay
+from napari_lowdose.widgets.split.drawn_layout import layout_as_drawn
+from napari_lowdose.widgets.split.form import SplitForm
+from napari_lowdose.widgets.split.layout_in_words import describe_layout
+from napari_lowdose.widgets.split.overlay import SplitOverlay
+from napari_lowdose.widgets.split.steps import SplitStep, split_steps
 from napari_lowdose.widgets.titles import PAIR
-from napari_lowdose.widgets.words import use_form_labels
+from napari_lowdose.widgets.words import as_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import napari.viewer
-    from numpy.typing import NDArray
 
     from napari_lowdose.widgets.jobs import Job
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitStep(Step):
-    """The layout of a camera frame.
-
-    Attributes
-    ----------
-    layout : SplitLayout
-    views : two (Y, X) arrays
-        The two views of one frame, cropped to the common area, to be drawn over each other.
-    """
-
-    layout: SplitLayout
-    views: tuple[NDArray[Any], NDArray[Any]]
-
-
-def split_steps(
-    movie: Any, layout: Any, mirrored: Any, frame: tuple[int, ...], *, checked: bool = False
-) -> Iterator[SplitStep]:
-    """Find the layout, and the views of one frame; few frames of lazy movies (dask) are read.
-
-    Parameters
-    ----------
-    movie : (..., Y, X) array
-    layout, mirrored
-        Arguments of `split_frame`.
-    frame : tuple of int
-        Index of the frame.
-    checked : bool
-        Whether the layout is known to be that of this movie.
-    """
-    from napari_lowdose.pairs.split import split_frame
-
-    found = layout if checked else split_frame(movie, layout, mirrored=mirrored)[2]
-    one, other = found.split(np.asarray(movie[frame]))
-    if found.affine is not None:  # as they agree
-        other = found.view_map.resample(other)
-    yield SplitStep(fraction=1, message="layout found", layout=found, views=(one, other))
 
 
 FRAME_EXPLANATION = (
@@ -81,7 +40,6 @@ FRAME_EXPLANATION = (
     "or one above the other."
 )
 FILES = "calibration of a beamsplitter (*.json)"
-MIRRORED = {None: "not mirrored", "x": "mirrored left to right", "y": "mirrored top to bottom"}
 
 
 AS_DRAWN = (
@@ -111,7 +69,7 @@ class SplitWidget(DockArea):
         self._due = False
         self._notes: list[str] = []
         self.runner.finished.connect(self._measure)
-        self._measure_later = self.debounced(self._measure)
+        self._measure_later = debounced(self, self._measure)
         self._build()
         self.listen(
             (self.viewer.layers.selection.events.active, self._active_changed),
@@ -176,7 +134,7 @@ class SplitWidget(DockArea):
         try:
             self.found.save(path)
         except OSError as error:
-            self._show_text(f"not saved: {error}")
+            self._show_text(f"not saved: {error_line(error)}")
         else:
             self.form.use_calibration(self.found, Path(path).name)
 
@@ -188,7 +146,7 @@ class SplitWidget(DockArea):
         try:
             layout = SplitLayout.load(path)
         except (OSError, ValueError) as error:
-            self._show_text(f"not loaded: {error}")
+            self._show_text(f"not loaded: {error_line(error)}")
         else:
             self.form.use_calibration(layout, Path(path).name)
 
@@ -216,7 +174,7 @@ class SplitWidget(DockArea):
         self.runner.run(
             split_steps(layer_pixels(layer), views, mirrored, frame, checked=checked),
             functools.partial(self._measured, layer),
-            self._ended,
+            functools.partial(self._ended, layer),
             self._notes.append,
         )
 
@@ -225,16 +183,16 @@ class SplitWidget(DockArea):
             self.found = steps[-1].layout
             self.overlay.show_views(steps[-1].views)
 
-    def _ended(self, job: Job) -> None:
-        if self._due:
+    def _ended(self, layer: Image, job: Job) -> None:
+        if self._due or layer is not self._layer:
             return
         if job.outcome == "failed":
-            self._show_text(str(job.error).replace(" (layout=...)", ""))  # only of use in scripts
+            self._show_text(str(job.error))
             self.as_drawn_button.setVisible(self.form.drawn)
-        elif self.found is not None and self._layer is not None:
+        elif self.found is not None:
             # What to do about a rotation is told to scripts; here, it is done
             notes = [note for note in self._notes if "layout.affine" not in note]
-            text = [describe_layout(self.found, self._layer), *map(_sentence, notes)]
+            text = [describe_layout(self.found, layer), *map(as_sentence, notes)]
             self._show_text("\n".join(text))
         self._enable()
 
@@ -259,8 +217,7 @@ class SplitWidget(DockArea):
         self._enable()
 
     def _show_text(self, text: str) -> None:
-        text = use_form_labels(text)
-        self.findings.setText(text[:1].upper() + text[1:])
+        self.findings.setText(as_sentence(text))
         self._enable()
 
     # -------------------------------------------------------------- the layers
@@ -382,35 +339,3 @@ class SplitWidget(DockArea):
         self.split_button.setEnabled(self.found is not None)
         self.save_button.setEnabled(self.found is not None)
         self.draw_button.setEnabled(self._layer is not None)
-
-
-def describe_layout(layout: SplitLayout, layer: Image) -> str:
-    """Return the layout as text, with the shift in pixels and in the units of the layer."""
-    (dy, dx), (ey, ex) = layout.shift, layout.shift_error
-    # Three decimals, as in the shift field of the pair: the error is a few thousandths of a pixel.
-    sy, sx = (abs(float(each)) for each in layer.scale[-2:])
-    unit = f"{layer.units[-1]:~}" if layer.units else ""
-    shift = f"Shift of the second view: y {dy:+.3f} ± {ey:.3f} px, x {dx:+.3f} ± {ex:.3f} px"
-    if unit not in ("", "px", "pix", "pixel"):
-        shift += f" (y {dy * sy:+.3g} ± {ey * sy:.2g}, x {dx * sx:+.3g} ± {ex * sx:.2g} {unit})"
-    lines = [
-        f"Views {layout.axis}"
-        + (" of each other" if layout.axis == "above" else "")
-        + f", {layout.gap} px apart; the second is {MIRRORED[layout.mirrored]}.",
-        f"{shift}.",
-        f"Noise-corrected correlation: {layout.noise_corrected_correlation:.2f}. "
-        f"The second view is {layout.gain:.2f} times as bright.",
-    ]
-    found = layout.distortion
-    if layout.affine is not None and found is not None:
-        lines.append(
-            f"It is rotated by {found.rotation:.2f} ± {found.rotation_error:.2f}° and magnified "
-            f"{found.magnification:.4f} ± {found.magnification_error:.4f} times, "
-            f"{found.at_corners:.1f} px at the corners: the training uses this map"
-            + ("." if found.residual is None else f", which is right to {found.residual:.2f} px.")
-        )
-    return "\n".join(lines)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
+from napari_lowdose.error_line import error_line
 from napari_lowdose.reucid import Reucid
 from napari_lowdose.reucid.teaching import Survey, Taught, TeachingStep, teach_steps
 from napari_lowdose.reucid.teaching.survey import FEWEST, OPTIONS
 from napari_lowdose.widgets.dock_area import DockArea
 from napari_lowdose.widgets.fields import ParameterForm, choice
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.layers import (
     layer_combo,
     suggested_layer,
@@ -152,7 +154,7 @@ class TeachWidget(DockArea):
         try:
             self.taught.save(path)
         except OSError as error:
-            self.panel.show_message(f"not saved: {error}")
+            self.panel.show_message(f"not saved: {error_line(error)}")
             return False
         self.path = path
         self.panel.end(f"The classifier was saved as {Path(path).name}.")
@@ -190,9 +192,14 @@ class TeachWidget(DockArea):
         if job.outcome == "failed":
             self.panel.end("Failed.")
             self.panel.show_message(str(job.error))
+            self.fill_in.offer(str(job.error), [self.layer], self._use_filled)
         else:
             self.panel.end(done if job.outcome == "done" else "Stopped.")
         self._show_picks()
+
+    def _use_filled(self, layers: list[Image]) -> None:
+        self.panel.clear()
+        (self.layer_combo.value,) = layers
 
     def _show_picks(self) -> None:
         """Show how many picks there are, and what the last training has achieved."""
@@ -220,6 +227,7 @@ class TeachWidget(DockArea):
         self.panel.start_button.clicked.connect(self.ask)
         self.panel.stop_button.clicked.connect(self.runner.stop)
         self.panel.stop_button.setToolTip("Stop.")
+        self.fill_in = FillIn(self.viewer.layers, self.runner, self.panel.remedy_button)
         self.pictures = Pictures(OPTIONS)
         self.pictures.show_images(())
         self.pictures.picked.connect(self.pick)

@@ -33,8 +33,8 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
         for side in ("left", "bottom"):
             # A prefix would turn 1/nm into 1/mnm, and 2000 epochs into 2 (x1000)
             self.getAxis(side).enableAutoSIPrefix(False)
-        # pyqtgraph moves the label of the axis 5 px out of the plot
-        self.getPlotItem().layout.setContentsMargins(1, 1, 1, 6)
+        # pyqtgraph moves the label of the axis 5 px out of the plot, and cuts off the top number
+        self.getPlotItem().layout.setContentsMargins(1, 6, 1, 6)
         self._follow_theme()
 
     def changeEvent(self, event: QEvent | None) -> None:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lowdose.engine import Step
+from napari_lowdose.error_line import error_line
 from napari_lowdose.noise2noise import Noise2NoiseModel
 from napari_lowdose.noise2noise.evaluation.told_gain import ToldGain
 from napari_lowdose.noise2noise.training_step import training_length
@@ -158,7 +159,6 @@ class NetworkPanel(QWidget):
     ----------
     layers : iterable of Layer
         Source of the image layers; read again at every `reset_choices`.
-    parent : QWidget, optional
 
     Attributes
     ----------
@@ -172,8 +172,8 @@ class NetworkPanel(QWidget):
     failed = Signal(str)
     """A message about a failed action."""
 
-    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Iterable[Any]) -> None:
+        super().__init__()
         self.network: TrainedNetwork | None = None
         self.description = text_label()
         self.description.setText("Network: none. Train one, or load one.")
@@ -236,7 +236,7 @@ class NetworkPanel(QWidget):
         try:
             self.network.model.save(path)
         except (OSError, ValueError) as error:
-            self.failed.emit(f"not saved: {error}")
+            self.failed.emit(f"not saved: {error_line(error)}")
         else:
             self.network = replace(self.network, path=path)
             self.succeeded.emit(f"The network was saved as {Path(path).name}.")
@@ -249,7 +249,7 @@ class NetworkPanel(QWidget):
         try:
             model = Noise2NoiseModel.load(path)
         except (OSError, ValueError) as error:
-            self.failed.emit(f"not loaded: {error}")
+            self.failed.emit(f"not loaded: {error_line(error)}")
         else:
             self.keep(TrainedNetwork(model, Path(path).name, path))
             self.loaded.emit()

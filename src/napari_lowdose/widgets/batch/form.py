@@ -22,11 +22,10 @@ class PathField(QWidget):
     Parameters
     ----------
     kind : {"folder", "network"}
-    parent : QWidget, optional
     """
 
-    def __init__(self, kind: Literal["folder", "network"], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, kind: Literal["folder", "network"]) -> None:
+        super().__init__()
         self._kind = kind
         self.text = QLineEdit()
         self.text.setPlaceholderText("choose …")
@@ -64,15 +63,10 @@ class PathField(QWidget):
 
 
 class BatchForm(ParameterForm):
-    """Images, engine, and results of a batch.
+    """Images, engine, and results of a batch."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.images = choice({"selected layers": "layers", "files in a folder": "folder"})
         self.folder = PathField("folder")
         self.by = choice(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,20 +19,15 @@ ROWS = 8  # shown at once, at most
 
 
 class BatchTable(QTableWidget):
-    """Images of a batch: name, state, and what is to be said about each.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Images of a batch: name, state, and what is to be said about each."""
 
     opened = Signal(int)
     """A finished row was double-clicked."""
     told = Signal(str)
     """What there is to say about the row that was chosen."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, 3, parent)
+    def __init__(self) -> None:
+        super().__init__(0, 3)
         self.states: list[str] = []
         self.setHorizontalHeaderLabels(["image", "state", "about it"])
         self.setToolTip(HINT)

@@ -14,6 +14,7 @@ from napari_lowdose.widgets.layers import (
     validation_error,
     view_error,
 )
+from napari_lowdose.widgets.region import region_slices
 from napari_lowdose.widgets.result_layer import METADATA_KEY, layer_pixels
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def chosen_frames(
     # A result of one frame is a stack of one frame, at its place in the stack of the input.
     known = record.get("input", {}).get("frame")
     index = frame_in_view(dims, raw) if known is None else tuple(known)
+    shape = layer_pixels(result).shape[-2:]
+    region = record.get("input", {}).get("region")
     images = {}
     for name, layer in layers.items():
         if layer is None:
@@ -105,6 +108,8 @@ def chosen_frames(
         if reason := validation_error(layer) or view_error(dims, result):
             raise ValueError(reason)
         pixels = layer_pixels(layer)
+        if region is not None and pixels.shape[-2:] != shape:  # only this part was denoised
+            pixels = pixels[region_slices(region)]
         n_leading = pixels.ndim - 2
         of_layer = shown if name == "result" else index
         # A single image, such as a truth, belongs to every frame.
@@ -112,10 +117,10 @@ def chosen_frames(
         fits = len(of_layer) == n_leading and all(
             at < n for at, n in zip(of_layer, pixels.shape, strict=False)
         )
-        if not fits or pixels.shape[-2:] != layer_pixels(raw).shape[-2:]:
+        if not fits or pixels.shape[-2:] != shape:
             raise ValueError(
-                f"'{raw.name}' and '{layer.name}' cannot be compared: their shapes are "
-                f"{tuple(layer_pixels(raw).shape)} and {tuple(pixels.shape)}."
+                f"'{layer.name}' and '{result.name}' cannot be compared: their shapes are "
+                f"{tuple(pixels.shape)} and {tuple(layer_pixels(result).shape)}."
             )
         frame = pixels[of_layer]
         images[name] = frame if isinstance(frame, np.ndarray) else ReadOnce(frame)

@@ -42,7 +42,6 @@ class CurtainPanel(QWidget):
         Returns raw image and result; raises ValueError if they cannot be compared.
     failed : callable
         Called with the reason why the canvas cannot be divided.
-    parent : QWidget, optional
 
     Attributes
     ----------
@@ -54,9 +53,8 @@ class CurtainPanel(QWidget):
         viewer: napari.viewer.Viewer,
         chosen: Callable[[], tuple[Image, Image]],
         failed: Callable[[str], None],
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._chosen, self._failed = chosen, failed
         self.curtain = Curtain(viewer, self)
         self.switch = QCheckBox("before | after on the canvas")

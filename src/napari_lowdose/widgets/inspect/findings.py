@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout
 
 from napari_lowdose.inspection.inspect_result import noise_notes
 from napari_lowdose.widgets.inspect.drawn_shapes import outlines
@@ -35,11 +35,10 @@ class Findings(QFrame):
     Parameters
     ----------
     layers : LayerList
-    parent : QWidget, optional
     """
 
-    def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: LayerList) -> None:
+        super().__init__()
         self._layers = layers
         self._image: Image | None = None
         self._found: Inspection | None = None

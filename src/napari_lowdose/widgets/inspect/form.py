@@ -13,8 +13,9 @@ from napari_lowdose.widgets.layers import layer_combo, suggested_layer
 from napari_lowdose.widgets.result_layer import METADATA_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from napari.components import LayerList
-    from qtpy.QtWidgets import QWidget
 
 NONE = "none"
 TRUTH_NAMES = ("truth", "without noise", "noise-free", "reference")
@@ -29,14 +30,13 @@ class InspectForm(ParameterForm):
     Parameters
     ----------
     layers : LayerList
-    parent : QWidget, optional
     """
 
     changed = Signal()
     """Another layer was chosen."""
 
-    def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: LayerList) -> None:
+        super().__init__()
         self._layers = layers
         self.raw = layer_combo(layers)
         self.result = layer_combo(layers)
@@ -120,11 +120,18 @@ class InspectForm(ParameterForm):
             ),
             None,
         )
+        self._set({"raw": raw, "result": result, "second": second, "truth": truth})
+
+    def replace(self, layers: Iterable[Image]) -> None:
+        """Choose others for the layers that are chosen, in their order."""
+        roles = [name for name, layer in self.chosen().items() if layer is not None]
+        self._set(dict(zip(roles, layers, strict=True)))
+
+    def _set(self, layers: Mapping[str, Image | None]) -> None:
         self._quiet = True
-        values = {"raw": raw, "result": result, "second": second, "truth": truth}
-        for name, value in values.items():
-            if value is not None:
-                self._combos[name].value = value
+        for name, layer in layers.items():
+            if layer is not None:
+                self._combos[name].value = layer
             elif name in ("second", "truth"):
                 self._combos[name].value = NONE
         self._quiet = False

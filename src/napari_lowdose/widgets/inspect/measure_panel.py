@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt.utils import QSignalDebouncer
 
 from napari_lowdose.inspection import PixelScale
-from napari_lowdose.widgets.dock_area import DEBOUNCE
+from napari_lowdose.widgets.dock_area import debounced
 from napari_lowdose.widgets.inspect.drawn_shapes import DrawnShape, box_of
 from napari_lowdose.widgets.inspect.plots import HistogramSection, ProfileSection
 from napari_lowdose.widgets.inspect.steps import MeasuredStep, measure_steps
@@ -50,9 +48,8 @@ class MeasurePanel(QWidget):
     viewer : napari.viewer.Viewer
     frames : callable
         Returns the `ChosenFrames`; raises ValueError if there are none.
-    raw : callable
-        Returns the layer of the raw image, or None.
-    parent : QWidget, optional
+    layer : callable
+        Returns the layer to draw on, whose frame is measured, or None.
 
     Attributes
     ----------
@@ -65,11 +62,10 @@ class MeasurePanel(QWidget):
         self,
         viewer: napari.viewer.Viewer,
         frames: Callable[[], ChosenFrames],
-        raw: Callable[[], Image | None],
-        parent: QWidget | None = None,
+        layer: Callable[[], Image | None],
     ) -> None:
-        super().__init__(parent)
-        self._frames, self._raw = frames, raw
+        super().__init__()
+        self._frames, self._layer = frames, layer
         self._clicked_at: tuple[float, ...] | None = None
         self.found: Inspection | None = None
         self.runner = JobRunner(self)
@@ -97,11 +93,7 @@ class MeasurePanel(QWidget):
         layout.addLayout(row)
         for part in (self.numbers, self.profile, self.histogram):
             layout.addWidget(part)
-        self._later = QSignalDebouncer(parent=self)
-        self._later.setTimeout(DEBOUNCE)
-        self._later.triggered.connect(self._measure)
-        for timer in self._later.findChildren(QTimer):
-            timer.setObjectName("settle")  # as those of `DockArea.debounced`
+        self._later = debounced(self, self._measure)
         for shape in (self.line, self.box):
             shape.changed.connect(self.measure)
         self.line_button.clicked.connect(self._draw_line)
@@ -125,8 +117,8 @@ class MeasurePanel(QWidget):
 
     def drawn_line(self) -> Any:
         """Return start and end (y, x) of the line, pixels; None if there is none."""
-        raw = self._raw()
-        corners = None if raw is None else self.line.corners(raw)
+        layer = self._layer()
+        corners = None if layer is None else self.line.corners(layer)
         if corners is None or len(corners) < 2:
             return None
         (y0, x0), (y1, x1) = corners[[0, -1]].tolist()
@@ -134,8 +126,8 @@ class MeasurePanel(QWidget):
 
     def drawn_box(self) -> Any:
         """Return the box (y0, y1, x0, x1), pixels; None if there is none."""
-        raw = self._raw()
-        corners = None if raw is None else self.box.corners(raw)
+        layer = self._layer()
+        corners = None if layer is None else self.box.corners(layer)
         return None if corners is None else box_of(corners)
 
     # ------------------------------------------------------------- the drawing
@@ -145,9 +137,9 @@ class MeasurePanel(QWidget):
         self.profile.section.expand()
 
     def _draw(self, shape: DrawnShape, checked: bool = False) -> None:
-        raw = self._raw()
-        if raw is not None:
-            shape.draw(raw)
+        layer = self._layer()
+        if layer is not None:
+            shape.draw(layer)
 
     def _point_toggled(self, on: bool) -> None:
         if on:
@@ -162,10 +154,10 @@ class MeasurePanel(QWidget):
         self.measure()
 
     def _point(self) -> tuple[float, float] | None:
-        raw = self._raw()
-        if raw is None or self._clicked_at is None:
+        layer = self._layer()
+        if layer is None or self._clicked_at is None:
             return None
-        y, x = (float(at) for at in raw.world_to_data(self._clicked_at)[-2:])
+        y, x = (float(at) for at in layer.world_to_data(self._clicked_at)[-2:])
         return y, x
 
     # --------------------------------------------------------------- the work

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_lowdose.inspection.html_report import COLOURS
+from napari_lowdose.widgets.pixmaps import grey_pixmap
 from napari_lowdose.widgets.run_panel import collapsible, text_label
 from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from napari_lowdose.inspection import Inspection
     from napari_lowdose.inspection.histogram import Histograms
@@ -37,13 +37,10 @@ class PlotSection(QWidget):
     tooltip : str
     logarithmic : bool
         Of the y axis.
-    parent : QWidget, optional
     """
 
-    def __init__(
-        self, title: str, tooltip: str, logarithmic: bool = False, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, tooltip: str, logarithmic: bool = False) -> None:
+        super().__init__()
         # The mouse wheel belongs to the dock, which scrolls.
         self.plot = ThemedPlot(HEIGHT)
         self.plot.setLogMode(y=logarithmic)
@@ -149,8 +146,8 @@ class HistogramSection(PlotSection):
 class SpectrumSection(PlotSection):
     """Power spectra as means over all directions, and in two dimensions."""
 
-    def __init__(self, title: str, tooltip: str, parent: QWidget | None = None) -> None:
-        super().__init__(title, tooltip, logarithmic=True, parent=parent)
+    def __init__(self, title: str, tooltip: str) -> None:
+        super().__init__(title, tooltip, logarithmic=True)
         row = QHBoxLayout()
         row.setSpacing(4)
         self.pictures = {name: QLabel() for name in ("raw", "result", "residual")}
@@ -178,7 +175,8 @@ class SpectrumSection(PlotSection):
         # One scale for all: what is dark in the residual was not removed.
         limits = float(raw.min()), float(raw.max())
         for name, label in self.pictures.items():
-            label.setPixmap(_pixmap(found.spectra[name].picture, limits))
+            picture = grey_pixmap(found.spectra[name].picture, *limits)
+            label.setPixmap(picture.scaled(SIDE, SIDE))
         up, along = found.spectra["raw"].extent
         self.show_caption(
             f"Raw, result and residual, ±{along:.3g} by ±{up:.3g} per {found.scale.unit}."
@@ -258,12 +256,3 @@ class NoiseCurveSection(PlotSection):
             ("noise", curve.levels, curve.expected, COLOURS["noise"]),
         ]
         self.show_curves(curves, "intensity (grey levels)", "variance", points=["residual"])
-
-
-def _pixmap(picture: NDArray[np.float32], limits: tuple[float, float]) -> QPixmap:
-    low, high = limits
-    share = np.clip((picture - low) / ((high - low) or 1), 0, 1)
-    grey = np.ascontiguousarray(255 * share, np.uint8)
-    height, width = picture.shape
-    image = QImage(grey.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image.copy()).scaled(SIDE, SIDE)  # QImage does not own the bytes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
 from napari.layers import Image
-from qtpy.QtWidgets import QSpinBox, QWidget
+from qtpy.QtWidgets import QSpinBox
 
 from napari_lowdose.live import RunningMean, SplitViews
 from napari_lowdose.live.camera import CameraSource
@@ -76,11 +76,10 @@ class LiveForm(ParameterForm):
     Parameters
     ----------
     viewer : Viewer
-    parent : QWidget, optional
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self._viewer = viewer
         self._others: list[str] = []  # choices besides the layers
         self._suggested: Image | str | None = None

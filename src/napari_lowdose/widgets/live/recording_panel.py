@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_lowdose.error_line import error_line
 from napari_lowdose.widgets.fields import choice
 from napari_lowdose.widgets.run_panel import text_label
 
@@ -19,15 +20,10 @@ NAME = "live.zarr"
 
 
 class RecordingPanel(QWidget):
-    """Record the frames of a run into an OME-Zarr folder.
+    """Record the frames of a run into an OME-Zarr folder."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._run: LiveRun | None = None
         self._running = False
         self._name = ""
@@ -87,7 +83,7 @@ class RecordingPanel(QWidget):
         try:
             self._run.record(path, raw=what != "clean", clean=what != "raw")
         except OSError as error:
-            self.status.setText(f"Not recorded: {error}")
+            self.status.setText(f"Not recorded: {error_line(error)}")
             return
         self.show_progress()
 

@@ -12,6 +12,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
 )
 
 from napari_lowdose.noise2noise.noise_checks import PairNote
+from napari_lowdose.widgets.filled_layer import FillIn
 from napari_lowdose.widgets.layers import (
     axis_names,
     channel_axis,
@@ -20,6 +21,7 @@ from napari_lowdose.widgets.layers import (
     known_shift,
     pair_error,
     raw_error,
+    remember_shift,
     suggested_layer,
     suggested_pair,
 )
@@ -47,7 +49,8 @@ if TYPE_CHECKING:
     from napari_lowdose.noise2noise import Noise2Noise
     from napari_lowdose.noise2noise.pair_source import PairSource
     from napari_lowdose.widgets.jobs import Job, JobRunner
-    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm, PairCard
+    from napari_lowdose.widgets.noise2noise.form import Noise2NoiseForm
+    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
     from napari_lowdose.widgets.noise2noise.source import SourceChoice, SourceName
 
 Layers = tuple[Image | None, Image | None]
@@ -87,6 +90,8 @@ class ChosenPair(QObject):
 
     chosen = Signal()
     """The user has chosen other layers."""
+    outdated = Signal()
+    """What was said about the layers may no longer hold."""
     changed = Signal()
     """The findings have changed, or are not known yet."""
     checked = Signal()
@@ -124,6 +129,7 @@ class ChosenPair(QObject):
         for field in (form.gain, form.offset, form.read_noise):
             field.valueChanged.connect(self._noise_changed)
         card.register_requested.connect(self.register)
+        self.fill_in = FillIn(viewer.layers, runner, card.fill_button, lambda: self.running)
         runner.finished.connect(self.check)
 
     @property
@@ -253,6 +259,7 @@ class ChosenPair(QObject):
             self.card.show_sentence(reason, level, reucid=reason == NO_SECOND)
         elif not self.running:
             self.card.show_sentence("checking …")
+        self.outdated.emit()
         self.changed.emit()
 
     def _noise_changed(self) -> None:
@@ -360,17 +367,32 @@ class ChosenPair(QObject):
         self.card.show_notes(found.notes)
         if source == "counted" and self.card.refusal:
             self.card.show_notes(found.notes, reucid=True)
+        self._offer_to_fill_in(self.card.refusal)
         self.changed.emit()
 
     def _check_ended(self, job: Job) -> None:
         if job.outcome == "failed":
             self.card.show_sentence(str(job.error), "warn", reucid=self.source == "counted")
+            self._offer_to_fill_in(str(job.error))
         elif job.outcome == "stopped":  # by a run: check again afterwards
             self._check_due = True
         if self.is_checked:
             self.checked.emit()
 
-    # ------------------------------------------------------------- registering
+    # ----------------------------------------------- filling in and registering
+
+    def _offer_to_fill_in(self, reason: str) -> None:
+        self.fill_in.offer(reason, self.sources, functools.partial(self.use_filled, self.source))
+
+    def use_filled(self, source: SourceName, layers: list[Image]) -> None:
+        """Choose layers in place of those whose pixels are NaN, with the same shift."""
+        first, second = layers[0], layers[-1]
+        if source == "pair":
+            remember_shift(first, second, self.form.shift.value, self.form.affine)
+        self._by_hand = True
+        self.choice.choose(source)
+        self._fill_in(first, second)
+        self._chosen()
 
     def register(self) -> None:
         """Register the chosen layers, and choose the new ones."""

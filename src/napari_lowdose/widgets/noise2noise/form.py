@@ -1,21 +1,13 @@
-"""The form of the layers and the training, and the card with the findings on the pair."""
+"""The form of the layers and the training."""
 
 from __future__ import annotations
 
-import itertools
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from qtpy.QtCore import (  # type: ignore[attr-defined]
-    Qt,
-    Signal,
-)
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFrame,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSpinBox,
@@ -39,18 +31,17 @@ from napari_lowdose.widgets.fields import (
 from napari_lowdose.widgets.layers import layer_combo
 from napari_lowdose.widgets.noise2noise.source import engine_for
 from napari_lowdose.widgets.run_panel import collapsible
-from napari_lowdose.widgets.words import use_form_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from magicgui.widgets import ComboBox
     from napari.layers import Image
 
     from napari_lowdose.movie_pairs import PairsOf
-    from napari_lowdose.noise2noise.pair_checks import PairNote
     from napari_lowdose.noise2noise.pair_source import PairSource
     from napari_lowdose.pairs.view_map import Matrix
+    from napari_lowdose.widgets.noise2noise.pair_card import PairCard
     from napari_lowdose.widgets.noise2noise.source import SourceName
 
 PAIRS: dict[str, PairsOf] = {
@@ -80,13 +71,10 @@ class Noise2NoiseForm(ParameterForm):
         Source of the image layers; read again at every `reset_choices`.
     card : PairCard
         Shown below the choice of layers.
-    parent : QWidget, optional
     """
 
-    def __init__(
-        self, layers: Iterable[Any], card: PairCard, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Iterable[Any], card: PairCard) -> None:
+        super().__init__()
         self._affine: Matrix | None = None
         self.first_combo, self.second_combo = layer_combo(layers), layer_combo(layers)
         self.only_combo = layer_combo(layers)
@@ -146,11 +134,12 @@ class Noise2NoiseForm(ParameterForm):
             "disagree, and the result is unreliable.</qt>"
         )
         self.with_residual.setToolTip("A hidden layer with the first exposure minus the result.")
-        self._also = also = QWidget()
-        row = QHBoxLayout(also)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.with_disagreement)
-        row.addWidget(self.with_residual)
+        also = QWidget()
+        column = QVBoxLayout(also)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.with_disagreement)
+        column.addWidget(self.with_residual)
         self._advanced_form.add("also add", also, "Hidden layers to add at the end.")
         self.show_source("pair", False)
 
@@ -234,6 +223,7 @@ class Noise2NoiseForm(ParameterForm):
             use=self.use.currentData(),
             normalise=self.normalise.isChecked(),
             fallback=self.fallback.isChecked(),
+            outliers=self.outliers.currentData(),
             device=self.device.currentText().strip() or "auto",
             seed=self.seed.value(),
             learning_rate=self.learning_rate.number(),
@@ -256,6 +246,7 @@ class Noise2NoiseForm(ParameterForm):
         self.use.setCurrentIndex(self.use.findData(engine.use))
         self.normalise.setChecked(engine.normalise)
         self.fallback.setChecked(engine.fallback)
+        self.outliers.setCurrentIndex(self.outliers.findData(engine.outliers))
         self.device.setCurrentText(engine.device)
         self.seed.setValue(engine.seed)
         for field, value in (
@@ -314,8 +305,9 @@ class Noise2NoiseForm(ParameterForm):
     def _add_advanced(self, help_on: dict[str, str]) -> None:
         self.use = choice({"both exposures": "both", "the first only": "first"})
         self.normalise = QCheckBox("0 to 1, as in the paper")
-        self.fallback = QCheckBox("REUCID where it is better")
+        self.fallback = QCheckBox("REUCID if better")
         self.fallback.setChecked(True)
+        self.outliers = choice({"remove": "remove", "keep": "keep"})
         self.shift = ShiftField()
         self.batch_size = AutomaticSpinBox(maximum=4096)
         self.crop_size = AutomaticSpinBox(maximum=8192, unit="px")
@@ -332,6 +324,7 @@ class Noise2NoiseForm(ParameterForm):
         self._advanced_form = form = ParameterForm()
         form.add("result from", self.use, help_on["use"])
         form.add("fallback", self.fallback, help_on["fallback"])
+        form.add("outliers", self.outliers, help_on["outliers"])
         form.add("intensities", self.normalise, help_on["normalise"])
         form.add("shift", self.shift, help_on["shift"])
         self._shift_help = self.shift.toolTip()
@@ -354,117 +347,3 @@ def _grey_levels(value: float, lowest: float) -> QDoubleSpinBox:
     box.setValue(value)
     box.setKeyboardTracking(False)  # no check for half-typed numbers
     return box
-
-
-SYMBOLS = {"refuse": "✕", "warn": "⚠", "note": "·", "good": "✓"}
-COLOURS = {"refuse": "#e05252", "warn": "#e0a030", "note": "#8a8f98", "good": "#2fbf71"}
-# By `PairNote.harm`; remarks need no heading
-HARMS = ("Prevents the training", "Makes the result wrong", "Costs quality", "")
-NO_PROBLEMS = "No problems found."
-
-# Warnings about properties of the exposures, which do not prevent a training that was started
-# by a right-click.  Others, such as a shift, can be corrected first.
-ACCEPTABLE_WARNINGS = ("pixels", "moved", "lines", "common noise", "correlated noise")
-
-
-class PairCard(QFrame):
-    """The findings on the chosen layers, in the order of harm.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    register_requested = Signal()
-    """The user wants to register the pair."""
-    reucid_requested = Signal()
-    """The user wants to denoise the image by REUCID instead."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("card")
-        self.setStyleSheet("#card { border: 1px solid palette(mid); border-radius: 4px; }")
-        self.notes: tuple[PairNote, ...] = ()
-        self.findings = _rich_text_label("")
-        self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.register_button = QPushButton("Register")
-        self.register_button.setToolTip(
-            "<qt>Make new layers, cropped at whole pixels to the common area, and choose them. "
-            "The training accounts for the remaining fraction of a pixel; noisy pixels are never "
-            "interpolated.</qt>"
-        )
-        self.register_button.clicked.connect(self.register_requested)
-        self.reucid_button = QPushButton("Use REUCID")
-        self.reucid_button.setToolTip(
-            "Choose this layer in the widget 'Denoise one image (REUCID)'."
-        )
-        self.reucid_button.clicked.connect(self.reucid_requested)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 6, 8, 6)
-        layout.setSpacing(4)
-        layout.addWidget(self.findings)
-        layout.addWidget(self.register_button)
-        layout.addWidget(self.reucid_button)
-        self.show_sentence("")
-
-    @property
-    def refusal(self) -> str:
-        """Why no network can be trained on this pair; empty if nothing is known against it."""
-        return next((note.message for note in self.notes if note.level == "refuse"), "")
-
-    @property
-    def first_problem(self) -> str:
-        """The first finding that needs a decision before a training; empty if there is none."""
-        return next(
-            (
-                note.message
-                for note in self.notes
-                if note.level == "refuse"
-                or (note.level == "warn" and note.kind not in ACCEPTABLE_WARNINGS)
-            ),
-            "",
-        )
-
-    def show_sentence(self, text: str, level: str = "note", reucid: bool = False) -> None:
-        """Show a sentence; with `reucid`, the button that opens the one of REUCID."""
-        self.notes = ()
-        self._show([_table([(level, text)])] if text else [], reucid)
-
-    def show_notes(self, notes: Sequence[PairNote], reucid: bool = False) -> None:
-        """Show the findings of the checks, the most harmful first."""
-        self.notes = tuple(sorted(notes, key=lambda note: note.harm))
-        parts = []
-        if all(not HARMS[note.harm] for note in self.notes):
-            parts.append(_table([("good", NO_PROBLEMS)]))
-        for harm, found in itertools.groupby(self.notes, lambda note: note.harm):
-            heading = HARMS[harm] and f"<b>{HARMS[harm]}</b>"
-            parts.append(heading + _table([(note.level, note.message) for note in found]))
-        self._show(parts, reucid)
-
-    def _show(self, parts: Sequence[str], reucid: bool) -> None:
-        self.findings.setText("".join(parts))
-        self.setVisible(bool(parts))
-        self.register_button.setVisible(any(note.shift is not None for note in self.notes))
-        self.reucid_button.setVisible(reucid)
-
-
-def _table(lines: Sequence[tuple[str, str]]) -> str:
-    """Return levels and sentences as rows, with a symbol in front of each."""
-    rows = [
-        f'<tr><td style="color:{COLOURS[level]}">{SYMBOLS[level]}&nbsp;</td>'
-        f"<td>{escape(_sentence(text), quote=False)}</td></tr>"
-        for level, text in lines
-    ]
-    return f"<table>{''.join(rows)}</table>"
-
-
-def _sentence(text: str) -> str:
-    text = use_form_labels(text)
-    return text[:1].upper() + text[1:]
-
-
-def _rich_text_label(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.RichText)
-    return label

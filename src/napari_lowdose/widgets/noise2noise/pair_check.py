@@ -140,8 +140,10 @@ def counted_check_steps(
     files : mapping from str to str
         File of the layer, by its name.
     """
+    from napari_lowdose.imaging.image_checks import check_pixels
     from napari_lowdose.noise2noise.exposure_statistics import about_exposures
     from napari_lowdose.noise2noise.pair_checks import PairNote
+    from napari_lowdose.noise2noise.valid_pixels import COARSEST, SMALLEST
     from napari_lowdose.reucid.noise_estimate import estimate_noise
     from napari_lowdose.thinning import thin, why_not_thin
     from napari_lowdose.warned import ignore, warnings_to
@@ -150,6 +152,11 @@ def counted_check_steps(
     about: dict[str, float] = {}
     found: PoissonGaussian | None = None
     frame = np.asarray(image[(0,) * (image.ndim - 2)])
+    try:
+        check_pixels(frame, SMALLEST, COARSEST)
+    except ValueError as error:
+        yield from _checked([*notes, PairNote("refuse", str(error), "unusable")], about)
+        return
     with warnings_to(ignore):
         if noise is None:
             if reason := why_not_thin(frame):

@@ -14,7 +14,12 @@ from napari_lowdose.noise2noise.pair_source import PairSource, training_of
 from napari_lowdose.noise2noise.train_and_apply import TrainAndApply
 from napari_lowdose.widgets.layer_run import LayerRun, snapshot
 from napari_lowdose.widgets.python_script import DEFAULT_NETWORK_FILE, Axes, training_script
-from napari_lowdose.widgets.result_layer import PARTIAL, contrast_limits, layer_pixels
+from napari_lowdose.widgets.result_layer import (
+    PARTIAL,
+    contrast_limits,
+    layer_pixels,
+    without_partial,
+)
 from napari_lowdose.widgets.trained_network import network_file
 
 if TYPE_CHECKING:
@@ -87,7 +92,6 @@ class PairRun(LayerRun):
             pixels=pixels,
         )
         self._start = start
-        self._sources = sources
         self._trained_data = tuple(each.data for each in sources)
         self._axes = Axes.from_layer(sources[0])
         self.model: Noise2NoiseModel | None = None
@@ -113,9 +117,9 @@ class PairRun(LayerRun):
     def sources_changed(self) -> bool:
         """Whether a layer of the pair was removed or its data replaced since the start."""
         # Replaced data are another object.  Changes in place do no harm, because of the snapshot.
-        if any(each not in self._layers for each in self._sources):
+        if any(each not in self._layers for each in self.sources):
             return True
-        return not self.was_trained_on(self._sources)
+        return not self.was_trained_on(self.sources)
 
     def was_trained_on(
         self, sources: Sequence[Image | None], engine: Noise2Noise | PairSource | None = None
@@ -124,11 +128,11 @@ class PairRun(LayerRun):
 
         With `engine`, also whether it makes the pairs of them in the same way.
         """
-        if len(sources) != len(self._sources) or not all(map(operator.is_, sources, self._sources)):
+        if len(sources) != len(self.sources) or not all(map(operator.is_, sources, self.sources)):
             return False
         if engine is not None and _how(engine) != _how(self.engine):
             return False
-        return all(map(operator.is_, (each.data for each in self._sources), self._trained_data))
+        return all(map(operator.is_, (each.data for each in self.sources), self._trained_data))
 
     def show(self, steps: Sequence[Step]) -> None:
         """Show the newest image, and keep the network and its gain."""
@@ -154,7 +158,7 @@ class PairRun(LayerRun):
         if self._with_disagreement and self._disagreements is not None:
             limits = (0.0, contrast_limits(self._disagreements[self._any_frame()])[1])
             partial = "" if self.run.finished else PARTIAL
-            name = f"{self.result.name.removesuffix(PARTIAL)} disagreement{partial}"
+            name = f"{without_partial(self.result.name)} disagreement{partial}"
             self.disagreement = self._add(
                 self._disagreements, name, limits, colormap="magma", visible=False
             )

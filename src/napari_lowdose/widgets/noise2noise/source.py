@@ -84,18 +84,13 @@ SOURCES: dict[SourceName, Source] = {
 
 
 class SourceChoice(QWidget):
-    """Four drawings to choose from, with the sentence of the chosen one below.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
+    """Four drawings to choose from, with the sentence of the chosen one below."""
 
     chosen = Signal()
     """The user has chosen."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.sentence = text_label()
         self.buttons: dict[SourceName, QToolButton] = {}
         self._group = QButtonGroup(self)

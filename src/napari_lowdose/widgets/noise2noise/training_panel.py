@@ -10,7 +10,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout
 
 from napari_lowdose.noise2noise import TrainingStep
 from napari_lowdose.widgets.run_panel import RunPanel, text_label
@@ -29,15 +29,10 @@ EXPOSURE, IMAGE = "one exposure", "the image"  # what a gain is told over
 
 
 class TrainingPanel(RunPanel):
-    """A `RunPanel` with a Continue button and a line for the gain.
+    """A `RunPanel` with a Continue button and a line for the gain."""
 
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Train", "", parent)
+    def __init__(self) -> None:
+        super().__init__("Train", "")
         self.gain = text_label()
         self.continue_button = QPushButton("Continue")
         self.continue_button.setToolTip(
@@ -152,14 +147,10 @@ class LossPlot(ThemedPlot):
     """Training and validation loss against epochs.
 
     The loss falls most in the first epochs; the scale is chosen for the later ones.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(HEIGHT, parent)
+    def __init__(self) -> None:
+        super().__init__(HEIGHT)
         self.setLabel("left", "loss, 1 − r")
         self.setLabel("bottom", "epoch")
         self.setToolTip(
@@ -170,11 +161,14 @@ class LossPlot(ThemedPlot):
         self.setTitle(LEGEND, size="8pt")  # a legend would cover the curves
         self._loss = self.plot(pen=pg.mkPen(TRAINING, width=1))
         self._loss.setDownsampling(auto=True, method="mean")  # a long training has many points
-        self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=2, cosmetic=True))
+        self._validation = self.plot(
+            pen=pg.mkPen(VALIDATION, width=2, cosmetic=True), symbolBrush=VALIDATION
+        )
         self._best = pg.InfiniteLine(
             angle=90, pen=pg.mkPen(VALIDATION, width=1, style=Qt.PenStyle.DashLine)
         )
         self.addItem(self._best, ignoreBounds=True)
+        self.setLimits(xMin=0)
         self.clear_curves()
 
     def sizeHint(self) -> QSize:
@@ -204,7 +198,8 @@ class LossPlot(ThemedPlot):
         held_out_epochs = np.array(self._held_out_epochs)
         self.setVisible(len(losses) > 1)
         self._loss.setData(np.array(self._epochs), losses)
-        self._validation.setData(held_out_epochs, held_out)
+        dot = "o" if len(held_out) == 1 else None  # one point is no line
+        self._validation.setData(held_out_epochs, held_out, symbol=dot, symbolSize=5)
         self._best.setVisible(len(held_out) > 0)
         if len(held_out):
             self._best.setValue(held_out_epochs[held_out.argmin()])

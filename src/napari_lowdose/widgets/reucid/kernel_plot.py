@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_lowdose.reucid.kernel import transfer_function
+from napari_lowdose.widgets.pixmaps import grey_pixmap
 from napari_lowdose.widgets.reucid.eigenpatches import DROPPED, KEPT
 from napari_lowdose.widgets.run_panel import collapsible
 from napari_lowdose.widgets.themed_plot import ThemedPlot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from qtpy.QtGui import QPixmap
 
     from napari_lowdose.reucid import StackStep
 
@@ -101,7 +102,4 @@ class KernelPlot(QWidget):
 def _picture(kernel: NDArray[np.float32]) -> QPixmap:
     """Draw a kernel, grey at zero."""
     largest = float(np.abs(kernel).max()) or 1.0
-    grey = (127.5 + 127.5 * kernel / largest).astype(np.uint8)
-    side = len(grey)
-    image = QImage(grey.tobytes(), side, side, side, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image).scaled(SIDE, SIDE)
+    return grey_pixmap(kernel, -largest, largest).scaled(SIDE, SIDE)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from napari_lowdose.widgets.pixmaps import grey_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +33,13 @@ class Pictures(QWidget):
     ----------
     n : int
         Number of pictures.
-    parent : QWidget, optional
     """
 
     picked = Signal(int)
     """Position of the best picture, from 0."""
 
-    def __init__(self, n: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, n: int) -> None:
+        super().__init__()
         self.pictures = [Picture(f"{number + 1}") for number in range(n)]
         self._row = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
         self._row.setContentsMargins(0, 0, 0, 0)
@@ -89,13 +90,12 @@ class Picture(QWidget):
     Parameters
     ----------
     key : str
-    parent : QWidget, optional
     """
 
     clicked = Signal()
 
-    def __init__(self, key: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, key: str) -> None:
+        super().__init__()
         self.image = QLabel()
         self.image.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.image.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -113,10 +113,7 @@ class Picture(QWidget):
 
     def show_image(self, image: NDArray[Any], low: float, high: float) -> None:
         """Show an image from black at `low` to white at `high`."""
-        grey = np.uint8(255 * np.clip((image - low) / ((high - low) or 1.0), 0, 1))
-        height, width = image.shape[0], image.shape[1]
-        shown = QImage(grey.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
-        self._pixmap = QPixmap.fromImage(shown.copy())  # QImage does not own the bytes
+        self._pixmap = grey_pixmap(image, low, high)
         self._draw()
 
     def fit(self, width: int, square: bool) -> None:

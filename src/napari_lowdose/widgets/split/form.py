@@ -1,4 +1,4 @@
-"""The form of the widget 'Split camera frame', and the overlay of the two views."""
+"""The form of the widget 'Split camera frame'."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Shapes
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_lowdose.widgets.fields import ParameterForm, choice
 from napari_lowdose.widgets.layers import layer_combo
@@ -17,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Image
-    from numpy.typing import NDArray
-    from qtpy.QtGui import QResizeEvent
 
     from napari_lowdose.pairs.split_layout import SplitLayout
 
@@ -32,11 +27,10 @@ class SplitForm(ParameterForm):
     ----------
     layers : iterable of Layer
         Source of the layers; read again at every `reset_choices`.
-    parent : QWidget, optional
     """
 
-    def __init__(self, layers: Iterable[Any], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, layers: Iterable[Any]) -> None:
+        super().__init__()
         self.layer_combo = layer_combo(layers)
         self.layout_combo = choice(
             {
@@ -134,72 +128,3 @@ def shape_region(shapes: Shapes, number: int, layer: Image) -> tuple[int, int, i
         int(np.clip(x0, 0, width)),
         int(np.clip(x1, 0, width)),
     )
-
-
-HEIGHT = 240  # pixels, at most
-PERCENTILES = (1, 99.7)  # percentiles shown as black and as full colour
-
-
-class SplitOverlay(QLabel):
-    """First in magenta, second in green: grey where they agree.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-    """
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setToolTip(
-            "<qt>Overlay of the first view in magenta and the second in green: grey where they "
-            "agree, coloured fringes where they are misaligned.</qt>"
-        )
-        self._picture = QPixmap()
-        self.show_views(None)
-
-    def show_views(self, views: tuple[NDArray[Any], NDArray[Any]] | None) -> None:
-        """Show two (Y, X) views; None hides the overlay."""
-        self.setVisible(views is not None)
-        if views is not None:
-            self._picture = _picture(*views)
-            self._fit()
-
-    def sizeHint(self) -> QSize:
-        """Return the size of the picture."""
-        return QSize(300, HEIGHT)
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Fit the picture into the available width."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        if self._picture.isNull():
-            return
-        fitting = self._picture.scaled(
-            QSize(max(self.width(), 1), HEIGHT),
-            Qt.AspectRatioMode.KeepAspectRatio,
-            Qt.TransformationMode.SmoothTransformation,
-        )
-        self.setPixmap(fitting)
-        self.setFixedHeight(fitting.height())
-
-
-def overlay(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return (Y, X, 3) colours: first in red and blue, second in green, each from dark to full."""
-    levels = []
-    for view in (first, second):
-        low, high = np.percentile(view, PERCENTILES)
-        level = (view.astype(np.float32) - low) / (high - low or 1.0)
-        levels.append(np.uint8(255 * np.clip(level, 0, 1)))
-    return np.stack([levels[0], levels[1], levels[0]], axis=-1)
-
-
-def _picture(first: NDArray[Any], second: NDArray[Any]) -> QPixmap:
-    step = max(1, max(first.shape) // 512)  # enough for the screen
-    colours = np.ascontiguousarray(overlay(first[::step, ::step], second[::step, ::step]))
-    height, width = colours.shape[0], colours.shape[1]
-    image = QImage(colours.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image.copy())  # QImage does not own the bytes
