@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_lowdose import Reucid, denoise
-from napari_lowdose.widgets.comparison.comparison_panel import HERE, OTHER, RAW
+from napari_lowdose.widgets.comparison.comparison_panel import HERE, OTHER, RAW, TITLE
 from napari_lowdose.widgets.comparison.part import MOST
 from napari_lowdose.widgets.dock_area import RUN_IN_PROGRESS
 
@@ -41,10 +41,6 @@ def texts(labels) -> list[str]:
     return [label.text() for label in labels]
 
 
-def dock_names(viewer) -> list[str]:
-    return [name for name in viewer.window.dock_widgets if "Compare" in name]
-
-
 def test_both_are_what_a_run_would_give(docked, viewer, qtbot):
     widget = docked(NOISY, scale=(0.5, 0.25))
     widget.form.patch_size.value = 7
@@ -62,7 +58,7 @@ def test_both_are_what_a_run_would_give(docked, viewer, qtbot):
     levels = [tuple(pictures.items[each].levels) for each in (HERE, OTHER)]
     assert levels[0] == levels[1]
     assert pictures.items[HERE].mapRectToParent(pictures.items[HERE].boundingRect()).width() == 32
-    assert len(viewer.layers) == 1 and len(dock_names(viewer)) == 1
+    assert len(viewer.layers) == 1 and TITLE in viewer.window.dock_widgets
 
 
 def test_the_settings_of_a_picture_are_taken_over(docked, qtbot):
@@ -129,7 +125,10 @@ def test_stop(docked, qtbot, gate, monkeypatch):
     engine = FakeEngine(at=gate)
     monkeypatch.setattr(widget.comparison, "_engine", lambda values: engine)
     listed(widget)["balanced"].trigger()
-    qtbot.waitUntil(lambda: shown(widget, HERE) is not None, timeout=20000)
+    qtbot.waitUntil(
+        lambda: shown(widget, HERE) is not None,
+        timeout=20000,
+    )
     assert widget.comparison.stop_button.isEnabled()
     widget.comparison.stop_button.click()
     gate.open.set()
@@ -140,12 +139,28 @@ def test_stop(docked, qtbot, gate, monkeypatch):
 def test_the_dock_opens_again_and_closes_with_the_widget(docked, viewer, qtbot):
     widget = docked(NOISY)
     compare(qtbot, widget, "defaults")
-    viewer.window.remove_dock_widget(viewer.window.dock_widgets[dock_names(viewer)[0]])
-    assert not dock_names(viewer)
+    viewer.window.remove_dock_widget(viewer.window.dock_widgets[TITLE])
     compare(qtbot, widget, "defaults")
-    assert len(dock_names(viewer)) == 1
+    dock = viewer.window.dock_widgets[TITLE].parent()
+    assert not dock.isHidden()
     viewer.window.remove_dock_widget(widget)
     widget.deleteLater()
     del widget
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    assert not dock_names(viewer)
+    assert dock.isHidden()
+
+
+def test_another_widget_uses_the_same_dock(docked, viewer, qtbot):
+    widget = docked(NOISY)
+    compare(qtbot, widget, "defaults")
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    del widget
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    viewer.layers.clear()
+    widget = docked(NOISY)
+    compare(qtbot, widget, "strongest")
+    pictures = viewer.window.dock_widgets[TITLE]
+    assert pictures is widget.comparison.pictures and not pictures.parent().isHidden()
+    pictures.buttons[OTHER].click()
+    assert widget.form.strength.currentData() == "strongest"

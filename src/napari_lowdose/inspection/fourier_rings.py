@@ -101,7 +101,7 @@ def ring_correlation(
     height, width = np.shape(first)[-2:]
     n = 2 * np.pi * found.frequencies / min(height, width) * height * width  # pixels of a ring
     half_bit = (0.2071 + 1.9102 / np.sqrt(n)) / (1.2071 + 0.9102 / np.sqrt(n))
-    # The first rings have few pixels, so that half a bit is much; in crystals they hold no structure
+    # The first rings have few pixels, so that half a bit is much, and in crystals no structure
     begun = int(np.argmax(found.correlation >= half_bit))
     return RingCorrelation(
         frequency,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +9,7 @@ from qtpy.QtWidgets import QMenu
 
 from napari_lowdose.widgets.comparison.linked_pictures import LinkedPictures
 from napari_lowdose.widgets.comparison.steps import comparison_steps
+from napari_lowdose.widgets.menus import opened_widget
 from napari_lowdose.widgets.result_layer import contrast_limits
 from napari_lowdose.widgets.settings_in_words import what_differs
 from napari_lowdose.widgets.side_task_panel import SideTaskPanel
@@ -33,6 +33,7 @@ TOOLTIP = (
     "and with others, and show both side by side below the canvas. No layers are added.</qt>"
 )
 OUT_OF_MEMORY = "there is not enough memory to denoise this part of the image."
+USE = "Use these settings"
 RAW, HERE, OTHER = range(3)  # the pictures
 
 
@@ -68,8 +69,9 @@ class ComparisonPanel(SideTaskPanel):
     ----------
     menu : QMenu
         The other settings.
-    pictures : LinkedPictures
-        The raw part, and its results with the settings of the form and with the others.
+    pictures : LinkedPictures or None
+        The raw part, and its results with the settings of the form and with the others.  None
+        before the first comparison.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class ComparisonPanel(SideTaskPanel):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__("Compare with", TOOLTIP, parent)
-        self._window, self._settings = viewer.window, settings
+        self._viewer, self._settings = viewer, settings
         self._part, self._engine = part, engine
         self._compared: list[Values] = []
         self._limits: tuple[float, float] | None = None
@@ -90,10 +92,7 @@ class ComparisonPanel(SideTaskPanel):
         self.start_button.setMenu(self.menu)
         self.stop_button.setToolTip("Stop.")
         self.stop_button.clicked.connect(self._stop)
-        self.pictures = pictures = LinkedPictures(("", "Use these settings", "Use these settings"))
-        pictures.pressed.connect(self._use)
-        window = self._window
-        self.destroyed.connect(lambda: _close(window, pictures))
+        self.pictures: LinkedPictures | None = None
 
     def compare(self, name: str, values: Values) -> None:
         """Denoise with the settings of the form and with others, and show both.
@@ -119,11 +118,11 @@ class ComparisonPanel(SideTaskPanel):
         captions = (part.place, what_differs(other, here), what_differs(here, other))
         if not any(captions[HERE:]):
             captions = (part.place, "the same settings", "the same settings")
+        self.pictures = self._open_dock()
         self.pictures.show_texts(titles, captions)
-        self._open_dock()
         self.runner.run(
             comparison_steps(part.pixels, engines),
-            functools.partial(self._show, part.layer),
+            functools.partial(self._show, self.pictures, part.layer),
             self._ended,
             self.warn,
             OUT_OF_MEMORY,
@@ -142,23 +141,31 @@ class ComparisonPanel(SideTaskPanel):
     def _chosen(self, name: str, values: Values, checked: bool = False) -> None:
         self.compare(name, values)
 
-    def _open_dock(self) -> None:
-        if self.pictures.parent() is None:  # never opened, or closed
-            self._window.add_dock_widget(self.pictures, name=TITLE, area="bottom")
-        dock: Any = self.pictures.parent()
+    def _open_dock(self) -> LinkedPictures:
+        """Return the pictures, in a dock below the canvas; open it if necessary."""
+        pictures: LinkedPictures | None = opened_widget(self._viewer, TITLE)
+        if pictures is None:
+            pictures = LinkedPictures(("", USE, USE))
+            self._viewer.window.add_dock_widget(pictures, name=TITLE, area="bottom")
+        dock: Any = pictures.parent()
+        if pictures is not self.pictures:
+            pictures.pressed.connect(self._use)
+            # A function of Qt: one of Python may be gone before it is called.
+            self.destroyed.connect(dock.hide)
         dock.show()
         dock.raise_()
+        return pictures
 
-    def _show(self, layer: Image, steps: list[ComparisonStep]) -> None:
+    def _show(self, pictures: LinkedPictures, layer: Image, steps: list[ComparisonStep]) -> None:
         self.advance(steps[-1])
         for step in steps:
             if step.raw is not None:
-                self.pictures.show_image(RAW, step.raw, layer, layer.contrast_limits)
-                self.pictures.show_whole()
+                pictures.show_image(RAW, step.raw, layer, layer.contrast_limits)
+                pictures.show_whole()
             if step.image is not None:
                 # The same contrast for both, or one would look noisier than it is
                 self._limits = self._limits or contrast_limits(step.image)
-                self.pictures.show_image(HERE + step.number, step.image, layer, self._limits)
+                pictures.show_image(HERE + step.number, step.image, layer, self._limits)
 
     def _ended(self, job: Job) -> None:
         if job.outcome == "failed":
@@ -168,17 +175,10 @@ class ComparisonPanel(SideTaskPanel):
             self.end("Stopped." if job.outcome == "stopped" else "")
 
     def _use(self, position: int) -> None:
-        if self._compared:
+        if self.pictures is not None:
             self._settings.use(self._compared[position - HERE])
             self.end(f"The form has the settings of '{self.pictures.titles[position].text()}'.")
 
     def _stop(self) -> None:
         self.stop()
         self.runner.stop()
-
-
-def _close(window: Any, pictures: QWidget) -> None:
-    if pictures.parent() is not None:
-        with contextlib.suppress(AttributeError):  # the window is being closed as well
-            window.remove_dock_widget(pictures)
-    pictures.deleteLater()
