@@ -11,7 +11,7 @@ from napari_lowdose.inspection import line_profile
 from napari_lowdose.widgets import menus
 from napari_lowdose.widgets.inspect.curtain import Curtain
 from napari_lowdose.widgets.inspect_widget import InspectWidget
-from napari_lowdose.widgets.result_layer import METADATA_KEY
+from napari_lowdose.widgets.result_layer import METADATA_KEY, RESIDUAL_KEY
 
 from .conftest import is_due
 
@@ -63,6 +63,13 @@ def test_the_input_of_a_result_is_chosen_with_it(viewer, dock, qtbot):
     viewer.add_image(RAW, name="scan, second")
     viewer.add_image(TRUTH, name="of the pair", metadata=record(["scan", "scan, second"]))
     assert chosen(widget) == {**expected, "result": "of the pair", "second": "scan, second"}
+
+
+def test_the_result_of_a_residual_is_chosen(viewer, dock):
+    widget = dock()
+    residual = viewer.add_image(RAW - BLURRED, metadata={RESIDUAL_KEY: "clean"})
+    widget.choose(residual)
+    assert chosen(widget)["result"] == "clean" and chosen(widget)["raw"] == "scan"
 
 
 def test_the_verdict_is_shown_and_the_places_are_outlined(viewer, dock, qtbot):

@@ -9,6 +9,7 @@ import pytest
 
 from napari_lowdose.engine import Step
 from napari_lowdose.widgets.layer_run import LazyRun
+from napari_lowdose.widgets.result_layer import RESIDUAL_KEY
 
 from .conftest import FakeEngine, idle
 
@@ -56,6 +57,7 @@ def test_the_residual_of_a_movie_in_memory_is_subtracted_frame_by_frame(docked, 
     qtbot.waitUntil(lambda: idle(widget), timeout=20000)
     _, result, residual = widget.viewer.layers
     assert residual.data.chunksize == (1, 32, 40)
+    assert residual.metadata[RESIDUAL_KEY] == result.name
     assert residual.name == f"{result.name} residual"
     np.testing.assert_allclose(residual.contrast_limits[1], 3 * np.std(movie[0] / 2), rtol=1e-3)
 

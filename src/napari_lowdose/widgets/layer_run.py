@@ -20,6 +20,7 @@ from napari_lowdose.widgets.region import region_slices
 from napari_lowdose.widgets.result_layer import (
     METADATA_KEY,
     PARTIAL,
+    RESIDUAL_KEY,
     contrast_limits,
     layer_pixels,
     mark_as_result,
@@ -159,8 +160,9 @@ class LayerRun:
             removed = residual(self._input, self.run.image)
             limits = residual_limits(self._input, self.run.image, self._limits)
             partial = "" if self.run.finished else PARTIAL
-            name = f"{without_partial(self.result.name)} residual{partial}"
-            self.residual = self._add(removed, name, limits, colormap="gray", visible=False)
+            of = without_partial(self.result.name)
+            options = {"metadata": {RESIDUAL_KEY: of}, "colormap": "gray", "visible": False}
+            self.residual = self._add(removed, f"{of} residual{partial}", limits, **options)
             # napari selects a new layer, and the widget follows the selection.
             self._layers.selection.active = self.result
 

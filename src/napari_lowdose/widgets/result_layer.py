@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA_KEY = "napari-lowdose"
+RESIDUAL_KEY = "napari-lowdose residual of"  # of the metadata of a residual: the name of the result
 PARTIAL = " (partial)"
 # Percentage of pixels beyond each end of the contrast limits.
 CLIPPED_PERCENTAGE = 0.1

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from napari_lowdose.widgets.fields import ParameterForm
 from napari_lowdose.widgets.inspect.chosen_frames import inputs_of
 from napari_lowdose.widgets.layers import layer_combo, suggested_layer
-from napari_lowdose.widgets.result_layer import METADATA_KEY
+from napari_lowdose.widgets.result_layer import METADATA_KEY, RESIDUAL_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,7 +94,9 @@ class InspectForm(ParameterForm):
             self._choose_all(suggested_layer(self._layers), images[-1], None)
 
     def choose(self, result: Image) -> None:
-        """Choose a result, and the layers that it was made from."""
+        """Choose a result, or that of a residual, and the layers that it was made from."""
+        of = result.metadata.get(RESIDUAL_KEY)
+        result = next((each for each in self._layers if each.name == of), result)
         inputs = inputs_of(result, self._layers)
         raw = inputs[0] if inputs else self.chosen()["raw"]
         self._choose_all(raw, result, inputs[1] if len(inputs) > 1 else None)
