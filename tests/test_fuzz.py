@@ -216,7 +216,7 @@ def test_a_network_denoises_or_says_why_not(
     assert image.tobytes() == before
 
 
-@fuzz(25)
+@fuzz(15)
 @given(spec=image_specs(), changes=image_specs(), alike=st.booleans())
 def test_a_pair_trains_a_network_or_says_why_not(
     spec: dict[str, Any], changes: dict[str, Any], alike: bool
@@ -309,7 +309,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-@fuzz(80)
+@fuzz(50)
 @given(
     spec=file_specs(),
     output=st.sampled_from(OUTPUTS),

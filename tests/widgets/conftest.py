@@ -57,7 +57,7 @@ class FakeEngine(Engine):
 
 @pytest.fixture(scope="package", autouse=True)
 def quick_viewers() -> Iterator[None]:
-    """Do once what napari otherwise does for every viewer: find plugins, look at all objects.
+    """Do once what napari does for every viewer: find plugins, look at all objects; wait less.
 
     Every test with a viewer ends in full garbage collections; `gc.freeze` exempts what is imported.
     """
@@ -72,6 +72,9 @@ def quick_viewers() -> Iterator[None]:
         patch.setattr(
             "napari_lowdose.widgets.noise2noise_widget.load_torch_for_interface", lambda: None
         )
+        # Each test waits several times until its widgets have settled
+        patch.setattr("napari_lowdose.widgets.dock_area.DEBOUNCE", 20)
+        patch.setattr("napari_lowdose.widgets.presets.DELAY", 20)
         yield
     gc.unfreeze()
 

@@ -33,6 +33,8 @@ def test_the_residual_of_a_lazy_movie_reads_nothing_until_it_is_shown(docked, qt
     widget.form.frames.setCurrentIndex(int(all_frames))
     widget.form.with_residual.setChecked(True)
     widget.viewer.dims.set_current_step(0, 0)
+    qtbot.wait(400)  # napari reads the frame in view, and the widget the others, some time later
+    qtbot.waitUntil(lambda: idle(widget), timeout=20000)
     reads.clear()
     widget.denoise()
     qtbot.waitUntil(lambda: idle(widget), timeout=20000)

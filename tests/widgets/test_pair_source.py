@@ -253,6 +253,7 @@ def test_a_counted_image_with_the_real_engine(docked_pair, qtbot, tmp_path, monk
 
     counts = np.random.default_rng(0).poisson(truth / 4).astype(np.uint16)
     widget = set_for_a_short_training(docked_pair(counts, None))
+    widget.form.stop.choose("epochs", 15)  # of eight divisions each
     assert widget.choice.value == "counted"
     widget.train()
     finish(qtbot, widget)

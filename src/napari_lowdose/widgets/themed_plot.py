@@ -25,9 +25,8 @@ class ThemedPlot(pg.PlotWidget):  # type: ignore[misc]
     """
 
     def __init__(self, height: int = HEIGHT, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent, background=None, enableMenu=False)  # menus take most of the time
         self.setFixedHeight(height)
-        self.setMenuEnabled(False)
         self.setMouseEnabled(x=False, y=False)
         self.hideButtons()
         for side in ("left", "bottom"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from napari_lowdose.reucid import Reucid
@@ -29,7 +30,11 @@ class Alternatives:
 
     def __init__(self, form: ReucidForm, presets: PresetField, history: RunHistory) -> None:
         self._form, self._presets, self._history = form, presets, history
-        self._spare = ReucidForm(())  # never shown: checks and converts as the form does
+
+    @cached_property
+    def _spare(self) -> ReucidForm:
+        """A form that is never shown: it checks and converts as the form does."""
+        return ReucidForm(())
 
     @property
     def now(self) -> Values:
